@@ -1,0 +1,281 @@
+//! The environment, parsed once into typed values. The only room that reads it.
+//!
+//! Every problem is reported at once, by the variable's name, with what was expected: a deployment is mended in one go.
+//! An empty variable counts as unset, because that is what a template sends for a parameter left blank.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Kind};
+use crate::machine::{ImdsTokens, InstanceProfile};
+use crate::meeting::TAG_VALUE_LIMIT;
+
+/// Every variable that is read, in the order of the README's table.
+pub const VARIABLES: [&str; 15] = [
+    "AMI_ID",
+    "INSTANCE_TYPE",
+    "SECURITY_GROUP_IDS",
+    "KEY_NAME",
+    "IAM_PROFILE",
+    "TABLE_NAME",
+    "SUPPORTED_AZS",
+    "SUBNET_IDS",
+    "VOLUME_DEVICE",
+    "VOLUME_SIZE_GB",
+    "VOLUME_TYPE",
+    "VOLUME_ENCRYPTED",
+    "IMDS_TOKENS",
+    "PROJECT_TAG",
+    "LAUNCH_WINDOW_MINUTES",
+];
+
+/// Where the SDK sends its requests; it panics on an empty one, so we look first.
+const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB"];
+
+/// The zones that the system uses in its home Region.
+const HOME_REGION: &str = "us-west-2";
+const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub image_id: String,
+    /// In order of preference, never empty.
+    pub instance_types: Vec<String>,
+    pub security_group_ids: Vec<String>,
+    pub key_name: Option<String>,
+    pub iam_profile: Option<InstanceProfile>,
+    pub table_name: String,
+    /// As configured; see [`Config::zones`].
+    pub supported_azs: Option<Vec<String>>,
+    pub subnet_ids: Option<Vec<String>>,
+    pub volume: Volume,
+    /// `None`: image and account decide.
+    pub imds_tokens: Option<ImdsTokens>,
+    pub project_tag: String,
+    /// A delivery later than this after the meeting's time launches nothing.
+    pub launch_window: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// `None`: the image's root device, looked up.
+    pub device: Option<String>,
+    pub size_gb: i32,
+    pub volume_type: String,
+    pub encrypted: bool,
+}
+
+/// Everything that is wrong with the environment, one line a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Error::new(
+            Kind::InvalidConfiguration,
+            format!("the function's environment is wrong: {problems}"),
+            "change the variables named and deliver again",
+        )
+    }
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, Problems> {
+        Config::from_variables(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+
+        let image_id = env.required("AMI_ID", "an image id, ami-…", |text| resource_id("ami-", text));
+        let instance_types = env.required(
+            "INSTANCE_TYPE",
+            "one or more instance types such as t3.large, separated by commas",
+            |text| list(text, instance_type),
+        );
+        let security_group_ids =
+            env.required("SECURITY_GROUP_IDS", "security group ids, sg-…, separated by commas", |text| {
+                list(text, |piece| resource_id("sg-", piece))
+            });
+        let key_name = env.optional("KEY_NAME", "the name of a key pair, at most 255 characters", |text| {
+            (text.chars().count() <= 255).then(|| text.to_owned())
+        });
+        let iam_profile =
+            env.optional("IAM_PROFILE", "an instance profile's name, or its ARN", instance_profile);
+        let table_name =
+            env.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name);
+        let supported_azs =
+            env.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
+                list(text, zone)
+            });
+        let subnet_ids = env.optional("SUBNET_IDS", "subnet ids, subnet-…, separated by commas", |text| {
+            list(text, |piece| resource_id("subnet-", piece))
+        });
+        let volume = Volume {
+            device: env.optional("VOLUME_DEVICE", "a device name such as /dev/xvda", |text| {
+                (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
+            }),
+            size_gb: env
+                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 16384", |text| {
+                    text.parse().ok().filter(|size| (1..=16_384).contains(size))
+                })
+                .unwrap_or(60),
+            volume_type: env
+                .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
+                    ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
+                })
+                .unwrap_or_else(|| "gp3".to_owned()),
+            encrypted: env
+                .optional("VOLUME_ENCRYPTED", "true or false", |text| match text {
+                    "true" => Some(true),
+                    "false" => Some(false),
+                    _ => None,
+                })
+                .unwrap_or(true),
+        };
+        let imds_tokens = env
+            .optional("IMDS_TOKENS", "image, required or optional", |text| match text {
+                "image" => Some(None),
+                "required" => Some(Some(ImdsTokens::Required)),
+                "optional" => Some(Some(ImdsTokens::Optional)),
+                _ => None,
+            })
+            .flatten();
+        let project_tag = env.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
+            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
+        });
+        let launch_window =
+            env.optional("LAUNCH_WINDOW_MINUTES", "a whole number of minutes from 0 to 10080", |text| {
+                text.parse().ok().filter(|minutes| *minutes <= 10_080_u64)
+            });
+        for name in ENDPOINTS {
+            if (env.variable)(name).is_some_and(|value| value.trim().is_empty()) {
+                env.problems.push(format!("{name} is set and empty, expected a URL (or unset it)"));
+            }
+        }
+
+        match (image_id, instance_types, security_group_ids) {
+            (Some(image_id), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
+                Ok(Config {
+                    image_id,
+                    instance_types,
+                    security_group_ids,
+                    key_name,
+                    iam_profile,
+                    table_name: table_name.unwrap_or_else(|| "elephant-meetings".to_owned()),
+                    supported_azs,
+                    subnet_ids,
+                    volume,
+                    imds_tokens,
+                    project_tag: project_tag.unwrap_or_else(|| "Elephant".to_owned()),
+                    launch_window: Duration::from_secs(launch_window.unwrap_or(120) * 60),
+                })
+            }
+            _ => Err(Problems(env.problems)),
+        }
+    }
+
+    /// The zones that may be used; `None`: every zone. The system's own three are the default in its home Region, but
+    /// not for subnets that were named one by one.
+    pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
+        match &self.supported_azs {
+            Some(zones) => Some(zones.clone()),
+            None if self.subnet_ids.is_none() && region == Some(HOME_REGION) => {
+                Some(HOME_ZONES.map(str::to_owned).to_vec())
+            }
+            None => None,
+        }
+    }
+}
+
+/// The environment while it is read: collects what is wrong instead of stopping at the first problem.
+struct Environment<V> {
+    variable: V,
+    problems: Vec<String>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Environment<V> {
+    fn required<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.value(name);
+        if value.is_none() {
+            self.problems.push(format!("{name} is not set, expected {expected}"));
+        }
+        value.and_then(|text| self.parsed(name, &text, expected, parse))
+    }
+
+    fn optional<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.value(name).and_then(|text| self.parsed(name, &text, expected, parse))
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        let text = (self.variable)(name)?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(text);
+        if value.is_none() {
+            self.problems.push(format!("{name} is {text:?}, expected {expected}"));
+        }
+        value
+    }
+}
+
+/// Pieces between commas; spaces and empty pieces are forgiven, a piece that does not parse is not, nor is no piece.
+/// A piece that comes twice counts once.
+fn list(text: &str, parse: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    let mut pieces: Vec<String> = Vec::new();
+    for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
+        let piece = parse(piece)?;
+        if !pieces.contains(&piece) {
+            pieces.push(piece);
+        }
+    }
+    (!pieces.is_empty()).then_some(pieces)
+}
+
+fn resource_id(prefix: &str, text: &str) -> Option<String> {
+    let rest = text.strip_prefix(prefix)?;
+    (!rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+        .then(|| text.to_owned())
+}
+
+/// `family.size`: `t3.large`, `u-6tb1.metal`.
+fn instance_type(text: &str) -> Option<String> {
+    let (family, size) = text.split_once('.')?;
+    let word = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    (word(family) && word(size)).then(|| text.to_owned())
+}
+
+fn zone(text: &str) -> Option<String> {
+    text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-').then(|| text.to_owned())
+}
+
+fn instance_profile(text: &str) -> Option<InstanceProfile> {
+    if text.starts_with("arn:") {
+        return text.contains(":instance-profile/").then(|| InstanceProfile::Arn(text.to_owned()));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    (text.len() <= 128 && text.chars().all(allowed)).then(|| InstanceProfile::Name(text.to_owned()))
+}
+
+fn table_name(text: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    ((3..=255).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+}

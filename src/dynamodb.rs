@@ -1,0 +1,397 @@
+//! Meetings over a DynamoDB table: item ⇄ [`Record`], and [`Update`] → UpdateItem.
+//!
+//! The attributes of the contract (`id`, `status`, `meet_time`, `teacher_ec2_id`, `student_ec2_id`) are shared with
+//! every other program of the system. Attributes of our own: `launch_owner` and `launch_lease_until` (the lease),
+//! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
+//! `launch_error_at` and, a role, `…_availability_zone`, `…_instance_type`, `…_launched_at`. All are top-level:
+//! UpdateItem cannot set a path inside a map that is missing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::RequestId;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use jiff::Timestamp;
+
+use crate::error::{AwsError, Class};
+use crate::machine::{Attempt, InstanceId};
+use crate::meeting::{MeetingId, Role, Status};
+use crate::needs::{Meetings, Updated};
+use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
+
+type Item = HashMap<String, AttributeValue>;
+
+const ID: &str = "id";
+const STATUS: &str = "status";
+const MEET_TIME: &str = "meet_time";
+const LEASE_OWNER: &str = "launch_owner";
+const LEASE_UNTIL: &str = "launch_lease_until";
+const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
+
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// The verbs repeat by themselves, with an eye on lease and deadline, so the SDK does not.
+    pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
+            .build();
+        Table { client: Client::from_conf(config), name: name.to_owned() }
+    }
+
+    fn failed<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
+        &self,
+        action: &'static str,
+        error: &SdkError<E, R>,
+    ) -> AwsError
+    where
+        SdkError<E, R>: RequestId,
+    {
+        let code = error.code().map(str::to_owned);
+        let class = match error {
+            SdkError::ServiceError(_) => class_of(code.as_deref()),
+            SdkError::ConstructionFailure(_) => Class::Misconfigured,
+            _ => Class::Ambiguous,
+        };
+        let message = match error.message() {
+            Some(message) => message.to_owned(),
+            None => DisplayErrorContext(error).to_string(),
+        };
+        let advice = match (class, code.as_deref()) {
+            (Class::Unauthorized, _) => {
+                format!("allow dynamodb:{action} on the table {} in the function's role", self.name)
+            }
+            (_, Some("ResourceNotFoundException")) => {
+                format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
+            }
+            (_, Some("ValidationException")) => {
+                format!(
+                    "check that the table {} has the partition key id, a string, and no sort key",
+                    self.name
+                )
+            }
+            _ => String::new(),
+        };
+        AwsError { action, class, code, message, request_id: error.request_id().map(str::to_owned), advice }
+    }
+}
+
+/// DynamoDB's codes by what to do next. A code that we do not know is ambiguous: repeating a conditional write is safe.
+fn class_of(code: Option<&str>) -> Class {
+    match code {
+        Some(
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "ThrottledException"
+            | "LimitExceededException",
+        ) => Class::Throttled,
+        Some("ResourceNotFoundException" | "ValidationException" | "SerializationException") => {
+            Class::Misconfigured
+        }
+        Some(
+            "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "IncompleteSignatureException"
+            | "MissingAuthenticationTokenException"
+            | "ExpiredTokenException"
+            | "ExpiredToken",
+        ) => Class::Unauthorized,
+        _ => Class::Ambiguous,
+    }
+}
+
+impl Meetings for Table {
+    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(ID, AttributeValue::S(meeting.to_string()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.failed("GetItem", &error))?;
+        answer
+            .item
+            .map(|item| to_record(meeting, &item).map_err(|what| unreadable("GetItem", what)))
+            .transpose()
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
+        let expression = Expression::of(update);
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key(ID, AttributeValue::S(update.meeting_id.to_string()))
+            .condition_expression(expression.condition())
+            .update_expression(expression.update())
+            .set_expression_attribute_names(Some(expression.names))
+            .set_expression_attribute_values((!expression.values.is_empty()).then_some(expression.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Updated::Done),
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                let UpdateItemError::ConditionalCheckFailedException(refused) = service.err() else {
+                    unreachable!("checked in the guard")
+                };
+                let found = refused.item.as_ref().filter(|item| !item.is_empty());
+                let found = found
+                    .map(|item| {
+                        to_record(&update.meeting_id, item).map_err(|what| unreadable("UpdateItem", what))
+                    })
+                    .transpose()?;
+                Ok(Updated::Refused(found.map(Box::new)))
+            }
+            Err(error) => Err(self.failed("UpdateItem", &error)),
+        }
+    }
+}
+
+fn unreadable(action: &'static str, what: String) -> AwsError {
+    AwsError {
+        action,
+        class: Class::Unreadable,
+        code: None,
+        message: what,
+        request_id: None,
+        advice: "nothing was launched; correct the attribute in the record and deliver again".to_owned(),
+    }
+}
+
+/// An item as we understand it, or which attribute cannot be understood.
+fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
+    Ok(Record {
+        meeting_id: meeting.clone(),
+        status: text(item, STATUS)?.map(|word| Status::from_word(&word)),
+        meet_time: to_meet_time(item),
+        lease: to_lease(item)?,
+        teacher: to_seat(item, Role::Teacher)?,
+        student: to_seat(item, Role::Student)?,
+    })
+}
+
+/// Other programs write it, and a launch does not depend on it: whatever cannot be read is no window.
+fn to_meet_time(item: &Item) -> MeetTime {
+    match item.get(MEET_TIME) {
+        None | Some(AttributeValue::Null(_)) => MeetTime::Missing,
+        Some(AttributeValue::S(text)) if text.trim().is_empty() => MeetTime::Missing,
+        Some(AttributeValue::S(text)) => {
+            text.trim().parse().map_or_else(|_| MeetTime::Unreadable(text.clone()), MeetTime::At)
+        }
+        Some(other) => MeetTime::Unreadable(format!("{other:?}")),
+    }
+}
+
+fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
+    let (owner, until) = (text(item, LEASE_OWNER)?, text(item, LEASE_UNTIL)?);
+    match (owner, until) {
+        (None, None) => Ok(None),
+        (Some(owner), Some(until)) => {
+            let until: Timestamp = until
+                .parse()
+                .map_err(|_| format!("the attribute {LEASE_UNTIL} is {until:?}, expected a time"))?;
+            Ok(Some(Lease { owner: Owner(owner), until }))
+        }
+        _ => Err(format!(
+            "of the attributes {LEASE_OWNER} and {LEASE_UNTIL} one is missing, expected both or none"
+        )),
+    }
+}
+
+fn to_seat(item: &Item, role: Role) -> Result<Seat, String> {
+    let name = attempt_attribute(role);
+    let attempt = match item.get(&name) {
+        None | Some(AttributeValue::Null(_)) => None,
+        Some(value) => Some(
+            serde_dynamo::from_attribute_value::<_, Attempt>(value.clone())
+                .map_err(|error| format!("the attribute {name} is no attempt: {error}"))?,
+        ),
+    };
+    Ok(Seat { instance_id: text(item, &id_attribute(role))?.map(InstanceId), attempt })
+}
+
+/// A string attribute; an empty or NULL one counts as missing.
+fn text(item: &Item, name: &str) -> Result<Option<String>, String> {
+    match item.get(name) {
+        None | Some(AttributeValue::Null(_)) => Ok(None),
+        Some(AttributeValue::S(text)) if text.is_empty() => Ok(None),
+        Some(AttributeValue::S(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("the attribute {name} is no string")),
+    }
+}
+
+fn id_attribute(role: Role) -> String {
+    format!("{role}_ec2_id")
+}
+
+fn attempt_attribute(role: Role) -> String {
+    format!("{role}_attempt")
+}
+
+/// The two expressions of an UpdateItem with their placeholders (names such as `status` are reserved words).
+#[derive(Default)]
+struct Expression {
+    conditions: Vec<String>,
+    sets: Vec<String>,
+    removes: Vec<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Expression {
+    fn of(update: &Update) -> Self {
+        let mut expression = Expression::default();
+        for requirement in &update.requires {
+            let condition = expression.requirement(requirement);
+            expression.conditions.push(condition);
+        }
+        for change in &update.changes {
+            expression.change(change);
+        }
+        expression
+    }
+
+    fn condition(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+
+    fn update(&self) -> String {
+        let mut clauses = Vec::new();
+        if !self.sets.is_empty() {
+            clauses.push(format!("SET {}", self.sets.join(", ")));
+        }
+        if !self.removes.is_empty() {
+            clauses.push(format!("REMOVE {}", self.removes.join(", ")));
+        }
+        clauses.join(" ")
+    }
+
+    fn requirement(&mut self, requirement: &Requires) -> String {
+        match requirement {
+            Requires::Exists => format!("attribute_exists({})", self.name(ID)),
+            Requires::Lease(None) => self.missing(LEASE_OWNER),
+            Requires::Lease(Some(lease)) => {
+                let owner = self.equals(LEASE_OWNER, &lease.owner.0);
+                let until = self.equals(LEASE_UNTIL, &lease.until.to_string());
+                format!("{owner} AND {until}")
+            }
+            Requires::Owner(owner) => self.equals(LEASE_OWNER, &owner.0),
+            Requires::Status(statuses) => {
+                let each: Vec<String> = statuses
+                    .iter()
+                    .map(|status| match status {
+                        None => self.missing(STATUS),
+                        Some(status) => self.equals(STATUS, status.as_str()),
+                    })
+                    .collect();
+                format!("({})", each.join(" OR "))
+            }
+            Requires::Instance(role, None) => self.missing(&id_attribute(*role)),
+            Requires::Instance(role, Some(id)) => self.equals(&id_attribute(*role), &id.0),
+            Requires::NoOtherInstance(role, id) => {
+                let missing = self.missing(&id_attribute(*role));
+                let ours = self.equals(&id_attribute(*role), &id.0);
+                format!("({missing} OR {ours})")
+            }
+            Requires::Token(role, token) => {
+                let path = format!("{}.{}", self.name(&attempt_attribute(*role)), self.name("token"));
+                match token {
+                    None => format!("attribute_not_exists({path})"),
+                    Some(token) => format!("{path} = {}", self.value(AttributeValue::S(token.0.clone()))),
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, change: &Change) {
+        match change {
+            Change::Lease(lease) => {
+                self.set(LEASE_OWNER, AttributeValue::S(lease.owner.0.clone()));
+                self.set(LEASE_UNTIL, AttributeValue::S(lease.until.to_string()));
+            }
+            Change::DropLease => {
+                self.remove(LEASE_OWNER);
+                self.remove(LEASE_UNTIL);
+            }
+            Change::Attempt(role, attempt) => {
+                let map = serde_dynamo::to_attribute_value(attempt).expect("an attempt is plain data");
+                self.set(&attempt_attribute(*role), map);
+            }
+            Change::Refused(role) => {
+                let path = format!("{}.{}", self.name(&attempt_attribute(*role)), self.name("refused"));
+                let value = self.value(AttributeValue::Bool(true));
+                self.sets.push(format!("{path} = {value}"));
+            }
+            Change::Instance(role, machine) => {
+                self.set(&id_attribute(*role), AttributeValue::S(machine.instance_id.0.clone()));
+                let more = [
+                    ("availability_zone", machine.availability_zone.clone()),
+                    ("instance_type", machine.instance_type.clone()),
+                    ("launched_at", machine.launched_at.to_string()),
+                ];
+                for (name, value) in more {
+                    self.set(&format!("{role}_{name}"), AttributeValue::S(value));
+                }
+            }
+            Change::Launched => self.set(STATUS, AttributeValue::S(Status::Launched.as_str().to_owned())),
+            Change::Failure(failure) => {
+                let values = [failure.reason.clone(), failure.code.clone(), failure.at.to_string()];
+                for (name, value) in FAILURE.into_iter().zip(values) {
+                    self.set(name, AttributeValue::S(value));
+                }
+            }
+            Change::ForgetFailure => FAILURE.into_iter().for_each(|name| self.remove(name)),
+        }
+    }
+
+    fn set(&mut self, attribute: &str, value: AttributeValue) {
+        let set = format!("{} = {}", self.name(attribute), self.value(value));
+        self.sets.push(set);
+    }
+
+    fn remove(&mut self, attribute: &str) {
+        let name = self.name(attribute);
+        self.removes.push(name);
+    }
+
+    fn equals(&mut self, attribute: &str, text: &str) -> String {
+        format!("{} = {}", self.name(attribute), self.value(AttributeValue::S(text.to_owned())))
+    }
+
+    /// The condition's side of [`text`]: absent, empty or NULL.
+    fn missing(&mut self, attribute: &str) -> String {
+        let name = self.name(attribute);
+        let empty = self.value(AttributeValue::S(String::new()));
+        let null = self.value(AttributeValue::S("NULL".to_owned()));
+        format!("(attribute_not_exists({name}) OR {name} = {empty} OR attribute_type({name}, {null}))")
+    }
+
+    fn name(&mut self, attribute: &str) -> String {
+        let placeholder = format!("#{attribute}");
+        self.names.insert(placeholder.clone(), attribute.to_owned());
+        placeholder
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        if let Some((placeholder, _)) = self.values.iter().find(|(_, known)| **known == value) {
+            return placeholder.clone();
+        }
+        let placeholder = format!(":v{}", self.values.len());
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+}

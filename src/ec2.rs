@@ -1,0 +1,405 @@
+//! Machines and networks over EC2: requests, and error codes → meaning.
+//!
+//! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
+//! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::RequestId;
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
+    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType, ShutdownBehavior, Tag,
+    TagSpecification, VolumeType,
+};
+
+use crate::error::{AwsError, Class};
+use crate::machine::{Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, ROLE_TAG, State, Token};
+use crate::needs::{Machines, Networks};
+use crate::network::{Found, Subnet};
+use crate::timing::Timing;
+
+pub struct Ec2 {
+    client: Client,
+    run_instances: Duration,
+}
+
+impl Ec2 {
+    /// Look-ups are repeated by the SDK, within their limit; RunInstances never is.
+    pub fn new(sdk: &aws_config::SdkConfig, timing: &Timing) -> Self {
+        let config = aws_sdk_ec2::config::Builder::from(sdk)
+            .timeout_config(TimeoutConfig::builder().operation_timeout(timing.ec2).build())
+            .build();
+        Ec2 { client: Client::from_conf(config), run_instances: timing.run_instances }
+    }
+}
+
+impl Machines for Ec2 {
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
+        let p = &attempt.parameters;
+        let volume = EbsBlockDevice::builder()
+            .volume_size(p.root_volume.size_gb)
+            .volume_type(VolumeType::from(p.root_volume.volume_type.as_str()))
+            .delete_on_termination(true)
+            .set_encrypted(p.root_volume.encrypted.then_some(true))
+            .build();
+        let root = BlockDeviceMapping::builder().device_name(&p.root_volume.device_name).ebs(volume).build();
+        let once = aws_sdk_ec2::config::Builder::new()
+            // A repeat by the SDK would hide a first time-out behind the second answer, and would repeat a refusal for
+            // want of capacity, an HTTP 500, in the same zone.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(self.run_instances).build());
+        let answer = self
+            .client
+            .run_instances()
+            .min_count(1)
+            .max_count(1)
+            .client_token(&attempt.token.0)
+            .image_id(&p.image_id)
+            .instance_type(InstanceType::from(p.instance_type.as_str()))
+            .subnet_id(&p.subnet_id)
+            .set_security_group_ids(Some(p.security_group_ids.clone()))
+            .set_key_name(p.key_name.clone())
+            .set_iam_instance_profile(p.iam_profile.as_ref().map(to_iam_instance_profile))
+            .block_device_mappings(root)
+            .set_metadata_options(p.imds_tokens.map(to_metadata_options))
+            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+            .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
+            .customize()
+            .config_override(once)
+            .send()
+            .await
+            .map_err(|error| failed("RunInstances", &error))?;
+        answer.instances().iter().find_map(to_machine).ok_or_else(|| AwsError {
+            action: "RunInstances",
+            class: Class::Ambiguous,
+            code: None,
+            message: "answered 200 without an instance".to_owned(),
+            request_id: answer.request_id().map(str::to_owned),
+            advice: String::new(),
+        })
+    }
+
+    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
+        let filter = Filter::builder().name("client-token").values(&token.0).build();
+        let reservations = self
+            .client
+            .describe_instances()
+            .filters(filter)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| failed("DescribeInstances", &error))?;
+        Ok(reservations
+            .iter()
+            .flat_map(|reservation| reservation.instances())
+            .filter_map(to_machine)
+            .collect())
+    }
+
+    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        let tag = Tag::builder().key(ROLE_TAG).build();
+        let answer = self.client.delete_tags().resources(&instance.0).tags(tag).send().await;
+        answer.map(|_| ()).map_err(|error| failed("DeleteTags", &error))
+    }
+
+    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        let answer = self.client.terminate_instances().instance_ids(&instance.0).send().await;
+        answer.map(|_| ()).map_err(|error| failed("TerminateInstances", &error))
+    }
+}
+
+impl Networks for Ec2 {
+    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+        let subnets = self
+            .client
+            .describe_subnets()
+            .set_subnet_ids(subnet_ids.map(<[String]>::to_vec))
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>();
+        let default_vpc = async {
+            match subnet_ids {
+                Some(_) => Ok(None),
+                None => self.find_default_vpc().await,
+            }
+        };
+        let (subnets, default_vpc) = tokio::join!(subnets, default_vpc);
+        let subnets = subnets.map_err(|error| named(failed("DescribeSubnets", &error)))?;
+        Ok(Found { default_vpc: default_vpc?, subnets: subnets.iter().filter_map(to_subnet).collect() })
+    }
+
+    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
+        let images = self
+            .client
+            .describe_images()
+            .image_ids(image_id)
+            .send()
+            .await
+            .map_err(|error| failed("DescribeImages", &error))?;
+        let device = images.images().iter().find_map(|image| image.root_device_name());
+        device.map(str::to_owned).ok_or_else(|| AwsError {
+            action: "DescribeImages",
+            class: Class::Misconfigured,
+            code: None,
+            message: format!(
+                "no image {image_id} with a root device is visible to this account in this Region"
+            ),
+            request_id: images.request_id().map(str::to_owned),
+            advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
+        })
+    }
+}
+
+impl Ec2 {
+    async fn find_default_vpc(&self) -> Result<Option<String>, AwsError> {
+        let vpcs = self
+            .client
+            .describe_vpcs()
+            .filters(Filter::builder().name("is-default").values("true").build())
+            .send()
+            .await
+            .map_err(|error| failed("DescribeVpcs", &error))?;
+        Ok(vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned))
+    }
+}
+
+/// Subnets that were asked for by name come from the configuration: one that is not there is no subnet to drop.
+fn named(error: AwsError) -> AwsError {
+    match error.class {
+        Class::SubnetUnfit => AwsError { class: Class::Misconfigured, ..error },
+        _ => error,
+    }
+}
+
+fn to_iam_instance_profile(profile: &InstanceProfile) -> IamInstanceProfileSpecification {
+    let builder = IamInstanceProfileSpecification::builder();
+    match profile {
+        InstanceProfile::Name(name) => builder.name(name).build(),
+        InstanceProfile::Arn(arn) => builder.arn(arn).build(),
+    }
+}
+
+fn to_metadata_options(tokens: ImdsTokens) -> InstanceMetadataOptionsRequest {
+    let tokens = match tokens {
+        ImdsTokens::Required => HttpTokensState::Required,
+        ImdsTokens::Optional => HttpTokensState::Optional,
+    };
+    InstanceMetadataOptionsRequest::builder().http_tokens(tokens).build()
+}
+
+/// The same tags on everything that the call makes, so that a volume left behind is found as well.
+fn to_tag_specifications(tags: &BTreeMap<String, String>) -> Vec<TagSpecification> {
+    let tags: Vec<Tag> =
+        tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+    [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface]
+        .map(|kind| TagSpecification::builder().resource_type(kind).set_tags(Some(tags.clone())).build())
+        .to_vec()
+}
+
+fn to_machine(instance: &Instance) -> Option<Machine> {
+    let state = match instance.state().and_then(|state| state.name()) {
+        Some(InstanceStateName::Pending) | None => State::Pending,
+        Some(InstanceStateName::Running) => State::Running,
+        Some(InstanceStateName::Stopping) => State::Stopping,
+        Some(InstanceStateName::Stopped) => State::Stopped,
+        Some(InstanceStateName::ShuttingDown) => State::ShuttingDown,
+        Some(InstanceStateName::Terminated) => State::Terminated,
+        // A state that EC2 may invent: taken as live, for a live machine is never launched a second time.
+        Some(_) => State::Running,
+    };
+    Some(Machine {
+        instance_id: InstanceId(instance.instance_id()?.to_owned()),
+        state,
+        state_reason: instance.state_reason().and_then(|reason| reason.code()).map(str::to_owned),
+        tags: instance
+            .tags()
+            .iter()
+            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+            .collect(),
+    })
+}
+
+fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
+    Some(Subnet {
+        subnet_id: subnet.subnet_id()?.to_owned(),
+        vpc_id: subnet.vpc_id()?.to_owned(),
+        availability_zone: subnet.availability_zone()?.to_owned(),
+        available_ip_addresses: subnet.available_ip_address_count().unwrap_or(0),
+    })
+}
+
+fn failed<E, R>(action: &'static str, error: &SdkError<E, R>) -> AwsError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + HttpStatus,
+    SdkError<E, R>: RequestId,
+{
+    let code = error.code().map(str::to_owned);
+    let message = match error.message() {
+        Some(message) => message.to_owned(),
+        None => DisplayErrorContext(error).to_string(),
+    };
+    let class = match error {
+        SdkError::ServiceError(answer) => class_of(code.as_deref(), &message, answer.raw().is_server_error()),
+        // Nothing was sent.
+        SdkError::ConstructionFailure(_) => Class::Misconfigured,
+        // A time-out, a cut connection (whatever the SDK's flags say of it), an answer that cannot be read.
+        _ => Class::Ambiguous,
+    };
+    let advice = advice(action, class, code.as_deref(), &message);
+    AwsError { action, class, code, message, request_id: error.request_id().map(str::to_owned), advice }
+}
+
+/// The part of a raw answer that classification needs, whatever the HTTP types are called.
+trait HttpStatus {
+    fn is_server_error(&self) -> bool;
+}
+
+impl HttpStatus for aws_sdk_ec2::config::http::HttpResponse {
+    fn is_server_error(&self) -> bool {
+        self.status().is_server_error()
+    }
+}
+
+/// EC2's codes by what to do next.
+fn class_of(code: Option<&str>, message: &str, server_error: bool) -> Class {
+    let Some(code) = code else {
+        return if server_error { Class::Ambiguous } else { Class::Misconfigured };
+    };
+    match code {
+        "InsufficientInstanceCapacity"
+        | "InsufficientCapacity"
+        | "InsufficientHostCapacity"
+        | "InsufficientReservedInstanceCapacity"
+        | "InsufficientCapacityOnHost"
+        | "InsufficientCapacityOnOutpost"
+        | "InsufficientVolumeCapacity"
+        | "InsufficientAddressCapacity"
+        | "UnfulfillableCapacity"
+        | "ReservationCapacityExceeded"
+        | "SpotMaxPriceTooLow" => Class::Capacity,
+
+        "Unsupported" | "VolumeTypeNotAvailableInZone" | "InvalidAvailabilityZone" => Class::ZoneUnfit,
+        "InsufficientFreeAddressesInSubnet" | "InvalidSubnetID.NotFound" => Class::SubnetUnfit,
+
+        "VcpuLimitExceeded"
+        | "InstanceLimitExceeded"
+        | "VolumeLimitExceeded"
+        | "MaxIOPSLimitExceeded"
+        | "MaxSpotInstanceCountExceeded"
+        | "NetworkInterfaceLimitExceeded"
+        | "AddressLimitExceeded"
+        | "ResourceLimitExceeded" => Class::Quota,
+
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "SlowDown"
+        | "EC2ThrottledException"
+        | "PriorRequestNotComplete"
+        | "BandwidthLimitExceeded"
+        | "LimitExceededException" => Class::Throttled,
+
+        "InternalError"
+        | "InternalFailure"
+        | "ServerInternal"
+        | "ServiceUnavailable"
+        | "Unavailable"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => Class::Ambiguous,
+
+        "ConcurrentTagAccess" | "InvalidInstanceID.NotFound" => Class::Propagating,
+        "InvalidParameterValue" if names_an_instance_profile(message) => Class::Propagating,
+
+        "IdempotentParameterMismatch" => Class::ParameterMismatch,
+        "IdempotentInstanceTerminated" => Class::InstanceTerminated,
+
+        "UnauthorizedOperation"
+        | "AuthFailure"
+        | "AccessDenied"
+        | "AccessDeniedException"
+        | "OptInRequired"
+        | "PendingVerification"
+        | "Blocked"
+        | "SignatureDoesNotMatch"
+        | "InvalidClientTokenId"
+        | "ExpiredToken"
+        | "RequestExpired" => Class::Unauthorized,
+
+        _ if server_error => Class::Ambiguous,
+        _ => Class::Misconfigured,
+    }
+}
+
+/// A profile made a moment ago is not known everywhere at once; EC2 then calls its name invalid.
+fn names_an_instance_profile(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("iaminstanceprofile") || message.contains("iam instance profile")
+}
+
+/// Which setting or permission to change; empty where no change of ours is needed.
+fn advice(action: &str, class: Class, code: Option<&str>, message: &str) -> String {
+    let code = code.unwrap_or_default();
+    let starts = |prefix: &str| code.starts_with(prefix);
+    match class {
+        Class::Unauthorized
+            if matches!(code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") =>
+        {
+            let also = match action {
+                "RunInstances" => {
+                    " (with ec2:CreateTags on what it makes and, for an instance profile, iam:PassRole on its role)"
+                }
+                _ => "",
+            };
+            format!(
+                "allow ec2:{action}{also} in the function's role; `aws sts decode-authorization-message` explains an encoded message"
+            )
+        }
+        Class::Unauthorized if matches!(code, "OptInRequired" | "PendingVerification" | "Blocked") => {
+            "the account itself may not do this yet: see its health dashboard, or ask AWS Support".to_owned()
+        }
+        Class::Unauthorized => "check the credentials that the function runs with".to_owned(),
+        Class::Quota => format!("{code} is a quota of the account: ask for more in Service Quotas"),
+        Class::Propagating if names_an_instance_profile(message) => {
+            "set IAM_PROFILE to an instance profile that exists, by name or by ARN".to_owned()
+        }
+        Class::Misconfigured | Class::SubnetUnfit => {
+            let setting = if starts("InvalidAMI") {
+                "AMI_ID"
+            } else if starts("InvalidKeyPair") {
+                "KEY_NAME"
+            } else if starts("InvalidGroup") || starts("InvalidSecurityGroup") || starts("SecurityGroupsPer")
+            {
+                "SECURITY_GROUP_IDS (groups of the VPC that the subnets are in)"
+            } else if starts("InvalidSubnet") {
+                "SUBNET_IDS"
+            } else if starts("InvalidInstanceType") || starts("UnsupportedOperation") {
+                "INSTANCE_TYPE (a type that fits the image's architecture)"
+            } else if starts("InvalidBlockDeviceMapping") || starts("UnknownVolumeType") {
+                "VOLUME_DEVICE, VOLUME_SIZE_GB (not below the image's snapshot), VOLUME_TYPE or VOLUME_ENCRYPTED"
+            } else if starts("CustomerKey") {
+                "the KMS key that encrypts volumes by default in this account, or VOLUME_ENCRYPTED"
+            } else if starts("TagPolicy") || starts("TagLimit") {
+                "PROJECT_TAG, or the organisation's tag policy"
+            } else if starts("VPCIdNotSpecified") || starts("DefaultVpc") {
+                "SUBNET_IDS (this account has no default VPC here)"
+            } else {
+                return String::new();
+            };
+            format!("change {setting}")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,212 @@
+//! What can go wrong, said to the person who has to mend it.
+//!
+//! Two nouns. [`AwsError`] is an answer of AWS (or its absence) that a port could not turn into a result, classified by
+//! what to do next. [`Error`] is how a delivery ends when it does not end well: its [`Kind`] is the stable `errorType`
+//! that alarms and runbooks name. This room knows no SDK and no Lambda.
+
+use std::fmt;
+
+/// What an unwelcome answer of AWS means for the next step. The adapters classify; the verbs decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// No capacity for this instance type in this zone: a definite refusal.
+    Capacity,
+    /// This zone cannot host this request at all: a definite refusal.
+    ZoneUnfit,
+    /// This subnet is gone or full: a definite refusal.
+    SubnetUnfit,
+    /// A quota of the account: a definite refusal that another zone would repeat.
+    Quota,
+    /// Refused for its rate: nothing was done, the same request may be sent again later.
+    Throttled,
+    /// Nobody knows whether it took effect, or whether it still will.
+    Ambiguous,
+    /// Something made a moment ago is not visible everywhere yet: nothing was done.
+    Propagating,
+    /// The client token is bound to other parameters.
+    ParameterMismatch,
+    /// The machine that this client token made has been terminated since.
+    InstanceTerminated,
+    /// The request is wrong and stays wrong until somebody changes a setting.
+    Misconfigured,
+    /// The request is not allowed until somebody changes a permission.
+    Unauthorized,
+    /// It was not sent: its answer could not have come before the deadline.
+    NotSent,
+    /// The record was read, and an attribute of ours cannot be understood.
+    Unreadable,
+}
+
+/// An answer of AWS that is no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsError {
+    /// The action as AWS and IAM name it: `RunInstances`, `UpdateItem`.
+    pub action: &'static str,
+    pub class: Class,
+    /// AWS's error code; `None` if there was no answer, or none that could be read.
+    pub code: Option<String>,
+    /// AWS's own words, or what is known of the missing answer.
+    pub message: String,
+    pub request_id: Option<String>,
+    /// Which setting or permission to change; empty if a change of ours is not what is needed.
+    pub advice: String,
+}
+
+impl AwsError {
+    /// The code, or a word for its absence: for records, logs and metrics.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or("NoAnswer")
+    }
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => {
+                write!(f, "{} answered {code}: {}", self.action, self.message.trim_end_matches('.'))?
+            }
+            None => write!(f, "{}: {}", self.action, self.message.trim_end_matches('.'))?,
+        }
+        match &self.request_id {
+            Some(id) => write!(f, " (AWS request id {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for AwsError {}
+
+/// The stable `errorType` of a delivery that failed. `infra/README.md` says for each what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    InvalidEvent,
+    MeetingNotFound,
+    MeetingBusy,
+    InvalidRecord,
+    NoUsableSubnet,
+    CapacityExhausted,
+    QuotaExceeded,
+    Throttled,
+    InvalidConfiguration,
+    Unauthorized,
+    DeadlineTooClose,
+    RecordUnavailable,
+    Ec2Unavailable,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 13] = [
+        Kind::InvalidEvent,
+        Kind::MeetingNotFound,
+        Kind::MeetingBusy,
+        Kind::InvalidRecord,
+        Kind::NoUsableSubnet,
+        Kind::CapacityExhausted,
+        Kind::QuotaExceeded,
+        Kind::Throttled,
+        Kind::InvalidConfiguration,
+        Kind::Unauthorized,
+        Kind::DeadlineTooClose,
+        Kind::RecordUnavailable,
+        Kind::Ec2Unavailable,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::InvalidEvent => "InvalidEvent",
+            Kind::MeetingNotFound => "MeetingNotFound",
+            Kind::MeetingBusy => "MeetingBusy",
+            Kind::InvalidRecord => "InvalidRecord",
+            Kind::NoUsableSubnet => "NoUsableSubnet",
+            Kind::CapacityExhausted => "CapacityExhausted",
+            Kind::QuotaExceeded => "QuotaExceeded",
+            Kind::Throttled => "Throttled",
+            Kind::InvalidConfiguration => "InvalidConfiguration",
+            Kind::Unauthorized => "Unauthorized",
+            Kind::DeadlineTooClose => "DeadlineTooClose",
+            Kind::RecordUnavailable => "RecordUnavailable",
+            Kind::Ec2Unavailable => "Ec2Unavailable",
+        }
+    }
+
+    /// Whether the same event, delivered again, may succeed without anybody changing anything.
+    pub fn a_repeat_can_help(self) -> bool {
+        match self {
+            Kind::MeetingBusy
+            | Kind::CapacityExhausted
+            | Kind::Throttled
+            | Kind::DeadlineTooClose
+            | Kind::RecordUnavailable
+            | Kind::Ec2Unavailable => true,
+            Kind::InvalidEvent
+            | Kind::MeetingNotFound
+            | Kind::InvalidRecord
+            | Kind::NoUsableSubnet
+            | Kind::QuotaExceeded
+            | Kind::InvalidConfiguration
+            | Kind::Unauthorized => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a delivery failed. `Display` is its own part; [`Error::chain`] adds what AWS said, once, for the door.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    pub kind: Kind,
+    /// What was wrong, with meeting and role.
+    pub problem: String,
+    /// What to do about it: which setting, which permission, or that the repeat will do.
+    pub advice: String,
+    /// What AWS answered, where AWS is the reason.
+    pub cause: Option<AwsError>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, problem: impl Into<String>, advice: impl Into<String>) -> Self {
+        Error { kind, problem: problem.into(), advice: advice.into(), cause: None }
+    }
+
+    pub fn caused_by(mut self, cause: AwsError) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// The whole story on one line: problem, what AWS answered, what to do.
+    pub fn chain(&self) -> String {
+        let mut line = self.problem.clone();
+        if let Some(cause) = &self.cause {
+            line.push_str(": ");
+            line.push_str(&cause.to_string());
+        }
+        if !self.advice.is_empty() {
+            line.push_str("; ");
+            line.push_str(&self.advice);
+        }
+        line
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+/// The runtime logs a returned error in this form, once: so it is the line that a person reads.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.chain())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,112 @@
+//! The door: what Lambda brings in becomes a request with a deadline, and an [`Error`] becomes what Lambda records.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{Instrument, Span, error, field, info_span};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::machine::Token;
+use crate::needs::{Clock, Tokens};
+use crate::plan::after;
+use crate::record::Owner;
+use crate::timing::Timing;
+
+/// What posting the answer may take, at the end of a delivery.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// A deadline this long ago is none: `cargo lambda watch` sends a duration where Lambda sends an epoch time.
+const LONG_AGO: SignedDuration = SignedDuration::from_hours(1);
+
+/// JSON or text, and how much of it, as Lambda's logging settings say.
+pub fn start_logging() {
+    lambda_runtime::tracing::init_default_subscriber();
+}
+
+/// Answer every event that comes with `verb`, which gets the event and the time by which it has to be answered. Every
+/// line that it logs carries the request id and, once it has said [`meeting`], the meeting's.
+pub async fn serve<R: Serialize, F: Future<Output = Result<R, Error>>>(
+    name: &'static str,
+    timing: &Timing,
+    verb: impl Fn(Value, Timestamp) -> F,
+) -> Result<(), lambda_runtime::Error> {
+    let verb = &verb;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let deadline = deadline(event.context.deadline, Timestamp::now(), timing);
+        let span = info_span!(
+            "delivery",
+            verb = name,
+            request_id = event.context.request_id,
+            meeting_id = field::Empty
+        );
+        async move {
+            verb(event.payload, deadline).await.map_err(|error| {
+                error!(
+                    error_type = error.kind.as_str(),
+                    a_repeat_can_help = error.kind.a_repeat_can_help(),
+                    "the delivery failed"
+                );
+                error
+            })
+        }
+        .instrument(span)
+    }))
+    .await
+}
+
+/// From here on this delivery's log lines name its meeting.
+pub fn meeting(id: &crate::meeting::MeetingId) {
+    Span::current().record("meeting_id", id.as_str());
+}
+
+/// When the delivery has to be done, from Lambda's header in milliseconds of the epoch.
+pub fn deadline(header_ms: u64, now: Timestamp, timing: &Timing) -> Timestamp {
+    let stated = i64::try_from(header_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    match stated {
+        Some(deadline) if now.duration_since(deadline) < LONG_AGO => {
+            deadline.checked_sub(SignedDuration::try_from(ANSWER).unwrap_or_default()).unwrap_or(deadline)
+        }
+        _ => after(now, timing.delivery),
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Diagnostic { error_type: error.kind.as_str().to_owned(), error_message: error.chain() }
+    }
+}
+
+/// The clock on the wall.
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Random tokens, and random jitter.
+pub struct RandomTokens;
+
+impl Tokens for RandomTokens {
+    fn token(&self) -> Token {
+        Token(Uuid::new_v4().to_string())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner(Uuid::new_v4().to_string())
+    }
+
+    fn jitter(&self) -> f64 {
+        fastrand::f64()
+    }
+}

@@ -1,0 +1,303 @@
+//! What a delivery says at its end: the answer, or an error that names what to mend.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::info;
+
+use super::Delivery;
+use super::seat::End;
+use crate::error::{AwsError, Class, Error, Kind};
+use crate::lookups::LookupError;
+use crate::machine::{InstanceId, Parameters};
+use crate::meeting::{Role, Status};
+use crate::plan::Reason;
+use crate::record::{Record, Seat};
+
+/// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    pub meeting_id: String,
+    /// The record's status; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<&'static str, MachineAnswer>,
+    /// Why nothing was launched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MachineAnswer {
+    pub instance_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    pub outcome: Outcome,
+}
+
+/// How this delivery came by a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// By an attempt of its own.
+    Launched,
+    /// By an attempt of an earlier delivery that had not written the id.
+    Adopted,
+    /// The id stood in the record.
+    AlreadyRecorded,
+}
+
+impl MachineAnswer {
+    pub(super) fn of(instance: &InstanceId, parameters: &Parameters, outcome: Outcome) -> Self {
+        MachineAnswer {
+            instance_id: instance.to_string(),
+            subnet_id: Some(parameters.subnet_id.clone()),
+            availability_zone: Some(parameters.availability_zone.clone()),
+            instance_type: Some(parameters.instance_type.clone()),
+            outcome,
+        }
+    }
+}
+
+/// The machine that stands in the record. Where and what it is is known from its attempt, if we launched it.
+pub(super) fn recorded(seat: &Seat) -> MachineAnswer {
+    let parameters = seat.attempt.as_ref().map(|attempt| &attempt.parameters);
+    MachineAnswer {
+        instance_id: seat.instance_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        subnet_id: parameters.map(|p| p.subnet_id.clone()),
+        availability_zone: parameters.map(|p| p.availability_zone.clone()),
+        instance_type: parameters.map(|p| p.instance_type.clone()),
+        outcome: Outcome::AlreadyRecorded,
+    }
+}
+
+impl<M, E, C, T> Delivery<'_, M, E, C, T> {
+    /// How the two roles' ways add up.
+    pub(super) fn answer(&self, record: &Record, ends: [(Role, End); 2]) -> Result<Answer, Error> {
+        let some = |wanted: fn(&End) -> bool| ends.iter().any(|(_, end)| wanted(end));
+        if some(|end| matches!(end, End::Gone)) {
+            return Err(self.no_such_meeting());
+        }
+        let over = ends.iter().find_map(|(_, end)| match end {
+            End::Over(status) => Some(status.clone()),
+            End::Recorded(..) | End::Gone | End::TakenOver | End::Failed(_) => None,
+        });
+        // Of a meeting that is over, a refused attempt has left nothing behind; one that may still come has.
+        let failure =
+            ends.iter().filter_map(|(_, end)| end.failure()).find(|f| over.is_none() || f.refused.is_none());
+        if let Some(failure) = failure {
+            return Err(self.with_the_other_role(failure.error.clone(), &ends));
+        }
+        if some(|end| matches!(end, End::TakenOver)) {
+            return Err(self.taken_over());
+        }
+        if let Some(status) = over {
+            return Ok(self.skipped(status.as_ref(), &Reason::Over(status.clone())));
+        }
+        let mut machines = BTreeMap::new();
+        let mut status = Some(Status::Launched);
+        for (role, end) in ends {
+            if let End::Recorded(machine, found) = end {
+                machines.insert(role.as_str(), machine);
+                // Another program may have moved on while we launched.
+                if found != record.status && found.is_some() && found != Some(Status::Launched) {
+                    status = found;
+                }
+            }
+        }
+        Ok(Answer {
+            meeting_id: self.meeting.to_string(),
+            status: status.map(|status| status.as_str().to_owned()),
+            machines,
+            skipped: None,
+        })
+    }
+
+    pub(super) fn already_recorded(&self, read: &Record) -> Answer {
+        info!("both machines stand in the record");
+        Answer {
+            meeting_id: self.meeting.to_string(),
+            status: read.status.as_ref().map(|status| status.as_str().to_owned()),
+            machines: Role::BOTH.into_iter().map(|role| (role.as_str(), recorded(read.seat(role)))).collect(),
+            skipped: None,
+        }
+    }
+
+    pub(super) fn skipped(&self, status: Option<&Status>, reason: &Reason) -> Answer {
+        let why = in_words(reason);
+        info!(reason = why, "nothing launched");
+        Answer {
+            meeting_id: self.meeting.to_string(),
+            status: status.map(|status| status.as_str().to_owned()),
+            machines: BTreeMap::new(),
+            skipped: Some(why),
+        }
+    }
+
+    /// Half a pair: say of the other role what became of it.
+    fn with_the_other_role(&self, mut error: Error, ends: &[(Role, End)]) -> Error {
+        for (role, end) in ends {
+            match end {
+                End::Recorded(machine, _) => {
+                    error.problem.push_str(&format!(" ({role}: {} is recorded)", machine.instance_id));
+                }
+                End::Failed(other) if other.error != error => {
+                    error.problem.push_str(&format!(" ({role}: {})", other.error.kind));
+                }
+                End::Failed(_) | End::Gone | End::Over(_) | End::TakenOver => {}
+            }
+        }
+        error
+    }
+
+    pub(super) fn no_such_meeting(&self) -> Error {
+        Error::new(
+            Kind::MeetingNotFound,
+            format!("meeting {}: no such record in the table", self.meeting),
+            "nothing was launched; check the id and TABLE_NAME, or that the meeting was not deleted",
+        )
+    }
+
+    pub(super) fn busy(&self, until: Timestamp) -> Error {
+        Error::new(
+            Kind::MeetingBusy,
+            format!(
+                "meeting {}: another delivery is launching it, until {until} at the latest",
+                self.meeting
+            ),
+            "nothing is to be done: the repeat of this delivery finds it launched, or goes on",
+        )
+    }
+
+    pub(super) fn taken_over(&self) -> Error {
+        Error::new(
+            Kind::MeetingBusy,
+            format!("meeting {}: another delivery has taken over", self.meeting),
+            "nothing is to be done: the repeat of this delivery finds it launched, or goes on",
+        )
+    }
+
+    pub(super) fn unsettled(&self, reason: &Reason, until: Timestamp) -> Error {
+        Error::new(
+            Kind::MeetingBusy,
+            format!(
+                "meeting {}: {}, and a machine that was asked for may still come until {until}",
+                self.meeting,
+                in_words(reason)
+            ),
+            "nothing is to be done: the repeat of this delivery ends what came",
+        )
+    }
+
+    pub(super) fn deadline_too_close(&self) -> Error {
+        Error::new(
+            Kind::DeadlineTooClose,
+            format!(
+                "meeting {}: no machine could be launched and recorded before the deadline {}",
+                self.meeting, self.deadline
+            ),
+            "the repeat goes on where this delivery stopped; if it comes again, raise the function's time-out to 60 s",
+        )
+    }
+
+    /// DynamoDB did not do what was asked.
+    pub(super) fn table_failed(&self, error: AwsError) -> Error {
+        let (kind, problem) = match error.class {
+            Class::Unreadable => (Kind::InvalidRecord, "the record cannot be understood"),
+            Class::Unauthorized => (Kind::Unauthorized, "the table may not be used"),
+            Class::Misconfigured => (Kind::InvalidConfiguration, "the table cannot be used"),
+            Class::NotSent => return self.deadline_too_close(),
+            Class::Throttled
+            | Class::Ambiguous
+            | Class::Capacity
+            | Class::ZoneUnfit
+            | Class::SubnetUnfit
+            | Class::Quota
+            | Class::Propagating
+            | Class::ParameterMismatch
+            | Class::InstanceTerminated => (Kind::RecordUnavailable, "the table did not answer in time"),
+        };
+        let advice = advice(&error, "the repeat of this delivery goes on where this one stopped");
+        Error::new(kind, format!("meeting {}: {problem}", self.meeting), advice).caused_by(error)
+    }
+
+    /// RunInstances was refused in a way that no repeat and no other zone can change.
+    pub(super) fn refused_for_good(&self, role: Role, error: AwsError) -> Error {
+        let kind = match error.class {
+            Class::Unauthorized => Kind::Unauthorized,
+            _ => Kind::InvalidConfiguration,
+        };
+        let advice = advice(&error, "change the setting that it names");
+        Error::new(kind, format!("meeting {}, {role}: the launch was refused", self.meeting), advice)
+            .caused_by(error)
+    }
+
+    /// The same attempt would have to be sent again, and there is no time left to record it.
+    pub(super) fn out_of_time(&self, role: Role, error: AwsError) -> Error {
+        let (kind, problem) = match error.class {
+            Class::NotSent => (Kind::DeadlineTooClose, "no time was left for a request to EC2"),
+            Class::Throttled => {
+                (Kind::Throttled, "EC2 refused the requests for their rate until the time was up")
+            }
+            Class::Unauthorized => (Kind::Unauthorized, "EC2 did not allow a request"),
+            Class::Misconfigured => (Kind::InvalidConfiguration, "EC2 refused a request"),
+            _ => (Kind::Ec2Unavailable, "EC2 gave no answer that settles the attempt before the time was up"),
+        };
+        let advice = advice(&error, "the repeat of this delivery goes on with the same attempt");
+        Error::new(kind, format!("meeting {}, {role}: {problem}", self.meeting), advice).caused_by(error)
+    }
+
+    /// A machine that no record names could not be looked for, or not be ended.
+    pub(super) fn left_running(&self, role: Role, instance: Option<&InstanceId>, error: AwsError) -> Error {
+        let what = match instance {
+            Some(id) => format!("{id} is named by no record and could not be ended"),
+            None => "a machine that no record names could not be looked for".to_owned(),
+        };
+        let Error { kind, advice, .. } = self.out_of_time(role, error.clone());
+        Error::new(kind, format!("meeting {}, {role}: {what}", self.meeting), advice).caused_by(error)
+    }
+}
+
+pub(super) fn failed_lookup(error: &LookupError) -> Error {
+    match error {
+        LookupError::NoUsableSubnet(found) => Error::new(
+            Kind::NoUsableSubnet,
+            found.clone(),
+            "set SUPPORTED_AZS to zones that have a subnet, or SUBNET_IDS to subnets with free addresses",
+        ),
+        LookupError::Aws(error) => {
+            let kind = match error.class {
+                Class::NotSent => Kind::DeadlineTooClose,
+                Class::Throttled => Kind::Throttled,
+                Class::Unauthorized => Kind::Unauthorized,
+                Class::Misconfigured => Kind::InvalidConfiguration,
+                _ => Kind::Ec2Unavailable,
+            };
+            let advice = advice(error, "the repeat of this delivery looks again");
+            Error::new(kind, "subnets and image could not be looked up", advice).caused_by(error.clone())
+        }
+    }
+}
+
+fn advice(error: &AwsError, otherwise: &str) -> String {
+    if error.advice.is_empty() { otherwise.to_owned() } else { error.advice.clone() }
+}
+
+fn in_words(reason: &Reason) -> String {
+    match reason {
+        Reason::Over(Some(Status::Terminated) | None) => "the meeting is over".to_owned(),
+        Reason::Over(Some(status)) => {
+            format!("the meeting has the status {:?}, for which nothing is launched", status.as_str())
+        }
+        Reason::OutsideWindow { meet_time, window } => format!(
+            "the delivery came more than {} minutes after the meeting's time {meet_time} (LAUNCH_WINDOW_MINUTES)",
+            window.as_secs() / 60
+        ),
+    }
+}

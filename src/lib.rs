@@ -1,0 +1,68 @@
+//! Starts the two cloud machines of a scheduled meeting, exactly once, whatever fails.
+//!
+//! A one-time schedule delivers `{"meeting_id": …}` to an AWS Lambda function, minutes ahead of the meeting. The function
+//! reads the meeting's record in DynamoDB, launches one EC2 machine for the teacher and one for the student, and writes
+//! their ids back. Deliveries come twice, functions die between two calls, zones run out of capacity, EC2 throttles.
+//!
+//! # The promise
+//!
+//! For every meeting and role, whatever is delivered twice, crashes, times out or answers late:
+//!
+//! 1. **never two**: at no moment are two live machines up for one role;
+//! 2. **never lost**: a live machine of ours is in the meeting's record, or the next delivery puts it there or ends it;
+//! 3. **never blind**: without a record, for an ended meeting, outside the window, with an unreadable table there is no
+//!    claim, and without a claim no launch;
+//! 4. **Ok means done**: both ids stand in the record, or the meeting is over or outside its window and no machine of
+//!    ours that the record does not name is left running;
+//! 5. **nothing trampled**: our writes never move a status back, and touch no attribute of another program.
+//!
+//! # How it is kept
+//!
+//! Each launch is an *attempt*: one exact RunInstances request with a random client token, written to the record before
+//! it is sent and replayed to the letter until EC2's answer settles it. Attempts are sent under a *lease* on the record,
+//! and every write names the state that it rests on, so a delivery that is late, doubled or dead changes nothing.
+//!
+//! # The map, in reading order
+//!
+//! A room uses only rooms with a lower number; a verb never uses another verb, nor one adapter another. Types of an SDK
+//! stand only in the adapters. `tests/house.rs` holds this table against the `use` lines.
+//!
+//! | room | no. | what is in it |
+//! |---|---|---|
+//! | [`error`] | 0 | what can go wrong: `AwsError` by class, `Error` by `errorType` |
+//! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
+//! | [`timing`] | 0 | every duration that the protocol rests on |
+//! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
+//! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
+//! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
+//! | [`config`] | 3 | environment → typed values, every problem at once; the only reader of `std::env` |
+//! | [`event`] | 3 | the JSON that arrives → typed requests |
+//! | [`plan`] | 4 | every decision, as pure functions |
+//! | [`needs`] | 4 | the small traits that the verbs ask for |
+//! | [`lookups`] | 5 | what is looked up once and kept: subnets, the image's root device |
+//! | [`launch`] | 6 | the verb: read → plan → claim → launch → record → answer |
+//! | [`dynamodb`] | 7 | adapter: the record over a table |
+//! | [`ec2`] | 7 | adapter: machines and subnets over EC2, error codes → meaning |
+//! | [`lambda`] | 8 | the door: logging, serving, deadlines, `Error` → what Lambda records |
+//! | `bin/launch.rs` | 9 | main: configuration, clients, serve |
+//!
+//! # The way of one delivery
+//!
+//! JSON → [`event::Launch`] → read → [`record::Record`] → [`plan::Plan`] → [`machine::Attempt`]s → claim → RunInstances
+//! → [`machine::InstanceId`] → record → [`launch::Answer`] → JSON.
+
+pub mod config;
+pub mod dynamodb;
+pub mod ec2;
+pub mod error;
+pub mod event;
+pub mod lambda;
+pub mod launch;
+pub mod lookups;
+pub mod machine;
+pub mod meeting;
+pub mod needs;
+pub mod network;
+pub mod plan;
+pub mod record;
+pub mod timing;

@@ -1,0 +1,145 @@
+//! A machine: the exact request that makes it, and what EC2 says of it.
+//!
+//! An [`Attempt`] is one exact RunInstances request for one role. It is written to the record before it is sent, and a
+//! retry replays it to the letter: same client token, same parameters, whatever the configuration says by then.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
+
+/// The tag whose removal makes the system's watchdog ignore a machine (see `Requires` in `record.rs`).
+pub const ROLE_TAG: &str = "Role";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub String);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A client token: random for each attempt, so that no machine of another life of the record can answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub String);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One exact RunInstances request for one role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counts the attempts of a role, from 1: for people who read records and logs.
+    pub number: u32,
+    pub token: Token,
+    /// EC2 refused it for good: no machine can come of it, so the next delivery makes a new one.
+    #[serde(default)]
+    pub refused: bool,
+    pub parameters: Parameters,
+}
+
+/// Every parameter of RunInstances that we choose. What is constant (one machine, terminate on shutdown) is not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    pub image_id: String,
+    pub instance_type: String,
+    pub subnet_id: String,
+    /// The subnet's zone. EC2 is sent the subnet; the zone is kept for people and for the order of attempts.
+    pub availability_zone: String,
+    pub security_group_ids: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iam_profile: Option<InstanceProfile>,
+    pub root_volume: RootVolume,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imds_tokens: Option<ImdsTokens>,
+    pub tags: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceProfile {
+    Name(String),
+    Arn(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootVolume {
+    pub device_name: String,
+    pub size_gb: i32,
+    pub volume_type: String,
+    /// `false` sends nothing: EC2 refuses `Encrypted=false` for an encrypted snapshot.
+    pub encrypted: bool,
+}
+
+/// Whether the instance metadata service asks for a session token; absent: image and account decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImdsTokens {
+    Required,
+    Optional,
+}
+
+/// The tags that say whose a machine is. The watchdog and the machine itself find their meeting by them.
+pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("Name".to_owned(), name(meeting, role)),
+        ("MeetingID".to_owned(), meeting.to_string()),
+        (ROLE_TAG.to_owned(), role.to_string()),
+        ("Project".to_owned(), project.to_owned()),
+    ])
+}
+
+/// `{meeting_id}_{role}`. Where that is longer than EC2's 256 characters the meeting's part is cut, between two
+/// characters, so that the two machines of a meeting can still be told apart.
+fn name(meeting: &MeetingId, role: Role) -> String {
+    let suffix = format!("_{role}");
+    let room = TAG_VALUE_LIMIT - suffix.len();
+    meeting.as_str().chars().take(room).chain(suffix.chars()).collect()
+}
+
+/// What EC2 says of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub instance_id: InstanceId,
+    pub state: State,
+    /// EC2's StateReason code, such as `Server.InsufficientInstanceCapacity` for a machine that died while pending.
+    pub state_reason: Option<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Machine {
+    /// Whether it carries exactly the tags of this attempt: then it is the machine that the attempt asked for.
+    pub fn is_of(&self, attempt: &Attempt) -> bool {
+        attempt.parameters.tags.iter().all(|(key, value)| self.tags.get(key) == Some(value))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Pending,
+    Running,
+    Stopping,
+    Stopped,
+    ShuttingDown,
+    Terminated,
+}
+
+impl State {
+    /// A live machine costs money and can serve, or could again.
+    pub fn is_live(self) -> bool {
+        match self {
+            State::Pending | State::Running | State::Stopping | State::Stopped => true,
+            State::ShuttingDown | State::Terminated => false,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A meeting: who it is for, and how far it has come.
+//!
+//! A meeting has one record in the table and two machines, one a [`Role`]. Its [`Status`] is shared with every other
+//! program of the system; we only ever move it to LAUNCHED, and only forward.
+
+use std::fmt;
+
+/// EC2 allows 256 characters in a tag's value, and `MeetingID` is one.
+pub const TAG_VALUE_LIMIT: usize = 256;
+
+/// The id of a meeting: the table's partition key and the tag `MeetingID`. Trimmed, not empty, at most 256 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MeetingId(String);
+
+impl MeetingId {
+    /// What is wrong with a text that cannot be an id is said in words that follow "the meeting id".
+    pub fn new(text: &str) -> Result<Self, String> {
+        let id = text.trim();
+        let length = id.chars().count();
+        if id.is_empty() {
+            Err("is empty".into())
+        } else if length > TAG_VALUE_LIMIT {
+            Err(format!("has {length} characters, and a tag value of EC2 holds at most {TAG_VALUE_LIMIT}"))
+        } else {
+            Ok(MeetingId(id.to_owned()))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MeetingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whose machine it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    Teacher,
+    Student,
+}
+
+impl Role {
+    pub const BOTH: [Role; 2] = [Role::Teacher, Role::Student];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Teacher => "teacher",
+            Role::Student => "student",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a meeting has come, in the words of the record: SCHEDULED → LAUNCHED → DNS_WRITTEN → HEALTHY →
+/// IN_PROGRESS → TERMINATED. A record without a status is one that nobody has moved yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    Scheduled,
+    Launched,
+    DnsWritten,
+    Healthy,
+    InProgress,
+    Terminated,
+    /// A word that we do not know. It may mean that the meeting is over, so nothing is launched for it.
+    Unknown(String),
+}
+
+impl Status {
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "SCHEDULED" => Status::Scheduled,
+            "LAUNCHED" => Status::Launched,
+            "DNS_WRITTEN" => Status::DnsWritten,
+            "HEALTHY" => Status::Healthy,
+            "IN_PROGRESS" => Status::InProgress,
+            "TERMINATED" => Status::Terminated,
+            other => Status::Unknown(other.to_owned()),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Status::Scheduled => "SCHEDULED",
+            Status::Launched => "LAUNCHED",
+            Status::DnsWritten => "DNS_WRITTEN",
+            Status::Healthy => "HEALTHY",
+            Status::InProgress => "IN_PROGRESS",
+            Status::Terminated => "TERMINATED",
+            Status::Unknown(word) => word,
+        }
+    }
+
+    /// The statuses that allow a launch and that our record moves to LAUNCHED.
+    pub const BEFORE_LAUNCHED: [Option<Status>; 3] = [None, Some(Status::Scheduled), Some(Status::Launched)];
+
+    /// The statuses that allow a launch and that lie beyond LAUNCHED: our record leaves them as they are.
+    pub const BEYOND_LAUNCHED: [Option<Status>; 3] =
+        [Some(Status::DnsWritten), Some(Status::Healthy), Some(Status::InProgress)];
+}
+
+/// Whether a meeting of this status may have machines launched for it: TERMINATED and every unknown word do not.
+pub fn allows_launch(status: &Option<Status>) -> bool {
+    Status::BEFORE_LAUNCHED.contains(status) || Status::BEYOND_LAUNCHED.contains(status)
+}

@@ -1,0 +1,71 @@
+//! What the verbs ask of the world, in our own words. No type of an SDK crosses these traits.
+//!
+//! Each method is one request to AWS and names the IAM action behind it: the bounds on a verb are its policy, line for
+//! line. Each answers within the limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class);
+//! none repeats a request that may have had an effect. The futures need not be `Send`: Lambda hands an environment one
+//! event at a time, and the tests' world runs on one thread.
+#![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::error::AwsError;
+use crate::machine::{Attempt, InstanceId, Machine, Token};
+use crate::meeting::MeetingId;
+use crate::network::Found;
+use crate::record::{Owner, Record, Update};
+
+/// The table of meetings.
+pub trait Meetings {
+    /// `dynamodb:GetItem`, consistently.
+    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError>;
+
+    /// `dynamodb:UpdateItem`, atomically: every requirement and then every change, or nothing.
+    async fn update(&self, update: &Update) -> Result<Updated, AwsError>;
+}
+
+/// The answer to a conditional write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated {
+    Done,
+    /// A requirement did not hold: the record that stood there instead, if one did.
+    Refused(Option<Box<Record>>),
+}
+
+/// EC2's instances.
+pub trait Machines {
+    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
+
+    /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
+    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
+
+    /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
+    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:TerminateInstances`.
+    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// What does not depend on the meeting.
+pub trait Networks {
+    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC unless the subnets are named.
+    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError>;
+
+    /// `ec2:DescribeImages`: the device name of the image's root volume.
+    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError>;
+}
+
+pub trait Clock {
+    fn now(&self) -> Timestamp;
+    async fn sleep(&self, duration: Duration);
+}
+
+/// Everything random.
+pub trait Tokens {
+    fn token(&self) -> Token;
+    fn owner(&self) -> Owner;
+    /// From 0 to 1: how much of a back-off is waited.
+    fn jitter(&self) -> f64;
+}

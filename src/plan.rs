@@ -1,0 +1,318 @@
+//! Decisions: what a delivery does next, as pure functions.
+//!
+//! Record, configuration, what was looked up, the time and fresh tokens are handed in; nothing here waits or asks. The
+//! verbs only carry out what is decided here, so that a table of cases can test every choice.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::Config;
+use crate::error::Class;
+use crate::machine::{Attempt, Machine, Parameters, RootVolume, Token, tags};
+use crate::meeting::{MeetingId, Role, Status};
+use crate::network::Subnet;
+use crate::record::{MeetTime, Owner, Record};
+use crate::timing::Timing;
+
+/// What a delivery does about a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing is launched, and nothing of ours is left that the record does not name.
+    Skip(Reason),
+    /// Both machines stand in the record.
+    AlreadyRecorded,
+    /// Another delivery has the lease until then.
+    Leased(Timestamp),
+    /// Nothing is launched, but an open attempt may still make a machine until then: look again afterwards.
+    Unsettled(Reason, Timestamp),
+    /// Nothing is launched; what the open attempts made is found by its token and ended.
+    Settle(Reason, Vec<(Role, Token)>),
+    /// Take the lease, then do this for each role without a machine.
+    Launch(Vec<(Role, Step)>),
+}
+
+/// How a role without a machine gets one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send the attempt that stands in the record, to the letter. It counts as sent and unanswered until then.
+    Replay { attempt: Attempt, unanswered: Timestamp },
+    /// Send a new attempt with this number.
+    New { number: u32 },
+}
+
+/// Why a delivery launches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The meeting is over, or has a status that we do not know.
+    Over(Option<Status>),
+    /// The delivery came after the launch window.
+    OutsideWindow { meet_time: Timestamp, window: Duration },
+}
+
+pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) -> Plan {
+    let lease_end = record.lease.as_ref().map(|lease| lease.until);
+    if let Some(reason) = reason_to_skip(record, now, window) {
+        let open: Vec<(Role, Token)> = Role::BOTH
+            .into_iter()
+            .filter_map(|role| Some((role, record.seat(role).open_attempt()?.token.clone())))
+            .collect();
+        if open.is_empty() {
+            return Plan::Skip(reason);
+        }
+        // Until then a machine may still be coming that a look-up would miss. An open attempt without a lease is not
+        // of our making; somebody has mended the record by hand, long after.
+        let settled = lease_end.map_or(now, |end| after(end, timing.skew + timing.margin));
+        return if now < settled { Plan::Unsettled(reason, settled) } else { Plan::Settle(reason, open) };
+    }
+    let without: Vec<Role> =
+        Role::BOTH.into_iter().filter(|role| record.seat(*role).instance_id.is_none()).collect();
+    if without.is_empty() {
+        return Plan::AlreadyRecorded;
+    }
+    // Its owner begins nothing that could be unanswered when it ends, skew included: so it ends for us by our clock.
+    if let Some(end) = lease_end.filter(|end| now < *end) {
+        return Plan::Leased(end);
+    }
+    let step = |role: Role| match record.seat(role).open_attempt() {
+        Some(attempt) => Step::Replay { attempt: attempt.clone(), unanswered: lease_end.unwrap_or(now) },
+        None => Step::New { number: 1 + record.seat(role).attempt.as_ref().map_or(0, |last| last.number) },
+    };
+    Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
+}
+
+fn reason_to_skip(record: &Record, now: Timestamp, window: Duration) -> Option<Reason> {
+    if record.is_over() {
+        return Some(Reason::Over(record.status.clone()));
+    }
+    match record.meet_time {
+        MeetTime::At(meet_time) if now > after(meet_time, window) => {
+            Some(Reason::OutsideWindow { meet_time, window })
+        }
+        MeetTime::At(_) | MeetTime::Missing | MeetTime::Unreadable(_) => None,
+    }
+}
+
+/// A place and a type to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub instance_type: String,
+    pub subnet: Subnet,
+}
+
+/// Every type in every subnet, in the order in which they are tried: all zones for the preferred type, then the next.
+pub fn candidates(instance_types: &[String], subnets: &[Subnet]) -> Vec<Candidate> {
+    let each = |instance_type: &String| {
+        let instance_type = instance_type.clone();
+        subnets
+            .iter()
+            .map(move |subnet| Candidate { instance_type: instance_type.clone(), subnet: subnet.clone() })
+    };
+    instance_types.iter().flat_map(each).collect()
+}
+
+/// A new attempt for a role, from today's configuration.
+pub fn attempt(
+    config: &Config,
+    root_device: &str,
+    meeting: &MeetingId,
+    role: Role,
+    number: u32,
+    token: Token,
+    candidate: &Candidate,
+) -> Attempt {
+    let parameters = Parameters {
+        image_id: config.image_id.clone(),
+        instance_type: candidate.instance_type.clone(),
+        subnet_id: candidate.subnet.subnet_id.clone(),
+        availability_zone: candidate.subnet.availability_zone.clone(),
+        security_group_ids: config.security_group_ids.clone(),
+        key_name: config.key_name.clone(),
+        iam_profile: config.iam_profile.clone(),
+        root_volume: RootVolume {
+            device_name: root_device.to_owned(),
+            size_gb: config.volume.size_gb,
+            volume_type: config.volume.volume_type.clone(),
+            encrypted: config.volume.encrypted,
+        },
+        imds_tokens: config.imds_tokens,
+        tags: tags(meeting, role, &config.project_tag),
+    };
+    Attempt { number, token, refused: false, parameters }
+}
+
+/// What EC2 refused one role during one delivery, and so what is not worth another request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals(Vec<(Class, Parameters)>);
+
+impl Refusals {
+    pub fn add(&mut self, class: Class, refused: &Parameters) {
+        self.0.push((class, refused.clone()));
+    }
+
+    /// The next candidate after the attempt that stands, or `None` when every one is used up. An attempt that is no
+    /// candidate any more (the configuration changed since it was written) is followed by the first.
+    pub fn next<'c>(&self, candidates: &'c [Candidate], standing: &Parameters) -> Option<&'c Candidate> {
+        let first = position(candidates, standing).map_or(0, |index| index + 1);
+        candidates[first..].iter().find(|candidate| !self.rule_out(candidate))
+    }
+
+    fn rule_out(&self, candidate: &Candidate) -> bool {
+        self.0.iter().any(|(class, refused)| {
+            let same_type = refused.instance_type == candidate.instance_type;
+            let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
+            match class {
+                // Not this type in this zone; another type may fit there.
+                Class::Capacity | Class::ZoneUnfit => same_type && same_zone,
+                Class::SubnetUnfit => refused.subnet_id == candidate.subnet.subnet_id,
+                // Quotas count vCPUs a group of families: another size of this family would be refused as well.
+                Class::Quota => family(&refused.instance_type) == family(&candidate.instance_type),
+                _ => false,
+            }
+        })
+    }
+
+    /// Every refusal in words, for the error that ends the search.
+    pub fn tried(&self) -> String {
+        let each = |(class, p): &(Class, Parameters)| {
+            let what = match class {
+                Class::Capacity => "no capacity",
+                Class::ZoneUnfit => "zone unfit",
+                Class::SubnetUnfit => "subnet unfit",
+                Class::Quota => "quota",
+                _ => "refused",
+            };
+            format!("{} in {} ({}): {what}", p.instance_type, p.availability_zone, p.subnet_id)
+        };
+        self.0.iter().map(each).collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn has(&self, class: Class) -> bool {
+        self.0.iter().any(|(refused, _)| *refused == class)
+    }
+}
+
+/// The candidate to use again for a machine that somebody ended: its place was good. The first one if it is none.
+pub fn same_again<'c>(candidates: &'c [Candidate], standing: &Parameters) -> Option<&'c Candidate> {
+    position(candidates, standing).map_or_else(|| candidates.first(), |index| candidates.get(index))
+}
+
+fn position(candidates: &[Candidate], standing: &Parameters) -> Option<usize> {
+    candidates
+        .iter()
+        .position(|c| c.instance_type == standing.instance_type && c.subnet.subnet_id == standing.subnet_id)
+}
+
+fn family(instance_type: &str) -> &str {
+    instance_type.split('.').next().unwrap_or(instance_type)
+}
+
+/// Whether a machine that is dead already died because its zone had no room: EC2 may find out only after its 200.
+pub fn died_of_capacity(machine: &Machine) -> bool {
+    machine.state_reason.as_deref() == Some("Server.InsufficientInstanceCapacity")
+}
+
+/// Whether RunInstances may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    Now,
+    /// It could be unanswered when the lease ends: renew the lease first.
+    RenewFirst,
+    /// Its answer could not be written before the deadline.
+    TooLate,
+}
+
+pub fn may_send(now: Timestamp, lease_end: Timestamp, deadline: Timestamp, timing: &Timing) -> Sending {
+    let answered = after(now, timing.run_instances);
+    if after(answered, timing.reserve()) > deadline {
+        Sending::TooLate
+    } else if after(answered, timing.skew) > lease_end {
+        Sending::RenewFirst
+    } else {
+        Sending::Now
+    }
+}
+
+/// The end of a lease that is taken now: never past the deadline, so that the repeat of a failed delivery finds it over.
+pub fn lease_end(now: Timestamp, deadline: Timestamp, timing: &Timing) -> Timestamp {
+    after(now, timing.lease).min(deadline)
+}
+
+/// Whether a refusal of a request sent at `sent` is the last word on its attempt: every earlier sending was answered,
+/// or is older than the margin. If not, the time from which a refusal is.
+pub fn refusal_counts(
+    unanswered: Option<Timestamp>,
+    sent: Timestamp,
+    timing: &Timing,
+) -> Result<(), Timestamp> {
+    match unanswered.map(|earlier| after(earlier, timing.margin)) {
+        Some(settled) if sent < settled => Err(settled),
+        _ => Ok(()),
+    }
+}
+
+/// How long to wait before the same request is sent again: "full jitter", a random part of a ceiling that doubles with
+/// each try. `fraction` is that random part, from 0 to 1.
+pub fn backoff(tries: u32, fraction: f64, first: Duration, ceiling: Duration) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+    doubled.min(ceiling).mul_f64(fraction.clamp(0.0, 1.0))
+}
+
+/// What a refused write tells of the record that it met, for the delivery whose write it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It already holds what was to be written: an answer was lost, the write was not.
+    Written,
+    /// The record is gone: the meeting was deleted.
+    Gone,
+    /// The meeting is over.
+    Over,
+    /// Another delivery has taken over.
+    TakenOver,
+    /// Only the status has moved: write again in the form that fits it.
+    StatusMoved,
+}
+
+/// Why the claim of `attempts` was refused: `None` if the record has changed and the plan is to be made anew.
+pub fn after_refused_claim(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)]) -> Option<Standing> {
+    let ours = attempts.iter().all(|(role, attempt)| token(found, *role) == Some(&attempt.token));
+    (found.is_owned_by(owner) && ours && !found.is_over()).then_some(Standing::Written)
+}
+
+pub fn after_refused_next_attempt(
+    found: Option<&Record>,
+    owner: &Owner,
+    role: Role,
+    next: &Token,
+) -> Standing {
+    match found {
+        None => Standing::Gone,
+        Some(record) if record.is_over() => Standing::Over,
+        Some(record) if record.is_owned_by(owner) && token(record, role) == Some(next) => Standing::Written,
+        Some(_) => Standing::TakenOver,
+    }
+}
+
+pub fn after_refused_record(found: Option<&Record>, role: Role, ours: &Token, machine: &Machine) -> Standing {
+    let Some(record) = found else { return Standing::Gone };
+    let seat = record.seat(role);
+    if seat.instance_id.as_ref() == Some(&machine.instance_id) {
+        return Standing::Written;
+    }
+    if record.is_over() {
+        return Standing::Over;
+    }
+    if seat.instance_id.is_some() || token(record, role) != Some(ours) {
+        return Standing::TakenOver;
+    }
+    Standing::StatusMoved
+}
+
+fn token(record: &Record, role: Role) -> Option<&Token> {
+    record.seat(role).attempt.as_ref().map(|attempt| &attempt.token)
+}
+
+/// `time + duration`, at the end of time if there is no such time.
+pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration).ok().and_then(|d| time.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
+}

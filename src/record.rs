@@ -1,0 +1,255 @@
+//! The meeting's record: what of it we understand, and the conditional writes that change it.
+//!
+//! A [`Record`] is one item of the table as we read it; attributes of other programs are not here and are never
+//! touched. An [`Update`] is one conditional write in our own words: every [`Requires`] must hold, at the moment of the
+//! write, for any [`Change`] to be made. The functions below build every write that there is, so the conditions of the
+//! launch protocol stand in this file and nowhere else; the adapter only translates them.
+
+use jiff::Timestamp;
+
+use crate::machine::{Attempt, InstanceId, Token};
+use crate::meeting::{MeetingId, Role, Status, allows_launch};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub meeting_id: MeetingId,
+    pub status: Option<Status>,
+    pub meet_time: MeetTime,
+    pub lease: Option<Lease>,
+    pub teacher: Seat,
+    pub student: Seat,
+}
+
+impl Record {
+    pub fn seat(&self, role: Role) -> &Seat {
+        match role {
+            Role::Teacher => &self.teacher,
+            Role::Student => &self.student,
+        }
+    }
+
+    pub fn seat_mut(&mut self, role: Role) -> &mut Seat {
+        match role {
+            Role::Teacher => &mut self.teacher,
+            Role::Student => &mut self.student,
+        }
+    }
+
+    /// Whether the meeting is over, or has a status that we do not know.
+    pub fn is_over(&self) -> bool {
+        !allows_launch(&self.status)
+    }
+
+    pub fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.owner == *owner)
+    }
+}
+
+/// When the meeting is. Other programs write it, so it may be missing or unreadable; then there is no launch window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MeetTime {
+    Missing,
+    At(Timestamp),
+    /// What stands there instead of an ISO 8601 time with an offset.
+    Unreadable(String),
+}
+
+/// One role's part of the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// The machine's id. An empty or NULL attribute counts as missing.
+    pub instance_id: Option<InstanceId>,
+    /// The last attempt to launch it. It stays when the id is written.
+    pub attempt: Option<Attempt>,
+}
+
+impl Seat {
+    /// The attempt that may have made a machine which the record does not name.
+    pub fn open_attempt(&self) -> Option<&Attempt> {
+        match self.instance_id {
+            Some(_) => None,
+            None => self.attempt.as_ref().filter(|attempt| !attempt.refused),
+        }
+    }
+
+    fn token(&self) -> Option<Token> {
+        self.attempt.as_ref().map(|attempt| attempt.token.clone())
+    }
+}
+
+/// Who holds a lease: random for each delivery, because Lambda may run one event twice at once under one request id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(pub String);
+
+/// The exclusive right to send RunInstances for a meeting, until a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub owner: Owner,
+    pub until: Timestamp,
+}
+
+/// Why the last delivery failed, for the operator who looks at the record. A success removes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: String,
+    pub code: String,
+    pub at: Timestamp,
+}
+
+/// The machine of a role as the record keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub instance_id: InstanceId,
+    pub availability_zone: String,
+    pub instance_type: String,
+    pub launched_at: Timestamp,
+}
+
+/// One conditional write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    pub meeting_id: MeetingId,
+    pub requires: Vec<Requires>,
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requires {
+    /// The record exists: an update would otherwise create one for a meeting that was deleted.
+    Exists,
+    /// The lease is the one that was read, or there is none as none was read.
+    Lease(Option<Lease>),
+    /// The lease is this delivery's, whatever its end.
+    Owner(Owner),
+    /// The status is one of these; `None` is a missing one.
+    Status(Vec<Option<Status>>),
+    /// The role's machine is the one that was read, or there is none as none was read.
+    Instance(Role, Option<InstanceId>),
+    /// The role has no machine yet, or this one.
+    NoOtherInstance(Role, InstanceId),
+    /// The attempt that stands for the role has this token, or none stands.
+    Token(Role, Option<Token>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Lease(Lease),
+    DropLease,
+    Attempt(Role, Attempt),
+    /// The standing attempt is marked as refused.
+    Refused(Role),
+    Instance(Role, Recorded),
+    Launched,
+    Failure(Failure),
+    ForgetFailure,
+}
+
+/// Take the lease and write the attempts, provided that nothing which the plan rests on has changed since it was read.
+pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Update {
+    let mut requires = vec![
+        Requires::Exists,
+        Requires::Lease(read.lease.clone()),
+        Requires::Status(vec![read.status.clone()]),
+    ];
+    for role in Role::BOTH {
+        let seat = read.seat(role);
+        requires.push(Requires::Instance(role, seat.instance_id.clone()));
+        // An attempt may change under one and the same lease: without this, an old one would be written over it.
+        requires.push(Requires::Token(role, seat.token()));
+    }
+    let mut changes = vec![Change::Lease(lease)];
+    changes.extend(attempts.iter().map(|(role, attempt)| Change::Attempt(*role, attempt.clone())));
+    Update { meeting_id: read.meeting_id.clone(), requires, changes }
+}
+
+/// Move the end of our own lease.
+pub fn renew(meeting_id: &MeetingId, lease: Lease) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![Requires::Exists, Requires::Owner(lease.owner.clone())],
+        changes: vec![Change::Lease(lease)],
+    }
+}
+
+/// Put the next attempt in the place of one that EC2 refused.
+pub fn next_attempt(
+    meeting_id: &MeetingId,
+    owner: &Owner,
+    role: Role,
+    refused: &Token,
+    next: Attempt,
+) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Owner(owner.clone()),
+            Requires::Token(role, Some(refused.clone())),
+            Requires::Instance(role, None),
+            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
+        ],
+        changes: vec![Change::Attempt(role, next)],
+    }
+}
+
+/// Whether the write of an id also moves the status to LAUNCHED, or finds it beyond and leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusMove {
+    ToLaunched,
+    Keep,
+}
+
+impl StatusMove {
+    /// What fits the status that was read last.
+    pub fn from_status(status: &Option<Status>) -> Self {
+        if Status::BEYOND_LAUNCHED.contains(status) { StatusMove::Keep } else { StatusMove::ToLaunched }
+    }
+}
+
+/// Write the id of the machine that the standing attempt made. Not on condition that the lease is ours: a late answer
+/// of the right attempt is still right.
+pub fn record(
+    meeting_id: &MeetingId,
+    role: Role,
+    token: &Token,
+    machine: Recorded,
+    status: StatusMove,
+) -> Update {
+    let mut changes = vec![Change::ForgetFailure];
+    let statuses = match status {
+        StatusMove::ToLaunched => {
+            changes.push(Change::Launched);
+            Status::BEFORE_LAUNCHED
+        }
+        StatusMove::Keep => Status::BEYOND_LAUNCHED,
+    };
+    let requires = vec![
+        Requires::Exists,
+        Requires::Token(role, Some(token.clone())),
+        Requires::NoOtherInstance(role, machine.instance_id.clone()),
+        Requires::Status(statuses.to_vec()),
+    ];
+    changes.push(Change::Instance(role, machine));
+    Update { meeting_id: meeting_id.clone(), requires, changes }
+}
+
+/// Say why nothing more is tried, mark the attempts that EC2 refused, and let go of the lease if nothing of ours is
+/// open. An attempt that is open keeps its lease: a later delivery counts it as unanswered up to the lease's end.
+pub fn give_up(
+    meeting_id: &MeetingId,
+    owner: &Owner,
+    failure: Failure,
+    refused: &[(Role, Token)],
+    nothing_open: bool,
+) -> Update {
+    let mut requires = vec![Requires::Exists, Requires::Owner(owner.clone())];
+    let mut changes = vec![Change::Failure(failure)];
+    for (role, token) in refused {
+        requires.push(Requires::Token(*role, Some(token.clone())));
+        changes.push(Change::Refused(*role));
+    }
+    if nothing_open {
+        changes.push(Change::DropLease);
+    }
+    Update { meeting_id: meeting_id.clone(), requires, changes }
+}

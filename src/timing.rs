@@ -1,0 +1,46 @@
+//! How long things may take: every duration that the launch protocol rests on, in one place.
+//!
+//! The values hold each other up, so a change here is a change of the protocol (`lib.rs`):
+//! a lease outlives one RunInstances with its skew; margin and skew together stay below the minute
+//! after which Lambda repeats a failed delivery; the reserve lets an answer be written before the deadline.
+
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long a claim gives the exclusive right to send RunInstances for a meeting.
+    pub lease: Duration,
+    /// The longest time that a request which was sent and not answered may still take effect.
+    pub margin: Duration,
+    /// How far the clocks of two functions may differ.
+    pub skew: Duration,
+    /// The longest life of one delivery: the function's time-out, and the allowance where the deadline is unknown.
+    pub delivery: Duration,
+    /// After this long RunInstances is given up as unanswered.
+    pub run_instances: Duration,
+    /// After this long any other request to EC2 is given up as unanswered.
+    pub ec2: Duration,
+    /// After this long a request to DynamoDB is given up as unanswered.
+    pub table: Duration,
+    /// How long the subnets and the image's root device that were looked up are believed.
+    pub lookups: Duration,
+}
+
+impl Timing {
+    pub const DEFAULT: Timing = Timing {
+        lease: Duration::from_secs(30),
+        margin: Duration::from_secs(45),
+        skew: Duration::from_secs(5),
+        delivery: Duration::from_secs(60),
+        run_instances: Duration::from_secs(10),
+        ec2: Duration::from_secs(5),
+        table: Duration::from_secs(3),
+        lookups: Duration::from_secs(5 * 60),
+    };
+
+    /// What must be left before the deadline when RunInstances has been answered: two tries to write the id
+    /// (the second for a lost answer, or for a status that moved) and a second for everything else.
+    pub fn reserve(&self) -> Duration {
+        2 * self.table + Duration::from_secs(1)
+    }
+}

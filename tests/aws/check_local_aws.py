@@ -1,0 +1,718 @@
+"""Self-check of the local AWS: each thing that local_aws.py adds to moto, seen from outside with boto3.
+
+    python check_local_aws.py
+
+It starts the server itself. Nothing here sleeps for an effect: it polls until a deadline.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+REGION = "us-west-2"
+AMAZON_LINUX = "ami-0a1b2c3d4e5f60001"
+UBUNTU = "ami-0a1b2c3d4e5f60002"
+TABLE = "elephant-meetings"
+DEADLINE = 10
+# Long enough that a call which should not wait for it is certain to be back before.
+LONG = 30
+
+NO_CAPACITY = "InsufficientInstanceCapacity"
+
+
+class Server:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("local_aws.py")), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.first_line = self.process.stdout.readline()
+        self.endpoint = json.loads(self.first_line)["endpoint"]
+        self.address = urlsplit(self.endpoint).netloc
+
+    def close_stdin(self):
+        self.process.stdin.close()
+
+    def wait_for_end(self):
+        """Exit code, and what was printed after the first line."""
+        code = self.process.wait(DEADLINE)
+        rest = self.process.stdout.read()
+        self.process.stdout.close()
+        return code, rest
+
+    def stop(self):
+        self.close_stdin()
+        self.wait_for_end()
+
+    def client(self, service, region=REGION):
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=2 * LONG),
+        )
+
+    def control(self, method, name, content=None):
+        """Status and decoded answer of a request to /_local/."""
+        connection = http.client.HTTPConnection(self.address, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request(method, f"/_local/{name}", None if content is None else json.dumps(content))
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read())
+
+
+class LocalAwsCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.stop)
+        cls.ec2 = cls.server.client("ec2")
+        cls.dynamodb = cls.server.client("dynamodb")
+
+    def setUp(self):
+        self.control("POST", "reset")
+        subnets = self.ec2.describe_subnets()["Subnets"]
+        self.subnets = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in subnets}
+        self.control("DELETE", "calls")
+        self.background = ThreadPoolExecutor()
+        self.addCleanup(self.background.shutdown)
+        # First of the cleanups to run: a test that failed must not leave a thread waiting for its release.
+        self.addCleanup(self.control, "POST", "release", {"discard": True})
+
+    def control(self, method, name, content=None):
+        status, answer = self.server.control(method, name, content)
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def script(self, *faults):
+        self.control("POST", "faults", list(faults))
+
+    def calls(self, action="RunInstances"):
+        return [call for call in self.control("GET", "calls") if call["action"] == action]
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it did not come to pass in time")
+            time.sleep(0.01)
+
+    def wait_for_status(self, status):
+        self.wait_until(lambda: [call["status"] for call in self.calls()] == [status])
+
+    def launch_parameters(self, token="token", zone="us-west-2a", role="teacher", **more):
+        return {
+            "ImageId": AMAZON_LINUX,
+            "InstanceType": "t3.micro",
+            "SubnetId": self.subnets[zone],
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Role", "Value": role}]}],
+            **more,
+        }
+
+    def launch(self, *args, **more):
+        [instance] = self.ec2.run_instances(**self.launch_parameters(*args, **more))["Instances"]
+        return instance
+
+    def instances(self, *filters):
+        reservations = self.ec2.describe_instances(Filters=list(filters))["Reservations"]
+        return [instance["InstanceId"] for reservation in reservations for instance in reservation["Instances"]]
+
+    def terminate(self, instance):
+        self.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+
+    @contextlib.contextmanager
+    def refused(self, code, status=400):
+        with self.assertRaises(ClientError) as caught:
+            yield
+        self.assertEqual(caught.exception.response["Error"]["Code"], code)
+        self.assertEqual(caught.exception.response["ResponseMetadata"]["HTTPStatusCode"], status)
+
+    def create_table(self):
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def claim(self, meeting_id, owner):
+        """Whether this owner is the one whose conditional write went through."""
+        try:
+            self.dynamodb.update_item(
+                TableName=TABLE,
+                Key={"id": {"S": meeting_id}},
+                UpdateExpression="SET launch_owner = :owner",
+                ConditionExpression="attribute_not_exists(launch_owner)",
+                ExpressionAttributeValues={":owner": {"S": owner}},
+            )
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def send_raw(self, form, region=REGION):
+        """A RunInstances in the query protocol, sent and not waited for. Returns its connection."""
+        connection = http.client.HTTPConnection(self.server.address, timeout=DEADLINE)
+        self.addCleanup(connection.close)
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/ec2/aws4_request",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        connection.request("POST", "/", urlencode(form), headers)
+        return connection
+
+    def launch_form(self):
+        return {
+            "Action": "RunInstances",
+            "Version": "2016-11-15",
+            "ImageId": AMAZON_LINUX,
+            "InstanceType": "t3.micro",
+            "SubnetId": self.subnets["us-west-2a"],
+            "MinCount": "1",
+            "MaxCount": "1",
+            "ClientToken": "token",
+        }
+
+
+class ClientTokenCase(LocalAwsCase):
+    def test_same_request_gives_the_same_instance_in_its_true_state(self):
+        first = self.launch()
+        self.assertEqual(first["State"]["Name"], "pending")
+        self.ec2.stop_instances(InstanceIds=[first["InstanceId"]])
+        self.ec2.create_tags(Resources=[first["InstanceId"]], Tags=[{"Key": "Seen", "Value": "yes"}])
+        again = self.launch()
+        self.assertEqual(again["InstanceId"], first["InstanceId"])
+        self.assertEqual(again["State"]["Name"], "stopped")
+        self.assertIn({"Key": "Seen", "Value": "yes"}, again["Tags"])
+        self.assertEqual(self.instances(), [first["InstanceId"]])
+        self.assertEqual(self.launch("other")["State"]["Name"], "pending")
+
+    def test_another_zone_is_another_instance(self):
+        here, there = self.launch(zone="us-west-2a"), self.launch(zone="us-west-2b")
+        self.assertNotEqual(here["InstanceId"], there["InstanceId"])
+        self.assertEqual(self.launch(zone="us-west-2b")["InstanceId"], there["InstanceId"])
+        self.assertEqual(self.launch(zone="us-west-2a")["InstanceId"], here["InstanceId"])
+        self.assertEqual(len(self.instances()), 2)
+
+    def test_another_token_or_region_is_another_instance(self):
+        self.launch("one")
+        self.launch("ONE")
+        self.assertEqual(len(self.instances()), 2)
+        elsewhere = self.server.client("ec2", "eu-west-1")
+        subnet = elsewhere.describe_subnets()["Subnets"][0]["SubnetId"]
+        elsewhere.run_instances(**self.launch_parameters("one", SubnetId=subnet))
+        self.assertEqual(len(elsewhere.describe_instances()["Reservations"]), 1)
+        self.assertEqual(len(self.instances()), 2)
+
+    def test_any_other_parameter_is_a_mismatch(self):
+        self.launch()
+        for other in (
+            {"ImageId": UBUNTU},
+            {"InstanceType": "t3.small"},
+            {"UserData": "echo"},
+            {"role": "student"},
+            {"MaxCount": 2},
+            {"SubnetId": self.second_subnet()},
+        ):
+            with self.subTest(other), self.refused("IdempotentParameterMismatch"):
+                self.launch(**other)
+        self.assertEqual(len(self.instances()), 1)
+
+    def second_subnet(self):
+        """Another subnet of the zone us-west-2a."""
+        vpc_id = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        subnet = self.ec2.create_subnet(
+            VpcId=vpc_id, AvailabilityZone="us-west-2a", CidrBlock="172.31.128.0/20"
+        )
+        return subnet["Subnet"]["SubnetId"]
+
+    def test_network_interface_names_the_zone_too(self):
+        def launch(zone):
+            parameters = self.launch_parameters()
+            interface = {"DeviceIndex": 0, "SubnetId": self.subnets[zone], "AssociatePublicIpAddress": True}
+            del parameters["SubnetId"]
+            return self.ec2.run_instances(**parameters, NetworkInterfaces=[interface])["Instances"][0]["InstanceId"]
+
+        self.assertEqual(launch("us-west-2a"), launch("us-west-2a"))
+        self.assertNotEqual(launch("us-west-2a"), launch("us-west-2b"))
+        self.assertEqual({call["zone"] for call in self.calls()}, {"us-west-2a", "us-west-2b"})
+
+    def test_order_on_the_wire_and_noise_do_not_matter(self):
+        form = self.launch_form()
+        turned = dict(reversed({**form, "Version": "2014-10-01", "AWSAccessKeyId": "other"}.items()))
+        for body in form, turned:
+            self.assertEqual(self.send_raw(body).getresponse().status, 200)
+        self.assertEqual(len(self.instances()), 1)
+
+    def test_refusal_for_want_of_capacity_binds_the_parameters(self):
+        for code in NO_CAPACITY, "Unsupported", "VcpuLimitExceeded":
+            token = f"token-{code}"
+            status = 500 if code == NO_CAPACITY else 400
+            self.script({"action": "RunInstances", "token": token, "code": code, "times": 1})
+            with self.subTest(code):
+                with self.refused(code, status):
+                    self.launch(token)
+                with self.refused("IdempotentParameterMismatch"):
+                    self.launch(token, ImageId=UBUNTU)
+                self.launch(token)
+        self.assertEqual(len(self.instances()), 3)
+
+    def test_capacity_does_not_matter_to_a_token_that_has_its_instance(self):
+        first = self.launch()
+        self.script({"action": "RunInstances", "code": NO_CAPACITY})
+        self.assertEqual(self.launch()["InstanceId"], first["InstanceId"])
+        with self.refused("IdempotentParameterMismatch"):
+            self.launch(ImageId=UBUNTU)
+        with self.refused(NO_CAPACITY, 500):
+            self.launch("other")
+
+    def test_throttled_and_invalid_requests_bind_nothing(self):
+        self.script({"action": "RunInstances", "code": "RequestLimitExceeded", "times": 1})
+        with self.refused("RequestLimitExceeded", 503):
+            self.launch(ImageId=UBUNTU)
+        with self.refused("InvalidAMIID.NotFound"):
+            self.launch(ImageId="ami-0fffffffffffffff0")
+        self.launch()
+
+    def test_terminated_instance_is_an_error(self):
+        self.terminate(self.launch())
+        with self.refused("IdempotentInstanceTerminated"):
+            self.launch()
+
+    def test_terminated_instance_is_returned_dead(self):
+        self.assertEqual(self.control("GET", "settings"), {"terminated_token": "error"})
+        self.control("POST", "settings", {"terminated_token": "instance"})
+        first = self.launch()
+        self.terminate(first)
+        again = self.launch()
+        self.assertEqual(again["InstanceId"], first["InstanceId"])
+        self.assertEqual(again["State"]["Name"], "terminated")
+
+    def test_token_itself_is_checked(self):
+        self.launch("x" * 64)
+        for token in "x" * 65, "tokén":
+            with self.subTest(token), self.refused("InvalidParameterValue"):
+                self.launch(token)
+
+    def test_dry_run_binds_nothing(self):
+        with self.refused("DryRunOperation", 412):
+            self.launch(ImageId=UBUNTU, DryRun=True)
+        self.launch()
+
+    def test_client_token_filter(self):
+        self.launch("one")
+        two = self.launch("two")
+        self.assertEqual(self.instances({"Name": "client-token", "Values": ["two"]}), [two["InstanceId"]])
+        self.assertEqual(self.instances({"Name": "client-token", "Values": ["three"]}), [])
+
+
+class ValidationCase(LocalAwsCase):
+    def test_images(self):
+        images = self.ec2.describe_images(ImageIds=[AMAZON_LINUX, UBUNTU])["Images"]
+        seen = {
+            image["ImageId"]: (image["State"], image["RootDeviceName"], image["BlockDeviceMappings"][0]["DeviceName"])
+            for image in images
+        }
+        self.assertEqual(seen[AMAZON_LINUX], ("available", "/dev/xvda", "/dev/xvda"))
+        self.assertEqual(seen[UBUNTU], ("available", "/dev/sda1", "/dev/sda1"))
+
+    def test_unknown_filters(self):
+        filters = [{"Name": "no-such-filter", "Values": ["x"]}]
+        for describe in (
+            self.ec2.describe_instances,
+            self.ec2.describe_images,
+            self.ec2.describe_subnets,
+            self.ec2.describe_vpcs,
+        ):
+            with self.subTest(describe.__name__), self.refused("InvalidParameterValue"):
+                describe(Filters=filters)
+
+    def test_launches_that_moto_would_let_through_or_answer_with_html(self):
+        vpc_id = self.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        group = self.ec2.create_security_group(GroupName="far", Description="far", VpcId=vpc_id)["GroupId"]
+        for code, parameters in (
+            ("InvalidParameterValue", {"MinCount": 0}),
+            ("InvalidParameterValue", {"MinCount": 2}),
+            ("InvalidInstanceType.NotFound", {"InstanceType": "t99.huge"}),
+            ("InvalidKeyPair.NotFound", {"KeyName": "nobody"}),
+            ("InvalidSubnetID.NotFound", {"SubnetId": "subnet-0fffffffffffffff0"}),
+            ("InvalidGroup.NotFound", {"SecurityGroupIds": ["sg-0fffffffffffffff0"]}),
+            ("InvalidParameter", {"SecurityGroupIds": [group]}),
+            ("InvalidParameterValue", {"IamInstanceProfile": {"Name": "nobody"}}),
+            ("TagLimitExceeded", {"TagSpecifications": many_tags()}),
+            ("UnsupportedOperation", {"PrivateIpAddress": "192.0.2.1"}),
+        ):
+            with self.subTest(parameters), self.refused(code):
+                self.launch(**parameters)
+        self.assertEqual(self.instances(), [])
+        # None of these bound the token.
+        self.launch()
+
+    def test_missing_parameters(self):
+        for name in "ImageId", "MinCount", "MaxCount":
+            form = self.launch_form()
+            del form[name]
+            reply = self.send_raw(form).getresponse()
+            self.assertEqual(reply.status, 400)
+            self.assertIn(b"<Code>MissingParameter</Code>", reply.read())
+
+    def test_max_count_is_what_is_launched(self):
+        self.ec2.run_instances(**self.launch_parameters(MaxCount=3))
+        self.assertEqual(len(self.instances()), 3)
+
+    def test_unknown_instances(self):
+        unknown = "i-0fffffffffffffff0"
+        for call in (
+            lambda: self.ec2.describe_instances(InstanceIds=[unknown]),
+            lambda: self.ec2.terminate_instances(InstanceIds=[unknown]),
+            lambda: self.ec2.create_tags(Resources=[unknown], Tags=[{"Key": "a", "Value": "b"}]),
+        ):
+            with self.refused("InvalidInstanceID.NotFound"):
+                call()
+
+    def test_tags(self):
+        instance_id = self.launch()["InstanceId"]
+        self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": "MeetingID", "Value": "m"}])
+        self.ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": "Role"}])
+        self.assertEqual(self.instances({"Name": "tag:MeetingID", "Values": ["m"]}), [instance_id])
+        self.assertEqual(self.instances({"Name": "tag:Role", "Values": ["teacher"]}), [])
+
+    def test_dynamodb_request_beyond_moto_is_a_validation_error(self):
+        self.create_table()
+        with self.refused("ValidationException"):
+            self.dynamodb.update_item(
+                TableName=TABLE,
+                Key={"id": {"S": "m"}},
+                UpdateExpression="SET a = :a",
+                ConditionExpression="no condition",
+                ExpressionAttributeValues={":a": {"S": "a"}},
+            )
+
+
+def many_tags():
+    return [{"ResourceType": "instance", "Tags": [{"Key": f"k{n}", "Value": "v"} for n in range(51)]}]
+
+
+class ConcurrencyCase(LocalAwsCase):
+    def race(self, contend):
+        """What two threads that start together get."""
+        start = threading.Barrier(2)
+
+        def run(name):
+            start.wait()
+            return contend(name)
+
+        return list(self.background.map(run, ("one", "two")))
+
+    def test_conditional_write_has_one_winner(self):
+        self.create_table()
+        for n in range(40):
+            results = self.race(lambda name, n=n: self.claim(f"meeting-{n}", name))
+            self.assertEqual(sorted(results), [False, True], f"round {n}")
+
+    def test_one_token_launches_one_instance(self):
+        for n in range(5):
+            first, second = self.race(lambda _, n=n: self.launch(f"token-{n}")["InstanceId"])
+            self.assertEqual(first, second)
+        self.assertEqual(len(self.instances()), 5)
+
+
+class FaultCase(LocalAwsCase):
+    def test_matchers(self):
+        call = {
+            "action": "RunInstances",
+            "zone": "us-west-2a",
+            "type": "t3.micro",
+            "token": "token",
+            "role": "teacher",
+        }
+        for name in call:
+            self.script({**call, name: "DescribeVpcs" if name == "action" else "other", "code": "Unavailable"})
+        self.launch()
+        self.script({**call, "code": "Unavailable"})
+        with self.refused("Unavailable", 503):
+            self.launch()
+
+    def test_skip_and_times(self):
+        self.script({"action": "DescribeVpcs", "skip": 1, "times": 2, "code": "InternalError"})
+        self.ec2.describe_vpcs()
+        for _ in range(2):
+            with self.refused("InternalError", 500):
+                self.ec2.describe_vpcs()
+        self.ec2.describe_vpcs()
+        left = {"action": "DescribeVpcs", "times": 0, "code": "InternalError"}
+        self.assertEqual(self.control("GET", "faults"), [left])
+        self.assertEqual(self.control("DELETE", "faults"), [])
+
+    def test_status_of_codes(self):
+        for code, status in (
+            (NO_CAPACITY, 500),
+            ("InternalError", 500),
+            ("RequestLimitExceeded", 503),
+            ("Unavailable", 503),
+            ("ServiceUnavailable", 503),
+            ("UnauthorizedOperation", 403),
+            ("InvalidAMIID.NotFound", 400),
+        ):
+            self.script({"action": "RunInstances", "code": code, "times": 1})
+            with self.subTest(code), self.refused(code, status):
+                self.launch(code)
+        self.script({"action": "RunInstances", "code": "Odd", "status": 418, "message": "tea & <cake>"})
+        with self.refused("Odd", 418), self.assertRaisesRegex(ClientError, "tea & <cake>"):
+            self.launch()
+            self.fail("not refused")
+
+    def test_wire_format_of_errors(self):
+        self.script({"code": "InternalError", "action": "RunInstances"}, {"code": "InternalServerError"})
+        reply = self.send_raw(self.launch_form()).getresponse()
+        self.assertTrue(reply.headers["Content-Type"].startswith("text/xml"))
+        self.assertRegex(
+            reply.read().decode(),
+            "<Response><Errors><Error><Code>InternalError</Code><Message>.+</Message></Error></Errors>"
+            "<RequestID>[0-9a-f-]{36}</RequestID></Response>$",
+        )
+        with self.refused("InternalServerError", 500), self.assertRaises(ClientError) as caught:
+            self.dynamodb.list_tables()
+        response = caught.exception.response["ResponseMetadata"]
+        self.assertEqual(response["HTTPHeaders"]["content-type"], "application/x-amz-json-1.0")
+        self.assertEqual(len(response["RequestId"]), 36)
+
+    def test_dynamodb_throttle(self):
+        self.create_table()
+        self.script({"action": "UpdateItem", "code": "ProvisionedThroughputExceededException", "times": 1})
+        with self.refused("ProvisionedThroughputExceededException", 400):
+            self.claim("m", "one")
+        self.assertTrue(self.claim("m", "two"))
+
+    def test_error_after_the_work(self):
+        self.script({"action": "RunInstances", "code": "InternalError", "after": True, "times": 1})
+        with self.refused("InternalError", 500):
+            self.launch()
+        self.assertEqual(self.instances(), [self.launch()["InstanceId"]])
+
+    def test_delay(self):
+        self.script({"action": "RunInstances", "delay": 0.5})
+        started = time.monotonic()
+        slow = self.background.submit(self.launch)
+        self.wait_for_status(None)
+        # Others are not held up meanwhile.
+        self.assertEqual(self.instances(), [])
+        self.assertLess(time.monotonic() - started, 0.5)
+        slow.result(DEADLINE)
+        self.assertGreaterEqual(time.monotonic() - started, 0.5)
+
+    def test_drop(self):
+        for stage, launched in ("before", 0), ("after", 1):
+            self.script({"action": "RunInstances", "drop": stage, "times": 1})
+            with self.subTest(stage), self.assertRaises(ConnectionClosedError):
+                self.launch()
+            self.assertEqual(len(self.instances()), launched)
+
+    def test_drop_sends_not_a_byte(self):
+        self.script({"drop": "after"})
+        with self.assertRaises(http.client.RemoteDisconnected):
+            self.send_raw(self.launch_form()).getresponse()
+
+    def test_late(self):
+        self.script({"action": "RunInstances", "late": 0.5})
+        started = time.monotonic()
+        with self.assertRaises(ConnectionClosedError):
+            self.launch()
+        self.assertEqual(self.instances(), [])
+        self.assertLess(time.monotonic() - started, 0.5)
+        self.wait_until(self.instances)
+        self.assertGreaterEqual(time.monotonic() - started, 0.5)
+        self.assertEqual(self.calls()[0]["status"], "late")
+
+    def test_hold_before(self):
+        self.script({"action": "RunInstances", "hold": "before"})
+        held = self.background.submit(self.launch)
+        self.wait_for_status("held before")
+        self.assertEqual(self.instances(), [])
+        self.assertEqual(self.control("POST", "release"), {"released": 1})
+        self.assertEqual(self.instances_after(held), [held.result()["InstanceId"]])
+        self.assertEqual(self.calls()[0]["status"], 200)
+
+    def test_hold_after(self):
+        self.script({"action": "RunInstances", "hold": "after"})
+        held = self.background.submit(self.launch)
+        self.wait_for_status("held after")
+        [instance_id] = self.instances()
+        self.control("DELETE", "faults")
+        self.assertEqual(held.result(DEADLINE)["InstanceId"], instance_id)
+
+    def test_hold_discarded(self):
+        for stage, launched in ("before", 0), ("after", 1):
+            self.control("DELETE", "calls")
+            self.script({"action": "RunInstances", "hold": stage, "times": 1})
+            held = self.background.submit(self.launch)
+            self.wait_for_status(f"held {stage}")
+            self.control("POST", "release", {"discard": True})
+            with self.subTest(stage), self.assertRaises(ConnectionClosedError):
+                held.result(DEADLINE)
+            self.assertEqual(self.calls()[0]["status"], f"dropped {stage}")
+            self.assertEqual(len(self.instances()), launched)
+
+    def test_client_that_leaves_while_held(self):
+        for discard, launched in (True, 0), (False, 1):
+            self.control("DELETE", "calls")
+            self.script({"action": "RunInstances", "hold": "before", "times": 1})
+            client = self.send_raw(self.launch_form())
+            self.wait_for_status("held before")
+            client.close()
+            self.control("POST", "release", {"discard": discard})
+            self.wait_for_status("dropped before" if discard else 200)
+            self.assertEqual(len(self.instances()), launched)
+
+    def instances_after(self, future):
+        future.result(DEADLINE)
+        return self.instances()
+
+
+class ControlCase(LocalAwsCase):
+    def test_call_log(self):
+        self.create_table()
+        self.script({"action": "RunInstances", "zone": "us-west-2b", "code": NO_CAPACITY})
+        self.launch()
+        with self.refused(NO_CAPACITY, 500):
+            self.launch("t2", "us-west-2b", "student")
+        with self.refused("InvalidInstanceType.NotFound"):
+            self.launch("t3", "us-west-2c", InstanceType="t99.huge")
+        self.claim("m", "one")
+        self.claim("m", "two")
+        calls = self.control("GET", "calls")
+        self.assertEqual([call["n"] - calls[0]["n"] for call in calls], list(range(6)))
+        moments = [call["at"] for call in calls]
+        self.assertEqual(moments, sorted(moments))
+        logged = [[value for name, value in call.items() if name not in ("n", "at")] for call in calls]
+        nothing = [None] * 5
+        a, b, c = (self.subnets[f"us-west-2{letter}"] for letter in "abc")
+        self.assertEqual(
+            logged,
+            [
+                ["CreateTable", *nothing, 200, None],
+                ["RunInstances", "us-west-2a", "t3.micro", "token", "teacher", a, 200, None],
+                ["RunInstances", "us-west-2b", "t3.micro", "t2", "student", b, 500, NO_CAPACITY],
+                ["RunInstances", "us-west-2c", "t99.huge", "t3", "teacher", c, 400, "InvalidInstanceType.NotFound"],
+                ["UpdateItem", *nothing, 200, None],
+                ["UpdateItem", *nothing, 400, "ConditionalCheckFailedException"],
+            ],
+        )
+        self.assertEqual(self.control("DELETE", "calls"), [])
+        self.assertEqual(self.control("GET", "calls"), [])
+
+    def test_typos_are_refused(self):
+        for name, content in (
+            ("faults", {"code": "InternalError"}),
+            ("faults", [{"code": "InternalError", "zon": "us-west-2a"}]),
+            ("faults", [{"code": "InternalError", "action": "RunInstance"}]),
+            ("faults", [{"code": "InternalError", "times": "1"}]),
+            ("faults", [{"code": "InternalError", "times": True}]),
+            ("faults", [{"code": "InternalError", "times": None}]),
+            ("faults", [{"code": "InternalError", "skip": -1}]),
+            ("faults", [{"code": "InternalError", "status": 200}]),
+            ("faults", [{"code": "InternalError", "drop": "after"}]),
+            ("faults", [{"drop": "afterwards"}]),
+            ("faults", [{"hold": "after", "after": True}]),
+            ("faults", [{"action": "RunInstances"}]),
+            ("faults", [{"drop": "after"}, {"drop": "never"}]),
+            ("faults", None),
+            ("settings", {"terminated_tokens": "error"}),
+            ("settings", {"terminated_token": "errors"}),
+            ("release", {"discrad": True}),
+        ):
+            with self.subTest(name=name, content=content):
+                status, answer = self.server.control("POST", name, content)
+                self.assertEqual(status, 400)
+                self.assertRegex(answer["error"], r"^[A-Z\d'].*\.$")
+        self.assertEqual(self.control("GET", "faults"), [])
+        self.assertEqual(self.server.control("POST", "fault", [])[0], 404)
+
+    def test_reset(self):
+        self.control("POST", "settings", {"terminated_token": "instance"})
+        self.launch()
+        self.create_table()
+        self.control("DELETE", "calls")
+        # Each in one of the waits a reset has to end.
+        self.script(
+            {"token": "held", "hold": "before"},
+            {"token": "delayed", "delay": LONG},
+            {"token": "late", "late": 0.5},
+        )
+        waiting = [self.background.submit(self.launch, token) for token in ("held", "delayed", "late")]
+        self.wait_until(lambda: {call["status"] for call in self.calls()} == {"held before", "late", None})
+        self.control("POST", "reset")
+        for call in waiting:
+            with self.assertRaises(ConnectionClosedError):
+                call.result(DEADLINE)
+        self.assertEqual(self.control("GET", "calls"), [])
+        self.assertEqual(self.control("GET", "faults"), [])
+        self.assertEqual(self.control("GET", "settings"), {"terminated_token": "error"})
+        self.assertEqual(self.instances(), [])
+        self.assertEqual(self.dynamodb.list_tables()["TableNames"], [])
+        self.subnets = {"us-west-2a": self.ec2.describe_subnets()["Subnets"][0]["SubnetId"]}
+        self.launch(ImageId=UBUNTU)
+
+    def test_connection_is_kept_alive(self):
+        connection = http.client.HTTPConnection(self.server.address, timeout=DEADLINE)
+        self.addCleanup(connection.close)
+        connection.connect()
+        first_socket = connection.sock
+        for _ in range(3):
+            connection.request("GET", "/_local/calls")
+            connection.getresponse().read()
+            self.assertIs(connection.sock, first_socket)
+
+
+class ProcessCase(unittest.TestCase):
+    def test_one_line_and_end_of_stdin(self):
+        server = Server()
+        self.assertEqual(json.loads(server.first_line), {"endpoint": f"http://127.0.0.1:{urlsplit(server.endpoint).port}"})
+        server.client("dynamodb").list_tables()
+        server.close_stdin()
+        self.assertEqual(server.wait_for_end(), (0, ""))
+
+    def test_end_by_signal_with_a_call_held(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            server = Server()
+            self.addCleanup(server.close_stdin)
+            server.control("POST", "faults", [{"hold": "before"}])
+            with contextlib.closing(http.client.HTTPConnection(server.address)) as connection:
+                connection.request("POST", "/", "Action=DescribeVpcs")
+                server.process.send_signal(number)
+                self.assertEqual(server.wait_for_end(), (0, ""))
+
+    def test_port_may_be_chosen(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = Server("--port", str(port))
+        self.addCleanup(server.stop)
+        self.assertEqual(server.endpoint, f"http://127.0.0.1:{port}")
+
+
+if __name__ == "__main__":
+    # A proxy of this machine has no way to the server.
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    unittest.main()

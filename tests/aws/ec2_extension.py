@@ -1,0 +1,239 @@
+"""What moto's EC2 lacks for a launcher: a RunInstances ClientToken that means something, and some validation.
+
+What AWS does with a ClientToken, and moto, which merely stores it, does not:
+
+* A request that names a subnet (or a zone) is idempotent per Availability Zone. The same token in the same
+  zone gives the same instance, as it is now; in another zone it launches a second one.
+* The first request binds the token to its parameters, even if it was refused for want of capacity. Any other
+  parameters under that token and zone are an IdempotentParameterMismatch.
+* Once the instance is terminated, AWS has been seen to answer IdempotentInstanceTerminated, and also to answer
+  200 with the dead instance. `settings.terminated_token` chooses.
+
+One request at a time runs through all this: service.py holds a lock around moto.
+"""
+
+import json
+from dataclasses import dataclass
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError, MissingParameterError
+from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.tags import TagResponse
+from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles, is_tag_filter
+from moto.iam.exceptions import NotFoundException
+
+MAX_CLIENT_TOKEN_LENGTH = 64
+DEAD_STATES = ("shutting-down", "terminated")
+
+# The WSGI environ may carry a LaunchRefused under this key: the answer of a zone that has no room.
+REFUSAL_ENVIRON_KEY = "local_aws.launch_refused"
+
+# moto shows every instance in RunInstances' answer as pending, which a replay must not.
+STATE_IN_RUN_INSTANCES = "RunInstances.Reservation.Instances.Instance.State"
+
+moto_run_instances = InstanceResponse.run_instances
+moto_describe_instances = InstanceResponse.describe_instances
+moto_create_tags = TagResponse.create_tags
+
+
+class LaunchRefused(Exception):
+    """A definite "no" of RunInstances. Not an EC2ClientError: moto answers each of those with HTTP 400."""
+
+    def __init__(self, code, status, message):
+        super().__init__(code)
+        self.code = code
+        self.status = status
+        self.message = message
+
+
+@dataclass
+class Settings:
+    terminated_token: str = "error"  # or "instance"
+
+
+settings = Settings()
+
+
+@dataclass
+class Binding:
+    """What a token stands for in one zone. Without a reservation, every launch so far was refused."""
+
+    parameters: str
+    reservation: object = None
+
+
+def install():
+    """Put the extension into moto."""
+    InstanceResponse.run_instances = run_instances
+    InstanceResponse.describe_instances = describe_instances
+    TagResponse.create_tags = create_tags
+    filter_dict_attribute_mapping["client-token"] = "client_token"
+
+
+def run_instances(response):
+    """RunInstances as AWS does it. `response` is moto's object for the request in hand."""
+    check_client_token(response)
+    check_counts(response)
+    zone = zone_of_launch(response)
+    if response._get_param("DryRun"):
+        return launch(response)
+    bindings = bindings_of(response.ec2_backend)
+    key = (response._get_param("ClientToken"), zone)
+    parameters = parameters_of(response)
+    bound = bindings.get(key)
+    if bound and bound.parameters != parameters:
+        raise EC2ClientError(
+            "IdempotentParameterMismatch",
+            "The parameters of this request differ from those first sent with this client token.",
+        )
+    if bound and bound.reservation:
+        return replay(response, bound.reservation)
+    binding = Binding(parameters)
+    refusal = response.normalized_request.environ.get(REFUSAL_ENVIRON_KEY)
+    if refusal is None:
+        result = launch(response)
+        binding.reservation = result.result
+    if response._get_param("ClientToken"):
+        bindings[key] = binding
+    if refusal is not None:
+        raise refusal
+    return result
+
+
+def describe_instances(response):
+    """moto looks at filters only once it has an instance to try them on, and then fails with HTTP 500."""
+    for name in response._filters_from_querystring():
+        if name not in filter_dict_attribute_mapping and not is_tag_filter(name):
+            message = f"The filter '{name}' is invalid, or unknown to the local AWS"
+            raise EC2ClientError("InvalidParameterValue", message)
+    return moto_describe_instances(response)
+
+
+def create_tags(response):
+    """moto tags instances that do not exist."""
+    backend = response.ec2_backend
+    ids = [resource_id for resource_id in response._get_param("Resources", []) if resource_id.startswith("i-")]
+    backend.get_multi_instances_by_id(ids)
+    return moto_create_tags(response)
+
+
+def bindings_of(ec2_backend):
+    """Tokens belong to one account and Region, as a backend of moto does, and go when moto is reset."""
+    return vars(ec2_backend).setdefault("client_token_bindings", {})
+
+
+def parameters_of(response):
+    """Everything AWS compares, decoded: neither the order on the wire nor Action, Version or a signature."""
+    parameters = {name: value for name, value in response.params.items() if name != "ClientToken"}
+    return json.dumps(parameters, sort_keys=True, default=str)
+
+
+def zone_of_launch(response):
+    """None when the request leaves the zone to EC2: its token then counts for the whole Region."""
+    subnet_id = subnet_of_launch(response)
+    if subnet_id:
+        return response.ec2_backend.get_subnet(subnet_id).availability_zone
+    return response._get_param("Placement.AvailabilityZone")
+
+
+def subnet_of_launch(response):
+    interfaces = response._get_param("NetworkInterfaces", [])
+    in_interfaces = [interface["SubnetId"] for interface in interfaces if "SubnetId" in interface]
+    return response._get_param("SubnetId") or next(iter(in_interfaces), None)
+
+
+def replay(response, reservation):
+    """Answer with the instances of an earlier request, in their true state."""
+    dead = all(instance.state in DEAD_STATES for instance in reservation.instances)
+    if dead and settings.terminated_token == "error":
+        raise EC2ClientError(
+            "IdempotentInstanceTerminated", "The instance launched with this client token has been terminated."
+        )
+    # A copy on this one response object: moto's own dictionary belongs to the class.
+    response.RESPONSE_KEY_PATH_TO_TRANSFORMER = {
+        path: transform
+        for path, transform in response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if path != STATE_IN_RUN_INSTANCES
+    }
+    return ActionResult(reservation)
+
+
+def launch(response):
+    """moto's own launch, which leaves half an instance behind when it fails on the way: AWS leaves nothing."""
+    check_image_is_named(response)
+    check_instance_profile(response)
+    check_security_groups(response)
+    reservations = response.ec2_backend.reservations
+    earlier = set(reservations)
+    # EC2 launches MaxCount instances if it can, and moto MinCount.
+    response.params["MinCount"] = response.params["MaxCount"]
+    try:
+        return moto_run_instances(response)
+    except Exception:
+        for reservation_id in set(reservations) - earlier:
+            del reservations[reservation_id]
+        raise
+
+
+def check_client_token(response):
+    token = response._get_param("ClientToken") or ""
+    if len(token) > MAX_CLIENT_TOKEN_LENGTH or not token.isascii():
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({token}) for parameter clientToken is invalid."
+            f" It must be at most {MAX_CLIENT_TOKEN_LENGTH} ASCII characters.",
+        )
+
+
+def check_counts(response):
+    minimum, maximum = response._get_param("MinCount"), response._get_param("MaxCount")
+    for name, count in ("MinCount", minimum), ("MaxCount", maximum):
+        if count is None:
+            raise MissingParameterError(name)
+        if count < 1:
+            raise EC2ClientError("InvalidParameterValue", f"Value ({count}) for parameter {name} is invalid.")
+    if minimum > maximum:
+        raise EC2ClientError("InvalidParameterValue", "MinCount must not be greater than MaxCount.")
+
+
+def check_image_is_named(response):
+    if not response._get_param("ImageId") and not response._get_param("LaunchTemplate"):
+        raise MissingParameterError("ImageId")
+
+
+def check_instance_profile(response):
+    """moto answers here with IAM's error, in IAM's format."""
+    arn, name = (response._get_param(f"IamInstanceProfile.{key}") for key in ("Arn", "Name"))
+    try:
+        filter_iam_instance_profiles(response.current_account, response.partition, arn, name)
+    except NotFoundException:
+        parameter, value, noun = ("arn", arn, "ARN") if arn else ("name", name, "name")
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid."
+            f" Invalid IAM Instance Profile {noun}",
+        ) from None
+
+
+def check_security_groups(response):
+    """moto launches into a subnet of one VPC with a security group of another, and lets interfaces name any."""
+    subnet_id = subnet_of_launch(response)
+    if not subnet_id:
+        return
+    backend = response.ec2_backend
+    vpc_id = backend.get_subnet(subnet_id).vpc_id
+    for group_id in security_groups_of_launch(response):
+        group = backend.get_security_group_from_id(group_id)
+        if group is None:
+            raise InvalidSecurityGroupNotFoundError(group_id)
+        if group.vpc_id != vpc_id:
+            raise EC2ClientError(
+                "InvalidParameter",
+                f"Security group {group_id} and subnet {subnet_id} belong to different networks.",
+            )
+
+
+def security_groups_of_launch(response):
+    interfaces = response._get_param("NetworkInterfaces", [])
+    in_interfaces = [group_id for interface in interfaces for group_id in interface.get("Groups", [])]
+    return response._get_param("SecurityGroupIds", []) + in_interfaces

@@ -1,0 +1,265 @@
+"""The local AWS behind its HTTP server: moto under one lock, the faults in front of it, and /_local/ to steer both.
+
+moto checks a DynamoDB condition and then writes, without a lock, so two requests at once can both win: one
+request at a time here. AWS executes a request whether or not its client still waits, so each wait of a fault is
+outside that lock, and nothing looks at the connection.
+
+    GET, POST, DELETE /_local/faults     a list of faults (faults.Fault); POST appends; DELETE releases held calls
+    POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
+    GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
+    GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
+    POST /_local/reset                   everything as after the start; calls under way are cut off
+"""
+
+import io
+import json
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+
+from moto.ec2.exceptions import FilterNotImplementedError
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Response
+
+import ec2_extension
+from faults import LAUNCH_REFUSALS, Call, Fault, InvalidInput, Reply, check_fields, error_reply, is_json_protocol
+
+TERMINATED_TOKEN_CHOICES = ("error", "instance")
+
+
+@dataclass
+class Request:
+    environ: dict
+    body: bytes
+    # Set once the world this request came into has been reset.
+    reset: threading.Event
+
+
+@dataclass
+class HeldCall:
+    released: threading.Event = field(default_factory=threading.Event)
+    discard: bool = False
+
+
+@dataclass
+class Release:
+    discard: bool = False
+
+
+class LocalAws:
+    def __init__(self):
+        ec2_extension.install()
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.lock = threading.RLock()
+        self.started = time.monotonic()
+        self.reset_event = threading.Event()
+        self.faults = []
+        self.held = []
+        self.calls = []
+        self.last_n = 0
+        self.routes = {
+            ("GET", "faults"): self.list_faults,
+            ("POST", "faults"): self.add_faults,
+            ("DELETE", "faults"): self.delete_faults,
+            ("POST", "release"): self.release,
+            ("GET", "calls"): self.list_calls,
+            ("DELETE", "calls"): self.delete_calls,
+            ("GET", "settings"): self.show_settings,
+            ("POST", "settings"): self.change_settings,
+            ("POST", "reset"): self.reset,
+        }
+
+    def answer(self, environ, body):
+        """The Reply to one HTTP request, or None to cut its connection."""
+        path = environ["PATH_INFO"]
+        if path.startswith("/_local/"):
+            return self.control(environ["REQUEST_METHOD"], path.removeprefix("/_local/"), body)
+        request = Request(environ, body, self.reset_event)
+        if path.startswith("/moto-api"):
+            return self.work(request)
+        with self.lock:
+            call = self.log_call(request)
+            fault = next((fault for fault in self.faults if fault.strikes(call)), None)
+        if fault is None:
+            return self.finish(call, self.work(request))
+        return self.answer_with_fault(fault, call, request)
+
+    def log_call(self, request):
+        self.last_n += 1
+        at = round(time.monotonic() - self.started, 3)
+        call = Call.of_request(self.last_n, at, request.environ, request.body)
+        self.calls.append(call)
+        return call
+
+    def work(self, request):
+        """Let moto do what was asked. None if a reset has overtaken the request."""
+        with self.lock:
+            if request.reset.is_set():
+                return None
+            request.environ["wsgi.input"] = io.BytesIO(request.body)
+            try:
+                response = Response.from_app(self.moto, request.environ, buffered=True)
+            except ec2_extension.LaunchRefused as refusal:
+                return error_reply(request.environ, refusal.code, refusal.message, refusal.status)
+            except Exception as error:
+                return moto_failure(request.environ, error)
+        headers = [(k, v) for k, v in response.headers if k.lower() not in ("content-type", "content-length")]
+        return Reply(response.status_code, response.content_type or "", response.get_data(), tuple(headers))
+
+    def finish(self, call, reply):
+        if reply is None:
+            return self.cut(call, "before")
+        call.finish(reply)
+        return reply
+
+    def cut(self, call, stage):
+        call.status = f"dropped {stage}"
+
+    # Faults
+
+    def answer_with_fault(self, fault, call, request):
+        if request.reset.wait(fault.delay):
+            return self.cut(call, "before")
+        if fault.code:
+            return self.finish(call, self.answer_error(fault, call, request))
+        if fault.drop == "after":
+            self.work(request)
+        if fault.drop:
+            return self.cut(call, fault.drop)
+        if fault.late is not None:
+            call.status = "late"
+            threading.Thread(target=self.work_late, args=(fault, request), daemon=True).start()
+            return None
+        if fault.hold:
+            return self.answer_held(fault, call, request)
+        return self.finish(call, self.work(request))
+
+    def answer_error(self, fault, call, request):
+        if fault.after:
+            self.work(request)
+        elif call.action == "RunInstances" and fault.code in LAUNCH_REFUSALS:
+            scripted = fault.error_reply(request.environ)
+            refusal = ec2_extension.LaunchRefused(fault.code, scripted.status, fault.error_message())
+            request.environ[ec2_extension.REFUSAL_ENVIRON_KEY] = refusal
+            return self.work(request)
+        return fault.error_reply(request.environ)
+
+    def work_late(self, fault, request):
+        request.reset.wait(fault.late)
+        self.work(request)
+
+    def answer_held(self, fault, call, request):
+        reply = self.work(request) if fault.hold == "after" else None
+        if self.hold(fault, call, request):
+            return self.cut(call, fault.hold)
+        return self.finish(call, reply or self.work(request))
+
+    def hold(self, fault, call, request):
+        """Wait for the release. True if the call is to be discarded."""
+        held = HeldCall()
+        with self.lock:
+            if request.reset.is_set():
+                return True
+            # Its fault may have been deleted since it struck: nobody would release this call.
+            if fault not in self.faults:
+                return False
+            call.status = f"held {fault.hold}"
+            self.held.append(held)
+        held.released.wait()
+        return held.discard
+
+    def release_held(self, discard):
+        released, self.held = self.held, []
+        for held in released:
+            held.discard = discard
+            held.released.set()
+        return len(released)
+
+    # /_local/
+
+    def control(self, method, name, body):
+        route = self.routes.get((method, name))
+        if route is None:
+            return json_reply(404, {"error": f"There is no {method} /_local/{name}."})
+        try:
+            given = json.loads(body) if body else None
+            with self.lock:
+                return json_reply(200, route(given))
+        except ValueError as error:
+            return json_reply(400, {"error": str(error)})
+
+    def list_faults(self, _=None):
+        return [fault.to_json() for fault in self.faults]
+
+    def add_faults(self, given):
+        if not isinstance(given, list):
+            raise InvalidInput("Faults come as a JSON list.")
+        self.faults += [Fault.from_json(one) for one in given]
+        return self.list_faults()
+
+    def delete_faults(self, _):
+        self.faults.clear()
+        self.release_held(discard=False)
+        return self.list_faults()
+
+    def release(self, given):
+        given = given or {}
+        check_fields(given, Release)
+        return {"released": self.release_held(Release(**given).discard)}
+
+    def list_calls(self, _=None):
+        return [call.to_json() for call in self.calls]
+
+    def delete_calls(self, _):
+        self.calls.clear()
+        return self.list_calls()
+
+    def show_settings(self, _=None):
+        return asdict(ec2_extension.settings)
+
+    def change_settings(self, given):
+        check_fields(given, ec2_extension.Settings)
+        if given.get("terminated_token", "error") not in TERMINATED_TOKEN_CHOICES:
+            raise InvalidInput(f"'terminated_token' must be one of {', '.join(TERMINATED_TOKEN_CHOICES)}.")
+        ec2_extension.settings = replace(ec2_extension.settings, **given)
+        return self.show_settings()
+
+    def reset(self, _):
+        self.reset_event.set()
+        self.reset_event = threading.Event()
+        self.release_held(discard=True)
+        self.faults.clear()
+        self.calls.clear()
+        self.last_n = 0
+        ec2_extension.settings = ec2_extension.Settings()
+        moto_api_backend.reset()
+        return {}
+
+    def warm_up(self, region):
+        """Do once what makes moto's first calls slow: importing the services, reading their models and the types."""
+        run_instances = "Action=RunInstances&MinCount=1&MaxCount=1&DryRun=true&ImageId=ami-none&InstanceType=t3.micro"
+        for service, headers, body in [
+            ("ec2", {"Content-Type": "application/x-www-form-urlencoded"}, "Action=DescribeInstances"),
+            ("ec2", {"Content-Type": "application/x-www-form-urlencoded"}, run_instances),
+            ("dynamodb", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}, "{}"),
+        ]:
+            scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request"
+            builder = EnvironBuilder(method="POST", headers={**headers, "Authorization": scope})
+            self.work(Request(builder.get_environ(), body.encode(), self.reset_event))
+
+
+def moto_failure(environ, error):
+    """What moto answers with an HTML page and status 500, which an SDK would take for an outage and retry."""
+    if isinstance(error, FilterNotImplementedError):
+        message = f"Invalid, or unknown to the local AWS: {error}"
+        return error_reply(environ, "InvalidParameterValue", message)
+    traceback.print_exc()
+    code = "ValidationException" if is_json_protocol(environ) else "UnsupportedOperation"
+    return error_reply(environ, code, f"The local AWS cannot do this: {error!r}")
+
+
+def json_reply(status, content):
+    return Reply(status, "application/json", json.dumps(content).encode())
