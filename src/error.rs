@@ -201,7 +201,8 @@ impl fmt::Display for Error {
 /// The runtime logs a returned error in this form, once: so it is the line that a person reads.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.chain())
+        let repeat = if self.kind.a_repeat_can_help() { "a repeat can help" } else { "a repeat cannot help" };
+        write!(f, "{} ({repeat}): {}", self.kind, self.chain())
     }
 }
 

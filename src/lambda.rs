@@ -4,10 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::tower::layer::layer_fn;
+use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use serde::Serialize;
 use serde_json::Value;
-use tracing::{Instrument, Span, error, field, info_span};
+use tracing::instrument::{Instrument, Instrumented};
+use tracing::{Span, field, info_span};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -29,34 +31,43 @@ pub fn start_logging() {
 }
 
 /// Answer every event that comes with `verb`, which gets the event and the time by which it has to be answered. Every
-/// line that it logs carries the request id and, once it has said [`meeting`], the meeting's.
+/// line of the log carries the request id and, once the verb has said [`meeting`], the meeting's.
 pub async fn serve<R: Serialize, F: Future<Output = Result<R, Error>>>(
     name: &'static str,
     timing: &Timing,
     verb: impl Fn(Value, Timestamp) -> F,
 ) -> Result<(), lambda_runtime::Error> {
-    let verb = &verb;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-        let deadline = deadline(event.context.deadline, Timestamp::now(), timing);
-        let span = info_span!(
-            "delivery",
-            verb = name,
-            request_id = event.context.request_id,
-            meeting_id = field::Empty
-        );
-        async move {
-            verb(event.payload, deadline).await.map_err(|error| {
-                error!(
-                    error_type = error.kind.as_str(),
-                    a_repeat_can_help = error.kind.a_repeat_can_help(),
-                    "the delivery failed"
-                );
-                error
-            })
-        }
-        .instrument(span)
-    }))
-    .await
+    let handler = service_fn(|event: LambdaEvent<Value>| {
+        verb(event.payload, deadline(event.context.deadline, Timestamp::now(), timing))
+    });
+    // A returned error is logged by the runtime, outside the handler: the span has to be around both.
+    Runtime::new(handler).layer(layer_fn(|inner| InSpan { inner, name })).run().await
+}
+
+/// Gives every delivery a span of its own, in which the verb and the runtime's handling of its result log.
+struct InSpan<S> {
+    inner: S,
+    name: &'static str,
+}
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for InSpan<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Instrumented<S::Future>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let request_id = &invocation.context.request_id;
+        let span = info_span!("delivery", verb = self.name, request_id, meeting_id = field::Empty);
+        let future = span.in_scope(|| self.inner.call(invocation));
+        future.instrument(span)
+    }
 }
 
 /// From here on this delivery's log lines name its meeting.

@@ -6,13 +6,14 @@ What AWS does with a ClientToken, and moto, which merely stores it, does not:
   zone gives the same instance, as it is now; in another zone it launches a second one.
 * The first request binds the token to its parameters, even if it was refused for want of capacity. Any other
   parameters under that token and zone are an IdempotentParameterMismatch.
-* Once the instance is terminated, AWS has been seen to answer IdempotentInstanceTerminated, and also to answer
-  200 with the dead instance. `settings.terminated_token` chooses.
+* Once the instance is terminated, AWS has been seen to answer IdempotentInstanceTerminated, and also 200 with
+  the dead instance. `settings.terminated_token` chooses.
 
 One request at a time runs through all this: service.py holds a lock around moto.
 """
 
 import json
+import uuid
 from dataclasses import dataclass
 
 from moto.core.responses import ActionResult
@@ -25,7 +26,7 @@ from moto.iam.exceptions import NotFoundException
 MAX_CLIENT_TOKEN_LENGTH = 64
 DEAD_STATES = ("shutting-down", "terminated")
 
-# The WSGI environ may carry a LaunchRefused under this key: the answer of a zone that has no room.
+# The WSGI environ may carry a LaunchRefused under this key, to be raised where AWS would launch.
 REFUSAL_ENVIRON_KEY = "local_aws.launch_refused"
 
 # moto shows every instance in RunInstances' answer as pending, which a replay must not.
@@ -37,13 +38,11 @@ moto_create_tags = TagResponse.create_tags
 
 
 class LaunchRefused(Exception):
-    """A definite "no" of RunInstances. Not an EC2ClientError: moto answers each of those with HTTP 400."""
+    """A scripted "no" of RunInstances, with its reply: moto would send any EC2ClientError with HTTP 400."""
 
-    def __init__(self, code, status, message):
-        super().__init__(code)
-        self.code = code
-        self.status = status
-        self.message = message
+    def __init__(self, reply):
+        super().__init__()
+        self.reply = reply
 
 
 @dataclass
@@ -74,29 +73,29 @@ def run_instances(response):
     """RunInstances as AWS does it. `response` is moto's object for the request in hand."""
     check_client_token(response)
     check_counts(response)
-    zone = zone_of_launch(response)
     if response._get_param("DryRun"):
         return launch(response)
+    # AWS makes up a token for a request that has none.
+    token = response._get_param("ClientToken") or str(uuid.uuid4())
     bindings = bindings_of(response.ec2_backend)
-    key = (response._get_param("ClientToken"), zone)
+    key = (token, zone_of_launch(response))
     parameters = parameters_of(response)
-    bound = bindings.get(key)
-    if bound and bound.parameters != parameters:
+    binding = bindings.get(key, Binding(parameters))
+    if binding.parameters != parameters:
         raise EC2ClientError(
             "IdempotentParameterMismatch",
             "The parameters of this request differ from those first sent with this client token.",
         )
-    if bound and bound.reservation:
-        return replay(response, bound.reservation)
-    binding = Binding(parameters)
+    if binding.reservation:
+        return replay(response, binding.reservation)
     refusal = response.normalized_request.environ.get(REFUSAL_ENVIRON_KEY)
-    if refusal is None:
-        result = launch(response)
-        binding.reservation = result.result
-    if response._get_param("ClientToken"):
+    if refusal:
         bindings[key] = binding
-    if refusal is not None:
         raise refusal
+    # What moto finds invalid binds nothing.
+    result = launch(response)
+    binding.reservation = result.result
+    bindings[key] = binding
     return result
 
 
@@ -112,7 +111,9 @@ def describe_instances(response):
 def create_tags(response):
     """moto tags instances that do not exist."""
     backend = response.ec2_backend
-    ids = [resource_id for resource_id in response._get_param("Resources", []) if resource_id.startswith("i-")]
+    ids = [
+        resource_id for resource_id in response._get_param("Resources", []) if resource_id.startswith("i-")
+    ]
     backend.get_multi_instances_by_id(ids)
     return moto_create_tags(response)
 
@@ -147,7 +148,8 @@ def replay(response, reservation):
     dead = all(instance.state in DEAD_STATES for instance in reservation.instances)
     if dead and settings.terminated_token == "error":
         raise EC2ClientError(
-            "IdempotentInstanceTerminated", "The instance launched with this client token has been terminated."
+            "IdempotentInstanceTerminated",
+            "The instance launched with this client token has been terminated.",
         )
     # A copy on this one response object: moto's own dictionary belongs to the class.
     response.RESPONSE_KEY_PATH_TO_TRANSFORMER = {
@@ -159,7 +161,7 @@ def replay(response, reservation):
 
 
 def launch(response):
-    """moto's own launch, which leaves half an instance behind when it fails on the way: AWS leaves nothing."""
+    """moto's own launch. When it fails on the way it leaves half an instance behind, and AWS nothing."""
     check_image_is_named(response)
     check_instance_profile(response)
     check_security_groups(response)
@@ -216,7 +218,7 @@ def check_instance_profile(response):
 
 
 def check_security_groups(response):
-    """moto launches into a subnet of one VPC with a security group of another, and lets interfaces name any."""
+    """moto takes a security group of another VPC, and in a network interface any name at all."""
     subnet_id = subnet_of_launch(response)
     if not subnet_id:
         return

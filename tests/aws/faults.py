@@ -1,7 +1,7 @@
 """Faults that a test scripts, and the log of the calls that met them.
 
-AWS fails in ways that moto never does: it refuses, throttles, answers late or not at all, and it may have done
-the work all the same. A fault is a JSON object of matchers and one effect. See `Fault` for both.
+AWS fails in ways that moto never does: it refuses, throttles, answers late or not at all, and it may have
+done the work all the same. A fault is a JSON object of matchers and one effect: see `Fault`.
 """
 
 import json
@@ -43,8 +43,7 @@ ERROR_STATUS = {
 # RequestLimitExceeded is the one code that the two services send with different statuses.
 DYNAMODB_ERROR_STATUS = {**ERROR_STATUS, "RequestLimitExceeded": 400}
 
-# What RunInstances answers after it has looked at the client token: these bind it to its parameters, and
-# do not reach a request whose instance exists already.
+# What RunInstances answers once it has looked at the client token: this binds the token to its parameters.
 LAUNCH_REFUSALS = {
     # no capacity
     "InsufficientInstanceCapacity",
@@ -98,11 +97,13 @@ class Reply:
 
 @dataclass(eq=False)
 class Fault:
-    """Matchers: action, zone, type (of instance), token, role (value of the tag Role); all those given must match.
+    """What a call meets that matches it. The first fault of the list that does wins.
 
+    Matchers: action, zone, type (of instance), token, role (value of the tag Role). All given must match.
     How often: the first `skip` matching calls pass, the next `times` (default: all) meet the fault.
     Effects: first `delay` seconds of silence, then at most one of
-    * code: this error, with `status` and `message`; with `after`, once the work is done.
+    * code: this error, with `status` and `message`; with `after`, once the work is done. A code among
+      LAUNCH_REFUSALS leaves a RunInstances alone whose token has its instance already, as AWS does.
     * drop: the connection is cut "before" or "after" the work is done.
     * late: the connection is cut at once, and the work done that many seconds later.
     * hold: the call stops "before" or "after" the work until it is released.
@@ -163,10 +164,8 @@ class Fault:
         return True
 
     def error_reply(self, environ):
-        return error_reply(environ, self.code, self.error_message(), self.status)
-
-    def error_message(self):
-        return self.message or f"{self.code}, scripted by a fault of the local AWS."
+        message = self.message or f"{self.code}, scripted by a fault of the local AWS."
+        return error_reply(environ, self.code, message, self.status)
 
     def to_json(self):
         """As it was given, with what is left of `skip` and `times`."""
@@ -195,7 +194,11 @@ def known_actions():
 
 @dataclass
 class Call:
-    """One line of the call log. `status` stays None while the call is under way."""
+    """One line of the call log.
+
+    `status` is the HTTP status sent, or None while the call is under way, or "late", or "held" or "dropped",
+    each of them "before" or "after" the work.
+    """
 
     n: int
     action: str
@@ -250,7 +253,7 @@ def role_tag(form):
 
 
 def is_json_protocol(environ):
-    """DynamoDB speaks AWS JSON 1.0, which names its action in a header; EC2 has its own form of the query protocol."""
+    """DynamoDB speaks AWS JSON 1.0, which names the action in a header; EC2 a query protocol of its own."""
     return "HTTP_X_AMZ_TARGET" in environ
 
 
@@ -263,7 +266,8 @@ def error_reply(environ, code, message, status=None):
 def ec2_error(code, message, status):
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        "</Error></Errors>"
         f"<RequestID>{uuid.uuid4()}</RequestID></Response>"
     )
     return Reply(status, "text/xml;charset=UTF-8", body.encode())
@@ -279,7 +283,7 @@ def error_code(reply):
     """The error code inside a reply of either protocol, ours or moto's."""
     if reply.status < 400:
         return None
-    if reply.content_type.startswith("application/x-amz-json"):
+    if "json" in reply.content_type:
         return json.loads(reply.body).get("__type", "").rpartition("#")[2]
     in_xml = ERROR_CODE_IN_XML.search(reply.body)
     return in_xml[1].decode() if in_xml else None

@@ -2,9 +2,9 @@
 
     python local_aws.py [--port N]
 
-Once it is ready it prints one line on stdout, {"endpoint": "http://127.0.0.1:PORT"}. It ends when its stdin does
-(so it never outlives the program that started it, however that died) or on SIGTERM or SIGINT. Its request log
-goes to stderr. service.py describes how a test steers it.
+Once it is ready it prints one line on stdout, {"endpoint": "http://127.0.0.1:PORT"}. It ends when its stdin
+does (so it never outlives the program that started it, however that died) or on SIGTERM or SIGINT. The
+request log goes to stderr. service.py describes how a test steers it.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 WARM_REGION = "us-west-2"
+END_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 MOTO_ENVIRONMENT = {
     "MOTO_AMIS_PATH": str(Path(__file__).with_name("amis.json")),
@@ -72,7 +73,7 @@ def read_body(environ):
     return environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
 
 
-def start_server(port):
+def serve(port):
     """Serve in the background. The server object knows its port."""
     local_aws = LocalAws()
     local_aws.warm_up(WARM_REGION)
@@ -81,8 +82,14 @@ def start_server(port):
     return server
 
 
-def end(*_):
-    """At once: requests that still wait for a fault to end have nobody left to hear of it."""
+def end_with_stdin():
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    end()
+
+
+def end():
+    """At once: calls that a fault still holds have nobody left to answer."""
     os._exit(0)
 
 
@@ -90,14 +97,15 @@ def main():
     parser = argparse.ArgumentParser(description="A local AWS for the tests.")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    # Blocked here, before there are threads, and awaited below: a handler runs in the main thread only, and
+    # a signal that another thread catches would not wake it from its read.
+    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     # The one line below is all that goes to stdout, whatever moto may print.
     ready, sys.stdout = sys.stdout, sys.stderr
-    server = start_server(arguments.port)
+    server = serve(arguments.port)
     print(json.dumps({"endpoint": f"http://{HOST}:{server.port}"}), file=ready, flush=True)
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    signal.sigwait(END_SIGNALS)
     end()
 
 

@@ -1,10 +1,10 @@
-"""The local AWS behind its HTTP server: moto under one lock, the faults in front of it, and /_local/ to steer both.
+"""The local AWS behind its HTTP server: moto under one lock, faults in front of it, and /_local/ to steer it.
 
-moto checks a DynamoDB condition and then writes, without a lock, so two requests at once can both win: one
-request at a time here. AWS executes a request whether or not its client still waits, so each wait of a fault is
-outside that lock, and nothing looks at the connection.
+moto checks a DynamoDB condition and then writes, without a lock, so two requests at once can both win: here
+one request at a time gets through. The waits of a fault are outside that lock. Nothing looks whether the
+client is still there, since AWS too executes what it has received.
 
-    GET, POST, DELETE /_local/faults     a list of faults (faults.Fault); POST appends; DELETE releases held calls
+    GET, POST, DELETE /_local/faults     a list (faults.Fault); POST appends; DELETE lets held calls go on
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
     GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
@@ -25,7 +25,16 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 import ec2_extension
-from faults import LAUNCH_REFUSALS, Call, Fault, InvalidInput, Reply, check_fields, error_reply, is_json_protocol
+from faults import (
+    LAUNCH_REFUSALS,
+    Call,
+    Fault,
+    InvalidInput,
+    Reply,
+    check_fields,
+    error_reply,
+    is_json_protocol,
+)
 
 TERMINATED_TOKEN_CHOICES = ("error", "instance")
 
@@ -77,10 +86,10 @@ class LocalAws:
         path = environ["PATH_INFO"]
         if path.startswith("/_local/"):
             return self.control(environ["REQUEST_METHOD"], path.removeprefix("/_local/"), body)
-        request = Request(environ, body, self.reset_event)
-        if path.startswith("/moto-api"):
-            return self.work(request)
         with self.lock:
+            request = Request(environ, body, self.reset_event)
+            if path.startswith("/moto-api"):
+                return self.work(request)
             call = self.log_call(request)
             fault = next((fault for fault in self.faults if fault.strikes(call)), None)
         if fault is None:
@@ -103,7 +112,7 @@ class LocalAws:
             try:
                 response = Response.from_app(self.moto, request.environ, buffered=True)
             except ec2_extension.LaunchRefused as refusal:
-                return error_reply(request.environ, refusal.code, refusal.message, refusal.status)
+                return refusal.reply
             except Exception as error:
                 return moto_failure(request.environ, error)
         headers = [(k, v) for k, v in response.headers if k.lower() not in ("content-type", "content-length")]
@@ -141,8 +150,7 @@ class LocalAws:
         if fault.after:
             self.work(request)
         elif call.action == "RunInstances" and fault.code in LAUNCH_REFUSALS:
-            scripted = fault.error_reply(request.environ)
-            refusal = ec2_extension.LaunchRefused(fault.code, scripted.status, fault.error_message())
+            refusal = ec2_extension.LaunchRefused(fault.error_reply(request.environ))
             request.environ[ec2_extension.REFUSAL_ENVIRON_KEY] = refusal
             return self.work(request)
         return fault.error_reply(request.environ)
@@ -239,8 +247,10 @@ class LocalAws:
         return {}
 
     def warm_up(self, region):
-        """Do once what makes moto's first calls slow: importing the services, reading their models and the types."""
-        run_instances = "Action=RunInstances&MinCount=1&MaxCount=1&DryRun=true&ImageId=ami-none&InstanceType=t3.micro"
+        """Do once what makes moto's first calls slow: it imports its services and reads their models."""
+        run_instances = (
+            "Action=RunInstances&MinCount=1&MaxCount=1&DryRun=true&ImageId=ami-none&InstanceType=t3.micro"
+        )
         for service, headers, body in [
             ("ec2", {"Content-Type": "application/x-www-form-urlencoded"}, "Action=DescribeInstances"),
             ("ec2", {"Content-Type": "application/x-www-form-urlencoded"}, run_instances),

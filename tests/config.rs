@@ -1,0 +1,270 @@
+//! The environment: what each variable means, what is forgiven, and how every problem is named at once.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use elephant_launch::config::{Config, Problems, VARIABLES, Volume};
+use elephant_launch::error::{Error, Kind};
+use elephant_launch::machine::{ImdsTokens, InstanceProfile};
+
+const REQUIRED: [(&str, &str); 3] =
+    [("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", "sg-1")];
+const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB"];
+
+#[test]
+fn the_three_required_variables_are_enough() {
+    assert_eq!(with(&[]), Ok(defaults()));
+}
+
+#[test]
+fn each_variable_changes_what_it_names_and_nothing_else() {
+    for (name, value, change) in MEANINGS {
+        let mut expected = defaults();
+        change(&mut expected);
+        assert_eq!(with(&[(name, value)]), Ok(expected), "{name}={value:?}");
+    }
+}
+
+type Meaning = (&'static str, &'static str, fn(&mut Config));
+
+const MEANINGS: &[Meaning] = &[
+    ("AMI_ID", "ami-0abc12", |c| c.image_id = "ami-0abc12".into()),
+    ("INSTANCE_TYPE", "u-6tb1.metal", |c| c.instance_types = strings(&["u-6tb1.metal"])),
+    ("INSTANCE_TYPE", "m7i-flex.large,t3.large", |c| {
+        c.instance_types = strings(&["m7i-flex.large", "t3.large"]);
+    }),
+    ("SECURITY_GROUP_IDS", "sg-2,sg-1", |c| c.security_group_ids = strings(&["sg-2", "sg-1"])),
+    ("KEY_NAME", "our key (2026)", |c| c.key_name = Some("our key (2026)".into())),
+    ("IAM_PROFILE", "meeting.machine@eu", |c| {
+        c.iam_profile = Some(InstanceProfile::Name("meeting.machine@eu".into()));
+    }),
+    ("IAM_PROFILE", "arn:aws:iam::123456789012:instance-profile/a/b", |c| {
+        c.iam_profile = Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a/b".into()));
+    }),
+    ("TABLE_NAME", "Meetings_2.test-1", |c| c.table_name = "Meetings_2.test-1".into()),
+    ("SUPPORTED_AZS", "us-west-2-lax-1a,us-west-2d", |c| {
+        c.supported_azs = Some(strings(&["us-west-2-lax-1a", "us-west-2d"]));
+    }),
+    ("SUBNET_IDS", "subnet-b,subnet-a", |c| c.subnet_ids = Some(strings(&["subnet-b", "subnet-a"]))),
+    ("VOLUME_DEVICE", "/dev/sda1", |c| c.volume.device = Some("/dev/sda1".into())),
+    ("VOLUME_DEVICE", "xvda", |c| c.volume.device = Some("xvda".into())),
+    ("VOLUME_SIZE_GB", "1", |c| c.volume.size_gb = 1),
+    ("VOLUME_SIZE_GB", "16384", |c| c.volume.size_gb = 16_384),
+    ("VOLUME_TYPE", "gp2", |c| c.volume.volume_type = "gp2".into()),
+    ("VOLUME_ENCRYPTED", "true", |_| ()),
+    ("VOLUME_ENCRYPTED", "false", |c| c.volume.encrypted = false),
+    ("IMDS_TOKENS", "image", |_| ()),
+    ("IMDS_TOKENS", "required", |c| c.imds_tokens = Some(ImdsTokens::Required)),
+    ("IMDS_TOKENS", "optional", |c| c.imds_tokens = Some(ImdsTokens::Optional)),
+    ("PROJECT_TAG", "Elephant (staging) 🐘", |c| c.project_tag = "Elephant (staging) 🐘".into()),
+    ("LAUNCH_WINDOW_MINUTES", "0", |c| c.launch_window = Duration::ZERO),
+    ("LAUNCH_WINDOW_MINUTES", "10080", |c| c.launch_window = Duration::from_secs(7 * 24 * 3600)),
+];
+
+#[test]
+fn every_variable_has_a_meaning_in_the_table_above() {
+    let told: Vec<&str> = MEANINGS.iter().map(|(name, ..)| *name).collect();
+    let untold: Vec<&&str> = VARIABLES.iter().filter(|name| !told.contains(name)).collect();
+    assert!(untold.is_empty(), "no test says what {untold:?} mean");
+}
+
+#[test]
+fn a_value_that_cannot_be_meant_is_named_and_shown() {
+    for (name, value) in NONSENSE {
+        let Err(Problems(problems)) = with(&[(name, value)]) else { panic!("{name}={value:?} was accepted") };
+        let said = format!("{name} is {value:?}, expected ");
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(&said) && problems[0].len() > said.len(),
+            "{name}={value:?} should be one problem that starts with {said:?}, got {problems:#?}"
+        );
+    }
+}
+
+const NONSENSE: &[(&str, &str)] = &[
+    ("AMI_ID", "ami"),
+    ("AMI_ID", "ami-"),
+    ("AMI_ID", "ami-1,ami-2"),
+    ("AMI_ID", "AMI-1"),
+    ("AMI_ID", "ami-ABC"),
+    ("INSTANCE_TYPE", "t3"),
+    ("INSTANCE_TYPE", "t3."),
+    ("INSTANCE_TYPE", ".large"),
+    ("INSTANCE_TYPE", "t3.large m5.large"),
+    ("INSTANCE_TYPE", ","),
+    ("SECURITY_GROUP_IDS", "default"),
+    ("SECURITY_GROUP_IDS", "sg-1,default"),
+    ("SECURITY_GROUP_IDS", ", ,"),
+    ("IAM_PROFILE", "a/path"),
+    ("IAM_PROFILE", "arn:aws:iam::123456789012:role/machine"),
+    ("TABLE_NAME", "ab"),
+    ("TABLE_NAME", "our meetings"),
+    ("SUPPORTED_AZS", "US-WEST-2A"),
+    ("SUPPORTED_AZS", "us-west-2a us-west-2b"),
+    ("SUBNET_IDS", "subnet-1,vpc-1"),
+    ("VOLUME_DEVICE", "C:"),
+    ("VOLUME_SIZE_GB", "0"),
+    ("VOLUME_SIZE_GB", "16385"),
+    ("VOLUME_SIZE_GB", "-60"),
+    ("VOLUME_SIZE_GB", "60 GB"),
+    ("VOLUME_SIZE_GB", "99999999999999999999"),
+    ("VOLUME_TYPE", "io2"),
+    ("VOLUME_ENCRYPTED", "yes"),
+    ("IMDS_TOKENS", "v2"),
+    ("LAUNCH_WINDOW_MINUTES", "-1"),
+    ("LAUNCH_WINDOW_MINUTES", "10081"),
+    ("LAUNCH_WINDOW_MINUTES", "2h"),
+];
+
+#[test]
+fn texts_end_where_aws_ends_them() {
+    for (name, longest) in
+        [("KEY_NAME", 255), ("IAM_PROFILE", 128), ("TABLE_NAME", 255), ("PROJECT_TAG", 256)]
+    {
+        assert!(with(&[(name, &"x".repeat(longest))]).is_ok(), "{name} of {longest} characters");
+        assert!(with(&[(name, &"x".repeat(longest + 1))]).is_err(), "{name} of {longest} + 1 characters");
+    }
+}
+
+#[test]
+fn an_empty_environment_names_what_is_required() {
+    let Err(Problems(problems)) = read(&[]) else { panic!("nothing was required") };
+    let expected: Vec<String> = REQUIRED.iter().map(|(name, _)| format!("{name} is not set")).collect();
+    let said: Vec<&str> = problems.iter().filter_map(|line| Some(line.split_once(',')?.0)).collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_in_the_order_of_the_readme() {
+    let wrong = [
+        ("INSTANCE_TYPE", "large"),
+        ("SECURITY_GROUP_IDS", "default"),
+        ("VOLUME_SIZE_GB", "huge"),
+        ("LAUNCH_WINDOW_MINUTES", "soon"),
+        ("AWS_ENDPOINT_URL", ""),
+    ];
+    let Err(Problems(problems)) = read(&wrong) else { panic!("{wrong:?} was accepted") };
+    let named: Vec<&str> = problems.iter().filter_map(|line| line.split(' ').next()).collect();
+    let expected = ["AMI_ID"].into_iter().chain(wrong.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
+    assert_eq!(named, expected, "{problems:#?}");
+}
+
+#[test]
+fn the_problems_become_one_error_that_shows_them_all() {
+    let problems = read(&[("AMI_ID", "x"), ("INSTANCE_TYPE", "y")]).expect_err("nothing is right in it");
+    let error = Error::from(problems.clone());
+    assert_eq!(error.kind, Kind::InvalidConfiguration);
+    for problem in &problems.0 {
+        assert!(error.chain().contains(problem), "{problem:?} is missing in {:?}", error.chain());
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    for name in VARIABLES {
+        for empty in ["", " ", "\t\n"] {
+            let (with_empty, without) = (with(&[(name, empty)]), without(name));
+            assert_eq!(with_empty, without, "{name}={empty:?} is not the same as {name} unset");
+        }
+    }
+}
+
+#[test]
+fn spaces_and_empty_pieces_and_doubles_are_forgiven() {
+    let config = with(&[
+        ("AMI_ID", " ami-1\n"),
+        ("INSTANCE_TYPE", " t3.large ,, t3.xlarge,t3.large,"),
+        ("SECURITY_GROUP_IDS", ",sg-1 , sg-2 ,"),
+        ("SUPPORTED_AZS", " us-west-2a , us-west-2b "),
+        ("SUBNET_IDS", "subnet-1,,subnet-1"),
+        ("VOLUME_SIZE_GB", " 80 "),
+    ])
+    .expect("only spaces, empty pieces and doubles");
+    assert_eq!(config.image_id, "ami-1");
+    assert_eq!(config.instance_types, ["t3.large", "t3.xlarge"]);
+    assert_eq!(config.security_group_ids, ["sg-1", "sg-2"]);
+    assert_eq!(config.supported_azs, Some(strings(&["us-west-2a", "us-west-2b"])));
+    assert_eq!(config.subnet_ids, Some(strings(&["subnet-1"])));
+    assert_eq!(config.volume.size_gb, 80);
+}
+
+#[test]
+fn the_home_region_has_three_zones_and_others_have_all() {
+    let home = Some(strings(&["us-west-2a", "us-west-2b", "us-west-2c"]));
+    assert_eq!(defaults().zones(Some("us-west-2")), home);
+    assert_eq!(defaults().zones(Some("eu-central-1")), None);
+    assert_eq!(defaults().zones(None), None);
+}
+
+#[test]
+fn configured_zones_hold_in_every_region() {
+    let config = with(&[("SUPPORTED_AZS", "us-west-2d"), ("SUBNET_IDS", "subnet-1")]).expect("both are fine");
+    for region in [Some("us-west-2"), Some("eu-central-1"), None] {
+        assert_eq!(config.zones(region), Some(strings(&["us-west-2d"])), "in {region:?}");
+    }
+}
+
+#[test]
+fn subnets_named_one_by_one_may_lie_in_any_zone() {
+    let config = with(&[("SUBNET_IDS", "subnet-1")]).expect("it is a subnet id");
+    assert_eq!(config.zones(Some("us-west-2")), None);
+}
+
+/// The SDK panics on an empty endpoint, and it would do so where nobody sees why.
+#[test]
+fn an_endpoint_is_a_url_or_is_not_set() {
+    for name in ENDPOINTS {
+        assert_eq!(with(&[(name, "http://127.0.0.1:4566")]), Ok(defaults()), "{name} set");
+        for empty in ["", "  "] {
+            let problem = with(&[(name, empty)]).expect_err("an empty endpoint").to_string();
+            assert!(problem.starts_with(&format!("{name} is set and empty")), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn the_list_of_variables_is_what_is_read() {
+    let asked = RefCell::new(Vec::new());
+    let _ = Config::from_variables(|name| {
+        asked.borrow_mut().push(name.to_owned());
+        None
+    });
+    let expected: Vec<&str> = VARIABLES.into_iter().chain(ENDPOINTS).collect();
+    assert_eq!(asked.into_inner(), expected);
+}
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    Config::from_variables(|name| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+/// The required variables and these; one that is given again replaces the required one.
+fn with<'v>(more: &[(&'v str, &'v str)]) -> Result<Config, Problems> {
+    read(&[more, &REQUIRED].concat())
+}
+
+fn without(name: &str) -> Result<Config, Problems> {
+    let kept: Vec<(&str, &str)> = REQUIRED.into_iter().filter(|(known, _)| *known != name).collect();
+    read(&kept)
+}
+
+fn defaults() -> Config {
+    Config {
+        image_id: "ami-1".into(),
+        instance_types: strings(&["t3.large"]),
+        security_group_ids: strings(&["sg-1"]),
+        key_name: None,
+        iam_profile: None,
+        table_name: "elephant-meetings".into(),
+        supported_azs: None,
+        subnet_ids: None,
+        volume: Volume { device: None, size_gb: 60, volume_type: "gp3".into(), encrypted: true },
+        imds_tokens: None,
+        project_tag: "Elephant".into(),
+        launch_window: Duration::from_secs(120 * 60),
+    }
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}

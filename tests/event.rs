@@ -1,0 +1,183 @@
+//! What arrives: every shape that is understood, and every one that is refused, with the reason.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use elephant_launch::error::{Error, Kind};
+use elephant_launch::event::{Launch, Schedule};
+use serde_json::{Value, json};
+
+#[test]
+fn every_accepted_shape_names_its_meeting() {
+    let shapes = [
+        json!({"meeting_id": "m"}),
+        json!({"meetingId": "m"}),
+        json!({"meeting_id": "m", "meetingId": "m"}),
+        json!({"meeting_id": " m ", "meetingId": "m"}),
+        json!({"meeting_id": "m", "room": {"meeting_id": 7}, "detail-type": "x"}),
+        json!({"version": "0", "detail-type": "x", "detail": {"meeting_id": "m"}}),
+        json!({"version": "0", "detail": {"meetingId": "m", "more": [1, 2]}}),
+    ];
+    for event in shapes {
+        assert_eq!(id(&event), Ok("m".to_owned()), "{event}");
+    }
+}
+
+#[test]
+fn a_meeting_named_outside_needs_no_detail() {
+    for detail in [json!(null), json!("text"), json!({"meeting_id": "other"})] {
+        let event = json!({"meeting_id": "m", "detail": detail});
+        assert_eq!(id(&event), Ok("m".to_owned()), "{event}");
+    }
+}
+
+#[test]
+fn the_id_is_trimmed_and_otherwise_taken_as_it_is() {
+    let longest = "🐘".repeat(256);
+    for expected in ["a/b/c", "two words", "it's \"quoted\"", "🐘 ünïcode", "{}", "null", &longest] {
+        let event = json!({"meeting_id": format!(" \t{expected}\n ")});
+        assert_eq!(id(&event).as_deref(), Ok(expected), "{event}");
+    }
+}
+
+#[test]
+fn every_refusal_says_what_was_wrong_and_what_to_send() {
+    for (event, problem) in refusals() {
+        let error = Launch::from_json(&event).expect_err(&format!("accepted {event}"));
+        assert_eq!(error.kind, Kind::InvalidEvent, "{event}");
+        let said = format!("the event {problem}");
+        assert!(error.problem.starts_with(&said), "{event}: expected {said:?}, got {:?}", error.problem);
+        assert!(error.advice.contains(r#"{"meeting_id": "#), "no shape to send in {:?}", error.advice);
+    }
+}
+
+#[test]
+fn every_refusal_shows_what_came() {
+    for (event, _) in refusals() {
+        let error = Launch::from_json(&event).expect_err(&format!("accepted {event}"));
+        let start: String = event.to_string().chars().take(200).collect();
+        assert!(error.problem.contains(&format!(", got {start}")), "{event}: {:?}", error.problem);
+    }
+}
+
+/// What cannot be a launch, and what is said of it.
+fn refusals() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({}), "has no meeting_id"),
+        (json!({"room": "4b"}), "has no meeting_id"),
+        (json!({"Meeting_ID": "m"}), "has no meeting_id"),
+        (json!({"detail": {}}), "has no meeting_id"),
+        (json!({"detail": {"detail": {"meeting_id": "m"}}}), "has no meeting_id"),
+        (json!({"meeting_id": ""}), "has a meeting_id that is empty"),
+        (json!({"meetingId": " \n"}), "has a meetingId that is empty"),
+        (json!({"meeting_id": "m", "meetingId": ""}), "has a meetingId that is empty"),
+        (json!({"meeting_id": null}), "has a meeting_id that is null, not a string"),
+        (json!({"meeting_id": 7}), "has a meeting_id that is a number, not a string"),
+        (json!({"meeting_id": true}), "has a meeting_id that is a boolean, not a string"),
+        (json!({"meetingId": ["m"]}), "has a meetingId that is an array, not a string"),
+        (json!({"meetingId": {"S": "m"}}), "has a meetingId that is an object, not a string"),
+        (json!({"detail": {"meeting_id": 7}}), "has a meeting_id that is a number, not a string"),
+        (json!({"meeting_id": "a", "meetingId": "b"}), "has a meeting_id and a meetingId that differ"),
+        (json!({"meeting_id": "x".repeat(257)}), "has a meeting_id that has 257 characters"),
+        (json!({"meeting_id": "🐘".repeat(257)}), "has a meeting_id that has 257 characters"),
+        (json!("m"), "is a string, not an object"),
+        (json!(["m"]), "is an array, not an object"),
+        (json!(7), "is a number, not an object"),
+        (json!(null), "is null, not an object"),
+        (json!({"detail": "m"}), "has a detail that is a string, not an object"),
+        (json!({"detail": null}), "has a detail that is null, not an object"),
+    ]
+}
+
+#[test]
+fn a_long_event_is_shown_cut_between_two_characters() {
+    let error = Launch::from_json(&json!({"text": "🐘".repeat(100_000)})).expect_err("no id");
+    assert!(error.problem.len() < 1_000, "{} bytes are shown", error.problem.len());
+    assert!(error.problem.ends_with("🐘… (400011 bytes)"), "{:?}", error.problem);
+}
+
+#[test]
+fn the_context_attributes_of_the_scheduler_are_read() {
+    let attributes = json!({
+        "meeting_id": "m", "schedule_arn": "arn:aws:scheduler:…", "scheduled_time": "2026-11-22T09:55:00Z",
+        "execution_id": "d32c5ca9", "attempt_number": "2"
+    });
+    let expected = Schedule {
+        schedule_arn: Some("arn:aws:scheduler:…".into()),
+        scheduled_time: Some("2026-11-22T09:55:00Z".into()),
+        execution_id: Some("d32c5ca9".into()),
+        attempt_number: Some("2".into()),
+    };
+    for event in [attributes.clone(), json!({"detail": attributes})] {
+        assert_eq!(Launch::from_json(&event).map(|launch| launch.schedule), Ok(expected.clone()), "{event}");
+    }
+}
+
+#[test]
+fn context_attributes_of_any_kind_refuse_nothing() {
+    let event = json!({"meeting_id": "m", "attempt_number": 2, "scheduled_time": null, "execution_id": {}});
+    let launch = Launch::from_json(&event).expect("they are for the log only");
+    assert_eq!(launch.schedule, Schedule { attempt_number: Some("2".into()), ..Schedule::default() });
+}
+
+#[test]
+fn the_samples_are_what_their_names_say() {
+    for (name, event) in samples() {
+        match Launch::from_json(&event) {
+            Ok(launch) => assert!(!name.starts_with("launch-refused-"), "{name} was accepted as {launch:?}"),
+            Err(error) => assert!(
+                name.starts_with("launch-refused-") && error.kind == Kind::InvalidEvent,
+                "{name} was refused: {error:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn there_is_a_sample_of_every_refusal_and_of_every_shape() {
+    let reasons = |events: Vec<Value>| -> BTreeSet<String> { events.iter().filter_map(reason).collect() };
+    let sampled = reasons(samples().into_iter().map(|(_, event)| event).collect());
+    let expected = [
+        "has a detail that is a string, not an object",
+        "has a meeting_id and a meetingId that differ",
+        "has a meeting_id that has 257 characters",
+        "has a meeting_id that is a number, not a string",
+        "has a meeting_id that is empty",
+        "has no meeting_id",
+        "is an array, not an object",
+    ];
+    assert_eq!(sampled, expected.map(str::to_owned).into());
+    for shape in
+        ["launch.json", "launch-camel-case.json", "launch-envelope.json", "launch-from-scheduler.json"]
+    {
+        assert!(samples().iter().any(|(name, _)| name == shape), "events/{shape} is missing");
+    }
+}
+
+fn id(event: &Value) -> Result<String, Error> {
+    Launch::from_json(event).map(|launch| launch.meeting_id.to_string())
+}
+
+/// What a refusal says of the event, up to the first thing that depends on it.
+fn reason(event: &Value) -> Option<String> {
+    let problem = Launch::from_json(event).err()?.problem;
+    let (reason, _) = problem.split_once(", and a tag").or(problem.split_once(", got"))?;
+    reason.strip_prefix("the event ").map(str::to_owned)
+}
+
+/// Every sample of this verb in `events/`.
+fn samples() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let files = fs::read_dir(&folder).expect("events/ is a folder of the project");
+    files
+        .map(|file| file.expect("it can be listed").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("launch"))
+        .map(|name| {
+            let path = folder.join(&name);
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("events/{name}: {error}"));
+            let event = serde_json::from_str(&text).unwrap_or_else(|error| panic!("events/{name}: {error}"));
+            (name, event)
+        })
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! The local AWS: EC2 and DynamoDB by moto with an extension of ours (`tests/aws/`), and a control endpoint that scripts
+//! faults and lists the calls that arrived.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::future::Future;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use aws_sdk_ec2::types::{Filter, Instance};
+use serde_json::{Value, json};
+
+use super::process::Process;
+use super::python;
+
+pub const REGION: &str = "us-west-2";
+pub const TABLE: &str = "elephant-meetings";
+/// The image in `tests/aws/amis.json` whose root device is `/dev/xvda`.
+pub const IMAGE: &str = "ami-0a1b2c3d4e5f60001";
+
+pub type Item = HashMap<String, AttributeValue>;
+
+pub struct LocalAws {
+    pub endpoint: String,
+    runtime: tokio::runtime::Runtime,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub ec2: aws_sdk_ec2::Client,
+    _process: Process,
+    /// It ends when this closes, however we end.
+    _stdin: Option<ChildStdin>,
+}
+
+impl LocalAws {
+    /// Start one on a free port; the first use on a machine makes its virtual environment.
+    pub fn start(progress: &mut dyn Write) -> Result<LocalAws, String> {
+        let folder = super::top().join("tests").join("aws");
+        let python = python::environment("local-aws", &folder.join("requirements.txt"), progress)?;
+        let log = super::target().join("python").join("local-aws.log");
+        let stderr =
+            File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
+        let mut command = Command::new(python);
+        command.arg(folder.join("local_aws.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        // What a person has set for the real AWS must not reach the local one.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        let process = Process::start(&mut command)
+            .map_err(|error| format!("the local AWS cannot be started: {error}"))?;
+        let stdin = process.take_stdin();
+        let stdout = process.take_stdout().ok_or("the local AWS has no standard output")?;
+        let mut line = String::new();
+        let _ = BufReader::new(stdout).read_line(&mut line);
+        let ready: Value = serde_json::from_str(&line).map_err(|_| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let tail: Vec<&str> = said.lines().rev().take(20).collect();
+            format!("the local AWS did not start:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        })?;
+        let endpoint = ready["endpoint"].as_str().ok_or("the local AWS named no endpoint")?.to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("no runtime: {error}"))?;
+        let sdk = sdk(&endpoint);
+        Ok(LocalAws {
+            runtime,
+            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
+            ec2: aws_sdk_ec2::Client::new(&sdk),
+            endpoint,
+            _process: process,
+            _stdin: stdin,
+        })
+    }
+
+    /// What the function needs to be told to use this AWS instead of the real one.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub fn create_table(&self) {
+        let attribute =
+            AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+        let table = self
+            .dynamodb
+            .create_table()
+            .table_name(TABLE)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute.build().expect("complete"))
+            .key_schema(key.build().expect("complete"));
+        self.wait(table.send()).expect("the table is created");
+    }
+
+    /// A security group of the default VPC, for the function's configuration.
+    pub fn security_group(&self) -> String {
+        let groups =
+            self.wait(self.ec2.describe_security_groups().send()).expect("the security groups are listed");
+        groups.security_groups().iter().find_map(|group| group.group_id()).expect("there is one").to_owned()
+    }
+
+    pub fn put_meeting(&self, attributes: &[(&str, &str)]) {
+        let item = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned())));
+        let put = self.dynamodb.put_item().table_name(TABLE).set_item(Some(item.collect()));
+        self.wait(put.send()).expect("the record is written");
+    }
+
+    pub fn record(&self, meeting: &str) -> Option<Item> {
+        let get = self.dynamodb.get_item().table_name(TABLE).key("id", AttributeValue::S(meeting.to_owned()));
+        self.wait(get.consistent_read(true).send()).expect("the record is read").item
+    }
+
+    /// A string attribute of the record.
+    pub fn attribute(&self, meeting: &str, name: &str) -> Option<String> {
+        self.record(meeting)?.get(name)?.as_s().ok().cloned()
+    }
+
+    pub fn set_attribute(&self, meeting: &str, name: &str, value: &str) {
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name(TABLE)
+            .key("id", AttributeValue::S(meeting.to_owned()))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+        self.wait(update.send()).expect("the record is changed");
+    }
+
+    /// Every instance with the meeting's tag, ended ones included.
+    pub fn instances(&self, meeting: &str) -> Vec<Instance> {
+        let filter = Filter::builder().name("tag:MeetingID").values(meeting).build();
+        let list = self.ec2.describe_instances().filters(filter).into_paginator().items().send();
+        let reservations = self.wait(list.collect::<Result<Vec<_>, _>>()).expect("the instances are listed");
+        reservations.iter().flat_map(|reservation| reservation.instances().to_vec()).collect()
+    }
+
+    /// Script faults; `tests/aws/faults.py` says what one can be.
+    pub fn add_faults(&self, faults: Value) {
+        self.control("POST", "faults", Some(&faults));
+    }
+
+    pub fn clear_faults(&self) {
+        self.control("DELETE", "faults", None);
+    }
+
+    /// The calls that arrived since the last [`LocalAws::clear_calls`], in order.
+    pub fn calls(&self) -> Vec<Value> {
+        self.control("GET", "calls", None).as_array().cloned().unwrap_or_default()
+    }
+
+    /// How often each action was called.
+    pub fn count_calls(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for call in self.calls() {
+            *counts.entry(call["action"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    pub fn clear_calls(&self) {
+        self.control("DELETE", "calls", None);
+    }
+
+    /// Let go of every call that is held.
+    pub fn release(&self, body: Value) {
+        self.control("POST", "release", Some(&body));
+    }
+
+    pub fn set(&self, settings: Value) {
+        self.control("POST", "settings", Some(&settings));
+    }
+
+    fn control(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
+        let url = format!("{}/_local/{what}", self.endpoint);
+        let answer = match (method, body) {
+            ("GET", _) => ureq::get(&url).call(),
+            ("DELETE", _) => ureq::delete(&url).call(),
+            (_, body) => ureq::post(&url).send_json(body.unwrap_or(&json!({}))),
+        };
+        let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url} with {body:?}: {error}"));
+        answer.body_mut().read_json().unwrap_or(Value::Null)
+    }
+}
+
+/// Wait until `condition` gives something, looking again and again, or fail with what was waited for.
+pub fn eventually<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn sdk(endpoint: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "test", "test", None, None, "local",
+        )))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
+}
