@@ -234,6 +234,11 @@ fn text(item: &Item, name: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// Times as people read them, to the millisecond. The lease is compared as this text.
+fn time(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
 fn id_attribute(role: Role) -> String {
     format!("{role}_ec2_id")
 }
@@ -286,7 +291,7 @@ impl Expression {
             Requires::Lease(None) => self.missing(LEASE_OWNER),
             Requires::Lease(Some(lease)) => {
                 let owner = self.equals(LEASE_OWNER, &lease.owner.0);
-                let until = self.equals(LEASE_UNTIL, &lease.until.to_string());
+                let until = self.equals(LEASE_UNTIL, &lease.time(lease.until));
                 format!("{owner} AND {until}")
             }
             Requires::Owner(owner) => self.equals(LEASE_OWNER, &owner.0),
@@ -321,7 +326,7 @@ impl Expression {
         match change {
             Change::Lease(lease) => {
                 self.set(LEASE_OWNER, AttributeValue::S(lease.owner.0.clone()));
-                self.set(LEASE_UNTIL, AttributeValue::S(lease.until.to_string()));
+                self.set(LEASE_UNTIL, AttributeValue::S(lease.time(lease.until)));
             }
             Change::DropLease => {
                 self.remove(LEASE_OWNER);
@@ -341,7 +346,7 @@ impl Expression {
                 let more = [
                     ("availability_zone", machine.availability_zone.clone()),
                     ("instance_type", machine.instance_type.clone()),
-                    ("launched_at", machine.launched_at.to_string()),
+                    ("launched_at", time(machine.launched_at)),
                 ];
                 for (name, value) in more {
                     self.set(&format!("{role}_{name}"), AttributeValue::S(value));
@@ -349,7 +354,7 @@ impl Expression {
             }
             Change::Launched => self.set(STATUS, AttributeValue::S(Status::Launched.as_str().to_owned())),
             Change::Failure(failure) => {
-                let values = [failure.reason.clone(), failure.code.clone(), failure.at.to_string()];
+                let values = [failure.reason.clone(), failure.code.clone(), time(failure.at)];
                 for (name, value) in FAILURE.into_iter().zip(values) {
                     self.set(name, AttributeValue::S(value));
                 }
