@@ -291,7 +291,7 @@ impl Expression {
             Requires::Lease(None) => self.missing(LEASE_OWNER),
             Requires::Lease(Some(lease)) => {
                 let owner = self.equals(LEASE_OWNER, &lease.owner.0);
-                let until = self.equals(LEASE_UNTIL, &lease.time(lease.until));
+                let until = self.equals(LEASE_UNTIL, &time(lease.until));
                 format!("{owner} AND {until}")
             }
             Requires::Owner(owner) => self.equals(LEASE_OWNER, &owner.0),
@@ -326,7 +326,7 @@ impl Expression {
         match change {
             Change::Lease(lease) => {
                 self.set(LEASE_OWNER, AttributeValue::S(lease.owner.0.clone()));
-                self.set(LEASE_UNTIL, AttributeValue::S(lease.time(lease.until)));
+                self.set(LEASE_UNTIL, AttributeValue::S(time(lease.until)));
             }
             Change::DropLease => {
                 self.remove(LEASE_OWNER);
