@@ -105,8 +105,14 @@ fn the_order_does_not_depend_on_free_addresses() {
 #[test]
 fn the_order_is_the_one_that_it_always_was() {
     let order = |id: &str| ids(Ok(in_order(&meeting(id), six())));
-    assert_eq!(order("demo-meeting"), ["subnet-4", "subnet-1", "subnet-5", "subnet-2", "subnet-3", "subnet-6"]);
-    assert_eq!(order("class 4/b 🐘"), ["subnet-5", "subnet-2", "subnet-6", "subnet-3", "subnet-4", "subnet-1"]);
+    assert_eq!(
+        order("demo-meeting"),
+        ["subnet-4", "subnet-1", "subnet-5", "subnet-2", "subnet-3", "subnet-6"]
+    );
+    assert_eq!(
+        order("class 4/b 🐘"),
+        ["subnet-5", "subnet-2", "subnet-6", "subnet-3", "subnet-4", "subnet-1"]
+    );
 }
 
 #[test]

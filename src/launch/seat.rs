@@ -46,6 +46,26 @@ impl End {
     }
 }
 
+/// An attempt on its way to EC2.
+struct Sending {
+    attempt: Attempt,
+    /// When an earlier sending of it, if any went unanswered, was on the wire at the latest.
+    unanswered: Option<Timestamp>,
+    outcome: Outcome,
+    tries: u32,
+}
+
+impl Sending {
+    fn of(work: Work) -> Self {
+        let outcome = if work.unanswered.is_some() { Outcome::Adopted } else { Outcome::Launched };
+        Sending { attempt: work.attempt, unanswered: work.unanswered, outcome, tries: 0 }
+    }
+
+    fn new(attempt: Attempt) -> Self {
+        Sending { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0 }
+    }
+}
+
 /// What a look-up by client token found.
 enum Found {
     Live(Machine),
@@ -59,79 +79,115 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     }
 
     async fn launch_and_record(&self, work: Work, status: StatusMove) -> Result<End, End> {
-        let Work { role, mut attempt, mut unanswered } = work;
-        let mut outcome = if unanswered.is_some() { Outcome::Adopted } else { Outcome::Launched };
+        let role = work.role;
+        let mut sending = Sending::of(work);
         let mut refusals = Refusals::default();
-        let mut tries = 0;
         let mut last = None;
         loop {
             self.ready_to_send(role, last.take()).await?;
+            let attempt = &sending.attempt;
             let sent = self.launcher.clock.now();
-            let error = match self.launcher.ec2.run(&attempt).await {
+            let error = match self.launcher.ec2.run(attempt).await {
                 Ok(machine) if machine.state.is_live() => {
-                    return self.record(role, &attempt, &machine, outcome, status).await;
+                    return self.record(role, attempt, &machine, sending.outcome, status).await;
                 }
                 Ok(dead) => {
-                    attempt = self.after_death(role, &attempt, &dead, &mut refusals).await?;
-                    (unanswered, outcome, tries) = (None, Outcome::Launched, 0);
+                    sending = Sending::new(self.after_death(role, attempt, &dead, &mut refusals).await?);
                     continue;
                 }
                 Err(error) => error,
             };
             info!(%role, attempt = attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
-            tries += 1;
-            let settled = plan::refusal_counts(unanswered, sent, &self.launcher.timing);
+            sending.tries += 1;
             match error.class {
-                Class::Capacity | Class::ZoneUnfit | Class::SubnetUnfit | Class::Quota => match settled {
-                    Ok(()) => {
-                        refusals.add(error.class, &attempt.parameters);
-                        attempt = self.after_refusal(role, &attempt, &refusals, error).await?;
-                        (unanswered, outcome, tries) = (None, Outcome::Launched, 0);
-                    }
-                    Err(settled) => {
+                Class::Capacity | Class::ZoneUnfit | Class::SubnetUnfit | Class::Quota => {
+                    if let Err(settled) =
+                        plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing)
+                    {
                         self.wait_until(settled, role, &error).await?;
                         last = Some(error);
+                        continue;
                     }
-                },
+                    sending = match self.made_by_an_earlier_sending(role, &sending, &error).await? {
+                        Found::Live(machine) => {
+                            return self
+                                .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
+                                .await;
+                        }
+                        Found::Dead(machine) => Sending::new(
+                            self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
+                        ),
+                        Found::Nothing => {
+                            refusals.add(error.class, &sending.attempt.parameters);
+                            Sending::new(self.after_refusal(role, &sending.attempt, &refusals, error).await?)
+                        }
+                    };
+                }
                 Class::Throttled | Class::Ambiguous => {
                     if error.class == Class::Ambiguous {
                         // It was on the wire until now at the latest.
-                        unanswered = Some(self.launcher.clock.now());
+                        sending.unanswered = Some(self.launcher.clock.now());
                     }
-                    self.pause(tries, role, &error).await?;
+                    self.pause(sending.tries, role, &error).await?;
                     last = Some(error);
                 }
-                Class::Propagating if tries < PROPAGATION_TRIES => {
-                    self.pause(tries, role, &error).await?;
+                Class::Propagating if sending.tries < PROPAGATION_TRIES => {
+                    self.pause(sending.tries, role, &error).await?;
                     last = Some(error);
                 }
                 Class::ParameterMismatch => {
                     // A new attempt's token was ours alone until now, so nothing older than this can be coming.
-                    let since = *unanswered.get_or_insert_with(|| self.launcher.clock.now());
-                    match self.find(role, &attempt, since, &error).await? {
+                    let since = *sending.unanswered.get_or_insert_with(|| self.launcher.clock.now());
+                    sending = match self.find(role, &sending.attempt, since, &error).await? {
                         Found::Live(machine) => {
-                            return self.record(role, &attempt, &machine, Outcome::Adopted, status).await;
+                            return self
+                                .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
+                                .await;
                         }
-                        Found::Dead(machine) => {
-                            attempt = self.after_death(role, &attempt, &machine, &mut refusals).await?;
-                        }
-                        Found::Nothing => attempt = self.same_again(role, &attempt).await?,
-                    }
-                    (unanswered, outcome, tries) = (None, Outcome::Launched, 0);
+                        Found::Dead(machine) => Sending::new(
+                            self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
+                        ),
+                        Found::Nothing => Sending::new(self.same_again(role, &sending.attempt).await?),
+                    };
                 }
                 Class::InstanceTerminated => {
-                    attempt = self.same_again(role, &attempt).await?;
-                    (unanswered, outcome, tries) = (None, Outcome::Launched, 0);
+                    sending = Sending::new(self.same_again(role, &sending.attempt).await?);
                 }
                 Class::Misconfigured
                 | Class::Unauthorized
                 | Class::Propagating
                 | Class::Unreadable
                 | Class::NotSent => {
-                    let refused = settled.is_ok().then(|| attempt.token.clone());
+                    let refused = match plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing)
+                    {
+                        Err(_) => None,
+                        Ok(()) => match self.made_by_an_earlier_sending(role, &sending, &error).await? {
+                            Found::Live(machine) => {
+                                return self
+                                    .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
+                                    .await;
+                            }
+                            Found::Dead(_) | Found::Nothing => Some(sending.attempt.token.clone()),
+                        },
+                    };
                     return Err(self.failed(self.refused_for_good(role, error), refused));
                 }
             }
+        }
+    }
+
+    /// EC2 may judge a request before it looks at its token: a permission that was taken away, an image that was
+    /// deregistered since the attempt was first sent refuse its replay, although a machine of it may be up. So where an
+    /// earlier sending was never answered, a refusal is the last word only if the token has no machine.
+    async fn made_by_an_earlier_sending(
+        &self,
+        role: Role,
+        sending: &Sending,
+        refusal: &AwsError,
+    ) -> Result<Found, End> {
+        match sending.unanswered {
+            Some(since) => self.find(role, &sending.attempt, since, refusal).await,
+            None => Ok(Found::Nothing),
         }
     }
 
@@ -248,14 +304,14 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         }
     }
 
-    /// Find the machine of an attempt whose token is bound to other parameters than ours. Patiently: DescribeInstances
-    /// lags, so its silence counts only once the margin has passed since the token was last used.
+    /// Find the machine of an attempt by its token. Patiently: DescribeInstances lags, so its silence counts only once
+    /// the margin has passed since the token was last used.
     async fn find(
         &self,
         role: Role,
         attempt: &Attempt,
         since: Timestamp,
-        mismatch: &AwsError,
+        refusal: &AwsError,
     ) -> Result<Found, End> {
         let settled = after(since, self.launcher.timing.margin);
         let mut tries = 0;
@@ -273,7 +329,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 None if asked >= settled => return Ok(Found::Nothing),
                 None => {
                     tries += 1;
-                    self.pause(tries, role, mismatch).await?;
+                    self.pause(tries, role, refusal).await?;
                 }
             }
         }

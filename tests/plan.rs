@@ -1,0 +1,679 @@
+//! Every decision of a delivery, case by case.
+
+use std::time::Duration;
+
+use elephant_launch::config::Config;
+use elephant_launch::error::Class;
+use elephant_launch::machine::{
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, RootVolume, State, Token,
+};
+use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::network::Subnet;
+use elephant_launch::plan::{
+    self, Candidate, Plan, Reason, Refusals, Sending, Standing, Step, after, after_refused_claim,
+    after_refused_next_attempt, after_refused_record, backoff, lease_end, may_send, refusal_counts,
+    same_again,
+};
+use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
+use elephant_launch::timing::Timing;
+use jiff::Timestamp;
+
+use Role::{Student, Teacher};
+
+const T: Timing = Timing::DEFAULT;
+const WINDOW: Duration = Duration::from_secs(120 * 60);
+
+// What a delivery does about a meeting.
+
+#[test]
+fn a_new_meeting_gets_both_machines() {
+    for status in [None, Some(Status::Scheduled), Some(Status::Launched)] {
+        let expected =
+            Plan::Launch(vec![(Teacher, Step::New { number: 1 }), (Student, Step::New { number: 1 })]);
+        assert_eq!(planned(&Record { status: status.clone(), ..record() }, at(0)), expected, "{status:?}");
+    }
+}
+
+#[test]
+fn a_status_beyond_launched_still_allows_a_launch() {
+    for status in [Status::DnsWritten, Status::Healthy, Status::InProgress] {
+        let plan = planned(&Record { status: Some(status.clone()), ..record() }, at(0));
+        assert!(matches!(&plan, Plan::Launch(steps) if steps.len() == 2), "{status:?}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_meeting_that_is_over_or_unknown_gets_nothing() {
+    for status in over() {
+        let plan = planned(&Record { status: status.clone(), ..record() }, at(0));
+        assert_eq!(plan, Plan::Skip(Reason::Over(status)));
+    }
+}
+
+#[test]
+fn two_ids_in_the_record_are_all_there_is_to_do() {
+    let both = with(|r| {
+        r.teacher = has("i-1");
+        r.student = has("i-2");
+    });
+    assert_eq!(planned(&both, at(0)), Plan::AlreadyRecorded);
+    let leased = Record { lease: until(at(30)), ..both };
+    assert_eq!(planned(&leased, at(0)), Plan::AlreadyRecorded, "whoever holds the lease");
+}
+
+#[test]
+fn one_id_in_the_record_leaves_the_other_role() {
+    let teacher = planned(&with(|r| r.student = has("i-2")), at(0));
+    assert_eq!(teacher, Plan::Launch(vec![(Teacher, Step::New { number: 1 })]));
+    let student = planned(&with(|r| r.teacher = has("i-1")), at(0));
+    assert_eq!(student, Plan::Launch(vec![(Student, Step::New { number: 1 })]));
+}
+
+#[test]
+fn a_lease_keeps_others_out_up_to_its_last_nanosecond() {
+    let leased = with(|r| r.lease = until(at(30)));
+    let just_before = at(30) - jiff::SignedDuration::from_nanos(1);
+    for now in [at(-100), at(0), just_before] {
+        assert_eq!(planned(&leased, now), Plan::Leased(at(30)), "at {now}");
+    }
+    for now in [at(30), at(31)] {
+        assert!(matches!(planned(&leased, now), Plan::Launch(_)), "at {now}");
+    }
+}
+
+#[test]
+fn an_open_attempt_is_replayed_to_the_letter() {
+    let open = with(|r| {
+        r.lease = until(at(30));
+        r.student = open(attempt(3, "token-3"));
+    });
+    let replay = Step::Replay { attempt: attempt(3, "token-3"), unanswered: at(30) };
+    let expected = Plan::Launch(vec![(Teacher, Step::New { number: 1 }), (Student, replay)]);
+    assert_eq!(planned(&open, at(40)), expected);
+}
+
+#[test]
+fn an_open_attempt_without_a_lease_counts_as_sent_just_now() {
+    let open = with(|r| r.teacher = open(attempt(1, "token-1")));
+    let Plan::Launch(steps) = planned(&open, at(7)) else { panic!("nothing to launch") };
+    let replay = Step::Replay { attempt: attempt(1, "token-1"), unanswered: at(7) };
+    assert_eq!(steps, [(Teacher, replay), (Student, Step::New { number: 1 })]);
+}
+
+#[test]
+fn a_refused_attempt_is_followed_by_a_new_one_with_the_next_number() {
+    let refused = with(|r| r.teacher = refused(attempt(4, "token-4")));
+    let expected = Plan::Launch(vec![(Teacher, Step::New { number: 5 }), (Student, Step::New { number: 1 })]);
+    assert_eq!(planned(&refused, at(0)), expected);
+}
+
+#[test]
+fn the_attempt_of_a_recorded_machine_is_no_open_one() {
+    let recorded = with(|r| r.teacher = Seat { attempt: Some(attempt(1, "token-1")), ..has("i-1") });
+    assert_eq!(planned(&recorded, at(0)), Plan::Launch(vec![(Student, Step::New { number: 1 })]));
+    let over = Record { status: Some(Status::Terminated), ..recorded };
+    assert!(matches!(planned(&over, at(0)), Plan::Skip(_)), "it is the terminator's to end");
+}
+
+#[test]
+fn the_window_closes_after_its_last_second() {
+    let end = at(0) + jiff::SignedDuration::from_secs(7200);
+    let meeting = with(|r| r.meet_time = MeetTime::At(at(0)));
+    for now in [at(-86_400), at(0), end] {
+        assert!(matches!(planned(&meeting, now), Plan::Launch(_)), "at {now}");
+    }
+    for now in [end + jiff::SignedDuration::from_nanos(1), at(7201), at(86_400)] {
+        let reason = Reason::OutsideWindow { meet_time: at(0), window: WINDOW };
+        assert_eq!(planned(&meeting, now), Plan::Skip(reason), "at {now}");
+    }
+}
+
+#[test]
+fn the_window_is_the_configured_one() {
+    let meeting = with(|r| r.meet_time = MeetTime::At(at(0)));
+    let plan = |now| plan::plan(&meeting, now, Duration::ZERO, &T);
+    assert!(matches!(plan(at(0)), Plan::Launch(_)));
+    assert!(matches!(plan(at(1)), Plan::Skip(Reason::OutsideWindow { .. })));
+}
+
+#[test]
+fn a_meeting_without_a_readable_time_has_no_window() {
+    for meet_time in [MeetTime::Missing, MeetTime::Unreadable("tomorrow".into())] {
+        let plan = planned(&with(|r| r.meet_time = meet_time.clone()), Timestamp::MAX);
+        assert!(matches!(plan, Plan::Launch(_)), "{meet_time:?}: {plan:?}");
+    }
+}
+
+#[test]
+fn an_unthinkably_late_meeting_is_inside_its_window() {
+    let meeting = with(|r| r.meet_time = MeetTime::At(Timestamp::MAX));
+    assert!(matches!(planned(&meeting, at(0)), Plan::Launch(_)));
+}
+
+/// Until lease, skew and margin have passed a machine may be coming that no look-up shows yet.
+#[test]
+fn an_open_attempt_of_an_ended_meeting_is_settled_after_lease_skew_and_margin() {
+    for (record, reason) in ended() {
+        let ended = Record { lease: until(at(10)), student: open(attempt(2, "token-2")), ..record };
+        for now in [at(0), at(10), at(59)] {
+            assert_eq!(planned(&ended, now), Plan::Unsettled(reason.clone(), at(60)), "at {now}");
+        }
+        let settle = Plan::Settle(reason, vec![(Student, Token("token-2".into()))]);
+        assert_eq!(planned(&ended, at(60)), settle);
+    }
+}
+
+#[test]
+fn both_open_attempts_of_an_ended_meeting_are_settled_together() {
+    let (record, reason) = ended().remove(0);
+    let teacher = open(attempt(1, "token-1"));
+    let both = Record { teacher, student: open(attempt(2, "token-2")), ..record };
+    let tokens = vec![(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    assert_eq!(planned(&both, at(0)), Plan::Settle(reason, tokens), "no lease: nobody waits for anything");
+}
+
+#[test]
+fn refused_attempts_and_recorded_ids_of_an_ended_meeting_leave_nothing_open() {
+    for (record, reason) in ended() {
+        let teacher = refused(attempt(1, "token-1"));
+        let closed = Record { lease: until(at(30)), teacher, student: has("i-2"), ..record };
+        assert_eq!(planned(&closed, at(0)), Plan::Skip(reason));
+    }
+}
+
+/// A meeting that is over and one whose window has passed at `at(0)`.
+fn ended() -> Vec<(Record, Reason)> {
+    let over = Some(Status::Terminated);
+    let meet_time = at(-7201);
+    vec![
+        (with(|r| r.status = over.clone()), Reason::Over(over.clone())),
+        (
+            with(|r| r.meet_time = MeetTime::At(meet_time)),
+            Reason::OutsideWindow { meet_time, window: WINDOW },
+        ),
+    ]
+}
+
+fn over() -> [Option<Status>; 3] {
+    ["TERMINATED", "CANCELLED", "launched"].map(|word| Some(Status::from_word(word)))
+}
+
+// Which place and type are tried, and in which order.
+
+#[test]
+fn every_zone_is_tried_for_the_preferred_type_before_the_next_type() {
+    let all: Vec<(String, String)> = candidates(&["t3.large", "m5.large"])
+        .into_iter()
+        .map(|c| (c.instance_type, c.subnet.availability_zone))
+        .collect();
+    let expected = [("t3.large", "a"), ("t3.large", "b"), ("m5.large", "a"), ("m5.large", "b")];
+    assert_eq!(all, expected.map(|(kind, zone)| (kind.to_owned(), zone.to_owned())));
+}
+
+#[test]
+fn without_capacity_the_next_zone_comes_and_then_the_next_type() {
+    let way = way(&["t3.large", "m5.large"], Class::Capacity);
+    assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b", "m5.large/subnet-a", "m5.large/subnet-b"]);
+}
+
+#[test]
+fn an_unfit_zone_is_unfit_for_this_type_only() {
+    let way = way(&["t3.large", "m5.large"], Class::ZoneUnfit);
+    assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b", "m5.large/subnet-a", "m5.large/subnet-b"]);
+}
+
+#[test]
+fn an_unfit_subnet_is_unfit_for_every_type() {
+    let way = way(&["t3.large", "m5.large"], Class::SubnetUnfit);
+    assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b"]);
+}
+
+#[test]
+fn a_quota_is_met_by_another_family_only() {
+    let way = way(&["t3.large", "t3.xlarge", "m5.large", "t3.small"], Class::Quota);
+    assert_eq!(way, ["t3.large/subnet-a", "m5.large/subnet-a"]);
+}
+
+#[test]
+fn a_quota_does_not_confuse_families_that_begin_alike() {
+    let way = way(&["m5.large", "m5a.large", "m5.xlarge"], Class::Quota);
+    assert_eq!(way, ["m5.large/subnet-a", "m5a.large/subnet-a"]);
+}
+
+#[test]
+fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
+    let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
+    let all = plan::candidates(&strings(&["t3.large"]), &subnets);
+    let refused = parameters("t3.large", &subnets[0]);
+    let next = refusals(&[(Class::Capacity, &refused)]).next(&all, &refused);
+    assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-3"));
+}
+
+#[test]
+fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
+    let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a")];
+    let all = plan::candidates(&strings(&["t3.large"]), &subnets);
+    let refused = parameters("t3.large", &subnets[0]);
+    let next = refusals(&[(Class::SubnetUnfit, &refused)]).next(&all, &refused);
+    assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-2"));
+}
+
+#[test]
+fn a_standing_attempt_is_followed_by_what_comes_after_it() {
+    let all = candidates(&["t3.large", "m5.large"]);
+    let standing = parameters("t3.large", &subnet("subnet-b", "b"));
+    let next = refusals(&[(Class::Capacity, &standing)]).next(&all, &standing);
+    assert_eq!(next, Some(&all[2]), "the first zone may have been refused by an earlier delivery");
+    let last = parameters("m5.large", &subnet("subnet-b", "b"));
+    assert_eq!(refusals(&[(Class::Capacity, &last)]).next(&all, &last), None);
+}
+
+#[test]
+fn an_attempt_that_is_no_candidate_any_more_is_followed_by_the_first() {
+    let all = candidates(&["t3.large"]);
+    let gone = parameters("t2.large", &subnet("subnet-b", "b"));
+    assert_eq!(refusals(&[(Class::Capacity, &gone)]).next(&all, &gone), Some(&all[0]));
+    let first = parameters("t3.large", &all[0].subnet);
+    let both = refusals(&[(Class::Capacity, &first), (Class::Capacity, &gone)]);
+    assert_eq!(both.next(&all, &gone), Some(&all[1]), "but not by one that was refused");
+}
+
+#[test]
+fn a_machine_that_was_ended_gets_the_same_place_again() {
+    let all = candidates(&["t3.large", "m5.large"]);
+    for candidate in &all {
+        let standing = parameters(&candidate.instance_type, &candidate.subnet);
+        assert_eq!(same_again(&all, &standing), Some(candidate));
+    }
+    let gone = parameters("t2.large", &all[1].subnet);
+    assert_eq!(same_again(&all, &gone), Some(&all[0]), "or the first, if it is no candidate any more");
+    assert_eq!(same_again(&[], &gone), None);
+}
+
+#[test]
+fn refusals_are_remembered_and_told() {
+    let (a, b) = (subnet("subnet-a", "a"), subnet("subnet-b", "b"));
+    let (first, second) = (parameters("t3.large", &a), parameters("m5.large", &b));
+    let both = refusals(&[(Class::Capacity, &first), (Class::Quota, &second)]);
+    assert!(both.has(Class::Capacity) && both.has(Class::Quota) && !both.has(Class::ZoneUnfit));
+    assert_eq!(both.tried(), "t3.large in a (subnet-a): no capacity, m5.large in b (subnet-b): quota");
+}
+
+#[test]
+fn only_a_machine_that_died_for_want_of_capacity_says_so() {
+    let dead = |reason: &str| Machine { state_reason: Some(reason.into()), ..machine("i-1") };
+    assert!(plan::died_of_capacity(&dead("Server.InsufficientInstanceCapacity")));
+    for reason in ["Client.InternalError", "Server.InternalError", "Client.UserInitiatedShutdown"] {
+        assert!(!plan::died_of_capacity(&dead(reason)), "{reason}");
+    }
+    assert!(!plan::died_of_capacity(&machine("i-1")));
+}
+
+#[test]
+fn a_new_attempt_says_everything_that_the_configuration_says() {
+    let meeting = MeetingId::new("m").expect("it is an id");
+    let candidate = Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b") };
+    let token = Token("token-7".into());
+    let made = plan::attempt(&config(), "/dev/sda1", &meeting, Student, 7, token.clone(), &candidate);
+    let tags = [("Name", "m_student"), ("MeetingID", "m"), ("Role", "student"), ("Project", "Elephant")];
+    let parameters = Parameters {
+        image_id: "ami-1".into(),
+        instance_type: "m5.large".into(),
+        subnet_id: "subnet-b".into(),
+        availability_zone: "b".into(),
+        security_group_ids: strings(&["sg-1", "sg-2"]),
+        key_name: Some("key".into()),
+        iam_profile: Some(InstanceProfile::Name("profile".into())),
+        root_volume: RootVolume {
+            device_name: "/dev/sda1".into(),
+            size_gb: 80,
+            volume_type: "gp2".into(),
+            encrypted: true,
+        },
+        imds_tokens: Some(ImdsTokens::Required),
+        tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+    };
+    assert_eq!(made, Attempt { number: 7, token, refused: false, parameters });
+}
+
+#[test]
+fn a_long_name_is_cut_between_two_characters_and_keeps_its_role() {
+    let meeting = MeetingId::new(&"🐘".repeat(256)).expect("256 characters are allowed");
+    for (role, kept) in [(Teacher, 248), (Student, 248)] {
+        let tags = elephant_launch::machine::tags(&meeting, role, "Elephant");
+        assert_eq!(tags["Name"], format!("{}_{role}", "🐘".repeat(kept)));
+        assert_eq!(tags["MeetingID"], meeting.as_str(), "the id itself is never cut");
+    }
+}
+
+// When a request may be sent.
+
+#[test]
+fn a_request_is_sent_if_its_answer_fits_before_deadline_and_lease() {
+    // Ten seconds for the answer, seven to record it; ten for the answer, five of skew.
+    let (lease, deadline) = (at(15), at(17));
+    let cases = [
+        (at(0), lease, deadline, Sending::Now),
+        (at(1), lease, at(100), Sending::RenewFirst),
+        (at(1), at(100), deadline, Sending::TooLate),
+        (at(1), lease, deadline, Sending::TooLate),
+        (at(50), lease, at(100), Sending::RenewFirst),
+        (at(50), lease, deadline, Sending::TooLate),
+    ];
+    for (now, lease, deadline, expected) in cases {
+        assert_eq!(may_send(now, lease, deadline, &T), expected, "{now} lease {lease} deadline {deadline}");
+    }
+}
+
+#[test]
+fn one_nanosecond_decides_whether_a_request_is_sent() {
+    let late = at(0) + jiff::SignedDuration::from_nanos(1);
+    assert_eq!(may_send(late, at(15), at(100), &T), Sending::RenewFirst);
+    assert_eq!(may_send(late, at(100), at(17), &T), Sending::TooLate);
+}
+
+/// Otherwise a delivery could renew for ever.
+#[test]
+fn a_renewed_lease_always_allows_a_request_that_fits_before_the_deadline() {
+    for left in 0..120 {
+        let deadline = at(left);
+        let sending = may_send(at(0), lease_end(at(0), deadline, &T), deadline, &T);
+        assert_ne!(sending, Sending::RenewFirst, "{left} seconds before the deadline");
+    }
+}
+
+#[test]
+fn a_lease_never_outlives_the_deadline() {
+    assert_eq!(lease_end(at(0), at(60), &T), at(30));
+    assert_eq!(lease_end(at(0), at(30), &T), at(30));
+    assert_eq!(lease_end(at(0), at(12), &T), at(12));
+}
+
+#[test]
+fn a_refusal_counts_once_every_earlier_sending_is_answered_or_old() {
+    assert_eq!(refusal_counts(None, at(0), &T), Ok(()), "nothing earlier is unanswered");
+    for sent in [at(0), at(1), at(44)] {
+        assert_eq!(refusal_counts(Some(at(0)), sent, &T), Err(at(45)), "sent at {sent}");
+    }
+    for sent in [at(45), at(46)] {
+        assert_eq!(refusal_counts(Some(at(0)), sent, &T), Ok(()), "sent at {sent}");
+    }
+}
+
+#[test]
+fn a_pause_doubles_up_to_its_ceiling() {
+    let pause = |tries| backoff(tries, 1.0, ms(500), ms(8000));
+    assert_eq!(
+        [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(pause),
+        [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000].map(ms)
+    );
+}
+
+#[test]
+fn a_pause_is_a_random_part_of_the_whole() {
+    let pause = |fraction| backoff(3, fraction, ms(100), ms(2000));
+    assert_eq!([0.0, 0.25, 1.0].map(pause), [0, 100, 400].map(ms));
+    assert_eq!([-1.0, 7.0].map(pause), [0, 400].map(ms), "whatever the random source says");
+}
+
+#[test]
+fn time_does_not_overflow() {
+    assert_eq!(after(at(0), ms(1500)), at(0) + jiff::SignedDuration::from_millis(1500));
+    assert_eq!(after(Timestamp::MAX, ms(1)), Timestamp::MAX);
+    assert_eq!(after(at(0), Duration::MAX), Timestamp::MAX);
+}
+
+// What a refused write tells.
+
+#[test]
+fn a_refused_claim_that_stands_as_ours_was_written() {
+    let attempts = [(Teacher, attempt(1, "token-1")), (Student, attempt(1, "token-2"))];
+    let ours = claimed("token-1", "token-2");
+    assert_eq!(after_refused_claim(&ours, &owner("me"), &attempts), Some(Standing::Written));
+    let one = [attempts[1].clone()];
+    assert_eq!(after_refused_claim(&ours, &owner("me"), &one), Some(Standing::Written));
+}
+
+#[test]
+fn any_other_refused_claim_is_planned_anew() {
+    let attempts = [(Teacher, attempt(1, "token-1")), (Student, attempt(1, "token-2"))];
+    let cases = [
+        ("another owner", Record { lease: until(at(30)), ..claimed("token-1", "token-2") }),
+        ("no lease", Record { lease: None, ..claimed("token-1", "token-2") }),
+        ("another token", claimed("token-1", "token-3")),
+        ("no attempt", Record { teacher: Seat::default(), ..claimed("token-1", "token-2") }),
+        ("over", Record { status: Some(Status::Terminated), ..claimed("token-1", "token-2") }),
+    ];
+    for (story, found) in cases {
+        assert_eq!(after_refused_claim(&found, &owner("me"), &attempts), None, "{story}");
+    }
+}
+
+#[test]
+fn a_refused_next_attempt_says_why() {
+    let next = Token("token-1".into());
+    let cases = [
+        (Standing::Gone, None),
+        (Standing::Written, Some(claimed("token-1", "token-2"))),
+        (Standing::Over, Some(Record { status: over()[0].clone(), ..claimed("token-1", "token-2") })),
+        (Standing::Over, Some(Record { status: over()[1].clone(), ..claimed("token-0", "token-2") })),
+        (Standing::TakenOver, Some(claimed("token-9", "token-1"))),
+        (Standing::TakenOver, Some(Record { lease: until(at(30)), ..claimed("token-1", "token-2") })),
+        (Standing::TakenOver, Some(Record { lease: None, ..claimed("token-1", "token-2") })),
+    ];
+    for (expected, found) in cases {
+        let standing = after_refused_next_attempt(found.as_ref(), &owner("me"), Teacher, &next);
+        assert_eq!(standing, expected, "{found:#?}");
+    }
+}
+
+#[test]
+fn a_refused_record_says_why() {
+    let ours = claimed("token-1", "token-2");
+    let over = Record { status: over()[0].clone(), ..ours.clone() };
+    let written =
+        Record { teacher: Seat { attempt: ours.teacher.attempt.clone(), ..has("i-1") }, ..ours.clone() };
+    let other =
+        Record { teacher: Seat { attempt: ours.teacher.attempt.clone(), ..has("i-9") }, ..ours.clone() };
+    let cases = [
+        ("the record is gone", Standing::Gone, None),
+        ("our id stands", Standing::Written, Some(written.clone())),
+        (
+            "our id stands, and the meeting is over",
+            Standing::Written,
+            Some(Record { status: over.status.clone(), ..written }),
+        ),
+        ("the meeting is over", Standing::Over, Some(over)),
+        ("another id stands", Standing::TakenOver, Some(other)),
+        ("another token stands", Standing::TakenOver, Some(claimed("token-9", "token-1"))),
+        ("no attempt stands", Standing::TakenOver, Some(record())),
+        (
+            "the status has moved",
+            Standing::StatusMoved,
+            Some(Record { status: Some(Status::Healthy), ..ours.clone() }),
+        ),
+        ("the lease is another's", Standing::StatusMoved, Some(Record { lease: None, ..ours })),
+    ];
+    for (story, expected, found) in cases {
+        let standing =
+            after_refused_record(found.as_ref(), Teacher, &Token("token-1".into()), &machine("i-1"));
+        assert_eq!(standing, expected, "{story}");
+    }
+}
+
+// The timings hold each other up (see timing.rs).
+
+#[test]
+fn a_repeat_of_lambda_finds_the_lease_over_and_the_margin_passed() {
+    let first_repeat = Duration::from_secs(60);
+    assert!(T.margin + T.skew < first_repeat, "{T:?}");
+    assert!(T.lease + T.skew < first_repeat, "{T:?}");
+}
+
+#[test]
+fn a_lease_outlives_one_request_with_its_skew() {
+    assert!(T.lease > T.run_instances + T.skew, "{T:?}");
+}
+
+#[test]
+fn an_unanswered_request_is_given_up_long_before_it_is_counted_lost() {
+    assert!(T.margin > T.run_instances, "{T:?}");
+}
+
+#[test]
+fn a_delivery_lives_one_minute_and_has_time_for_everything_once() {
+    assert_eq!(T.delivery, Duration::from_secs(60));
+    let once = T.table + T.ec2 + T.table + T.run_instances + T.reserve();
+    assert!(once < T.delivery, "read, look-up, claim, launch, record take {once:?}");
+}
+
+#[test]
+fn the_reserve_holds_two_writes_and_a_second() {
+    assert_eq!(T.reserve(), 2 * T.table + Duration::from_secs(1));
+}
+
+#[test]
+fn look_ups_outlive_a_delivery() {
+    assert!(T.lookups > T.delivery, "{T:?}");
+}
+
+// Plumbing.
+
+fn planned(record: &Record, now: Timestamp) -> Plan {
+    plan::plan(record, now, WINDOW, &T)
+}
+
+/// A meeting that nobody has touched.
+fn record() -> Record {
+    Record {
+        meeting_id: MeetingId::new("m").expect("it is an id"),
+        status: Some(Status::Scheduled),
+        meet_time: MeetTime::Missing,
+        lease: None,
+        teacher: Seat::default(),
+        student: Seat::default(),
+    }
+}
+
+fn with(change: impl FnOnce(&mut Record)) -> Record {
+    let mut record = record();
+    change(&mut record);
+    record
+}
+
+/// A meeting claimed by `me`, with these tokens of teacher and student.
+fn claimed(teacher: &str, student: &str) -> Record {
+    with(|r| {
+        r.lease = Some(Lease { owner: owner("me"), until: at(30) });
+        r.teacher = open(attempt(1, teacher));
+        r.student = open(attempt(1, student));
+    })
+}
+
+fn until(end: Timestamp) -> Option<Lease> {
+    Some(Lease { owner: owner("another"), until: end })
+}
+
+fn owner(name: &str) -> Owner {
+    Owner(name.to_owned())
+}
+
+fn has(instance: &str) -> Seat {
+    Seat { instance_id: Some(InstanceId(instance.to_owned())), attempt: None }
+}
+
+fn open(attempt: Attempt) -> Seat {
+    Seat { instance_id: None, attempt: Some(attempt) }
+}
+
+fn refused(attempt: Attempt) -> Seat {
+    open(Attempt { refused: true, ..attempt })
+}
+
+fn attempt(number: u32, token: &str) -> Attempt {
+    let parameters = parameters("t3.large", &subnet("subnet-a", "a"));
+    Attempt { number, token: Token(token.to_owned()), refused: false, parameters }
+}
+
+fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
+    let candidate = Candidate { instance_type: instance_type.to_owned(), subnet: subnet.clone() };
+    let meeting = MeetingId::new("m").expect("it is an id");
+    plan::attempt(&config(), "/dev/xvda", &meeting, Teacher, 1, Token("token".into()), &candidate).parameters
+}
+
+fn machine(instance: &str) -> Machine {
+    Machine {
+        instance_id: InstanceId(instance.to_owned()),
+        state: State::Terminated,
+        state_reason: None,
+        tags: Default::default(),
+    }
+}
+
+fn subnet(id: &str, zone: &str) -> Subnet {
+    Subnet {
+        subnet_id: id.to_owned(),
+        vpc_id: "vpc-1".to_owned(),
+        availability_zone: zone.to_owned(),
+        available_ip_addresses: 9,
+    }
+}
+
+/// Each of these types in `subnet-a` and `subnet-b`.
+fn candidates(instance_types: &[&str]) -> Vec<Candidate> {
+    plan::candidates(&strings(instance_types), &[subnet("subnet-a", "a"), subnet("subnet-b", "b")])
+}
+
+/// What is tried, one after the other, when every attempt is refused in this way.
+fn way(instance_types: &[&str], class: Class) -> Vec<String> {
+    let all = candidates(instance_types);
+    let mut refusals = Refusals::default();
+    let mut way = Vec::new();
+    let mut next = all.first();
+    while let Some(candidate) = next {
+        way.push(format!("{}/{}", candidate.instance_type, candidate.subnet.subnet_id));
+        let refused = parameters(&candidate.instance_type, &candidate.subnet);
+        refusals.add(class, &refused);
+        next = refusals.next(&all, &refused);
+    }
+    way
+}
+
+fn refusals(all: &[(Class, &Parameters)]) -> Refusals {
+    let mut refusals = Refusals::default();
+    for (class, refused) in all {
+        refusals.add(*class, refused);
+    }
+    refusals
+}
+
+fn config() -> Config {
+    let variables = [
+        ("AMI_ID", "ami-1"),
+        ("INSTANCE_TYPE", "t3.large"),
+        ("SECURITY_GROUP_IDS", "sg-1,sg-2"),
+        ("KEY_NAME", "key"),
+        ("IAM_PROFILE", "profile"),
+        ("VOLUME_SIZE_GB", "80"),
+        ("VOLUME_TYPE", "gp2"),
+        ("IMDS_TOKENS", "required"),
+    ];
+    Config::from_variables(|name| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+    .expect("they are all well-formed")
+}
+
+/// Noon, and this many seconds.
+fn at(seconds: i64) -> Timestamp {
+    let noon: Timestamp = "2026-11-22T12:00:00Z".parse().expect("it is a time");
+    noon + jiff::SignedDuration::from_secs(seconds)
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}

@@ -1,0 +1,258 @@
+//! The writes: what each requires of the record that it meets, and what it changes.
+
+use std::collections::BTreeMap;
+
+use elephant_launch::machine::{Attempt, InstanceId, Parameters, RootVolume, Token};
+use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::record::{
+    self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
+};
+use jiff::Timestamp;
+
+use Role::{Student, Teacher};
+
+#[test]
+fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
+    let attempts = [(Teacher, attempt("token-1")), (Student, attempt("token-2"))];
+    let update = record::claim(&read(), lease(), &attempts);
+    let requires = vec![
+        Requires::Exists,
+        Requires::Lease(None),
+        Requires::Status(vec![Some(Status::Scheduled)]),
+        Requires::Instance(Teacher, None),
+        Requires::Token(Teacher, None),
+        Requires::Instance(Student, None),
+        Requires::Token(Student, None),
+    ];
+    let changes = vec![
+        Change::Lease(lease()),
+        Change::Attempt(Teacher, attempt("token-1")),
+        Change::Attempt(Student, attempt("token-2")),
+    ];
+    assert_eq!(update, Update { meeting_id: meeting(), requires, changes });
+}
+
+#[test]
+fn a_claim_requires_whatever_was_read() {
+    let old = Lease { owner: Owner("another".into()), until: time() };
+    let read = Record {
+        status: None,
+        lease: Some(old.clone()),
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(attempt("token-1")) },
+        student: Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt("token-2") }) },
+        ..read()
+    };
+    let requires = vec![
+        Requires::Exists,
+        Requires::Lease(Some(old)),
+        Requires::Status(vec![None]),
+        Requires::Instance(Teacher, Some(InstanceId("i-1".into()))),
+        Requires::Token(Teacher, Some(Token("token-1".into()))),
+        Requires::Instance(Student, None),
+        Requires::Token(Student, Some(Token("token-2".into()))),
+    ];
+    assert_eq!(record::claim(&read, lease(), &[]).requires, requires);
+}
+
+#[test]
+fn a_claim_for_a_replay_changes_the_lease_alone() {
+    let read = Record { teacher: Seat { instance_id: None, attempt: Some(attempt("token-1")) }, ..read() };
+    assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
+}
+
+#[test]
+fn a_renewal_requires_the_lease_to_be_ours_and_moves_its_end() {
+    let expected = Update {
+        meeting_id: meeting(),
+        requires: vec![Requires::Exists, Requires::Owner(me())],
+        changes: vec![Change::Lease(lease())],
+    };
+    assert_eq!(record::renew(&meeting(), lease()), expected);
+}
+
+#[test]
+fn the_next_attempt_takes_the_place_of_the_refused_one_and_of_no_other() {
+    let next = Attempt { number: 2, ..attempt("token-2") };
+    let expected = Update {
+        meeting_id: meeting(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Owner(me()),
+            Requires::Token(Student, Some(Token("token-1".into()))),
+            Requires::Instance(Student, None),
+            Requires::Status(words(&["", "SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"])),
+        ],
+        changes: vec![Change::Attempt(Student, next.clone())],
+    };
+    assert_eq!(record::next_attempt(&meeting(), &me(), Student, &Token("token-1".into()), next), expected);
+}
+
+#[test]
+fn the_id_is_written_with_the_status_launched() {
+    let (requires, changes) = recorded(StatusMove::ToLaunched);
+    assert_eq!(
+        requires,
+        [
+            Requires::Exists,
+            Requires::Token(Teacher, Some(Token("token-1".into()))),
+            Requires::NoOtherInstance(Teacher, InstanceId("i-1".into())),
+            Requires::Status(words(&["", "SCHEDULED", "LAUNCHED"])),
+        ]
+    );
+    assert_eq!(changes, [Change::ForgetFailure, Change::Launched, Change::Instance(Teacher, machine())]);
+}
+
+#[test]
+fn the_id_is_written_without_a_status_that_has_moved_on() {
+    let (requires, changes) = recorded(StatusMove::Keep);
+    let statuses = words(&["DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"]);
+    assert_eq!(requires.last(), Some(&Requires::Status(statuses)));
+    assert_eq!(changes, [Change::ForgetFailure, Change::Instance(Teacher, machine())]);
+}
+
+/// A late answer of the right attempt is still right.
+#[test]
+fn the_id_is_written_whoever_holds_the_lease() {
+    for status in [StatusMove::ToLaunched, StatusMove::Keep] {
+        let (requires, _) = recorded(status);
+        let leased = |requirement: &Requires| matches!(requirement, Requires::Owner(_) | Requires::Lease(_));
+        assert!(!requires.iter().any(leased), "{status:?}: {requires:?}");
+    }
+}
+
+#[test]
+fn the_status_moves_forward_only() {
+    for word in ["", "SCHEDULED", "LAUNCHED"] {
+        let status = words(&[word]).remove(0);
+        assert_eq!(StatusMove::from_status(&status), StatusMove::ToLaunched, "{word:?}");
+    }
+    for word in ["DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"] {
+        let status = words(&[word]).remove(0);
+        assert_eq!(StatusMove::from_status(&status), StatusMove::Keep, "{word:?}");
+    }
+}
+
+/// Then the write is refused, and the refusal shows that the meeting is over.
+#[test]
+fn no_id_is_written_to_a_meeting_that_is_over() {
+    for word in ["TERMINATED", "CANCELLED", "scheduled"] {
+        let status = words(&[word]).remove(0);
+        assert!(!allows_launch(&status), "{word}");
+        let (requires, _) = recorded(StatusMove::from_status(&status));
+        let allowed = |r: &Requires| matches!(r, Requires::Status(any) if any.contains(&status));
+        assert!(!requires.iter().any(allowed), "{word}: {requires:?}");
+    }
+}
+
+#[test]
+fn giving_up_says_why_and_marks_the_refused_and_drops_the_lease() {
+    let refused = [(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    let expected = Update {
+        meeting_id: meeting(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Owner(me()),
+            Requires::Token(Teacher, Some(Token("token-1".into()))),
+            Requires::Token(Student, Some(Token("token-2".into()))),
+        ],
+        changes: vec![
+            Change::Failure(failure()),
+            Change::Refused(Teacher),
+            Change::Refused(Student),
+            Change::DropLease,
+        ],
+    };
+    assert_eq!(record::give_up(&meeting(), &me(), failure(), &refused, true), expected);
+}
+
+/// A later delivery counts an open attempt as unanswered up to the end of the lease.
+#[test]
+fn giving_up_keeps_the_lease_of_an_open_attempt() {
+    let update = record::give_up(&meeting(), &me(), failure(), &[], false);
+    assert_eq!(update.requires, [Requires::Exists, Requires::Owner(me())]);
+    assert_eq!(update.changes, [Change::Failure(failure())]);
+}
+
+#[test]
+fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
+    let open = Seat { instance_id: None, attempt: Some(attempt("token-1")) };
+    assert_eq!(open.open_attempt(), Some(&attempt("token-1")));
+    let refused = Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt("token-1") }) };
+    assert_eq!(refused.open_attempt(), None);
+    let recorded = Seat { instance_id: Some(InstanceId("i-1".into())), ..open };
+    assert_eq!(recorded.open_attempt(), None);
+    assert_eq!(Seat::default().open_attempt(), None);
+}
+
+fn recorded(status: StatusMove) -> (Vec<Requires>, Vec<Change>) {
+    let update = record::record(&meeting(), Teacher, &Token("token-1".into()), machine(), status);
+    assert_eq!(update.meeting_id, meeting());
+    (update.requires, update.changes)
+}
+
+fn read() -> Record {
+    Record {
+        meeting_id: meeting(),
+        status: Some(Status::Scheduled),
+        meet_time: MeetTime::At(time()),
+        lease: None,
+        teacher: Seat::default(),
+        student: Seat::default(),
+    }
+}
+
+fn meeting() -> MeetingId {
+    MeetingId::new("m").expect("it is an id")
+}
+
+fn me() -> Owner {
+    Owner("me".into())
+}
+
+fn lease() -> Lease {
+    Lease { owner: me(), until: time() }
+}
+
+fn time() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().expect("it is a time")
+}
+
+fn failure() -> Failure {
+    Failure { reason: "no capacity".into(), code: "InsufficientInstanceCapacity".into(), at: time() }
+}
+
+fn machine() -> Recorded {
+    Recorded {
+        instance_id: InstanceId("i-1".into()),
+        availability_zone: "us-west-2a".into(),
+        instance_type: "t3.large".into(),
+        launched_at: time(),
+    }
+}
+
+fn attempt(token: &str) -> Attempt {
+    let root_volume = RootVolume {
+        device_name: "/dev/xvda".into(),
+        size_gb: 60,
+        volume_type: "gp3".into(),
+        encrypted: true,
+    };
+    let parameters = Parameters {
+        image_id: "ami-1".into(),
+        instance_type: "t3.large".into(),
+        subnet_id: "subnet-1".into(),
+        availability_zone: "us-west-2a".into(),
+        security_group_ids: vec!["sg-1".into()],
+        key_name: None,
+        iam_profile: None,
+        root_volume,
+        imds_tokens: None,
+        tags: BTreeMap::new(),
+    };
+    Attempt { number: 1, token: Token(token.to_owned()), refused: false, parameters }
+}
+
+/// Statuses as the record has them; the empty word is a missing one.
+fn words(words: &[&str]) -> Vec<Option<Status>> {
+    words.iter().map(|word| (!word.is_empty()).then(|| Status::from_word(word))).collect()
+}

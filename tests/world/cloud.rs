@@ -1,0 +1,142 @@
+//! EC2 in memory: zonal client tokens, capacity, and machines that live and die.
+
+use std::collections::BTreeMap;
+
+use elephant_launch::error::{AwsError, Class};
+use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
+use elephant_launch::network::{Found, Subnet};
+
+use super::aws_error;
+
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    pub machines: Vec<Launched>,
+    /// A token is bound to its parameters once a zone, whether or not a machine came of it.
+    pub tokens: BTreeMap<(Token, String), Parameters>,
+    /// What EC2 has no room for, or will not do: by type and zone.
+    pub refusing: BTreeMap<(String, String), (Class, &'static str)>,
+    pub terminated_token: TerminatedToken,
+    pub subnets: Vec<Subnet>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Launched {
+    pub machine: Machine,
+    pub token: Token,
+    pub parameters: Parameters,
+    /// DescribeInstances does not show it yet.
+    pub hidden: bool,
+}
+
+impl Launched {
+    pub fn meeting(&self) -> &str {
+        &self.parameters.tags["MeetingID"]
+    }
+
+    pub fn role(&self) -> &str {
+        &self.parameters.tags[ROLE_TAG]
+    }
+}
+
+/// What EC2 answers for the token of a machine that is gone: both have been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminatedToken {
+    Error,
+    Instance,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        let subnet = |zone: &str| Subnet {
+            subnet_id: format!("subnet-{zone}"),
+            vpc_id: "vpc-default".into(),
+            availability_zone: format!("us-west-2{zone}"),
+            available_ip_addresses: 100,
+        };
+        Cloud {
+            machines: Vec::new(),
+            tokens: BTreeMap::new(),
+            refusing: BTreeMap::new(),
+            terminated_token: TerminatedToken::Error,
+            subnets: ["a", "b", "c"].map(subnet).to_vec(),
+        }
+    }
+}
+
+impl Cloud {
+    pub fn run(&mut self, attempt: &Attempt) -> Result<Machine, AwsError> {
+        let p = &attempt.parameters;
+        let key = (attempt.token.clone(), p.availability_zone.clone());
+        if self.tokens.get(&key).is_some_and(|bound| bound != p) {
+            let code = "IdempotentParameterMismatch";
+            return Err(aws_error("RunInstances", Class::ParameterMismatch, code));
+        }
+        let same = |l: &&Launched| l.token == attempt.token && l.parameters.availability_zone == p.availability_zone;
+        if let Some(launched) = self.machines.iter().find(same) {
+            let dead = !launched.machine.state.is_live();
+            if dead && self.terminated_token == TerminatedToken::Error {
+                let code = "IdempotentInstanceTerminated";
+                return Err(aws_error("RunInstances", Class::InstanceTerminated, code));
+            }
+            return Ok(launched.machine.clone());
+        }
+        self.tokens.insert(key, p.clone());
+        let place = (p.instance_type.clone(), p.availability_zone.clone());
+        if let Some((class, code)) = self.refusing.get(&place) {
+            return Err(aws_error("RunInstances", *class, code));
+        }
+        let machine = Machine {
+            instance_id: InstanceId(format!("i-{}", self.machines.len() + 1)),
+            state: State::Pending,
+            state_reason: None,
+            tags: p.tags.clone(),
+        };
+        self.machines.push(Launched {
+            machine: machine.clone(),
+            token: attempt.token.clone(),
+            parameters: p.clone(),
+            hidden: false,
+        });
+        Ok(machine)
+    }
+
+    pub fn find(&self, token: &Token) -> Vec<Machine> {
+        self.machines.iter().filter(|l| l.token == *token && !l.hidden).map(|l| l.machine.clone()).collect()
+    }
+
+    pub fn remove_role_tag(&mut self, instance: &InstanceId) {
+        if let Some(machine) = self.machine(instance) {
+            machine.tags.remove(ROLE_TAG);
+        }
+    }
+
+    pub fn terminate(&mut self, instance: &InstanceId) {
+        if let Some(machine) = self.machine(instance) {
+            machine.state = State::Terminated;
+        }
+    }
+
+    pub fn machine(&mut self, instance: &InstanceId) -> Option<&mut Machine> {
+        self.machines.iter_mut().map(|l| &mut l.machine).find(|machine| machine.instance_id == *instance)
+    }
+
+    pub fn live(&self) -> impl Iterator<Item = &Launched> {
+        self.machines.iter().filter(|l| l.machine.state.is_live())
+    }
+
+    pub fn found(&self) -> Found {
+        Found { default_vpc: Some("vpc-default".into()), subnets: self.subnets.clone() }
+    }
+
+    /// No zone has room for this type any more.
+    pub fn exhaust(&mut self, instance_type: &str) {
+        let zones: Vec<String> = self.subnets.iter().map(|subnet| subnet.availability_zone.clone()).collect();
+        for zone in zones {
+            self.refuse(instance_type, &zone, Class::Capacity, "InsufficientInstanceCapacity");
+        }
+    }
+
+    pub fn refuse(&mut self, instance_type: &str, zone: &str, class: Class, code: &'static str) {
+        self.refusing.insert((instance_type.into(), zone.into()), (class, code));
+    }
+}

@@ -1,0 +1,64 @@
+//! DynamoDB in memory: records, and conditional writes that are atomic.
+
+use std::collections::BTreeMap;
+
+use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::needs::Updated;
+use elephant_launch::record::{Change, Failure, Record, Requires, Update};
+
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub records: BTreeMap<MeetingId, Record>,
+    pub failures: BTreeMap<MeetingId, Failure>,
+}
+
+impl Table {
+    pub fn update(&mut self, update: &Update) -> Updated {
+        let found = self.records.get(&update.meeting_id);
+        if !update.requires.iter().all(|requirement| holds(requirement, found)) {
+            return Updated::Refused(found.cloned().map(Box::new));
+        }
+        // Without `Requires::Exists` an update creates what it does not find.
+        let record = self.records.entry(update.meeting_id.clone()).or_insert_with(|| Record {
+            status: None,
+            meet_time: elephant_launch::record::MeetTime::Missing,
+            ..super::scheduled(update.meeting_id.as_str())
+        });
+        for change in &update.changes {
+            match change {
+                Change::Lease(lease) => record.lease = Some(lease.clone()),
+                Change::DropLease => record.lease = None,
+                Change::Attempt(role, attempt) => record.seat_mut(*role).attempt = Some(attempt.clone()),
+                Change::Refused(role) => {
+                    let attempt = record.seat_mut(*role).attempt.as_mut();
+                    attempt.expect("UpdateItem cannot set a path inside a missing map").refused = true;
+                }
+                Change::Instance(role, machine) => {
+                    record.seat_mut(*role).instance_id = Some(machine.instance_id.clone());
+                }
+                Change::Launched => record.status = Some(Status::Launched),
+                Change::Failure(failure) => {
+                    self.failures.insert(update.meeting_id.clone(), failure.clone());
+                }
+                Change::ForgetFailure => {
+                    self.failures.remove(&update.meeting_id);
+                }
+            }
+        }
+        Updated::Done
+    }
+}
+
+fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
+    let token = |role: Role| found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token);
+    let instance = |role: Role| found.and_then(|record| record.seat(role).instance_id.as_ref());
+    match requirement {
+        Requires::Exists => found.is_some(),
+        Requires::Lease(lease) => found.and_then(|record| record.lease.as_ref()) == lease.as_ref(),
+        Requires::Owner(owner) => found.is_some_and(|record| record.is_owned_by(owner)),
+        Requires::Status(statuses) => statuses.contains(&found.and_then(|record| record.status.clone())),
+        Requires::Instance(role, id) => instance(*role) == id.as_ref(),
+        Requires::NoOtherInstance(role, id) => instance(*role).is_none_or(|standing| standing == id),
+        Requires::Token(role, expected) => token(*role) == expected.as_ref(),
+    }
+}

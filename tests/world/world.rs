@@ -1,0 +1,72 @@
+//! The world in memory: a table, a cloud and a wire that can be cut, after the facts that AWS is known for.
+//!
+//! `table.rs` and `cloud.rs` are DynamoDB and EC2; `executor.rs` runs deliveries of the real engine against them, one
+//! request at a time, on a clock that only it moves, and watches the promise after every step.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod cloud;
+pub mod executor;
+pub mod table;
+
+use std::time::Duration;
+
+use elephant_launch::config::{Config, Volume};
+use elephant_launch::error::{AwsError, Class};
+use elephant_launch::meeting::{MeetingId, Status};
+use elephant_launch::record::{MeetTime, Record, Seat};
+use jiff::Timestamp;
+
+/// When every story begins; the meetings are ten minutes later.
+pub fn start() -> Timestamp {
+    "2026-01-05T09:50:00Z".parse().expect("a time")
+}
+
+pub fn meet_time() -> Timestamp {
+    start() + Duration::from_secs(600)
+}
+
+pub fn meeting(id: &str) -> MeetingId {
+    MeetingId::new(id).expect("an id")
+}
+
+/// A record as the scheduling program leaves it.
+pub fn scheduled(id: &str) -> Record {
+    Record {
+        meeting_id: meeting(id),
+        status: Some(Status::Scheduled),
+        meet_time: MeetTime::At(meet_time()),
+        lease: None,
+        teacher: Seat::default(),
+        student: Seat::default(),
+    }
+}
+
+/// Two types, so that a search can go on after every zone refused the first.
+pub fn config() -> Config {
+    Config {
+        image_id: "ami-1".into(),
+        instance_types: vec!["t3.large".into(), "m5.large".into()],
+        security_group_ids: vec!["sg-1".into()],
+        key_name: None,
+        iam_profile: None,
+        table_name: "elephant-meetings".into(),
+        supported_azs: None,
+        subnet_ids: None,
+        volume: Volume { device: None, size_gb: 60, volume_type: "gp3".into(), encrypted: true },
+        imds_tokens: None,
+        project_tag: "Elephant".into(),
+        launch_window: Duration::from_secs(120 * 60),
+    }
+}
+
+pub fn aws_error(action: &'static str, class: Class, code: &str) -> AwsError {
+    AwsError {
+        action,
+        class,
+        code: (!code.is_empty()).then(|| code.to_owned()),
+        message: "as the story goes".into(),
+        request_id: None,
+        advice: String::new(),
+    }
+}
