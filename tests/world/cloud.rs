@@ -71,7 +71,8 @@ impl Cloud {
             let code = "IdempotentParameterMismatch";
             return Err(aws_error("RunInstances", Class::ParameterMismatch, code));
         }
-        let same = |l: &&Launched| l.token == attempt.token && l.parameters.availability_zone == p.availability_zone;
+        let same =
+            |l: &&Launched| l.token == attempt.token && l.parameters.availability_zone == p.availability_zone;
         if let Some(launched) = self.machines.iter().find(same) {
             let dead = !launched.machine.state.is_live();
             if dead && self.terminated_token == TerminatedToken::Error {

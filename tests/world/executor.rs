@@ -117,6 +117,8 @@ pub struct State {
     tokens: u64,
     /// Numbers the deliveries of every executor, so that owners differ.
     deliveries: usize,
+    /// Every attempt that ever stood in a record.
+    written: Vec<Attempt>,
     /// Requests that will take effect although nobody waits for them.
     late: Vec<(Timestamp, Attempt)>,
     pub story: Vec<String>,
@@ -139,6 +141,7 @@ impl World {
             calls: 0,
             tokens: 0,
             deliveries: 0,
+            written: Vec::new(),
             late: Vec::new(),
             story: Vec::new(),
             breaches: Vec::new(),
@@ -182,7 +185,9 @@ impl World {
 
     fn move_clock(&self, until: Timestamp) {
         let mut state = self.0.borrow_mut();
-        while let Some(index) = (0..state.late.len()).filter(|i| state.late[*i].0 <= until).min_by_key(|i| state.late[*i].0) {
+        while let Some(index) =
+            (0..state.late.len()).filter(|i| state.late[*i].0 <= until).min_by_key(|i| state.late[*i].0)
+        {
             let (at, attempt) = state.late.remove(index);
             state.now = at;
             let answer = state.cloud.run(&attempt);
@@ -251,6 +256,10 @@ impl State {
         if moves && !Status::BEFORE_LAUNCHED.contains(&before.status) {
             self.breach(format!("promise 5, nothing trampled: LAUNCHED is written over {:?}", before.status));
         }
+        self.written.extend(update.changes.iter().filter_map(|change| match change {
+            Change::Attempt(_, attempt) => Some(attempt.clone()),
+            _ => None,
+        }));
         let claims = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
         let late = matches!(before.meet_time, MeetTime::At(time) if self.now > time + config().launch_window);
         if claims && (!allows_launch(&before.status) || late) {
@@ -258,16 +267,10 @@ impl State {
         }
     }
 
-    /// The attempt must stand in the record, to the letter, when it takes effect, or have stood there.
+    /// The attempt must have been written to the record, to the letter, before it is sent.
     fn check_launch(&mut self, attempt: &Attempt) {
-        let p = &attempt.parameters;
-        let key = (attempt.token.clone(), p.availability_zone.clone());
-        let replayed = self.cloud.tokens.get(&key) == Some(p);
-        let standing = self.table.records.values().any(|record| {
-            Role::BOTH.iter().any(|role| record.seat(*role).attempt.as_ref().is_some_and(|a| a.parameters == *p && a.token == attempt.token))
-        });
-        if !replayed && !standing {
-            self.breach(format!("promise 3, never blind: {} is sent without standing in the record", attempt.token));
+        if !self.written.iter().any(|written| written == attempt) {
+            self.breach(format!("promise 3, never blind: {} is sent before it was written", attempt.token));
         }
     }
 }
@@ -302,7 +305,8 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Reply> {
         let mut state = self.world.0.borrow_mut();
-        let Some(index) = state.pending.iter().position(|p| p.number == self.number && p.reply.is_some()) else {
+        let Some(index) = state.pending.iter().position(|p| p.number == self.number && p.reply.is_some())
+        else {
             return Poll::Pending;
         };
         Poll::Ready(state.pending.remove(index).reply.expect("it was just seen"))
@@ -460,19 +464,42 @@ impl Executor {
 
     /// Run until every delivery has ended or died.
     pub fn run(&mut self) {
+        while self.run_one() {}
+    }
+
+    /// Run until such a request is the next one to be answered.
+    pub fn run_until(&mut self, matches: impl Fn(&Call) -> bool) {
         loop {
-            for delivery in 0..self.deliveries.len() {
-                self.poll(delivery);
+            self.poll_all();
+            if self.next().is_some_and(|(_, call)| matches(&call)) {
+                return;
             }
-            let next = {
-                let state = self.world.0.borrow();
-                state.pending.iter().find(|p| !matches!(p.call, Call::Sleep(_))).map(|p| p.number)
-            };
-            match next {
-                Some(number) => self.step(number),
-                None if self.wake_the_next() => {}
-                None => return,
+            assert!(self.run_one(), "no such request comes");
+        }
+    }
+
+    fn run_one(&mut self) -> bool {
+        self.poll_all();
+        match self.next() {
+            Some((number, _)) => {
+                self.step(number);
+                true
             }
+            None => self.wake_the_next(),
+        }
+    }
+
+    /// The request that has waited longest.
+    fn next(&self) -> Option<(u64, Call)> {
+        let state = self.world.0.borrow();
+        let mut requests =
+            state.pending.iter().filter(|p| p.reply.is_none() && !matches!(p.call, Call::Sleep(_)));
+        requests.next().map(|p| (p.number, p.call.clone()))
+    }
+
+    fn poll_all(&mut self) {
+        for delivery in 0..self.deliveries.len() {
+            self.poll(delivery);
         }
     }
 

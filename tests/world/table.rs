@@ -50,7 +50,9 @@ impl Table {
 }
 
 fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
-    let token = |role: Role| found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token);
+    let token = |role: Role| {
+        found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
+    };
     let instance = |role: Role| found.and_then(|record| record.seat(role).instance_id.as_ref());
     match requirement {
         Requires::Exists => found.is_some(),
