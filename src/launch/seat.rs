@@ -47,7 +47,7 @@ impl End {
 }
 
 /// An attempt on its way to EC2.
-struct Sending {
+struct InFlight {
     attempt: Attempt,
     /// When an earlier sending of it, if any went unanswered, was on the wire at the latest.
     unanswered: Option<Timestamp>,
@@ -55,14 +55,14 @@ struct Sending {
     tries: u32,
 }
 
-impl Sending {
+impl InFlight {
     fn of(work: Work) -> Self {
         let outcome = if work.unanswered.is_some() { Outcome::Adopted } else { Outcome::Launched };
-        Sending { attempt: work.attempt, unanswered: work.unanswered, outcome, tries: 0 }
+        InFlight { attempt: work.attempt, unanswered: work.unanswered, outcome, tries: 0 }
     }
 
     fn new(attempt: Attempt) -> Self {
-        Sending { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0 }
+        InFlight { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0 }
     }
 }
 
@@ -80,7 +80,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
 
     async fn launch_and_record(&self, work: Work, status: StatusMove) -> Result<End, End> {
         let role = work.role;
-        let mut sending = Sending::of(work);
+        let mut sending = InFlight::of(work);
         let mut refusals = Refusals::default();
         let mut last = None;
         loop {
@@ -92,7 +92,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                     return self.record(role, attempt, &machine, sending.outcome, status).await;
                 }
                 Ok(dead) => {
-                    sending = Sending::new(self.after_death(role, attempt, &dead, &mut refusals).await?);
+                    sending = InFlight::new(self.after_death(role, attempt, &dead, &mut refusals).await?);
                     continue;
                 }
                 Err(error) => error,
@@ -114,12 +114,12 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                                 .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
                                 .await;
                         }
-                        Found::Dead(machine) => Sending::new(
+                        Found::Dead(machine) => InFlight::new(
                             self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
                         ),
                         Found::Nothing => {
                             refusals.add(error.class, &sending.attempt.parameters);
-                            Sending::new(self.after_refusal(role, &sending.attempt, &refusals, error).await?)
+                            InFlight::new(self.after_refusal(role, &sending.attempt, &refusals, error).await?)
                         }
                     };
                 }
@@ -144,14 +144,14 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                                 .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
                                 .await;
                         }
-                        Found::Dead(machine) => Sending::new(
+                        Found::Dead(machine) => InFlight::new(
                             self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
                         ),
-                        Found::Nothing => Sending::new(self.same_again(role, &sending.attempt).await?),
+                        Found::Nothing => InFlight::new(self.same_again(role, &sending.attempt).await?),
                     };
                 }
                 Class::InstanceTerminated => {
-                    sending = Sending::new(self.same_again(role, &sending.attempt).await?);
+                    sending = InFlight::new(self.same_again(role, &sending.attempt).await?);
                 }
                 Class::Misconfigured
                 | Class::Unauthorized
@@ -182,7 +182,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     async fn made_by_an_earlier_sending(
         &self,
         role: Role,
-        sending: &Sending,
+        sending: &InFlight,
         refusal: &AwsError,
     ) -> Result<Found, End> {
         match sending.unanswered {

@@ -1,0 +1,696 @@
+//! The adapter of the table against the real wire: items as other programs leave them, and the exact conditional writes.
+
+#[path = "wire/server.rs"]
+mod server;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use elephant_launch::dynamodb::Table;
+use elephant_launch::error::{AwsError, Class};
+use elephant_launch::machine::{
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Parameters, RootVolume, Token, tags,
+};
+use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::needs::{Meetings, Updated};
+use elephant_launch::record::{
+    self, Failure, Lease, MeetTime, Owner, Record, Recorded, Seat, StatusMove, Update,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use Role::{Student, Teacher};
+use server::{Answer, REQUEST_ID, Wire};
+
+const TABLE: &str = "elephant-meetings";
+const LIMIT: Duration = Duration::from_secs(3);
+
+// Reading.
+
+#[tokio::test]
+async fn a_record_is_read_consistently_by_its_id() {
+    let wire = Wire::answering("GetItem", [Answer::Reply(200, "{}".into())]).await;
+    assert_eq!(table(&wire).read(&meeting()).await, Ok(None), "there is no such record");
+    let request: Value = serde_json::from_str(&wire.only_request().body).expect("JSON");
+    let expected = json!({"TableName": TABLE, "Key": {"id": {"S": "class 4/b 🐘"}}, "ConsistentRead": true});
+    assert_eq!(request, expected);
+}
+
+#[tokio::test]
+async fn an_id_alone_is_a_record() {
+    assert_eq!(read(json!({})).await, Ok(record()));
+}
+
+#[tokio::test]
+async fn a_full_record_is_understood() {
+    let item = json!({
+        "status": {"S": "HEALTHY"},
+        "meet_time": {"S": "2026-11-22T10:00:00Z"},
+        "launch_owner": {"S": "me"},
+        "launch_lease_until": {"S": "2026-11-22T09:55:30.250Z"},
+        "teacher_ec2_id": {"S": "i-1"},
+        "student_ec2_id": {"S": "i-2"},
+        "teacher_attempt": item_of_the_plain_attempt(),
+    });
+    let expected = Record {
+        status: Some(Status::Healthy),
+        meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
+        lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt()) },
+        student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None },
+        ..record()
+    };
+    assert_eq!(read(item).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn attributes_of_other_programs_are_none_of_our_business() {
+    let item = json!({
+        "teacher_name": {"S": "Ada"}, "jitsi_url": {"NULL": true}, "created_at": {"N": "1763805600"},
+        "teacher_session_data": {"M": {"status": {"S": "TERMINATED"}}}, "instance_id": {"S": "i-9"},
+        "tags": {"SS": ["a", "b"]}, "blob": {"B": "AAEC"}, "teacher_ec2_link": {"L": []}, "ready": {"BOOL": true},
+        "launch_error": {"N": "7"}, "teacher_availability_zone": {"NULL": true},
+    });
+    assert_eq!(read(item).await, Ok(record()));
+}
+
+#[tokio::test]
+async fn an_empty_or_null_attribute_counts_as_missing() {
+    let ours = ["status", "launch_owner", "launch_lease_until", "teacher_ec2_id", "student_ec2_id"];
+    for empty in [json!({"S": ""}), json!({"NULL": true})] {
+        let item: Value = ours.map(|name| (name.to_owned(), empty.clone())).into_iter().collect();
+        assert_eq!(read(item).await, Ok(record()), "{empty}");
+    }
+    let null_attempts = json!({"teacher_attempt": {"NULL": true}, "student_attempt": {"NULL": true}});
+    assert_eq!(read(null_attempts).await, Ok(record()));
+}
+
+#[tokio::test]
+async fn every_status_is_understood_and_an_unknown_one_is_kept() {
+    for word in ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS", "TERMINATED", "Cancelled"] {
+        let found = read(json!({"status": {"S": word}})).await.expect("a record");
+        assert_eq!(found.status, Some(Status::from_word(word)));
+        assert_eq!(matches!(found.status, Some(Status::Unknown(_))), word == "Cancelled", "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_meeting_time_may_be_spelled_in_many_ways() {
+    let ten = time("2026-11-22T10:00:00Z");
+    for spelling in [
+        "2026-11-22T10:00:00Z",
+        "2026-11-22T10:00:00.000Z",
+        "2026-11-22T10:00:00.000000+00:00",
+        "2026-11-22T10:00Z",
+        "2026-11-22T02:00:00-08:00",
+        "2026-11-22T15:30:00.0+05:30",
+        "2026-11-22 10:00:00Z",
+        " 2026-11-22T10:00:00z ",
+    ] {
+        let found = read(json!({"meet_time": {"S": spelling}})).await.expect("a record");
+        assert_eq!(found.meet_time, MeetTime::At(ten), "{spelling:?}");
+    }
+    let found = read(json!({"meet_time": {"S": "2026-11-22T10:00:00.123456Z"}})).await.expect("a record");
+    assert_eq!(found.meet_time, MeetTime::At(time("2026-11-22T10:00:00.123456Z")));
+}
+
+#[tokio::test]
+async fn a_meeting_time_that_nobody_can_read_refuses_nothing() {
+    for text in ["tomorrow at ten", "2026-11-22T10:00:00", "2026-11-22", "22.11.2026 10:00", "1763805600"] {
+        let found = read(json!({"meet_time": {"S": text}})).await.expect("a record");
+        assert_eq!(found.meet_time, MeetTime::Unreadable(text.into()));
+    }
+    let number = read(json!({"meet_time": {"N": "1763805600"}})).await.expect("a record");
+    assert!(matches!(&number.meet_time, MeetTime::Unreadable(text) if text.contains("1763805600")), "{number:?}");
+    for missing in [json!({"meet_time": {"NULL": true}}), json!({"meet_time": {"S": " "}})] {
+        assert_eq!(read(missing.clone()).await.map(|found| found.meet_time), Ok(MeetTime::Missing), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn an_attribute_of_ours_that_cannot_be_understood_is_named() {
+    let cases = [
+        ("status", json!({"status": {"N": "7"}})),
+        ("teacher_ec2_id", json!({"teacher_ec2_id": {"BOOL": false}})),
+        ("student_ec2_id", json!({"student_ec2_id": {"L": [{"S": "i-1"}]}})),
+        ("launch_owner", json!({"launch_owner": {"N": "7"}})),
+        ("launch_owner", json!({"launch_lease_until": {"S": "2026-11-22T09:55:30Z"}})),
+        ("launch_lease_until", json!({"launch_owner": {"S": "me"}})),
+        ("launch_lease_until", json!({"launch_owner": {"S": "me"}, "launch_lease_until": {"S": "soon"}})),
+        ("launch_lease_until", json!({"launch_owner": {"S": "me"}, "launch_lease_until": {"N": "1763805600"}})),
+        ("teacher_attempt", json!({"teacher_attempt": {"S": "token-1"}})),
+        ("student_attempt", json!({"student_attempt": {"M": {"token": {"S": "token-1"}}}})),
+        ("student_attempt", json!({"student_attempt": {"M": {}}})),
+    ];
+    for (name, item) in cases {
+        let error = read(item.clone()).await.expect_err(&format!("{item} was understood"));
+        assert_eq!((error.action, error.class), ("GetItem", Class::Unreadable), "{item}");
+        assert!(error.message.contains(name), "{item}: {:?} does not name {name}", error.message);
+        assert!(error.advice.contains("nothing was launched"), "{item}: {:?}", error.advice);
+    }
+}
+
+// Writing: each write of record.rs as DynamoDB gets it.
+
+#[tokio::test]
+async fn an_update_names_its_record_and_asks_what_stood_there() {
+    let request = sent(record::renew(&meeting(), lease())).await;
+    assert_eq!(request["TableName"], json!(TABLE));
+    assert_eq!(request["Key"], json!({"id": {"S": "class 4/b 🐘"}}));
+    assert_eq!(request["ReturnValuesOnConditionCheckFailure"], json!("ALL_OLD"));
+    let known = [
+        "ConditionExpression",
+        "ExpressionAttributeNames",
+        "ExpressionAttributeValues",
+        "Key",
+        "ReturnValuesOnConditionCheckFailure",
+        "TableName",
+        "UpdateExpression",
+    ];
+    let fields: Vec<&String> = request.as_object().expect("an object").keys().collect();
+    assert_eq!(fields, known);
+}
+
+#[tokio::test]
+async fn the_claim_of_a_new_meeting() {
+    let attempts = [(Teacher, plain_attempt()), (Student, full_attempt())];
+    let written = written(record::claim(&record(), lease(), &attempts)).await;
+    let condition = "
+        attribute_exists(id)
+        (attribute_not_exists(launch_owner) OR launch_owner = '' OR attribute_type(launch_owner, 'NULL'))
+        ((attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL')))
+        (attribute_not_exists(teacher_ec2_id) OR teacher_ec2_id = '' OR attribute_type(teacher_ec2_id, 'NULL'))
+        attribute_not_exists(teacher_attempt.token)
+        (attribute_not_exists(student_ec2_id) OR student_ec2_id = '' OR attribute_type(student_ec2_id, 'NULL'))
+        attribute_not_exists(student_attempt.token)";
+    let update = "
+        SET launch_owner = 'me'
+        launch_lease_until = '2026-11-22T10:00:30.000Z'
+        teacher_attempt = {attempt 1}
+        student_attempt = {attempt 2}";
+    assert_eq!(written, expressions(condition, update));
+}
+
+#[tokio::test]
+async fn the_claim_of_a_meeting_that_others_have_worked_on() {
+    let read = Record {
+        status: Some(Status::Launched),
+        lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt()) },
+        student: Seat { instance_id: None, attempt: Some(full_attempt()) },
+        ..record()
+    };
+    let written = written(record::claim(&read, lease(), &[])).await;
+    let condition = "
+        attribute_exists(id)
+        launch_owner = 'another'
+        launch_lease_until = '2026-11-22T09:55:30.250Z'
+        (status = 'LAUNCHED')
+        teacher_ec2_id = 'i-1'
+        teacher_attempt.token = 'token-1'
+        (attribute_not_exists(student_ec2_id) OR student_ec2_id = '' OR attribute_type(student_ec2_id, 'NULL'))
+        student_attempt.token = 'token-2'";
+    let update = "SET launch_owner = 'me'\nlaunch_lease_until = '2026-11-22T10:00:30.000Z'";
+    assert_eq!(written, expressions(condition, update));
+}
+
+/// Whoever wrote the lease, and however: a claim whose condition can never hold would be tried until the deadline.
+#[tokio::test]
+async fn a_lease_in_other_words_than_ours_is_required_in_those_words_or_is_no_lease() {
+    for spelling in ["2026-11-22T09:55:30Z", "2026-11-22T09:55:30.123456789Z", "2026-11-22T09:55:30.000+00:00"] {
+        match read(json!({"launch_owner": {"S": "another"}, "launch_lease_until": {"S": spelling}})).await {
+            Ok(read) => {
+                let (conditions, _) = written(record::claim(&read, lease(), &[])).await;
+                let expected = format!("launch_lease_until = '{spelling}'");
+                assert!(conditions.contains(&expected), "{expected:?} is not required in {conditions:#?}");
+            }
+            Err(error) => assert!(error.message.contains("launch_lease_until"), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_renewal_of_a_lease() {
+    let written = written(record::renew(&meeting(), lease())).await;
+    let condition = "attribute_exists(id)\nlaunch_owner = 'me'";
+    let update = "SET launch_owner = 'me'\nlaunch_lease_until = '2026-11-22T10:00:30.000Z'";
+    assert_eq!(written, expressions(condition, update));
+}
+
+#[tokio::test]
+async fn the_next_attempt() {
+    let refused = Token("token-1".into());
+    let update = record::next_attempt(&meeting(), &me(), Student, &refused, full_attempt());
+    let condition = "
+        attribute_exists(id)
+        launch_owner = 'me'
+        student_attempt.token = 'token-1'
+        (attribute_not_exists(student_ec2_id) OR student_ec2_id = '' OR attribute_type(student_ec2_id, 'NULL'))
+        ((attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL')) OR \
+         status = 'SCHEDULED' OR status = 'LAUNCHED' OR status = 'DNS_WRITTEN' OR status = 'HEALTHY' OR \
+         status = 'IN_PROGRESS')";
+    assert_eq!(written(update).await, expressions(condition, "SET student_attempt = {attempt 2}"));
+}
+
+#[tokio::test]
+async fn the_record_of_a_machine_with_its_status() {
+    let token = Token("token-1".into());
+    let update = record::record(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched);
+    let condition = "
+        attribute_exists(id)
+        teacher_attempt.token = 'token-1'
+        ((attribute_not_exists(teacher_ec2_id) OR teacher_ec2_id = '' OR attribute_type(teacher_ec2_id, 'NULL')) OR \
+         teacher_ec2_id = 'i-1')
+        ((attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL')) OR \
+         status = 'SCHEDULED' OR status = 'LAUNCHED')";
+    let changes = "
+        SET status = 'LAUNCHED'
+        teacher_ec2_id = 'i-1'
+        teacher_availability_zone = 'us-west-2a'
+        teacher_instance_type = 't3.large'
+        teacher_launched_at = '2026-11-22T09:55:02.125Z'
+        REMOVE launch_error
+        launch_error_code
+        launch_error_at";
+    assert_eq!(written(update).await, expressions(condition, changes));
+}
+
+#[tokio::test]
+async fn the_record_of_a_machine_without_its_status() {
+    let token = Token("token-2".into());
+    let update = record::record(&meeting(), Student, &token, machine(), StatusMove::Keep);
+    let (conditions, changes) = written(update).await;
+    let statuses = "(status = 'DNS_WRITTEN' OR status = 'HEALTHY' OR status = 'IN_PROGRESS')";
+    assert_eq!(conditions.last().map(String::as_str), Some(statuses));
+    assert!(!changes.iter().any(|change| change.contains("status")), "the status is moved: {changes:#?}");
+}
+
+#[tokio::test]
+async fn giving_up_with_nothing_left_open() {
+    let refused = [(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    let written = written(record::give_up(&meeting(), &me(), failure(), &refused, true)).await;
+    let condition = "
+        attribute_exists(id)
+        launch_owner = 'me'
+        teacher_attempt.token = 'token-1'
+        student_attempt.token = 'token-2'";
+    let changes = "
+        SET launch_error = 'no room anywhere'
+        launch_error_code = 'InsufficientInstanceCapacity'
+        launch_error_at = '2026-11-22T09:55:02.125Z'
+        teacher_attempt.refused = true
+        student_attempt.refused = true
+        REMOVE launch_owner
+        launch_lease_until";
+    assert_eq!(written, expressions(condition, changes));
+}
+
+#[tokio::test]
+async fn giving_up_with_something_open_keeps_the_lease() {
+    let written = written(record::give_up(&meeting(), &me(), failure(), &[], false)).await;
+    let changes = "
+        SET launch_error = 'no room anywhere'
+        launch_error_code = 'InsufficientInstanceCapacity'
+        launch_error_at = '2026-11-22T09:55:02.125Z'";
+    assert_eq!(written, expressions("attribute_exists(id)\nlaunch_owner = 'me'", changes));
+}
+
+/// DynamoDB refuses an update that defines a placeholder and does not use it.
+#[tokio::test]
+async fn every_placeholder_is_used_and_defined() {
+    for update in every_write() {
+        let request = sent(update.clone()).await;
+        let text = [text(&request, "ConditionExpression"), text(&request, "UpdateExpression")].join(" ");
+        let used: Vec<String> = words(&text).filter(|word| word.starts_with(['#', ':'])).collect();
+        for defined in ["ExpressionAttributeNames", "ExpressionAttributeValues"].map(|field| &request[field]) {
+            for placeholder in defined.as_object().into_iter().flat_map(|fields| fields.keys()) {
+                assert!(used.contains(placeholder), "{placeholder} is not used in {text}");
+            }
+        }
+        for placeholder in used {
+            let fields = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
+            assert!(fields.iter().any(|f| request[f].get(&placeholder).is_some()), "{placeholder} is not defined");
+        }
+    }
+}
+
+/// `status`, `token` and many more are reserved words: no attribute is spelled out in an expression.
+#[tokio::test]
+async fn no_attribute_is_spelled_out() {
+    let words_of_dynamodb = "AND OR SET REMOVE attribute_exists attribute_not_exists attribute_type";
+    for update in every_write() {
+        let request = sent(update).await;
+        let text = [text(&request, "ConditionExpression"), text(&request, "UpdateExpression")].join(" ");
+        let spelled = words(&text).filter(|word| word.starts_with(|c: char| c.is_alphabetic()));
+        let spelled: Vec<String> = spelled.filter(|word| !words_of_dynamodb.split(' ').any(|w| w == word)).collect();
+        assert!(spelled.is_empty(), "{spelled:?} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_survives_the_round_trip() {
+    for attempt in [plain_attempt(), full_attempt()] {
+        let request = sent(record::claim(&record(), lease(), &[(Student, attempt.clone())])).await;
+        let values = request["ExpressionAttributeValues"].as_object().expect("an object");
+        let map = values.values().find(|value| value.get("M").is_some()).expect("the attempt's map");
+        let found = read(json!({"student_attempt": map})).await.expect("a record");
+        assert_eq!(found.student.attempt, Some(attempt), "{map:#}");
+    }
+}
+
+/// What a running version has written, every later one has to read.
+#[tokio::test]
+async fn an_attempt_is_written_in_the_form_that_it_always_had() {
+    let request = sent(record::claim(&record(), lease(), &[(Student, plain_attempt())])).await;
+    let values = request["ExpressionAttributeValues"].as_object().expect("an object");
+    let map = values.values().find(|value| value.get("M").is_some());
+    assert_eq!(map, Some(&item_of_the_plain_attempt()));
+}
+
+// Answers to an update.
+
+#[tokio::test]
+async fn an_update_that_was_made_is_done() {
+    let wire = Wire::answering("UpdateItem", [Answer::Reply(200, "{}".into())]).await;
+    assert_eq!(table(&wire).update(&record::renew(&meeting(), lease())).await, Ok(Updated::Done));
+}
+
+#[tokio::test]
+async fn a_refused_condition_shows_the_record_that_stood_there() {
+    let item = json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
+    let expected = Record {
+        status: Some(Status::Terminated),
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: None },
+        ..record()
+    };
+    assert_eq!(refused(json!({"Item": item})).await, Ok(Updated::Refused(Some(Box::new(expected)))));
+}
+
+#[tokio::test]
+async fn a_refused_condition_without_a_record_says_that_it_is_gone() {
+    assert_eq!(refused(json!({})).await, Ok(Updated::Refused(None)));
+    assert_eq!(refused(json!({"Item": {}})).await, Ok(Updated::Refused(None)));
+    assert_eq!(refused(json!({"Item": null})).await, Ok(Updated::Refused(None)));
+}
+
+#[tokio::test]
+async fn a_refused_condition_with_an_unreadable_record_names_the_attribute() {
+    let item = json!({"id": {"S": "class 4/b 🐘"}, "status": {"N": "7"}});
+    let error = refused(json!({"Item": item})).await.expect_err("its status is a number");
+    assert_eq!((error.action, error.class), ("UpdateItem", Class::Unreadable));
+    assert!(error.message.contains("status"), "{:?}", error.message);
+}
+
+#[tokio::test]
+async fn every_error_is_classified_and_nothing_is_sent_again() {
+    for (class, status, name) in ERRORS {
+        let wire = failing(*status, name).await;
+        let update = table(&wire).update(&record::renew(&meeting(), lease())).await.expect_err(name);
+        let read = table(&wire).read(&meeting()).await.expect_err(name);
+        let code = name.rsplit('#').next();
+        assert_eq!((update.class, update.code.as_deref()), (*class, code), "UpdateItem, HTTP {status} {name}");
+        assert_eq!((read.class, read.code.as_deref()), (*class, code), "GetItem, HTTP {status} {name}");
+        for action in ["UpdateItem", "GetItem"] {
+            assert_eq!(wire.requests(action).len(), 1, "{action} was sent again after {name}");
+        }
+    }
+}
+
+const ERRORS: &[(Class, u16, &str)] = &[
+    (Class::Throttled, 400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"),
+    (Class::Throttled, 400, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded"),
+    (Class::Throttled, 400, "com.amazonaws.dynamodb.v20120810#ThrottlingException"),
+    (Class::Throttled, 400, "com.amazon.coral.availability#ThrottlingException"),
+    (Class::Ambiguous, 500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
+    (Class::Ambiguous, 503, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable"),
+    (Class::Ambiguous, 500, "com.amazon.coral.service#InternalFailure"),
+    (Class::Misconfigured, 400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"),
+    (Class::Misconfigured, 400, "com.amazon.coral.validate#ValidationException"),
+    (Class::Misconfigured, 400, "com.amazon.coral.service#SerializationException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#AccessDeniedException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#UnrecognizedClientException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#InvalidSignatureException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#ExpiredTokenException"),
+    (Class::Ambiguous, 500, "com.amazonaws.dynamodb.v20120810#NeverHeardOfIt"),
+];
+
+#[tokio::test]
+async fn no_answer_is_ambiguous_and_nothing_is_sent_again() {
+    let answers = [
+        Answer::Cut,
+        Answer::Torn(200, r#"{"Item": {"id""#.into()),
+        Answer::Reply(500, "<html>Internal Server Error</html>".into()),
+        Answer::Reply(200, "<html>Welcome</html>".into()),
+    ];
+    for answer in answers {
+        let wire = Wire::start().await;
+        wire.script("UpdateItem", [answer.clone()]);
+        wire.script("GetItem", [answer.clone()]);
+        let update = table(&wire).update(&record::renew(&meeting(), lease())).await;
+        let read = table(&wire).read(&meeting()).await;
+        assert_eq!(update.err().map(|error| error.class), Some(Class::Ambiguous), "UpdateItem: {answer:?}");
+        assert_eq!(read.err().map(|error| error.class), Some(Class::Ambiguous), "GetItem: {answer:?}");
+        assert_eq!([wire.requests("UpdateItem").len(), wire.requests("GetItem").len()], [1, 1], "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_ambiguous() {
+    let wire = Wire::answering("UpdateItem", [Answer::Silence]).await;
+    let impatient = Table::new(&wire.sdk(), TABLE, Duration::from_millis(500));
+    let error = impatient.update(&record::renew(&meeting(), lease())).await.expect_err("no answer comes");
+    assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{error}");
+    assert_eq!(wire.requests("UpdateItem").len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_carries_message_and_request_id() {
+    let wire = failing(400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException").await;
+    let error = table(&wire).read(&meeting()).await.expect_err("there is no such table");
+    assert_eq!(
+        error.to_string(),
+        format!("GetItem answered ResourceNotFoundException: DynamoDB's own words (AWS request id {REQUEST_ID})")
+    );
+}
+
+#[tokio::test]
+async fn the_advice_names_the_setting_at_fault() {
+    for (name, expected) in [
+        ("com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "TABLE_NAME is elephant-meetings"),
+        ("com.amazon.coral.validate#ValidationException", "elephant-meetings has the partition key id"),
+        ("com.amazon.coral.service#AccessDeniedException", "allow dynamodb:GetItem on the table elephant-meetings"),
+    ] {
+        let wire = failing(400, name).await;
+        let error = table(&wire).read(&meeting()).await.expect_err(name);
+        assert!(error.advice.contains(expected), "{name}: {:?} does not say {expected:?}", error.advice);
+    }
+}
+
+// Plumbing.
+
+fn table(wire: &Wire) -> Table {
+    Table::new(&wire.sdk(), TABLE, LIMIT)
+}
+
+/// The record that an item of these attributes, and the id, is read as.
+async fn read(attributes: Value) -> Result<Record, AwsError> {
+    let mut item = attributes;
+    item["id"] = json!({"S": meeting().as_str()});
+    let wire = Wire::answering("GetItem", [Answer::Reply(200, json!({"Item": item}).to_string())]).await;
+    table(&wire).read(&meeting()).await.map(|found| found.expect("the item is there"))
+}
+
+/// The UpdateItem that this write becomes.
+async fn sent(update: Update) -> Value {
+    let wire = Wire::answering("UpdateItem", [Answer::Reply(200, "{}".into())]).await;
+    assert_eq!(table(&wire).update(&update).await, Ok(Updated::Done));
+    serde_json::from_str(&wire.only_request().body).expect("JSON")
+}
+
+/// The answer to an update whose condition did not hold.
+async fn refused(more: Value) -> Result<Updated, AwsError> {
+    let mut body = more;
+    body["__type"] = json!("com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException");
+    body["message"] = json!("The conditional request failed");
+    let wire = Wire::answering("UpdateItem", [Answer::Reply(400, body.to_string())]).await;
+    table(&wire).update(&record::renew(&meeting(), lease())).await
+}
+
+/// A DynamoDB that answers everything with this error.
+async fn failing(status: u16, name: &str) -> Wire {
+    let answer = Answer::Reply(status, json!({"__type": name, "message": "DynamoDB's own words"}).to_string());
+    let wire = Wire::start().await;
+    wire.script("GetItem", [answer.clone()]);
+    wire.script("UpdateItem", [answer]);
+    wire
+}
+
+/// What a write requires and what it changes, one line each, with names and values in the place of placeholders.
+async fn written(update: Update) -> (Vec<String>, Vec<String>) {
+    let request = sent(update).await;
+    let condition = substituted(&request, "ConditionExpression");
+    let update = substituted(&request, "UpdateExpression").replace(" REMOVE ", ", REMOVE ");
+    let lines = |text: &str, between: &str| text.split(between).map(str::to_owned).collect();
+    (lines(&condition, " AND "), lines(&update, ", "))
+}
+
+/// The same as a test writes it.
+fn expressions(condition: &str, update: &str) -> (Vec<String>, Vec<String>) {
+    let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    (lines(condition), lines(update))
+}
+
+fn substituted(request: &Value, expression: &str) -> String {
+    let mut result = String::new();
+    for word in words(text(request, expression)) {
+        let name = request["ExpressionAttributeNames"].get(&word).and_then(Value::as_str);
+        let value = request["ExpressionAttributeValues"].get(&word).map(shown);
+        result.push_str(&name.map(str::to_owned).or(value).unwrap_or(word));
+    }
+    result
+}
+
+fn shown(value: &Value) -> String {
+    match (&value["S"], &value["BOOL"], &value["M"]["number"]["N"]) {
+        (Value::String(text), ..) => format!("'{text}'"),
+        (_, Value::Bool(yes), _) => yes.to_string(),
+        (.., Value::String(number)) => format!("{{attempt {number}}}"),
+        _ => value.to_string(),
+    }
+}
+
+fn text<'r>(request: &'r Value, field: &str) -> &'r str {
+    request[field].as_str().unwrap_or_else(|| panic!("no {field} in {request:#}"))
+}
+
+/// Words and placeholders, and everything between them, in order.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let inside = |c: char| c.is_alphanumeric() || c == '_' || c == '#' || c == ':';
+    let mut words: Vec<String> = Vec::new();
+    let mut last = None;
+    for c in text.chars() {
+        match words.last_mut() {
+            Some(word) if last == Some(inside(c)) => word.push(c),
+            _ => words.push(c.to_string()),
+        }
+        last = Some(inside(c));
+    }
+    words.into_iter()
+}
+
+fn every_write() -> Vec<Update> {
+    let token = Token("token-1".into());
+    vec![
+        record::claim(&record(), lease(), &[(Teacher, plain_attempt()), (Student, full_attempt())]),
+        record::claim(&Record { lease: Some(lease()), ..record() }, lease(), &[]),
+        record::renew(&meeting(), lease()),
+        record::next_attempt(&meeting(), &me(), Teacher, &token, full_attempt()),
+        record::record(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched),
+        record::record(&meeting(), Student, &token, machine(), StatusMove::Keep),
+        record::give_up(&meeting(), &me(), failure(), &[(Teacher, token)], true),
+        record::give_up(&meeting(), &me(), failure(), &[], false),
+    ]
+}
+
+fn meeting() -> MeetingId {
+    MeetingId::new("class 4/b 🐘").expect("it is an id")
+}
+
+/// A record of nothing but its id.
+fn record() -> Record {
+    Record {
+        meeting_id: meeting(),
+        status: None,
+        meet_time: MeetTime::Missing,
+        lease: None,
+        teacher: Seat::default(),
+        student: Seat::default(),
+    }
+}
+
+fn me() -> Owner {
+    Owner("me".into())
+}
+
+fn lease() -> Lease {
+    Lease { owner: me(), until: time("2026-11-22T10:00:30Z") }
+}
+
+fn machine() -> Recorded {
+    Recorded {
+        instance_id: InstanceId("i-1".into()),
+        availability_zone: "us-west-2a".into(),
+        instance_type: "t3.large".into(),
+        launched_at: time("2026-11-22T09:55:02.125Z"),
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        reason: "no room anywhere".into(),
+        code: "InsufficientInstanceCapacity".into(),
+        at: time("2026-11-22T09:55:02.125Z"),
+    }
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("it is a time")
+}
+
+/// An attempt with nothing optional in it.
+fn plain_attempt() -> Attempt {
+    let root_volume = RootVolume {
+        device_name: "/dev/xvda".into(),
+        size_gb: 60,
+        volume_type: "gp3".into(),
+        encrypted: true,
+    };
+    let parameters = Parameters {
+        image_id: "ami-1".into(),
+        instance_type: "t3.large".into(),
+        subnet_id: "subnet-1".into(),
+        availability_zone: "us-west-2a".into(),
+        security_group_ids: vec!["sg-1".into(), "sg-2".into()],
+        key_name: None,
+        iam_profile: None,
+        root_volume,
+        imds_tokens: None,
+        tags: BTreeMap::from([("Name".into(), "m_student".into())]),
+    };
+    Attempt { number: 1, token: Token("token-1".into()), refused: false, parameters }
+}
+
+fn item_of_the_plain_attempt() -> Value {
+    json!({"M": {
+        "number": {"N": "1"},
+        "token": {"S": "token-1"},
+        "refused": {"BOOL": false},
+        "parameters": {"M": {
+            "image_id": {"S": "ami-1"},
+            "instance_type": {"S": "t3.large"},
+            "subnet_id": {"S": "subnet-1"},
+            "availability_zone": {"S": "us-west-2a"},
+            "security_group_ids": {"L": [{"S": "sg-1"}, {"S": "sg-2"}]},
+            "root_volume": {"M": {
+                "device_name": {"S": "/dev/xvda"},
+                "size_gb": {"N": "60"},
+                "volume_type": {"S": "gp3"},
+                "encrypted": {"BOOL": true},
+            }},
+            "tags": {"M": {"Name": {"S": "m_student"}}},
+        }},
+    }})
+}
+
+/// An attempt with everything optional in it, and values that are awkward to write.
+fn full_attempt() -> Attempt {
+    let plain = plain_attempt();
+    let parameters = Parameters {
+        key_name: Some("our key (2026)".into()),
+        iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a".into())),
+        imds_tokens: Some(ImdsTokens::Required),
+        tags: tags(&meeting(), Student, ""),
+        ..plain.parameters
+    };
+    Attempt { number: 2, token: Token("token-2".into()), refused: true, parameters }
+}

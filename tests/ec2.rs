@@ -1,0 +1,739 @@
+//! The adapter of EC2 against the real wire: the exact requests, and what each answer is taken for.
+
+#[path = "wire/server.rs"]
+mod server;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use elephant_launch::ec2::Ec2;
+use elephant_launch::error::{AwsError, Class};
+use elephant_launch::machine::{
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, RootVolume, State, Token, tags,
+};
+use elephant_launch::meeting::{MeetingId, Role};
+use elephant_launch::needs::{Machines, Networks};
+use elephant_launch::network::{Found, Subnet};
+use elephant_launch::timing::Timing;
+
+use server::{Answer, REQUEST_ID, Request, Wire};
+
+// The request that launches a machine.
+
+#[tokio::test]
+async fn run_instances_says_all_that_the_attempt_says() {
+    let wire = Wire::answering("RunInstances", [pending()]).await;
+    ec2(&wire).run(&attempt()).await.expect("a machine");
+    assert_eq!(form(&wire.only_request()), fields(PLAIN_REQUEST));
+}
+
+const PLAIN_REQUEST: &str = "
+    Action=RunInstances
+    Version=2016-11-15
+    MinCount=1
+    MaxCount=1
+    ClientToken=5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11
+    ImageId=ami-1
+    InstanceType=t3.large
+    SubnetId=subnet-1
+    SecurityGroupId.1=sg-1
+    SecurityGroupId.2=sg-2
+    InstanceInitiatedShutdownBehavior=terminate
+    BlockDeviceMapping.1.DeviceName=/dev/xvda
+    BlockDeviceMapping.1.Ebs.VolumeSize=60
+    BlockDeviceMapping.1.Ebs.VolumeType=gp3
+    BlockDeviceMapping.1.Ebs.DeleteOnTermination=true
+    BlockDeviceMapping.1.Ebs.Encrypted=true
+    TagSpecification.1.ResourceType=instance
+    TagSpecification.1.Tag.1.Key=MeetingID
+    TagSpecification.1.Tag.1.Value=class 4/b
+    TagSpecification.1.Tag.2.Key=Name
+    TagSpecification.1.Tag.2.Value=class 4/b_teacher
+    TagSpecification.1.Tag.3.Key=Project
+    TagSpecification.1.Tag.3.Value=Elephant
+    TagSpecification.1.Tag.4.Key=Role
+    TagSpecification.1.Tag.4.Value=teacher
+    TagSpecification.2.ResourceType=volume
+    TagSpecification.2.Tag.1.Key=MeetingID
+    TagSpecification.2.Tag.1.Value=class 4/b
+    TagSpecification.2.Tag.2.Key=Name
+    TagSpecification.2.Tag.2.Value=class 4/b_teacher
+    TagSpecification.2.Tag.3.Key=Project
+    TagSpecification.2.Tag.3.Value=Elephant
+    TagSpecification.2.Tag.4.Key=Role
+    TagSpecification.2.Tag.4.Value=teacher
+    TagSpecification.3.ResourceType=network-interface
+    TagSpecification.3.Tag.1.Key=MeetingID
+    TagSpecification.3.Tag.1.Value=class 4/b
+    TagSpecification.3.Tag.2.Key=Name
+    TagSpecification.3.Tag.2.Value=class 4/b_teacher
+    TagSpecification.3.Tag.3.Key=Project
+    TagSpecification.3.Tag.3.Value=Elephant
+    TagSpecification.3.Tag.4.Key=Role
+    TagSpecification.3.Tag.4.Value=teacher";
+
+#[tokio::test]
+async fn what_is_optional_is_sent_only_where_it_is_configured() {
+    let cases: [(&str, fn(&mut Parameters), &str, &str); 6] = [
+        ("a key", |p| p.key_name = Some("our key".into()), "KeyName=our key", ""),
+        (
+            "a profile by name",
+            |p| p.iam_profile = Some(InstanceProfile::Name("n".into())),
+            "IamInstanceProfile.Name=n",
+            "",
+        ),
+        (
+            "a profile by ARN",
+            |p| p.iam_profile = Some(InstanceProfile::Arn("arn:x".into())),
+            "IamInstanceProfile.Arn=arn:x",
+            "",
+        ),
+        ("IMDSv2", |p| p.imds_tokens = Some(ImdsTokens::Required), "MetadataOptions.HttpTokens=required", ""),
+        (
+            "IMDSv1 too",
+            |p| p.imds_tokens = Some(ImdsTokens::Optional),
+            "MetadataOptions.HttpTokens=optional",
+            "",
+        ),
+        ("no encryption", |p| p.root_volume.encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
+    ];
+    for (story, change, more, less) in cases {
+        let mut attempt = attempt();
+        change(&mut attempt.parameters);
+        let wire = Wire::answering("RunInstances", [pending()]).await;
+        ec2(&wire).run(&attempt).await.expect("a machine");
+        let mut expected = fields(PLAIN_REQUEST);
+        expected.extend(fields(more));
+        expected.retain(|name, _| !fields(less).contains_key(name));
+        assert_eq!(form(&wire.only_request()), expected, "{story}");
+    }
+}
+
+#[tokio::test]
+async fn a_meeting_of_any_spelling_reaches_its_tags() {
+    let id = "class 4/b & \"c\" = 50% + 🐘";
+    let mut attempt = attempt();
+    attempt.parameters.tags = tags(&meeting(id), Role::Student, "Elephant");
+    let wire = Wire::answering("RunInstances", [pending()]).await;
+    ec2(&wire).run(&attempt).await.expect("a machine");
+    let form = form(&wire.only_request());
+    assert_eq!(form["TagSpecification.1.Tag.1.Value"], id);
+    assert_eq!(form["TagSpecification.3.Tag.2.Value"], format!("{id}_student"));
+}
+
+// What comes back.
+
+#[tokio::test]
+async fn a_new_machine_is_understood() {
+    let wire = Wire::answering("RunInstances", [pending()]).await;
+    let expected = Machine {
+        instance_id: InstanceId("i-1".into()),
+        state: State::Pending,
+        state_reason: Some("pending".into()),
+        tags: attempt().parameters.tags,
+    };
+    let machine = ec2(&wire).run(&attempt()).await;
+    assert_eq!(machine, Ok(expected));
+    assert!(machine.is_ok_and(|machine| machine.is_of(&attempt())), "it carries the attempt's tags");
+}
+
+#[tokio::test]
+async fn a_200_may_carry_a_dead_machine() {
+    for (word, state) in [("terminated", State::Terminated), ("shutting-down", State::ShuttingDown)] {
+        let dead = launched(&instance("i-1", word, "Server.InsufficientInstanceCapacity"));
+        let wire = Wire::answering("RunInstances", [dead]).await;
+        let machine = ec2(&wire).run(&attempt()).await.expect("a 200 with an instance");
+        assert_eq!(machine.state, state);
+        assert!(!machine.state.is_live() && elephant_launch::plan::died_of_capacity(&machine), "{machine:?}");
+    }
+}
+
+/// A live machine is never launched a second time: whatever cannot be told dead is alive.
+#[tokio::test]
+async fn every_other_state_is_live() {
+    let states = [
+        ("pending", State::Pending),
+        ("running", State::Running),
+        ("stopping", State::Stopping),
+        ("stopped", State::Stopped),
+        ("hibernating", State::Running),
+    ];
+    for (word, expected) in states {
+        let wire = Wire::answering("RunInstances", [launched(&instance("i-1", word, ""))]).await;
+        let machine = ec2(&wire).run(&attempt()).await.expect("a machine");
+        assert_eq!((machine.state, machine.state.is_live()), (expected, true), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_carries_code_message_and_request_id() {
+    let wire = Wire::answering(
+        "RunInstances",
+        [refused(400, "InvalidKeyPair.NotFound", "The key pair 'k' does not exist")],
+    )
+    .await;
+    let error = ec2(&wire).run(&attempt()).await.expect_err("there is no such key");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "RunInstances answered InvalidKeyPair.NotFound: The key pair 'k' does not exist \
+             (AWS request id {REQUEST_ID})"
+        )
+    );
+}
+
+#[tokio::test]
+async fn every_code_is_classified_as_the_next_step_that_it_calls_for() {
+    for (class, status, codes) in CODES {
+        for code in codes.split_whitespace() {
+            let wire = Wire::answering("RunInstances", [refused(*status, code, "EC2's own words.")]).await;
+            let error = ec2(&wire).run(&attempt()).await.expect_err(code);
+            assert_eq!((error.class, error.code.as_deref()), (*class, Some(code)), "HTTP {status}");
+            assert_eq!(wire.requests("RunInstances").len(), 1, "{code} was sent again");
+        }
+    }
+}
+
+/// By what to do next, with the HTTP status that EC2 gives each; the last lines are of codes that nobody knows.
+const CODES: &[(Class, u16, &str)] = &[
+    (
+        Class::Capacity,
+        500,
+        "InsufficientInstanceCapacity InsufficientCapacity InsufficientHostCapacity
+         InsufficientReservedInstanceCapacity InsufficientVolumeCapacity",
+    ),
+    (
+        Class::Capacity,
+        400,
+        "InsufficientCapacityOnHost InsufficientCapacityOnOutpost InsufficientAddressCapacity UnfulfillableCapacity
+         ReservationCapacityExceeded SpotMaxPriceTooLow",
+    ),
+    (Class::ZoneUnfit, 400, "Unsupported VolumeTypeNotAvailableInZone InvalidAvailabilityZone"),
+    (Class::SubnetUnfit, 400, "InsufficientFreeAddressesInSubnet InvalidSubnetID.NotFound"),
+    (
+        Class::Quota,
+        400,
+        "VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded
+         MaxSpotInstanceCountExceeded NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded",
+    ),
+    (Class::Throttled, 503, "RequestLimitExceeded Throttling SlowDown EC2ThrottledException BandwidthLimitExceeded"),
+    (
+        Class::Throttled,
+        400,
+        "ThrottlingException ThrottledException RequestThrottled RequestThrottledException TooManyRequestsException
+         PriorRequestNotComplete LimitExceededException",
+    ),
+    (Class::Ambiguous, 500, "InternalError InternalFailure ServerInternal"),
+    (Class::Ambiguous, 503, "ServiceUnavailable Unavailable"),
+    (Class::Ambiguous, 408, "RequestTimeout"),
+    (Class::Ambiguous, 400, "RequestTimeoutException"),
+    (Class::Propagating, 400, "ConcurrentTagAccess InvalidInstanceID.NotFound"),
+    (Class::ParameterMismatch, 400, "IdempotentParameterMismatch"),
+    (Class::InstanceTerminated, 400, "IdempotentInstanceTerminated"),
+    (
+        Class::Misconfigured,
+        400,
+        "InvalidAMIID.NotFound InvalidAMIID.Malformed InvalidAMIID.Unavailable InvalidAMIName.NotFound
+         InvalidKeyPair.NotFound InvalidGroup.NotFound InvalidGroupId.Malformed InvalidSecurityGroupID.NotFound
+         InvalidParameter InvalidParameterValue InvalidParameterCombination MissingParameter UnknownParameter
+         InvalidBlockDeviceMapping InvalidUserData.Malformed UnknownVolumeType CustomerKeyHasBeenRevoked
+         VPCIdNotSpecified DefaultVpcDoesNotExist ValidationError UnsupportedOperation OperationNotPermitted
+         TagPolicyViolation TagLimitExceeded SecurityGroupsPerInstanceLimitExceeded",
+    ),
+    (Class::Unauthorized, 403, "UnauthorizedOperation AccessDenied SignatureDoesNotMatch InvalidClientTokenId ExpiredToken"),
+    (Class::Unauthorized, 401, "AuthFailure OptInRequired"),
+    (Class::Unauthorized, 400, "AccessDeniedException PendingVerification Blocked RequestExpired"),
+    (Class::Misconfigured, 400, "NeverHeardOfIt"),
+    (Class::Misconfigured, 403, "NeverHeardOfIt"),
+    (Class::Misconfigured, 404, "NeverHeardOfIt"),
+    (Class::Ambiguous, 500, "NeverHeardOfIt"),
+    (Class::Ambiguous, 502, "NeverHeardOfIt"),
+    (Class::Ambiguous, 599, "NeverHeardOfIt"),
+];
+
+/// A profile made a moment ago is not known everywhere yet.
+#[tokio::test]
+async fn an_unknown_instance_profile_may_be_a_new_one() {
+    for message in [
+        "Value (machine) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        "Value (arn:x) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN",
+    ] {
+        let wire = Wire::answering("RunInstances", [refused(400, "InvalidParameterValue", message)]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err("no such profile yet");
+        assert_eq!(error.class, Class::Propagating, "{message}");
+        assert!(error.advice.contains("IAM_PROFILE"), "{:?}", error.advice);
+    }
+}
+
+#[tokio::test]
+async fn the_advice_names_the_setting_at_fault() {
+    for (setting, code) in [
+        ("AMI_ID", "InvalidAMIID.NotFound"),
+        ("AMI_ID", "InvalidAMIID.Unavailable"),
+        ("KEY_NAME", "InvalidKeyPair.NotFound"),
+        ("SECURITY_GROUP_IDS", "InvalidGroup.NotFound"),
+        ("SECURITY_GROUP_IDS", "InvalidSecurityGroupID.NotFound"),
+        ("SECURITY_GROUP_IDS", "SecurityGroupsPerInstanceLimitExceeded"),
+        ("SUBNET_IDS", "InvalidSubnetID.NotFound"),
+        ("SUBNET_IDS", "VPCIdNotSpecified"),
+        ("INSTANCE_TYPE", "InvalidInstanceType"),
+        ("VOLUME_SIZE_GB", "InvalidBlockDeviceMapping"),
+        ("VOLUME_TYPE", "UnknownVolumeType"),
+        ("VOLUME_ENCRYPTED", "CustomerKeyHasBeenRevoked"),
+        ("PROJECT_TAG", "TagPolicyViolation"),
+        ("Service Quotas", "VcpuLimitExceeded"),
+        ("ec2:RunInstances", "UnauthorizedOperation"),
+        ("iam:PassRole", "UnauthorizedOperation"),
+        ("credentials", "AuthFailure"),
+        ("AWS Support", "PendingVerification"),
+    ] {
+        let wire = Wire::answering("RunInstances", [refused(400, code, "EC2's own words")]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err(code);
+        assert!(error.advice.contains(setting), "{code}: {:?} does not name {setting}", error.advice);
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_to_be_changed_there_is_no_advice() {
+    for (status, code) in
+        [(500, "InsufficientInstanceCapacity"), (503, "RequestLimitExceeded"), (500, "InternalError")]
+    {
+        let wire = Wire::answering("RunInstances", [refused(status, code, "EC2's own words")]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err(code);
+        assert_eq!(error.advice, "", "{code}");
+    }
+}
+
+// What nobody knows the outcome of: never a refusal, and never sent again by the SDK.
+
+#[tokio::test]
+async fn an_answer_that_says_nothing_is_ambiguous_and_nothing_is_sent_again() {
+    let cut_off: String = run_instances(&instance("i-1", "pending", "pending")).chars().take(200).collect();
+    let empty =
+        r#"<RunInstancesResponse><reservationId>r-1</reservationId><instancesSet/></RunInstancesResponse>"#;
+    let cases = [
+        ("a cut connection", Answer::Cut),
+        ("a body cut short", Answer::Torn(200, cut_off.clone())),
+        ("an error cut short", Answer::Torn(400, "<Response><Errors><Error><Code>Inval".into())),
+        (
+            "a page of a load balancer",
+            Answer::Reply(500, "<html><body>Internal Server Error<br></body></html>".into()),
+        ),
+        ("a 502 without a body", Answer::Reply(502, String::new())),
+        ("a 200 without an instance", Answer::Reply(200, empty.into())),
+        ("a 200 that ends early", Answer::Reply(200, cut_off)),
+        ("a 200 without a body", Answer::Reply(200, String::new())),
+        ("a 200 of something else", Answer::Reply(200, "<html><body>Welcome</body></html>".into())),
+    ];
+    for (story, answer) in cases {
+        let wire = Wire::answering("RunInstances", [answer]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err(story);
+        assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{story}: {error}");
+        assert_eq!(wire.requests("RunInstances").len(), 1, "{story}: it was sent again");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_ambiguous_and_nothing_is_sent_again() {
+    let wire = Wire::answering("RunInstances", [Answer::Silence]).await;
+    let error = impatient(&wire).run(&attempt()).await.expect_err("no answer comes");
+    assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{error}");
+    assert_eq!(wire.requests("RunInstances").len(), 1);
+}
+
+/// A kept connection that is cut looks to an HTTP client like one that was closed before it could send.
+#[tokio::test]
+async fn a_cut_of_a_kept_connection_is_ambiguous_too() {
+    for cut in [Answer::Cut, Answer::Torn(500, "<Response>".into())] {
+        let wire = Wire::answering("RunInstances", [pending(), cut]).await;
+        let ec2 = ec2(&wire);
+        ec2.run(&attempt()).await.expect("the first is answered");
+        let error = ec2.run(&attempt()).await.expect_err("the second is not");
+        assert_eq!(error.class, Class::Ambiguous, "{error}");
+        assert_eq!(wire.requests("RunInstances").len(), 2, "the second was sent again");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_ec2_is_ambiguous() {
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = nobody.local_addr().expect("the port is bound");
+    drop(nobody);
+    let sdk = Wire::start().await.sdk().into_builder().endpoint_url(format!("http://{address}")).build();
+    let error = Ec2::new(&sdk, &Timing::DEFAULT).run(&attempt()).await.expect_err("nobody listens");
+    assert_eq!(error.class, Class::Ambiguous, "{error}");
+}
+
+// Finding and ending a machine.
+
+#[tokio::test]
+async fn machines_are_found_by_token_on_every_page() {
+    let page =
+        |id: &str, next: &str| Answer::Reply(200, describe_instances(&instance(id, "running", ""), next));
+    let wire = Wire::answering("DescribeInstances", [page("i-1", "page-2"), page("i-2", "")]).await;
+    let found = ec2(&wire).find(&Token("token-1".into())).await.expect("two machines");
+    let ids: Vec<&str> = found.iter().map(|machine| machine.instance_id.0.as_str()).collect();
+    assert_eq!(ids, ["i-1", "i-2"]);
+    let requests = wire.requests("DescribeInstances");
+    let filter = "Action=DescribeInstances
+        Version=2016-11-15
+        Filter.1.Name=client-token
+        Filter.1.Value.1=token-1";
+    assert_eq!(form(&requests[0]), fields(filter));
+    assert_eq!(form(&requests[1]), fields(&format!("{filter}\nNextToken=page-2")));
+    assert_eq!(requests.len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_without_a_machine_finds_nothing() {
+    let wire = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
+    assert_eq!(ec2(&wire).find(&Token("token-1".into())).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn only_the_tag_role_is_removed_whatever_its_value() {
+    let wire = Wire::answering("DeleteTags", [done("DeleteTags")]).await;
+    ec2(&wire).remove_role_tag(&InstanceId("i-1".into())).await.expect("it is removed");
+    let expected = "Action=DeleteTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=Role";
+    assert_eq!(form(&wire.only_request()), fields(expected));
+}
+
+#[tokio::test]
+async fn one_machine_is_terminated() {
+    let wire = Wire::answering("TerminateInstances", [done("TerminateInstances")]).await;
+    ec2(&wire).terminate(&InstanceId("i-1".into())).await.expect("it is terminated");
+    let expected = "Action=TerminateInstances\nVersion=2016-11-15\nInstanceId.1=i-1";
+    assert_eq!(form(&wire.only_request()), fields(expected));
+}
+
+#[tokio::test]
+async fn a_machine_that_is_not_visible_yet_is_propagating() {
+    let wire = Wire::start().await;
+    let unknown = refused(400, "InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist");
+    wire.script("DeleteTags", [unknown.clone()]);
+    wire.script("TerminateInstances", [unknown]);
+    let instance = InstanceId("i-1".into());
+    assert_eq!(class(ec2(&wire).remove_role_tag(&instance).await), Some(Class::Propagating));
+    assert_eq!(class(ec2(&wire).terminate(&instance).await), Some(Class::Propagating));
+}
+
+// Look-ups.
+
+#[tokio::test]
+async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
+    let wire = Wire::start().await;
+    let first = describe_subnets(&[("subnet-1", "us-west-2a", 4091)], "page-2");
+    let second = describe_subnets(&[("subnet-2", "us-west-2b", 0)], "");
+    wire.script("DescribeSubnets", [Answer::Reply(200, first), Answer::Reply(200, second)]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1"))]);
+    let expected = Found {
+        default_vpc: Some("vpc-1".into()),
+        subnets: vec![subnet("subnet-1", "us-west-2a", 4091), subnet("subnet-2", "us-west-2b", 0)],
+    };
+    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+    assert_eq!(
+        form(&wire.requests("DescribeSubnets")[0]),
+        fields("Action=DescribeSubnets\nVersion=2016-11-15")
+    );
+    assert_eq!(form(&wire.requests("DescribeSubnets")[1])["NextToken"], "page-2");
+}
+
+#[tokio::test]
+async fn the_default_vpc_is_asked_for_by_a_filter() {
+    let wire = Wire::start().await;
+    wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1"))]);
+    ec2(&wire).find_subnets(None).await.expect("an answer");
+    let filter = "Action=DescribeVpcs\nVersion=2016-11-15\nFilter.1.Name=is-default\nFilter.1.Value.1=true";
+    assert_eq!(form(&wire.requests("DescribeVpcs")[0]), fields(filter));
+}
+
+#[tokio::test]
+async fn a_region_may_have_no_default_vpc() {
+    let wire = Wire::start().await;
+    wire.script(
+        "DescribeSubnets",
+        [Answer::Reply(200, describe_subnets(&[("subnet-1", "us-west-2a", 9)], ""))],
+    );
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs(""))]);
+    let expected = Found { default_vpc: None, subnets: vec![subnet("subnet-1", "us-west-2a", 9)] };
+    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn named_subnets_are_asked_for_by_name_and_no_vpc_is() {
+    let found = Answer::Reply(200, describe_subnets(&[("subnet-7", "us-west-2a", 9)], ""));
+    let wire = Wire::answering("DescribeSubnets", [found]).await;
+    let ids = ["subnet-7".to_owned(), "subnet-8".to_owned()];
+    let expected = Found { default_vpc: None, subnets: vec![subnet("subnet-7", "us-west-2a", 9)] };
+    assert_eq!(ec2(&wire).find_subnets(Some(&ids)).await, Ok(expected));
+    let names = "Action=DescribeSubnets\nVersion=2016-11-15\nSubnetId.1=subnet-7\nSubnetId.2=subnet-8";
+    assert_eq!(form(&wire.only_request()), fields(names));
+}
+
+#[tokio::test]
+async fn a_named_subnet_that_is_not_there_is_a_wrong_setting() {
+    let unknown = refused(400, "InvalidSubnetID.NotFound", "The subnet ID 'subnet-7' does not exist");
+    let wire = Wire::answering("DescribeSubnets", [unknown]).await;
+    let error = ec2(&wire).find_subnets(Some(&["subnet-7".to_owned()])).await.expect_err("it does not exist");
+    assert_eq!(error.class, Class::Misconfigured);
+    assert!(error.advice.contains("SUBNET_IDS"), "{:?}", error.advice);
+}
+
+#[tokio::test]
+async fn the_root_device_is_the_images() {
+    let wire =
+        Wire::answering("DescribeImages", [Answer::Reply(200, describe_images("ami-1", "/dev/sda1"))]).await;
+    assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()));
+    let expected = "Action=DescribeImages\nVersion=2016-11-15\nImageId.1=ami-1";
+    assert_eq!(form(&wire.only_request()), fields(expected));
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_seen_is_a_wrong_setting() {
+    let answers = [
+        Answer::Reply(200, describe_images("", "")),
+        Answer::Reply(200, describe_images("ami-1", "")),
+        refused(400, "InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist"),
+    ];
+    for answer in answers {
+        let wire = Wire::answering("DescribeImages", [answer.clone()]).await;
+        let error = ec2(&wire).find_root_device("ami-1").await.expect_err("no root device");
+        assert_eq!(error.class, Class::Misconfigured, "{answer:?}");
+        assert!(error.message.contains("ami-1") && error.advice.contains("AMI_ID"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_is_repeated_by_the_sdk() {
+    for refusal in [
+        refused(503, "RequestLimitExceeded", "Slow down."),
+        refused(500, "InternalError", "Oh."),
+        Answer::Cut,
+    ] {
+        let found = Answer::Reply(200, describe_images("ami-1", "/dev/sda1"));
+        let wire = Wire::answering("DescribeImages", [refusal.clone(), refusal.clone(), found]).await;
+        assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()), "{refusal:?}");
+        assert_eq!(wire.requests("DescribeImages").len(), 3, "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_ends_at_its_limit() {
+    let wire = Wire::answering("DescribeInstances", [Answer::Silence]).await;
+    let error = impatient(&wire).find(&Token("token-1".into())).await.expect_err("no answer comes");
+    assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_not_allowed_names_its_permission() {
+    let wire =
+        Wire::answering("DescribeImages", [refused(403, "UnauthorizedOperation", "You may not.")]).await;
+    let error = ec2(&wire).find_root_device("ami-1").await.expect_err("it is not allowed");
+    assert!(error.advice.contains("ec2:DescribeImages"), "{:?}", error.advice);
+    assert!(!error.advice.contains("PassRole"), "{:?}", error.advice);
+}
+
+// Plumbing.
+
+fn ec2(wire: &Wire) -> Ec2 {
+    Ec2::new(&wire.sdk(), &Timing::DEFAULT)
+}
+
+/// An EC2 of whom no answer is expected.
+fn impatient(wire: &Wire) -> Ec2 {
+    let limit = Duration::from_millis(500);
+    Ec2::new(&wire.sdk(), &Timing { run_instances: limit, ec2: limit, ..Timing::DEFAULT })
+}
+
+fn meeting(id: &str) -> MeetingId {
+    MeetingId::new(id).expect("it is an id")
+}
+
+/// An attempt with nothing optional in it.
+fn attempt() -> Attempt {
+    let root_volume = RootVolume {
+        device_name: "/dev/xvda".into(),
+        size_gb: 60,
+        volume_type: "gp3".into(),
+        encrypted: true,
+    };
+    let parameters = Parameters {
+        image_id: "ami-1".into(),
+        instance_type: "t3.large".into(),
+        subnet_id: "subnet-1".into(),
+        availability_zone: "us-west-2a".into(),
+        security_group_ids: vec!["sg-1".into(), "sg-2".into()],
+        key_name: None,
+        iam_profile: None,
+        root_volume,
+        imds_tokens: None,
+        tags: tags(&meeting("class 4/b"), Role::Teacher, "Elephant"),
+    };
+    let token = Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into());
+    Attempt { number: 1, token, refused: false, parameters }
+}
+
+fn class<T>(answer: Result<T, AwsError>) -> Option<Class> {
+    answer.err().map(|error| error.class)
+}
+
+fn subnet(id: &str, zone: &str, free: i32) -> Subnet {
+    Subnet {
+        subnet_id: id.to_owned(),
+        vpc_id: "vpc-1".to_owned(),
+        availability_zone: zone.to_owned(),
+        available_ip_addresses: free,
+    }
+}
+
+/// The fields of a form, decoded.
+fn form(request: &Request) -> BTreeMap<String, String> {
+    let pairs = request.body.split('&').filter_map(|field| field.split_once('='));
+    pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next(), rest.next()].map(|digit| char::from(digit.unwrap_or(b'?')));
+                u8::from_str_radix(&String::from_iter(digits), 16).expect("two digits after %")
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// The fields of a form, as this file writes them: a line each.
+fn fields(lines: &str) -> BTreeMap<String, String> {
+    let pairs = lines.lines().filter_map(|line| line.trim().split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+// EC2's own bodies.
+
+fn refused(status: u16, code: &str, message: &str) -> Answer {
+    Answer::Reply(
+        status,
+        format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?>
+<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"#
+        ),
+    )
+}
+
+fn pending() -> Answer {
+    launched(&instance("i-1", "pending", "pending"))
+}
+
+fn launched(instance: &str) -> Answer {
+    Answer::Reply(200, run_instances(instance))
+}
+
+fn run_instances(instance: &str) -> String {
+    answer("RunInstances", &reservation(instance))
+}
+
+fn describe_instances(instance: &str, next_token: &str) -> String {
+    let reservation = match instance {
+        "" => String::new(),
+        instance => format!("<item>{}</item>", reservation(instance)),
+    };
+    answer(
+        "DescribeInstances",
+        &format!("<reservationSet>{reservation}</reservationSet>{}", next(next_token)),
+    )
+}
+
+fn reservation(instance: &str) -> String {
+    format!(
+        "<reservationId>r-0598c7d356eba48d7</reservationId><ownerId>123456789012</ownerId><groupSet/>
+         <instancesSet>{instance}</instancesSet>"
+    )
+}
+
+/// An instance with the tags of [`attempt`].
+fn instance(id: &str, state: &str, reason: &str) -> String {
+    let reason = match reason {
+        "" => String::new(),
+        code => format!("<stateReason><code>{code}</code><message>{code}: why</message></stateReason>"),
+    };
+    let tags: String = attempt()
+        .parameters
+        .tags
+        .iter()
+        .map(|(key, value)| format!("<item><key>{key}</key><value>{value}</value></item>"))
+        .collect();
+    format!(
+        "<item>
+            <instanceId>{id}</instanceId><imageId>ami-1</imageId>
+            <instanceState><code>0</code><name>{state}</name></instanceState>
+            <privateDnsName>ip-10-0-0-12.us-west-2.compute.internal</privateDnsName><dnsName/><reason/>
+            <amiLaunchIndex>0</amiLaunchIndex><productCodes/><instanceType>t3.large</instanceType>
+            <launchTime>2026-11-22T09:55:01.000Z</launchTime>
+            <placement><availabilityZone>us-west-2a</availabilityZone><groupName/><tenancy>default</tenancy></placement>
+            <monitoring><state>disabled</state></monitoring>
+            <subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId><privateIpAddress>10.0.0.12</privateIpAddress>
+            {reason}
+            <architecture>x86_64</architecture><rootDeviceType>ebs</rootDeviceType><blockDeviceMapping/>
+            <clientToken>5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11</clientToken>
+            <tagSet>{tags}</tagSet>
+        </item>"
+    )
+}
+
+fn describe_subnets(subnets: &[(&str, &str, i32)], next_token: &str) -> String {
+    let item = |(id, zone, free): &(&str, &str, i32)| {
+        format!(
+            "<item><subnetId>{id}</subnetId><state>available</state><vpcId>vpc-1</vpcId>
+             <cidrBlock>172.31.0.0/20</cidrBlock><availableIpAddressCount>{free}</availableIpAddressCount>
+             <availabilityZone>{zone}</availabilityZone><availabilityZoneId>usw2-az1</availabilityZoneId>
+             <defaultForAz>true</defaultForAz><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch><tagSet/></item>"
+        )
+    };
+    let items: String = subnets.iter().map(item).collect();
+    answer("DescribeSubnets", &format!("<subnetSet>{items}</subnetSet>{}", next(next_token)))
+}
+
+fn describe_vpcs(vpc: &str) -> String {
+    let item = match vpc {
+        "" => String::new(),
+        id => format!(
+            "<item><vpcId>{id}</vpcId><state>available</state><cidrBlock>172.31.0.0/16</cidrBlock>
+             <isDefault>true</isDefault></item>"
+        ),
+    };
+    answer("DescribeVpcs", &format!("<vpcSet>{item}</vpcSet>"))
+}
+
+fn describe_images(image: &str, root_device: &str) -> String {
+    let device = match root_device {
+        "" => String::new(),
+        name => format!("<rootDeviceName>{name}</rootDeviceName>"),
+    };
+    let item = match image {
+        "" => String::new(),
+        id => format!("<item><imageId>{id}</imageId><imageState>available</imageState>{device}</item>"),
+    };
+    answer("DescribeImages", &format!("<imagesSet>{item}</imagesSet>"))
+}
+
+fn next(token: &str) -> String {
+    if token.is_empty() { String::new() } else { format!("<nextToken>{token}</nextToken>") }
+}
+
+fn done(action: &str) -> Answer {
+    Answer::Reply(200, answer(action, "<return>true</return>"))
+}
+
+fn answer(action: &str, content: &str) -> String {
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#
+    )
+}

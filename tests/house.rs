@@ -1,0 +1,158 @@
+//! The house stays in order: rooms import only what lies below them, and nothing is compiled twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The table of rooms in `lib.rs`: name → number.
+fn rooms() -> BTreeMap<String, u32> {
+    let map = fs::read_to_string(top().join("src/lib.rs")).expect("src/lib.rs");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("//! | ")?.split(" | ");
+        let name = cells.next()?.trim_matches(['[', ']', '`']).to_owned();
+        Some((name, cells.next()?.parse().ok()?))
+    };
+    map.lines().filter_map(row).collect()
+}
+
+/// Every source file with the name of its room: `src/launch/seat.rs` is in the room `launch`.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let mut folders = vec![top().join("src")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let relative = path.strip_prefix(top().join("src")).expect("it is in src").to_path_buf();
+            let relative = relative.to_string_lossy().into_owned();
+            let room = match relative.strip_prefix("bin/") {
+                Some(_) => relative.clone(),
+                None => relative.split(['/', '.']).next().expect("a name").to_owned(),
+            };
+            sources.push((room, PathBuf::from(relative), fs::read_to_string(&path).expect("text")));
+        }
+    }
+    sources
+}
+
+/// The code of a file, without its comments.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The names that follow a prefix: `crate::plan::after` → `plan`, and each name in `crate::{plan, record}`.
+fn names_after(prefix: &str, code: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = BTreeSet::new();
+    for rest in code.split(prefix).skip(1) {
+        match rest.strip_prefix('{') {
+            None => drop(names.insert(word(rest))),
+            Some(group) => {
+                let mut depth = 1;
+                let mut piece = String::new();
+                for c in group.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        _ => {}
+                    }
+                    if depth == 0 || (depth == 1 && c == ',') {
+                        names.insert(word(piece.trim()));
+                        piece.clear();
+                    } else {
+                        piece.push(c);
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    names.remove("");
+    names
+}
+
+#[test]
+fn every_room_stands_in_the_map_and_every_room_of_the_map_stands() {
+    let mapped: BTreeSet<String> = rooms().into_keys().map(|name| name.replace("bin/", "bin/")).collect();
+    let built: BTreeSet<String> =
+        sources().into_iter().map(|(room, ..)| room).filter(|room| room != "lib").collect();
+    assert_eq!(mapped, built, "the table in src/lib.rs and the files in src/");
+}
+
+#[test]
+fn a_room_uses_only_rooms_with_a_lower_number() {
+    let rooms = rooms();
+    assert!(rooms.len() > 10, "the table was read: {rooms:?}");
+    let mut imports = 0;
+    for (room, file, text) in sources().into_iter().filter(|(room, ..)| room != "lib") {
+        let code = code(&text);
+        for used in names_after("crate::", &code).union(&names_after("elephant_launch::", &code)) {
+            if *used == room || used == "self" {
+                continue;
+            }
+            imports += 1;
+            let number = rooms.get(used).unwrap_or_else(|| panic!("{} uses the unknown room {used}", file.display()));
+            assert!(number < &rooms[&room], "{} ({}) uses {used} ({number})", file.display(), rooms[&room]);
+        }
+    }
+    assert!(imports > 30, "the imports were seen: {imports}");
+}
+
+#[test]
+fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in_config() {
+    let only = [
+        ("aws_sdk_ec2", ["ec2"].as_slice()),
+        ("aws_sdk_dynamodb", ["dynamodb"].as_slice()),
+        ("serde_dynamo", ["dynamodb"].as_slice()),
+        ("aws_config", ["ec2", "dynamodb", "bin/launch.rs"].as_slice()),
+        ("lambda_runtime", ["lambda", "bin/launch.rs"].as_slice()),
+        ("std::env", ["config"].as_slice()),
+        ("env::var", ["config"].as_slice()),
+    ];
+    for (room, file, text) in sources() {
+        let code = code(&text);
+        for (name, allowed) in only {
+            let named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
+            assert!(!named || allowed.contains(&room.as_str()), "{} names {name}", file.display());
+        }
+    }
+}
+
+/// aws-sdk-ec2 takes minutes and gigabytes to compile. If a dev-dependency changed a feature of anything below it,
+/// `cargo test` and `cargo build` would each compile their own.
+#[test]
+fn the_tests_change_no_feature_of_a_dependency() {
+    let packages = |edges: &str| -> BTreeSet<String> {
+        let mut tree = Command::new(env!("CARGO"));
+        tree.args(["tree", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges", edges]);
+        let output = tree.current_dir(top()).output().expect("cargo tree runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).replace(" (*)", "");
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    };
+    let (built, tested) = (packages("normal,build"), packages("normal,build,dev"));
+    assert!(built.iter().any(|package| package.starts_with("aws-sdk-ec2 ")), "{built:?}");
+    let changed: Vec<&String> = built.difference(&tested).collect();
+    assert!(changed.is_empty(), "the tests build these with other features: {changed:#?}");
+}
+
+#[test]
+fn every_setting_of_the_manifest_is_known_to_the_readme() {
+    let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
+    for variable in elephant_launch::config::VARIABLES {
+        assert!(readme.contains(&format!("`{variable}`")), "README.md does not explain {variable}");
+    }
+    for kind in elephant_launch::error::Kind::ALL {
+        assert!(readme.contains(&format!("`{kind}`")), "README.md does not explain {kind}");
+    }
+}

@@ -1,0 +1,484 @@
+//! The real binary, behind a Runtime API, against the local AWS: what only processes and a wire can show.
+//!
+//! Time cannot be moved here. Where a story needs a lease to be over, [`Stack::time_passes`] dates it back in the record.
+
+#[path = "local/stack.rs"]
+mod local;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_sdk_ec2::types::{Filter, Instance};
+use local::aws::{IMAGE, LocalAws, eventually};
+use local::lambda::{Function, Lambda, Outcome};
+use serde_json::{Value, json};
+
+const M: &str = "m";
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Stack {
+    aws: LocalAws,
+    lambda: Lambda,
+}
+
+impl Stack {
+    fn up() -> Stack {
+        Stack::with(&[])
+    }
+
+    /// With these variables besides, or instead of, those that the function needs.
+    fn with(variables: &[(&str, &str)]) -> Stack {
+        let aws = LocalAws::start(&mut io::stderr()).expect("the local AWS starts");
+        aws.create_table();
+        aws.put_meeting(&[
+            ("id", M),
+            ("status", "SCHEDULED"),
+            ("teacher_name", "Ada"),
+            ("jitsi_url", "https://x"),
+        ]);
+        let lambda = function(&aws, variables, Duration::from_secs(60));
+        Stack { aws, lambda }
+    }
+
+    fn deliver(&self) -> Outcome {
+        self.lambda.invoke(&json!({"meeting_id": M}))
+    }
+
+    /// The lease of a delivery that died is long over, and so is the time in which a request of its may take effect.
+    fn time_passes(&self) {
+        self.aws.set_attribute(M, "launch_lease_until", "2020-01-01T00:00:00.000Z");
+    }
+
+    /// The live machines of the meeting, by role.
+    fn machines(&self) -> BTreeMap<String, Vec<String>> {
+        let mut machines = BTreeMap::<String, Vec<String>>::new();
+        for instance in self.aws.instances(M).iter().filter(|instance| is_live(instance)) {
+            let id = instance.instance_id().expect("an id").to_owned();
+            machines.entry(tag(instance, "Role")).or_default().push(id);
+        }
+        machines
+    }
+
+    /// Both roles have one live machine, and the record names it.
+    #[track_caller]
+    fn both_recorded(&self) {
+        let machines = self.machines();
+        for role in ["teacher", "student"] {
+            let recorded = self.aws.attribute(M, &format!("{role}_ec2_id"));
+            let recorded: Vec<String> = recorded.into_iter().collect();
+            assert_eq!(
+                machines.get(role),
+                Some(&recorded),
+                "{role}: live machines and the record\n{}",
+                self.story()
+            );
+        }
+        assert_eq!(machines.len(), 2, "{machines:?}");
+    }
+
+    /// What a failure prints.
+    fn story(&self) -> String {
+        let calls: Vec<String> = self.aws.calls().iter().map(ToString::to_string).collect();
+        format!("calls:\n{}\nlog:\n{}", calls.join("\n"), self.lambda.log().join("\n"))
+    }
+
+    /// How often RunInstances was sent, by role and zone.
+    fn launches(&self) -> BTreeMap<(String, String), usize> {
+        let mut launches = BTreeMap::new();
+        for call in self.aws.calls().iter().filter(|call| call["action"] == "RunInstances") {
+            let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
+            *launches.entry((text("role"), text("zone"))).or_default() += 1;
+        }
+        launches
+    }
+}
+
+fn function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Lambda {
+    let mut environment: BTreeMap<String, String> = aws.environment().into_iter().collect();
+    let security_group = aws.security_group();
+    let needed =
+        [("AMI_ID", IMAGE), ("INSTANCE_TYPE", "t3.large,m5.large"), ("SECURITY_GROUP_IDS", &security_group)];
+    for (name, value) in needed.iter().chain(variables) {
+        environment.insert((*name).to_owned(), (*value).to_owned());
+    }
+    let function = Function {
+        name: "launch".into(),
+        binary: env!("CARGO_BIN_EXE_launch").into(),
+        environment: environment.into_iter().collect(),
+        timeout,
+        echo: None,
+    };
+    Lambda::start(function, 0).expect("the Runtime API listens")
+}
+
+fn is_live(instance: &Instance) -> bool {
+    let state = instance.state().and_then(|state| state.name()).map(|name| name.as_str().to_owned());
+    !matches!(state.as_deref(), Some("terminated" | "shutting-down"))
+}
+
+fn tag(instance: &Instance, key: &str) -> String {
+    let tag = instance.tags().iter().find(|tag| tag.key() == Some(key));
+    tag.and_then(|tag| tag.value()).unwrap_or_default().to_owned()
+}
+
+fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+#[test]
+fn a_warm_delivery_makes_six_requests_and_its_repeat_one() {
+    let stack = Stack::up();
+    stack.lambda.warm_up();
+    stack.aws.clear_calls();
+    let answer = stack.deliver().answer();
+    assert_eq!(stack.aws.count_calls(), counts(&[("GetItem", 1), ("RunInstances", 2), ("UpdateItem", 3)]));
+    assert_eq!(answer["status"], "LAUNCHED");
+    assert_eq!(answer["machines"]["teacher"]["outcome"], "launched");
+    stack.both_recorded();
+
+    stack.aws.clear_calls();
+    let again = stack.deliver().answer();
+    assert_eq!(stack.aws.count_calls(), counts(&[("GetItem", 1)]));
+    assert_eq!(again["machines"]["teacher"]["outcome"], "already_recorded");
+    assert_eq!(again["machines"]["student"]["instance_id"], answer["machines"]["student"]["instance_id"]);
+    stack.both_recorded();
+}
+
+#[test]
+fn machine_volume_and_interface_carry_the_tags_and_the_record_keeps_what_others_wrote() {
+    let stack = Stack::with(&[("PROJECT_TAG", "Whale"), ("VOLUME_SIZE_GB", "61")]);
+    stack.deliver().answer();
+    for instance in stack.aws.instances(M) {
+        let role = tag(&instance, "Role");
+        let expected =
+            [("MeetingID", M), ("Name", &format!("{M}_{role}")), ("Project", "Whale"), ("Role", &role)];
+        let id = instance.instance_id().expect("an id");
+        let tags: BTreeMap<_, _> =
+            instance.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
+        assert_eq!(tags, BTreeMap::from(expected.map(|(key, value)| (key, value))));
+        assert_eq!(instance.root_device_name(), Some("/dev/xvda"));
+
+        let attached = Filter::builder().name("attachment.instance-id").values(id).build();
+        let volumes =
+            stack.aws.wait(stack.aws.ec2.describe_volumes().filters(attached).send()).expect("volumes");
+        let [volume] = volumes.volumes() else { panic!("one volume, got {:?}", volumes.volumes()) };
+        assert_eq!((volume.size(), volume.encrypted()), (Some(61), Some(true)));
+        let tags: BTreeMap<_, _> =
+            volume.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
+        assert_eq!(tags, BTreeMap::from(expected.map(|(key, value)| (key, value))));
+    }
+    assert_eq!(stack.aws.attribute(M, "teacher_name").as_deref(), Some("Ada"));
+    assert_eq!(stack.aws.attribute(M, "jitsi_url").as_deref(), Some("https://x"));
+    assert_eq!(stack.aws.attribute(M, "status").as_deref(), Some("LAUNCHED"));
+    assert_eq!(stack.aws.attribute(M, "student_instance_type").as_deref(), Some("t3.large"));
+}
+
+#[test]
+fn every_sample_event_is_launched_or_refused_as_its_name_says() {
+    let stack = Stack::up();
+    let folder = local::top().join("events");
+    let mut samples: Vec<_> =
+        std::fs::read_dir(&folder).expect("events/").flatten().map(|e| e.path()).collect();
+    samples.sort();
+    assert!(samples.len() > 10, "{samples:?}");
+    for sample in samples {
+        let name = sample.file_name().expect("a name").to_string_lossy().into_owned();
+        let event: Value =
+            serde_json::from_str(&std::fs::read_to_string(&sample).expect("text")).expect("JSON");
+        if name.starts_with("launch-refused-") {
+            let (error_type, message) = stack.lambda.invoke(&event).error();
+            assert_eq!(error_type, "InvalidEvent", "{name}: {message}");
+            continue;
+        }
+        let id = elephant_launch::event::Launch::from_json(&event).expect("an id").meeting_id.to_string();
+        // Several samples name the same meeting: those after the first find it launched.
+        if stack.aws.record(&id).is_none() {
+            stack.aws.put_meeting(&[("id", &id), ("status", "SCHEDULED")]);
+        }
+        let answer = stack.lambda.invoke(&event).answer();
+        assert_eq!(answer["meeting_id"], id.as_str(), "{name}");
+        assert_eq!(stack.aws.instances(&id).len(), 2, "{name}");
+        assert!(stack.aws.attribute(&id, "teacher_ec2_id").is_some(), "{name}");
+    }
+}
+
+#[test]
+fn of_sixteen_deliveries_at_once_by_sixteen_processes_one_launches() {
+    let stack = Stack::up();
+    let lambdas: Vec<Lambda> = (0..16).map(|_| function(&stack.aws, &[], Duration::from_secs(60))).collect();
+    lambdas.iter().for_each(Lambda::warm_up);
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let deliveries: Vec<_> =
+            lambdas.iter().map(|lambda| scope.spawn(|| lambda.invoke(&json!({"meeting_id": M})))).collect();
+        deliveries.into_iter().map(|delivery| delivery.join().expect("it ends")).collect()
+    });
+    let busy = |o: &&Outcome| matches!(o, Outcome::Error { error_type, .. } if error_type == "MeetingBusy");
+    let answered = outcomes.iter().filter(|o| matches!(o, Outcome::Answer(_))).count();
+    assert_eq!(answered + outcomes.iter().filter(busy).count(), 16, "{outcomes:?}");
+    assert!(answered >= 1, "{outcomes:?}");
+    assert_eq!(stack.aws.instances(M).len(), 2);
+    stack.both_recorded();
+}
+
+mod faults {
+    use super::*;
+
+    /// A fault of the wire or of AWS that one delivery gets over by itself.
+    #[track_caller]
+    fn one_delivery_gets_over(faults: Value) -> Stack {
+        let stack = Stack::up();
+        stack.lambda.warm_up();
+        stack.aws.clear_calls();
+        stack.aws.add_faults(faults);
+        let outcome = stack.deliver();
+        assert!(matches!(outcome, Outcome::Answer(_)), "{outcome:?}\n{}", stack.story());
+        stack.both_recorded();
+        assert_eq!(stack.aws.instances(M).len(), 2, "nothing was launched twice, not even for a moment");
+        stack
+    }
+
+    #[test]
+    fn a_zone_without_capacity_is_asked_once_a_role_and_another_zone_launches() {
+        let first_zone = |stack: &Stack| {
+            stack.deliver().answer()["machines"]["teacher"]["availability_zone"]
+                .as_str()
+                .expect("a zone")
+                .to_owned()
+        };
+        let zone = first_zone(&Stack::up());
+        let code = "InsufficientInstanceCapacity";
+        let stack = one_delivery_gets_over(json!([{"action": "RunInstances", "zone": zone, "code": code}]));
+        let launches = stack.launches();
+        assert_eq!(
+            launches[&("teacher".into(), zone.clone())],
+            1,
+            "the SDK repeats no refusal: {launches:?}"
+        );
+        assert_eq!(launches[&("student".into(), zone)], 1, "{launches:?}");
+        assert_eq!(launches.values().sum::<usize>(), 4, "{launches:?}");
+    }
+
+    #[test]
+    fn a_burst_of_throttling() {
+        let throttle = |action: &str, code: &str| json!({"action": action, "code": code, "times": 3});
+        one_delivery_gets_over(json!([throttle("RunInstances", "RequestLimitExceeded")]));
+        one_delivery_gets_over(json!([throttle("UpdateItem", "ProvisionedThroughputExceededException")]));
+    }
+
+    #[test]
+    fn connections_cut_before_and_after_each_kind_of_request_is_done() {
+        for action in ["GetItem", "UpdateItem", "RunInstances"] {
+            for drop in ["before", "after"] {
+                one_delivery_gets_over(json!([{"action": action, "drop": drop, "times": 2}]));
+            }
+        }
+    }
+
+    #[test]
+    fn server_errors_with_and_without_an_effect() {
+        for after in [false, true] {
+            let error =
+                json!({"action": "RunInstances", "code": "InternalError", "after": after, "times": 2});
+            one_delivery_gets_over(json!([error]));
+        }
+        one_delivery_gets_over(
+            json!([{"action": "UpdateItem", "code": "InternalServerError", "after": true, "times": 2}]),
+        );
+    }
+
+    #[test]
+    fn no_capacity_anywhere_is_said_and_the_next_delivery_launches() {
+        let stack = Stack::up();
+        stack.aws.add_faults(json!([{"action": "RunInstances", "code": "InsufficientInstanceCapacity"}]));
+        let (error_type, message) = stack.deliver().error();
+        assert_eq!(error_type, "CapacityExhausted");
+        assert!(message.contains("m5.large in us-west-2c"), "{message}");
+        assert_eq!(
+            stack.aws.attribute(M, "launch_error_code").as_deref(),
+            Some("InsufficientInstanceCapacity")
+        );
+        stack.aws.clear_faults();
+        stack.deliver().answer();
+        assert_eq!(stack.aws.attribute(M, "launch_error_code"), None);
+        stack.both_recorded();
+    }
+}
+
+mod deaths {
+    use super::*;
+
+    /// Kill the function while this call is held, then let time pass and deliver again.
+    #[track_caller]
+    fn the_repeat_finishes(fault: Value) {
+        let stack = Stack::up();
+        stack.lambda.warm_up();
+        stack.aws.clear_calls();
+        stack.aws.add_faults(json!([fault]));
+        let outcome = thread::scope(|scope| {
+            let delivery = scope.spawn(|| stack.deliver());
+            eventually("a call is held", LIMIT, || {
+                let held =
+                    |call: &Value| call["status"].as_str().is_some_and(|status| status.starts_with("held"));
+                stack.aws.calls().iter().any(held).then_some(())
+            });
+            stack.lambda.kill();
+            delivery.join().expect("it ends")
+        });
+        assert!(matches!(outcome, Outcome::Exited(_)), "{fault}: {outcome:?}");
+        stack.aws.clear_faults();
+        stack.time_passes();
+        let outcome = stack.deliver();
+        assert!(matches!(outcome, Outcome::Answer(_)), "{fault}: {outcome:?}\n{}", stack.story());
+        stack.both_recorded();
+        assert_eq!(
+            stack.aws.instances(M).len(),
+            2,
+            "{fault}: nothing was launched twice, not even for a moment"
+        );
+    }
+
+    #[test]
+    fn killed_around_a_launch_the_repeat_finishes() {
+        for hold in ["before", "after"] {
+            the_repeat_finishes(
+                json!({"action": "RunInstances", "role": "teacher", "hold": hold, "times": 1}),
+            );
+        }
+    }
+
+    #[test]
+    fn killed_around_the_write_of_an_id_the_repeat_finishes() {
+        for hold in ["before", "after"] {
+            the_repeat_finishes(json!({"action": "UpdateItem", "skip": 1, "hold": hold, "times": 1}));
+        }
+    }
+
+    #[test]
+    fn a_repeat_before_the_lease_is_over_is_busy() {
+        let stack = Stack::up();
+        stack
+            .aws
+            .add_faults(json!([{"action": "RunInstances", "role": "teacher", "hold": "before", "times": 1}]));
+        thread::scope(|scope| {
+            let first = scope.spawn(|| stack.deliver());
+            eventually("the first delivery launches", LIMIT, || stack.launches().values().next().copied());
+            let second = function(&stack.aws, &[], Duration::from_secs(60)).invoke(&json!({"meetingId": M}));
+            assert_eq!(second.error().0, "MeetingBusy");
+            stack.aws.clear_faults();
+            first.join().expect("it ends").answer();
+        });
+        stack.both_recorded();
+    }
+}
+
+mod configuration {
+    use super::*;
+
+    #[test]
+    fn every_wrong_variable_is_named_to_every_delivery() {
+        let stack = Stack::with(&[("AMI_ID", "image"), ("VOLUME_TYPE", "gp9"), ("INSTANCE_TYPE", "")]);
+        for _ in 0..2 {
+            let (error_type, message) = stack.deliver().error();
+            assert_eq!(error_type, "InvalidConfiguration");
+            for variable in ["AMI_ID", "VOLUME_TYPE", "INSTANCE_TYPE"] {
+                assert!(message.contains(variable), "{message}");
+            }
+        }
+        assert_eq!(stack.aws.instances(M).len(), 0);
+    }
+
+    #[test]
+    fn the_setting_at_fault_is_named() {
+        let wrong = [
+            ("AMI_ID", "ami-0000000000000dead"),
+            ("KEY_NAME", "no-such-key"),
+            ("SECURITY_GROUP_IDS", "sg-0000000000000dead"),
+            ("IAM_PROFILE", "no-such-profile"),
+            ("SUBNET_IDS", "subnet-0000000000000dead"),
+            ("TABLE_NAME", "no-such-table"),
+        ];
+        for (variable, value) in wrong {
+            let stack = Stack::with(&[(variable, value)]);
+            let (error_type, message) = stack.deliver().error();
+            assert_eq!(error_type, "InvalidConfiguration", "{variable}: {message}");
+            assert!(message.contains(variable), "{variable}: {message}");
+            assert_eq!(stack.aws.instances(M).len(), 0);
+        }
+    }
+
+    #[test]
+    fn zones_that_have_no_subnet_are_reported_with_what_there_is() {
+        let stack = Stack::with(&[("SUPPORTED_AZS", "us-west-2z")]);
+        let (error_type, message) = stack.deliver().error();
+        assert_eq!(error_type, "NoUsableSubnet");
+        assert!(message.contains("us-west-2z") && message.contains("us-west-2a"), "{message}");
+    }
+
+    #[test]
+    fn too_little_time_is_said_at_once() {
+        let stack = Stack::up();
+        let hasty = function(&stack.aws, &[], Duration::from_secs(12));
+        assert_eq!(hasty.invoke(&json!({"meeting_id": M})).error().0, "DeadlineTooClose");
+        assert_eq!(stack.aws.attribute(M, "launch_owner"), None, "nothing was claimed");
+    }
+}
+
+mod the_log {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_delivery_names_meeting_and_request_and_none_shows_the_event() {
+        let stack = Stack::up();
+        stack.lambda.warm_up();
+        let before = stack.lambda.log().len();
+        stack.lambda.invoke(&json!({
+            "meeting_id": M, "scheduled_time": "2026-01-05T09:50:00Z", "attempt_number": "1", "secret": "swordfish"
+        }));
+        let lines =
+            eventually("the log", LIMIT, || Some(stack.lambda.log()).filter(|log| log.len() > before + 4));
+        for line in &lines[before..] {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            assert_eq!(
+                line["span"]["meeting_id"].as_str().or(line["spans"][0]["meeting_id"].as_str()),
+                Some(M),
+                "{line}"
+            );
+            assert!(line["spans"][0]["request_id"].as_str().is_some_and(|id| id.len() == 36), "{line}");
+            assert!(!line.to_string().contains("swordfish"), "{line}");
+        }
+        let text = lines.join("\n");
+        assert!(text.contains(r#""scheduled_time":"2026-01-05T09:50:00Z""#), "{text}");
+        assert!(text.contains("machine launched") && text.contains("machine recorded"), "{text}");
+    }
+
+    #[test]
+    fn a_failed_delivery_is_logged_once_with_meeting_and_error_type() {
+        let stack = Stack::up();
+        let (_, message) = stack.lambda.invoke(&json!({"meeting_id": "nobody"})).error();
+        let about = |line: &String| line.contains("MeetingNotFound");
+        let lines: Vec<String> = stack.lambda.log().into_iter().filter(about).collect();
+        let [line] = &lines[..] else { panic!("one line, got {lines:#?}") };
+        assert!(line.contains("nobody") && line.contains(&message[..40]), "{line}");
+    }
+}
+
+/// The local AWS does what AWS does where moto does not: checked by its own program.
+#[test]
+fn the_local_aws_is_faithful_where_it_has_to_be() {
+    let folder = local::top().join("tests").join("aws");
+    let python = local::python::environment("local-aws", &folder.join("requirements.txt"), &mut io::stderr());
+    run(&python.expect("the virtual environment"), &folder.join("check_local_aws.py"), &[]);
+}
+
+#[track_caller]
+fn run(python: &Path, script: &Path, arguments: &[&str]) {
+    let start = Instant::now();
+    let output =
+        std::process::Command::new(python).arg(script).args(arguments).output().expect("Python runs");
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success(), "{} after {:?}:\n{text}", script.display(), start.elapsed());
+}
