@@ -87,7 +87,8 @@ async fn an_empty_or_null_attribute_counts_as_missing() {
 
 #[tokio::test]
 async fn every_status_is_understood_and_an_unknown_one_is_kept() {
-    for word in ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS", "TERMINATED", "Cancelled"] {
+    for word in ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS", "TERMINATED", "Cancelled"]
+    {
         let found = read(json!({"status": {"S": word}})).await.expect("a record");
         assert_eq!(found.status, Some(Status::from_word(word)));
         assert_eq!(matches!(found.status, Some(Status::Unknown(_))), word == "Cancelled", "{word}");
@@ -121,9 +122,16 @@ async fn a_meeting_time_that_nobody_can_read_refuses_nothing() {
         assert_eq!(found.meet_time, MeetTime::Unreadable(text.into()));
     }
     let number = read(json!({"meet_time": {"N": "1763805600"}})).await.expect("a record");
-    assert!(matches!(&number.meet_time, MeetTime::Unreadable(text) if text.contains("1763805600")), "{number:?}");
+    assert!(
+        matches!(&number.meet_time, MeetTime::Unreadable(text) if text.contains("1763805600")),
+        "{number:?}"
+    );
     for missing in [json!({"meet_time": {"NULL": true}}), json!({"meet_time": {"S": " "}})] {
-        assert_eq!(read(missing.clone()).await.map(|found| found.meet_time), Ok(MeetTime::Missing), "{missing}");
+        assert_eq!(
+            read(missing.clone()).await.map(|found| found.meet_time),
+            Ok(MeetTime::Missing),
+            "{missing}"
+        );
     }
 }
 
@@ -137,7 +145,10 @@ async fn an_attribute_of_ours_that_cannot_be_understood_is_named() {
         ("launch_owner", json!({"launch_lease_until": {"S": "2026-11-22T09:55:30Z"}})),
         ("launch_lease_until", json!({"launch_owner": {"S": "me"}})),
         ("launch_lease_until", json!({"launch_owner": {"S": "me"}, "launch_lease_until": {"S": "soon"}})),
-        ("launch_lease_until", json!({"launch_owner": {"S": "me"}, "launch_lease_until": {"N": "1763805600"}})),
+        (
+            "launch_lease_until",
+            json!({"launch_owner": {"S": "me"}, "launch_lease_until": {"N": "1763805600"}}),
+        ),
         ("teacher_attempt", json!({"teacher_attempt": {"S": "token-1"}})),
         ("student_attempt", json!({"student_attempt": {"M": {"token": {"S": "token-1"}}}})),
         ("student_attempt", json!({"student_attempt": {"M": {}}})),
@@ -217,7 +228,9 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
 /// Whoever wrote the lease, and however: a claim whose condition can never hold would be tried until the deadline.
 #[tokio::test]
 async fn a_lease_in_other_words_than_ours_is_required_in_those_words_or_is_no_lease() {
-    for spelling in ["2026-11-22T09:55:30Z", "2026-11-22T09:55:30.123456789Z", "2026-11-22T09:55:30.000+00:00"] {
+    for spelling in
+        ["2026-11-22T09:55:30Z", "2026-11-22T09:55:30.123456789Z", "2026-11-22T09:55:30.000+00:00"]
+    {
         match read(json!({"launch_owner": {"S": "another"}, "launch_lease_until": {"S": spelling}})).await {
             Ok(read) => {
                 let (conditions, _) = written(record::claim(&read, lease(), &[])).await;
@@ -322,14 +335,18 @@ async fn every_placeholder_is_used_and_defined() {
         let request = sent(update.clone()).await;
         let text = [text(&request, "ConditionExpression"), text(&request, "UpdateExpression")].join(" ");
         let used: Vec<String> = words(&text).filter(|word| word.starts_with(['#', ':'])).collect();
-        for defined in ["ExpressionAttributeNames", "ExpressionAttributeValues"].map(|field| &request[field]) {
+        for defined in ["ExpressionAttributeNames", "ExpressionAttributeValues"].map(|field| &request[field])
+        {
             for placeholder in defined.as_object().into_iter().flat_map(|fields| fields.keys()) {
                 assert!(used.contains(placeholder), "{placeholder} is not used in {text}");
             }
         }
         for placeholder in used {
             let fields = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
-            assert!(fields.iter().any(|f| request[f].get(&placeholder).is_some()), "{placeholder} is not defined");
+            assert!(
+                fields.iter().any(|f| request[f].get(&placeholder).is_some()),
+                "{placeholder} is not defined"
+            );
         }
     }
 }
@@ -342,7 +359,8 @@ async fn no_attribute_is_spelled_out() {
         let request = sent(update).await;
         let text = [text(&request, "ConditionExpression"), text(&request, "UpdateExpression")].join(" ");
         let spelled = words(&text).filter(|word| word.starts_with(|c: char| c.is_alphabetic()));
-        let spelled: Vec<String> = spelled.filter(|word| !words_of_dynamodb.split(' ').any(|w| w == word)).collect();
+        let spelled: Vec<String> =
+            spelled.filter(|word| !words_of_dynamodb.split(' ').any(|w| w == word)).collect();
         assert!(spelled.is_empty(), "{spelled:?} in {text}");
     }
 }
@@ -377,7 +395,8 @@ async fn an_update_that_was_made_is_done() {
 
 #[tokio::test]
 async fn a_refused_condition_shows_the_record_that_stood_there() {
-    let item = json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
+    let item =
+        json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
     let expected = Record {
         status: Some(Status::Terminated),
         teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: None },
@@ -408,7 +427,11 @@ async fn every_error_is_classified_and_nothing_is_sent_again() {
         let update = table(&wire).update(&record::renew(&meeting(), lease())).await.expect_err(name);
         let read = table(&wire).read(&meeting()).await.expect_err(name);
         let code = name.rsplit('#').next();
-        assert_eq!((update.class, update.code.as_deref()), (*class, code), "UpdateItem, HTTP {status} {name}");
+        assert_eq!(
+            (update.class, update.code.as_deref()),
+            (*class, code),
+            "UpdateItem, HTTP {status} {name}"
+        );
         assert_eq!((read.class, read.code.as_deref()), (*class, code), "GetItem, HTTP {status} {name}");
         for action in ["UpdateItem", "GetItem"] {
             assert_eq!(wire.requests(action).len(), 1, "{action} was sent again after {name}");
@@ -463,13 +486,26 @@ async fn no_answer_in_time_is_ambiguous() {
     assert_eq!(wire.requests("UpdateItem").len(), 1);
 }
 
+/// A record names people, and an error ends in the log.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_not_shown() {
+    let item = r#"{"Item": {"id": {"S": "m"}, "teacher_name": {"S": "Ada"}, "status": {"S""#;
+    for answer in [Answer::Reply(200, item.into()), Answer::Torn(200, item.into())] {
+        let wire = Wire::answering("GetItem", [answer.clone()]).await;
+        let said = table(&wire).read(&meeting()).await.expect_err("it is no JSON").to_string();
+        assert!(!said.contains("Ada"), "{answer:?}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_carries_message_and_request_id() {
     let wire = failing(400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException").await;
     let error = table(&wire).read(&meeting()).await.expect_err("there is no such table");
     assert_eq!(
         error.to_string(),
-        format!("GetItem answered ResourceNotFoundException: DynamoDB's own words (AWS request id {REQUEST_ID})")
+        format!(
+            "GetItem answered ResourceNotFoundException: DynamoDB's own words (AWS request id {REQUEST_ID})"
+        )
     );
 }
 
@@ -478,7 +514,10 @@ async fn the_advice_names_the_setting_at_fault() {
     for (name, expected) in [
         ("com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "TABLE_NAME is elephant-meetings"),
         ("com.amazon.coral.validate#ValidationException", "elephant-meetings has the partition key id"),
-        ("com.amazon.coral.service#AccessDeniedException", "allow dynamodb:GetItem on the table elephant-meetings"),
+        (
+            "com.amazon.coral.service#AccessDeniedException",
+            "allow dynamodb:GetItem on the table elephant-meetings",
+        ),
     ] {
         let wire = failing(400, name).await;
         let error = table(&wire).read(&meeting()).await.expect_err(name);
@@ -518,7 +557,8 @@ async fn refused(more: Value) -> Result<Updated, AwsError> {
 
 /// A DynamoDB that answers everything with this error.
 async fn failing(status: u16, name: &str) -> Wire {
-    let answer = Answer::Reply(status, json!({"__type": name, "message": "DynamoDB's own words"}).to_string());
+    let answer =
+        Answer::Reply(status, json!({"__type": name, "message": "DynamoDB's own words"}).to_string());
     let wire = Wire::start().await;
     wire.script("GetItem", [answer.clone()]);
     wire.script("UpdateItem", [answer]);
@@ -536,7 +576,8 @@ async fn written(update: Update) -> (Vec<String>, Vec<String>) {
 
 /// The same as a test writes it.
 fn expressions(condition: &str, update: &str) -> (Vec<String>, Vec<String>) {
-    let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let lines =
+        |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     (lines(condition), lines(update))
 }
 

@@ -354,6 +354,19 @@ async fn a_cut_of_a_kept_connection_is_ambiguous_too() {
     }
 }
 
+/// It ends in the log, in the record and in the error that a person reads.
+#[tokio::test]
+async fn what_is_said_of_a_missing_answer_is_short_and_shows_no_body() {
+    let page = "<html><body>Please come back later</body></html>";
+    let answers = [Answer::Cut, Answer::Torn(200, page.into()), Answer::Reply(500, page.into())];
+    for answer in answers {
+        let wire = Wire::answering("RunInstances", [answer.clone()]).await;
+        let said = ec2(&wire).run(&attempt()).await.expect_err("no answer").message;
+        let for_people = said.len() < 200 && !said.contains("come back") && !said.contains(" {");
+        assert!(for_people && !said.is_empty(), "{answer:?}: {} bytes: {said}", said.len());
+    }
+}
+
 #[tokio::test]
 async fn an_unreachable_ec2_is_ambiguous() {
     let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
