@@ -164,7 +164,7 @@ pub struct Error {
     /// What to do about it: which setting, which permission, or that the repeat will do.
     pub advice: String,
     /// What AWS answered, where AWS is the reason.
-    pub cause: Option<AwsError>,
+    pub cause: Option<Box<AwsError>>,
 }
 
 impl Error {
@@ -173,7 +173,7 @@ impl Error {
     }
 
     pub fn caused_by(mut self, cause: AwsError) -> Self {
-        self.cause = Some(cause);
+        self.cause = Some(Box::new(cause));
         self
     }
 
@@ -208,6 +208,6 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| cause as _)
+        self.cause.as_deref().map(|cause| cause as _)
     }
 }

@@ -110,7 +110,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             let work = self.work(steps).await?;
             match self.claim(&record, &work).await? {
                 Claimed::Ours => return self.launch(&record, work).await,
-                Claimed::Changed(found) => read = found,
+                Claimed::Changed(found) => read = found.map(|record| *record),
             }
         }
     }
@@ -176,7 +176,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 {
                     Claimed::Ours
                 }
-                found => Claimed::Changed(found.map(|record| *record)),
+                found => Claimed::Changed(found),
             },
             Err(error) => return Err(self.table_failed(error)),
         };
@@ -221,7 +221,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         };
         let failure = Failure {
             reason: failed().map(|(_, failure)| failure.error.chain()).collect::<Vec<_>>().join(" | "),
-            code: first.error.cause.as_ref().map_or(first.error.kind.as_str(), AwsError::code).to_owned(),
+            code: first.error.cause.as_deref().map_or(first.error.kind.as_str(), AwsError::code).to_owned(),
             at: self.launcher.clock.now(),
         };
         let nothing_open = ends.iter().all(|(_, end)| closed(end));
@@ -319,7 +319,7 @@ struct Work {
 enum Claimed {
     Ours,
     /// The record is not what was read any more: plan anew with this one.
-    Changed(Option<Record>),
+    Changed(Option<Box<Record>>),
 }
 
 fn not_sent() -> AwsError {

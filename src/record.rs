@@ -132,6 +132,10 @@ pub enum Requires {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are five in a write, and a box would only hide the attempt"
+)]
 pub enum Change {
     Lease(Lease),
     DropLease,

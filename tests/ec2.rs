@@ -74,30 +74,7 @@ const PLAIN_REQUEST: &str = "
 
 #[tokio::test]
 async fn what_is_optional_is_sent_only_where_it_is_configured() {
-    let cases: [(&str, fn(&mut Parameters), &str, &str); 6] = [
-        ("a key", |p| p.key_name = Some("our key".into()), "KeyName=our key", ""),
-        (
-            "a profile by name",
-            |p| p.iam_profile = Some(InstanceProfile::Name("n".into())),
-            "IamInstanceProfile.Name=n",
-            "",
-        ),
-        (
-            "a profile by ARN",
-            |p| p.iam_profile = Some(InstanceProfile::Arn("arn:x".into())),
-            "IamInstanceProfile.Arn=arn:x",
-            "",
-        ),
-        ("IMDSv2", |p| p.imds_tokens = Some(ImdsTokens::Required), "MetadataOptions.HttpTokens=required", ""),
-        (
-            "IMDSv1 too",
-            |p| p.imds_tokens = Some(ImdsTokens::Optional),
-            "MetadataOptions.HttpTokens=optional",
-            "",
-        ),
-        ("no encryption", |p| p.root_volume.encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
-    ];
-    for (story, change, more, less) in cases {
+    for (story, change, more, less) in OPTIONS {
         let mut attempt = attempt();
         change(&mut attempt.parameters);
         let wire = Wire::answering("RunInstances", [pending()]).await;
@@ -108,6 +85,28 @@ async fn what_is_optional_is_sent_only_where_it_is_configured() {
         assert_eq!(form(&wire.only_request()), expected, "{story}");
     }
 }
+
+/// What is configured, and the fields that it adds to and takes from the plain request.
+type Options = (&'static str, fn(&mut Parameters), &'static str, &'static str);
+
+const OPTIONS: [Options; 6] = [
+    ("a key", |p| p.key_name = Some("our key".into()), "KeyName=our key", ""),
+    (
+        "a profile by name",
+        |p| p.iam_profile = Some(InstanceProfile::Name("n".into())),
+        "IamInstanceProfile.Name=n",
+        "",
+    ),
+    (
+        "a profile by ARN",
+        |p| p.iam_profile = Some(InstanceProfile::Arn("arn:x".into())),
+        "IamInstanceProfile.Arn=arn:x",
+        "",
+    ),
+    ("IMDSv2", |p| p.imds_tokens = Some(ImdsTokens::Required), "MetadataOptions.HttpTokens=required", ""),
+    ("IMDSv1 too", |p| p.imds_tokens = Some(ImdsTokens::Optional), "MetadataOptions.HttpTokens=optional", ""),
+    ("no encryption", |p| p.root_volume.encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
+];
 
 #[tokio::test]
 async fn a_meeting_of_any_spelling_reaches_its_tags() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use elephant_launch::error::{Error, Kind};
+use elephant_launch::error::Kind;
 use elephant_launch::event::{Launch, Schedule};
 use serde_json::{Value, json};
 
@@ -155,8 +155,11 @@ fn there_is_a_sample_of_every_refusal_and_of_every_shape() {
     }
 }
 
-fn id(event: &Value) -> Result<String, Error> {
-    Launch::from_json(event).map(|launch| launch.meeting_id.to_string())
+fn id(event: &Value) -> Result<String, String> {
+    match Launch::from_json(event) {
+        Ok(launch) => Ok(launch.meeting_id.to_string()),
+        Err(error) => Err(error.chain()),
+    }
 }
 
 /// What a refusal says of the event, up to the first thing that depends on it.

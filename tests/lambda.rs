@@ -48,8 +48,12 @@ fn an_error_is_recorded_under_its_type_with_the_whole_story() {
         request_id: Some("r-1".into()),
         advice: String::new(),
     };
-    let error = Error::new(Kind::InvalidConfiguration, "meeting m, teacher: the launch was refused", "change KEY_NAME")
-        .caused_by(cause);
+    let error = Error::new(
+        Kind::InvalidConfiguration,
+        "meeting m, teacher: the launch was refused",
+        "change KEY_NAME",
+    )
+    .caused_by(cause);
     let log = format!("{error:?}");
     let diagnostic = Diagnostic::from(error);
     assert_eq!(diagnostic.error_type, "InvalidConfiguration");
