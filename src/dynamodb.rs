@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -23,6 +23,7 @@ use crate::machine::{Attempt, InstanceId};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Meetings, Updated};
 use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
+use crate::sdk;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -48,27 +49,19 @@ impl Table {
         Table { client: Client::from_conf(config), name: name.to_owned() }
     }
 
-    fn failed<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
-        &self,
-        action: &'static str,
-        error: &SdkError<E, R>,
-    ) -> AwsError
+    fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
     where
-        SdkError<E, R>: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E>: RequestId,
     {
-        let code = error.code().map(str::to_owned);
-        let class = match error {
-            SdkError::ServiceError(_) => class_of(code.as_deref()),
-            SdkError::ConstructionFailure(_) => Class::Misconfigured,
-            _ => Class::Ambiguous,
-        };
-        let message = match error.message() {
-            Some(message) => message.to_owned(),
-            None => DisplayErrorContext(error).to_string(),
-        };
-        let advice = match (class, code.as_deref()) {
+        let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
+        sdk::failed(answer, &error, |code, _, _| class_of(code), |failed| self.advice(failed))
+    }
+
+    fn advice(&self, failed: &AwsError) -> String {
+        match (failed.class, failed.code.as_deref()) {
             (Class::Unauthorized, _) => {
-                format!("allow dynamodb:{action} on the table {} in the function's role", self.name)
+                format!("allow dynamodb:{} on the table {} in the function's role", failed.action, self.name)
             }
             (_, Some("ResourceNotFoundException")) => {
                 format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
@@ -80,8 +73,7 @@ impl Table {
                 )
             }
             _ => String::new(),
-        };
-        AwsError { action, class, code, message, request_id: error.request_id().map(str::to_owned), advice }
+        }
     }
 }
 
@@ -121,7 +113,7 @@ impl Meetings for Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| self.failed("GetItem", &error))?;
+            .map_err(|error| self.failed("GetItem", error))?;
         answer
             .item
             .map(|item| to_record(meeting, &item).map_err(|what| unreadable("GetItem", what)))
@@ -156,7 +148,7 @@ impl Meetings for Table {
                     .transpose()?;
                 Ok(Updated::Refused(found.map(Box::new)))
             }
-            Err(error) => Err(self.failed("UpdateItem", &error)),
+            Err(error) => Err(self.failed("UpdateItem", error)),
         }
     }
 }
@@ -200,12 +192,13 @@ fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
     let (owner, until) = (text(item, LEASE_OWNER)?, text(item, LEASE_UNTIL)?);
     match (owner, until) {
         (None, None) => Ok(None),
-        (Some(owner), Some(until)) => {
-            let until: Timestamp = until
-                .parse()
-                .map_err(|_| format!("the attribute {LEASE_UNTIL} is {until:?}, expected a time"))?;
-            Ok(Some(Lease { owner: Owner(owner), until }))
-        }
+        // In other words than ours the same time would never be found equal by a condition.
+        (Some(owner), Some(until)) => match until.parse::<Timestamp>() {
+            Ok(parsed) if time(parsed) == until => Ok(Some(Lease { owner: Owner(owner), until: parsed })),
+            _ => Err(format!(
+                "the attribute {LEASE_UNTIL} is {until:?}, expected a time such as 2026-01-05T09:50:00.000Z"
+            )),
+        },
         _ => Err(format!(
             "of the attributes {LEASE_OWNER} and {LEASE_UNTIL} one is missing, expected both or none"
         )),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
@@ -21,6 +21,7 @@ use crate::error::{AwsError, Class};
 use crate::machine::{Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, ROLE_TAG, State, Token};
 use crate::needs::{Machines, Networks};
 use crate::network::{Found, Subnet};
+use crate::sdk;
 use crate::timing::Timing;
 
 pub struct Ec2 {
@@ -236,45 +237,18 @@ fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
     })
 }
 
-fn failed<E, R>(action: &'static str, error: &SdkError<E, R>) -> AwsError
+fn failed<E>(action: &'static str, error: &SdkError<E>) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + HttpStatus,
-    SdkError<E, R>: RequestId,
+    SdkError<E>: RequestId,
 {
-    let code = error.code().map(str::to_owned);
-    let message = match error.message() {
-        Some(message) => message.to_owned(),
-        None => DisplayErrorContext(error).to_string(),
-    };
-    let class = match error {
-        SdkError::ServiceError(answer) => class_of(code.as_deref(), &message, answer.raw().is_server_error()),
-        // Nothing was sent.
-        SdkError::ConstructionFailure(_) => Class::Misconfigured,
-        // A time-out, a cut connection (whatever the SDK's flags say of it), an answer that cannot be read.
-        _ => Class::Ambiguous,
-    };
-    let advice = advice(action, class, code.as_deref(), &message);
-    AwsError { action, class, code, message, request_id: error.request_id().map(str::to_owned), advice }
-}
-
-/// The part of a raw answer that classification needs, whatever the HTTP types are called.
-trait HttpStatus {
-    fn is_server_error(&self) -> bool;
-}
-
-impl HttpStatus for aws_sdk_ec2::config::http::HttpResponse {
-    fn is_server_error(&self) -> bool {
-        self.status().is_server_error()
-    }
+    let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
+    sdk::failed(answer, error, class_of, advice)
 }
 
 /// EC2's codes by what to do next.
-fn class_of(code: Option<&str>, message: &str, server_error: bool) -> Class {
-    let Some(code) = code else {
-        return if server_error { Class::Ambiguous } else { Class::Misconfigured };
-    };
-    match code {
+fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
+    match code.unwrap_or_default() {
         "InsufficientInstanceCapacity"
         | "InsufficientCapacity"
         | "InsufficientHostCapacity"
@@ -338,8 +312,13 @@ fn class_of(code: Option<&str>, message: &str, server_error: bool) -> Class {
         | "ExpiredToken"
         | "RequestExpired" => Class::Unauthorized,
 
-        _ if server_error => Class::Ambiguous,
-        _ => Class::Misconfigured,
+        // A 200 that cannot be read may have launched; of what we do not know only a client's error is a refusal.
+        _ => match status {
+            408 => Class::Ambiguous,
+            429 => Class::Throttled,
+            400..=499 => Class::Misconfigured,
+            _ => Class::Ambiguous,
+        },
     }
 }
 
@@ -350,10 +329,13 @@ fn names_an_instance_profile(message: &str) -> bool {
 }
 
 /// Which setting or permission to change; empty where no change of ours is needed.
-fn advice(action: &str, class: Class, code: Option<&str>, message: &str) -> String {
-    let code = code.unwrap_or_default();
+fn advice(failed: &AwsError) -> String {
+    let (action, message) = (failed.action, failed.message.as_str());
+    let code = failed.code.as_deref().unwrap_or_default();
     let starts = |prefix: &str| code.starts_with(prefix);
-    match class {
+    // The codes InvalidParameterValue and InvalidParameterCombination say only in words what they are about.
+    let about = |word: &str| starts("InvalidParameter") && message.to_ascii_lowercase().contains(word);
+    match failed.class {
         Class::Unauthorized
             if matches!(code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") =>
         {
@@ -385,6 +367,14 @@ fn advice(action: &str, class: Class, code: Option<&str>, message: &str) -> Stri
                 "SECURITY_GROUP_IDS (groups of the VPC that the subnets are in)"
             } else if starts("InvalidSubnet") {
                 "SUBNET_IDS"
+            } else if about("different networks") {
+                "SECURITY_GROUP_IDS or SUBNET_IDS (groups and subnets of one VPC)"
+            } else if about("group") {
+                "SECURITY_GROUP_IDS"
+            } else if about("volume") || about("snapshot") || about("device") {
+                "VOLUME_DEVICE, VOLUME_SIZE_GB (not below the image's snapshot), VOLUME_TYPE or VOLUME_ENCRYPTED"
+            } else if about("instancetype") || about("instance type") || about("architecture") {
+                "INSTANCE_TYPE or AMI_ID (a type that fits the image's architecture)"
             } else if starts("InvalidInstanceType") || starts("UnsupportedOperation") {
                 "INSTANCE_TYPE (a type that fits the image's architecture)"
             } else if starts("InvalidBlockDeviceMapping") || starts("UnknownVolumeType") {

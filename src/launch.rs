@@ -88,6 +88,7 @@ struct Delivery<'l, M, E, C, T> {
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut read = self.read().await?;
+        let mut claims = 0;
         loop {
             let Some(record) = read else { return Err(self.no_such_meeting()) };
             if let MeetTime::Unreadable(text) = &record.meet_time {
@@ -111,6 +112,13 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             match self.claim(&record, &work).await? {
                 Claimed::Ours => return self.launch(&record, work).await,
                 Claimed::Changed(found) => read = found.map(|record| *record),
+            }
+            // A record that changes under each claim is left in peace for a moment.
+            claims += 1;
+            let (first, ceiling) = TABLE_BACKOFF;
+            let pause = plan::backoff(claims, self.launcher.tokens.jitter(), first, ceiling);
+            if self.fits(pause) {
+                self.launcher.clock.sleep(pause).await;
             }
         }
     }

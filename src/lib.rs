@@ -41,6 +41,7 @@
 //! | [`needs`] | 4 | the small traits that the verbs ask for |
 //! | [`lookups`] | 5 | what is looked up once and kept: subnets, the image's root device |
 //! | [`launch`] | 6 | the verb: read → plan → claim → launch → record → answer |
+//! | `sdk` | 6 | what both adapters need of the SDK: its errors in our words |
 //! | [`dynamodb`] | 7 | adapter: the record over a table |
 //! | [`ec2`] | 7 | adapter: machines and subnets over EC2, error codes → meaning |
 //! | [`lambda`] | 8 | the door: logging, serving, deadlines, `Error` → what Lambda records |
@@ -65,4 +66,5 @@ pub mod needs;
 pub mod network;
 pub mod plan;
 pub mod record;
+pub(crate) mod sdk;
 pub mod timing;

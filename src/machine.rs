@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 
-/// The tag whose removal makes the system's watchdog ignore a machine (see `Requires` in `record.rs`).
+/// The tag whose removal makes the system's watchdog ignore a machine: see where `launch.rs` ends one.
 pub const ROLE_TAG: &str = "Role";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

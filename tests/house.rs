@@ -114,6 +114,8 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in
     let only = [
         ("aws_sdk_ec2", ["ec2"].as_slice()),
         ("aws_sdk_dynamodb", ["dynamodb"].as_slice()),
+        ("aws_smithy_runtime_api", ["sdk"].as_slice()),
+        ("aws_smithy_types", ["sdk"].as_slice()),
         ("serde_dynamo", ["dynamodb"].as_slice()),
         ("aws_config", ["ec2", "dynamodb", "bin/launch.rs"].as_slice()),
         ("lambda_runtime", ["lambda", "bin/launch.rs"].as_slice()),

@@ -3,9 +3,7 @@
 #[path = "local/stack.rs"]
 mod local;
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -83,11 +81,14 @@ fn the_demo_explains_itself_and_refuses_what_it_does_not_know() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("usage"));
 }
 
-/// A program that prints this and ends with this status.
+/// A program that does this. Another process writes it: one that this process had open for writing could be inherited
+/// by a child of another test at that moment, and could then not be run ("text file busy").
 fn a_program(folder: &Path, name: &str, script: &str) -> PathBuf {
     let file = folder.join(name);
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("it is written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is executable");
+    let text = format!("#!/bin/sh\n{script}\n");
+    let mut write = Command::new("sh");
+    write.args(["-c", r#"printf %s "$1" > "$2" && chmod 755 "$2""#, "sh", &text]).arg(&file);
+    assert!(write.status().expect("sh runs").success());
     file
 }
 

@@ -200,12 +200,11 @@ mod answers_that_are_lost {
 
     #[test]
     fn a_lost_claim_or_record_is_written_again() {
-        let lost: [(fn(&Call) -> bool, &str); 2] = [(claim, "claim"), (Call::writes_an_id, "record")];
-        for (call, what) in lost {
+        for call in [claim as fn(&Call) -> bool, Call::writes_an_id] {
             for fate in [Fate::LostBefore, Fate::LostAfter] {
                 let world = a_meeting();
                 let result = told(Executor::new(&world).plot(call, fate.clone()).times(0, 2));
-                assert!(result.is_ok(), "{what} {fate:?}: {result:?}");
+                assert!(result.is_ok(), "{fate:?}: {result:?}\n{:#?}", world.0.borrow().story);
                 both_recorded(&world);
             }
         }

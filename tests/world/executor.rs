@@ -28,6 +28,7 @@ use super::{aws_error, config, start};
 
 /// One request of a delivery, or its sleep.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a handful live at once")]
 pub enum Call {
     GetItem(MeetingId),
     UpdateItem(Update),
@@ -90,6 +91,7 @@ pub enum Fate {
     DiesAfter,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a handful live at once")]
 enum Reply {
     Record(Result<Option<Record>, AwsError>),
     Updated(Result<Updated, AwsError>),

@@ -1,0 +1,82 @@
+//! What both adapters need of the SDK: its errors in our words.
+//!
+//! The SDK's own rendering of an error is a dump of its structs with the whole body of the answer, a record with
+//! people's names for one. Here only what the parts say of themselves is kept, cut to a sane length.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::error::{AwsError, Class};
+
+/// How much is kept of what AWS, or the way to it, says.
+const LENGTH: usize = 500;
+
+/// Which request it was, and what AWS calls it.
+pub(crate) struct Answer {
+    pub action: &'static str,
+    pub request_id: Option<String>,
+}
+
+/// Classify an error: `class_of` gets code, message and HTTP status of what AWS answered; what was not answered is
+/// ambiguous, whatever the SDK's flags say of it.
+pub(crate) fn failed<E: ProvideErrorMetadata + Error + 'static>(
+    Answer { action, request_id }: Answer,
+    error: &SdkError<E, HttpResponse>,
+    class_of: impl Fn(Option<&str>, &str, u16) -> Class,
+    advice: impl Fn(&AwsError) -> String,
+) -> AwsError {
+    let code = error.code().map(str::to_owned);
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    let message = match (error.message(), status) {
+        (Some(message), _) => message.to_owned(),
+        (None, Some(status)) if code.is_none() => format!("HTTP {status} without a readable answer"),
+        (None, Some(_)) => "no message".to_owned(),
+        (None, None) => chain(error),
+    };
+    let class = match error {
+        SdkError::ServiceError(_) => class_of(code.as_deref(), &message, status.unwrap_or_default()),
+        SdkError::ConstructionFailure(_) => Class::Misconfigured,
+        _ if action != "RunInstances" && nothing_was_sent(error) => Class::Misconfigured,
+        _ => Class::Ambiguous,
+    };
+    let message = shortened(message);
+    let mut failed = AwsError { action, class, code, message, request_id, advice: String::new() };
+    failed.advice = match error {
+        SdkError::DispatchFailure(_) if class == Class::Misconfigured => {
+            "give the function credentials (its role, or a profile) and a Region (AWS_REGION)".to_owned()
+        }
+        _ => advice(&failed),
+    };
+    failed
+}
+
+/// Without credentials or a Region the SDK fails before it connects; a connection that was cut says what cut it. Not
+/// asked for RunInstances: there a wrong guess would launch twice.
+fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool {
+    let SdkError::DispatchFailure(failure) = error else { return false };
+    failure.is_other() && failure.as_other().is_none()
+}
+
+/// What each link of the chain says of itself, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut link = Some(error);
+    while let Some(current) = link {
+        let text = current.to_string();
+        if !text.is_empty() && !said.contains(&text) {
+            said.push(text);
+        }
+        link = current.source();
+    }
+    said.join(": ")
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
