@@ -13,6 +13,7 @@ use elephant_launch::machine::State;
 use elephant_launch::meeting::{Role, Status};
 use elephant_launch::record::MeetTime;
 use elephant_launch::timing::Timing;
+use jiff::SignedDuration;
 use world::cloud::TerminatedToken;
 use world::executor::{Call, Executor, Fate, World};
 use world::{config, meet_time, meeting, scheduled};
@@ -47,7 +48,8 @@ fn told_to_its_death(mut story: Executor) {
 
 fn unbroken(world: &World) {
     let state = world.0.borrow();
-    assert!(state.breaches.is_empty(), "{}", state.breaches.join("\n\n"));
+    let story = state.story.iter().flatten().cloned().collect::<Vec<_>>().join("\n");
+    assert!(state.breaches.is_empty(), "{:#?}\n{story}", state.breaches);
 }
 
 /// Both roles have one live machine, and the record names it.
@@ -56,7 +58,7 @@ fn both_recorded(world: &World) {
     unbroken(world);
     for role in Role::BOTH {
         let live = world.live(M, role);
-        assert_eq!(live.len(), 1, "live machines of the {role}: {:#?}", world.0.borrow().story);
+        assert_eq!(live.len(), 1, "live machines of the {role}:\n{}", world.story());
         let recorded = world.record(M).seat(role).instance_id.clone();
         assert_eq!(recorded.map(|id| id.0), Some(live[0].clone()), "the {role}'s machine in the record");
     }
@@ -66,7 +68,7 @@ fn both_recorded(world: &World) {
 fn nothing_lives(world: &World) {
     unbroken(world);
     for role in Role::BOTH {
-        assert_eq!(world.live(M, role), Vec::<String>::new(), "{:#?}", world.0.borrow().story);
+        assert_eq!(world.live(M, role), Vec::<String>::new(), "{}", world.story());
     }
 }
 
@@ -95,10 +97,9 @@ fn claim(call: &Call) -> bool {
     matches!(call, Call::UpdateItem(update) if matches!(update.changes[..], [Change::Lease(_), ..]))
 }
 
-/// How often each request was made.
-fn requests(world: &World) -> Vec<String> {
-    let state = world.0.borrow();
-    state.story.iter().filter(|line| line.ends_with("Answered")).cloned().collect()
+/// Every request that was made, look-ups aside.
+fn requests(world: &World) -> Vec<&'static str> {
+    world.0.borrow().requests.iter().copied().filter(|name| !name.starts_with("Describe")).collect()
 }
 
 /// Lambda's first repeat, a minute after the end of a failed delivery.
@@ -124,11 +125,8 @@ mod the_main_job {
     fn it_takes_a_read_a_claim_two_launches_and_two_records() {
         let world = a_meeting();
         deliver(&world).expect("it is launched");
-        let mut requests = requests(&world);
-        requests.retain(|line| !line.contains("Describe"));
-        let names: Vec<&str> = requests.iter().map(|line| line.split(' ').next().expect("a name")).collect();
         assert_eq!(
-            names,
+            requests(&world),
             ["GetItem", "UpdateItem", "RunInstances", "RunInstances", "UpdateItem", "UpdateItem"]
         );
     }
@@ -204,7 +202,7 @@ mod answers_that_are_lost {
             for fate in [Fate::LostBefore, Fate::LostAfter] {
                 let world = a_meeting();
                 let result = told(Executor::new(&world).plot(call, fate.clone()).times(0, 2));
-                assert!(result.is_ok(), "{fate:?}: {result:?}\n{:#?}", world.0.borrow().story);
+                assert!(result.is_ok(), "{fate:?}: {result:?}\n{}", world.story());
                 both_recorded(&world);
             }
         }
@@ -213,7 +211,7 @@ mod answers_that_are_lost {
     #[test]
     fn a_launch_that_takes_effect_long_after_its_caller_died_is_adopted() {
         let world = a_meeting();
-        let late = Fate::Late(Duration::from_secs(40));
+        let late = Fate::LateBy(Duration::from_secs(40));
         let story =
             Executor::new(&world).plot(run_instances, late).times(0, 2).plot(run_instances, Fate::DiesBefore);
         told_to_its_death(story);
@@ -228,7 +226,7 @@ mod answers_that_are_lost {
         let world = a_meeting();
         // The first sending will still launch, 40 s later; the replay meets a zone without room.
         let story = Executor::new(&world)
-            .plot(run_of(Role::Teacher), Fate::Late(Duration::from_secs(40)))
+            .plot(run_of(Role::Teacher), Fate::LateBy(Duration::from_secs(40)))
             .plot(run_of(Role::Teacher), Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity"));
         let result = told(story);
         assert_eq!(kind(result), Kind::Ec2Unavailable, "the wait does not fit before the deadline");
@@ -287,7 +285,7 @@ mod deaths {
         after_a_minute(&world);
         let mut story = Executor::new(&world);
         let changed = elephant_launch::config::Config { image_id: "ami-2".into(), ..config() };
-        story.deliver_with(M, changed, Timing::DEFAULT.delivery);
+        story.deliver_with(M, changed, Timing::DEFAULT.delivery, SignedDuration::ZERO);
         story.run();
         both_recorded(&world);
         assert_eq!(world.record(M).teacher.attempt.expect("an attempt").parameters.image_id, "ami-1");
@@ -536,7 +534,7 @@ mod meetings_that_are_over {
     #[test]
     fn what_a_dead_delivery_left_open_is_ended_after_the_wait() {
         let world = a_meeting();
-        let late = Fate::Late(Duration::from_secs(44));
+        let late = Fate::LateBy(Duration::from_secs(44));
         let story =
             Executor::new(&world).plot(run_instances, late).times(0, 2).plot(run_instances, Fate::DiesBefore);
         told_to_its_death(story);
@@ -573,7 +571,7 @@ mod time {
     fn too_little_time_to_launch_and_record_is_said_before_anything_is_claimed() {
         let world = a_meeting();
         let mut story = Executor::new(&world);
-        story.deliver_with(M, config(), Duration::from_secs(15));
+        story.deliver_with(M, config(), Duration::from_secs(15), SignedDuration::ZERO);
         story.run();
         assert_eq!(kind(story.results.remove(0).expect("it ends")), Kind::DeadlineTooClose);
         assert_eq!(world.record(M), scheduled(M));

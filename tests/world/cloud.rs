@@ -24,8 +24,6 @@ pub struct Launched {
     pub machine: Machine,
     pub token: Token,
     pub parameters: Parameters,
-    /// DescribeInstances does not show it yet.
-    pub hidden: bool,
 }
 
 impl Launched {
@@ -87,7 +85,8 @@ impl Cloud {
             return Err(aws_error("RunInstances", *class, code));
         }
         let machine = Machine {
-            instance_id: InstanceId(format!("i-{}", self.machines.len() + 1)),
+            // Named after what made it, so that the order of two launches makes no other world.
+            instance_id: InstanceId(format!("i-{}-{}", attempt.token, &p.availability_zone[9..])),
             state: State::Pending,
             state_reason: None,
             tags: p.tags.clone(),
@@ -96,13 +95,12 @@ impl Cloud {
             machine: machine.clone(),
             token: attempt.token.clone(),
             parameters: p.clone(),
-            hidden: false,
         });
         Ok(machine)
     }
 
     pub fn find(&self, token: &Token) -> Vec<Machine> {
-        self.machines.iter().filter(|l| l.token == *token && !l.hidden).map(|l| l.machine.clone()).collect()
+        self.machines.iter().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect()
     }
 
     pub fn remove_role_tag(&mut self, instance: &InstanceId) {
@@ -114,6 +112,14 @@ impl Cloud {
     pub fn terminate(&mut self, instance: &InstanceId) {
         if let Some(machine) = self.machine(instance) {
             machine.state = State::Terminated;
+        }
+    }
+
+    /// What EC2 may find out after its 200.
+    pub fn die_of_capacity(&mut self, instance: &InstanceId) {
+        if let Some(machine) = self.machine(instance) {
+            machine.state = State::Terminated;
+            machine.state_reason = Some("Server.InsufficientInstanceCapacity".into());
         }
     }
 

@@ -1,10 +1,13 @@
 //! Runs deliveries of the real engine against the world: every request of a delivery waits here until somebody says what
-//! becomes of it, and the clock moves only when nothing else is left to do.
+//! becomes of it, and the clock moves only when somebody moves it.
 //!
-//! After every step the promise is checked. What a check finds is kept in [`World::breaches`], with the story so far.
+//! [`Executor::run`] is the ordinary course of things, with a plot for what goes wrong; the explorer takes every course.
+//! The promise is checked after every step, by `promise.rs`; what that finds is kept in [`State::breaches`].
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -15,16 +18,20 @@ use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
-use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
 use elephant_launch::network::{Found, Wanted};
-use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
+use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::cloud::Cloud;
+use super::sabotage::Guard;
 use super::table::Table;
 use super::{aws_error, config, start};
+
+/// What really holds in this world, whatever the engine was told.
+pub const TRUTH: Timing = Timing::DEFAULT;
 
 /// One request of a delivery, or its sleep.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,9 +75,67 @@ impl Call {
         }
     }
 
+    /// In the words of the domain, for a story.
+    pub fn in_words(&self) -> String {
+        match self {
+            Call::GetItem(_) => "reads the record".into(),
+            Call::UpdateItem(update) => {
+                let each: Vec<String> = update.changes.iter().filter_map(change_in_words).collect();
+                format!("writes {}", each.join(", "))
+            }
+            Call::RunInstances(attempt) => {
+                let p = &attempt.parameters;
+                let role = self.role().unwrap_or("?");
+                format!(
+                    "launches the {role} by {} ({} in {})",
+                    attempt.token, p.instance_type, p.availability_zone
+                )
+            }
+            Call::DescribeInstances(token) => format!("looks for the machine of {token}"),
+            Call::DeleteTags(id) => format!("removes the Role tag of {id}"),
+            Call::TerminateInstances(id) => format!("ends {id}"),
+            Call::DescribeSubnets => "looks up the subnets".into(),
+            Call::DescribeImages => "looks up the image".into(),
+            Call::Sleep(_) => "waits".into(),
+        }
+    }
+
     pub fn writes_an_id(&self) -> bool {
         matches!(self, Call::UpdateItem(update) if update.changes.iter().any(|c| matches!(c, Change::Instance(..))))
     }
+
+    /// After this long the caller gives it up as unanswered.
+    pub fn limit(&self) -> Duration {
+        match self {
+            Call::GetItem(_) | Call::UpdateItem(_) => TRUTH.table,
+            Call::RunInstances(_) => TRUTH.run_instances,
+            _ => TRUTH.ec2,
+        }
+    }
+
+    pub fn is_sleep(&self) -> bool {
+        matches!(self, Call::Sleep(_))
+    }
+}
+
+fn change_in_words(change: &Change) -> Option<String> {
+    Some(match change {
+        Change::Lease(lease) => format!("the lease until {}", clock(lease.until)),
+        Change::DropLease => "no lease".into(),
+        Change::Attempt(role, attempt) => {
+            format!("attempt {} of the {role} ({})", attempt.number, attempt.token)
+        }
+        Change::Refused(role) => format!("the {role}'s attempt as refused"),
+        Change::Instance(role, machine) => format!("{} as the {role}'s machine", machine.instance_id),
+        Change::Launched => "LAUNCHED".into(),
+        Change::Failure(failure) => format!("the failure {}", failure.code),
+        Change::ForgetFailure => return None,
+    })
+}
+
+/// Seconds since the story began.
+pub fn clock(time: Timestamp) -> String {
+    format!("{:.1} s", time.duration_since(start()).as_secs_f64())
 }
 
 /// What becomes of a request.
@@ -80,19 +145,27 @@ pub enum Fate {
     Answered,
     /// No answer, and no effect.
     LostBefore,
-    /// No answer, but the effect.
+    /// No answer, but the effect. A server error with an effect is the same.
     LostAfter,
     /// No answer now; the effect comes this much later, whatever has become of the caller.
-    Late(Duration),
-    /// This answer, and no effect.
+    LateBy(Duration),
+    /// No answer now; the effect comes later, or never: the explorer decides.
+    Late,
+    /// This answer, and no effect, before EC2 looks at the client token.
     Fails(Class, &'static str),
+    /// EC2 has no room, or will not, or may not: decided after it looked at the client token, which is bound by it.
+    Refuses(Class, &'static str),
+    /// A 200, and the machine dies at once for want of capacity.
+    Stillborn,
+    /// DescribeInstances does not show yet what is there.
+    Lags,
     /// The delivery dies before it takes effect, or after.
     DiesBefore,
     DiesAfter,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a handful live at once")]
-enum Reply {
+pub enum Reply {
     Record(Result<Option<Record>, AwsError>),
     Updated(Result<Updated, AwsError>),
     Machine(Result<Machine, AwsError>),
@@ -103,27 +176,60 @@ enum Reply {
     Woken,
 }
 
-struct Pending {
-    number: u64,
-    delivery: usize,
-    call: Call,
+pub struct Pending {
+    pub number: u64,
+    pub delivery: usize,
+    /// The how-manieth of its delivery.
+    ordinal: u32,
+    pub call: Call,
+    pub sent: Timestamp,
     reply: Option<Reply>,
+}
+
+/// What the world knows of a delivery.
+pub struct Known {
+    pub meeting: MeetingId,
+    pub deadline: Timestamp,
+    /// How far its clock is ahead of the world's.
+    pub skew: SignedDuration,
+    pub config: Config,
+    tokens: u32,
+    calls: u32,
+    /// Everything that it was ever told, and when. The engine is deterministic, so this is its state.
+    history: u64,
+    /// The life of the record in which it took the lease.
+    pub claimed: Option<u32>,
+    pub ended: bool,
+}
+
+/// A request that nobody waits for any more, and that may still take effect.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    pub attempt: Attempt,
+    pub sent: Timestamp,
+    due: Option<Timestamp>,
 }
 
 pub struct State {
     pub now: Timestamp,
     pub table: Table,
     pub cloud: Cloud,
-    pending: Vec<Pending>,
+    pub pending: Vec<Pending>,
+    pub known: Vec<Known>,
     calls: u64,
-    tokens: u64,
-    /// Numbers the deliveries of every executor, so that owners differ.
-    deliveries: usize,
-    /// Every attempt that ever stood in a record.
-    written: Vec<Attempt>,
-    /// Requests that will take effect although nobody waits for them.
-    late: Vec<(Timestamp, Attempt)>,
-    pub story: Vec<String>,
+    /// Every request that was answered, by name.
+    pub requests: Vec<&'static str>,
+    /// Every attempt that ever stood in a record, with the life of that record.
+    pub written: Vec<(Attempt, u32)>,
+    pub in_flight: Vec<InFlight>,
+    /// Which life of its record each meeting is in: it changes when the record is deleted.
+    pub lives: BTreeMap<MeetingId, u32>,
+    /// The guard of the protocol that is switched off.
+    pub off: Option<Guard>,
+    /// Look-ups are answered at once: they are cached, and none of the explorer's business.
+    pub lookups_are_cached: bool,
+    /// `None`: nobody reads it.
+    pub story: Option<Vec<String>>,
     pub breaches: Vec<String>,
 }
 
@@ -140,12 +246,15 @@ impl World {
             table,
             cloud: Cloud::default(),
             pending: Vec::new(),
+            known: Vec::new(),
             calls: 0,
-            tokens: 0,
-            deliveries: 0,
+            requests: Vec::new(),
             written: Vec::new(),
-            late: Vec::new(),
-            story: Vec::new(),
+            in_flight: Vec::new(),
+            lives: BTreeMap::new(),
+            off: None,
+            lookups_are_cached: false,
+            story: Some(Vec::new()),
             breaches: Vec::new(),
         })))
     }
@@ -157,7 +266,7 @@ impl World {
     /// Time passes while no delivery is under way.
     pub fn pass(&self, duration: Duration) {
         let until = self.now() + duration;
-        self.move_clock(until);
+        self.0.borrow_mut().move_clock(until);
     }
 
     pub fn record(&self, id: &str) -> Record {
@@ -171,76 +280,84 @@ impl World {
         state.cloud.live().filter(of).map(|l| l.machine.instance_id.0.clone()).collect()
     }
 
+    /// The story so far, for a failure.
+    pub fn story(&self) -> String {
+        self.0.borrow().story.iter().flatten().cloned().collect::<Vec<_>>().join("\n")
+    }
+
     /// Another program of the system writes, as it does: unconditionally.
     pub fn set_status(&self, id: &str, status: Option<Status>) {
         let mut state = self.0.borrow_mut();
-        state.story.push(format!("another program writes status {status:?}"));
-        let record = state.table.records.get_mut(&super::meeting(id)).expect("the record");
-        record.status = status;
+        state.tell(|| format!("another program writes the status {status:?}"));
+        state.table.records.get_mut(&super::meeting(id)).expect("the record").status = status;
     }
 
     pub fn delete(&self, id: &str) {
-        let mut state = self.0.borrow_mut();
-        state.story.push("another program deletes the record".into());
-        state.table.records.remove(&super::meeting(id));
-    }
-
-    fn move_clock(&self, until: Timestamp) {
-        let mut state = self.0.borrow_mut();
-        while let Some(index) =
-            (0..state.late.len()).filter(|i| state.late[*i].0 <= until).min_by_key(|i| state.late[*i].0)
-        {
-            let (at, attempt) = state.late.remove(index);
-            state.now = at;
-            let answer = state.cloud.run(&attempt);
-            state.story.push(format!("late RunInstances of {} takes effect: {answer:?}", attempt.token));
-            state.check();
-        }
-        state.now = until;
+        self.0.borrow_mut().delete(&super::meeting(id));
     }
 }
 
 impl State {
-    /// Promise 1 in every state; promises 3 and 5 are checked where a write or a request takes effect.
-    fn check(&mut self) {
-        let mut live: Vec<(String, String)> =
-            self.cloud.live().map(|l| (l.meeting().to_owned(), l.role().to_owned())).collect();
-        live.sort();
-        if let Some(pair) = live.windows(2).find(|pair| pair[0] == pair[1]) {
-            let (meeting, role) = pair[0].clone();
-            self.breach(format!("promise 1, never two: two live machines for the {role} of {meeting}"));
+    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>7}  {}", clock(now), line()));
         }
     }
 
-    fn breach(&mut self, what: String) {
-        let story = self.story.join("\n  ");
-        self.breaches.push(format!("{what}\n  {story}"));
+    pub fn delete(&mut self, id: &MeetingId) {
+        self.tell(|| "another program deletes the record".into());
+        self.table.records.remove(id);
+        *self.lives.entry(id.clone()).or_default() += 1;
     }
 
-    fn apply(&mut self, call: &Call) -> Reply {
+    pub fn life(&self, id: &MeetingId) -> u32 {
+        self.lives.get(id).copied().unwrap_or_default()
+    }
+
+    /// Requests with a time of their own take effect on the way.
+    pub fn move_clock(&mut self, until: Timestamp) {
+        let due = |state: &State| {
+            let due = |i: &usize| state.in_flight[*i].due.filter(|due| *due <= until);
+            (0..state.in_flight.len()).filter_map(|i| Some((due(&i)?, i))).min()
+        };
+        while let Some((at, index)) = due(self) {
+            self.now = at;
+            self.take_effect(index);
+        }
+        self.now = self.now.max(until);
+        let expired = |request: &InFlight| request.sent + TRUTH.margin < until;
+        self.in_flight.retain(|request| !expired(request));
+        self.check();
+    }
+
+    /// A request that nobody waits for takes effect.
+    pub fn take_effect(&mut self, index: usize) {
+        let request = self.in_flight.remove(index);
+        let answer = self.cloud.run(&request.attempt);
+        self.tell(|| {
+            format!("the unanswered launch by {} takes effect: {}", request.attempt.token, said(&answer))
+        });
+        self.check();
+    }
+
+    fn apply(&mut self, call: &Call, delivery: usize) -> Reply {
         match call {
-            Call::GetItem(id) => Reply::Record(Ok(self.table.records.get(id).cloned())),
-            Call::UpdateItem(update) => {
-                let before = self.table.records.get(&update.meeting_id).cloned();
-                let answer = self.table.update(update);
-                if answer == Updated::Done {
-                    self.check_write(before.as_ref(), update);
-                }
-                Reply::Updated(Ok(answer))
-            }
+            Call::GetItem(id) => Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned()))),
+            Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => {
-                self.check_launch(attempt);
+                self.check_launch(attempt, delivery);
                 Reply::Machine(self.cloud.run(attempt))
             }
-            Call::DescribeInstances(token) => Reply::Machines(Ok(self.cloud.find(token))),
+            Call::DescribeInstances(token) => Reply::Machines(Ok(self.as_found(token))),
             Call::DeleteTags(id) => {
-                self.cloud.remove_role_tag(id);
+                if self.off != Some(Guard::TheRoleTagGoesFirst) {
+                    self.cloud.remove_role_tag(id);
+                }
                 Reply::Done(Ok(()))
             }
             Call::TerminateInstances(id) => {
-                if self.cloud.machine(id).is_some_and(|machine| machine.tags.contains_key("Role")) {
-                    self.breach(format!("{id} is ended with its Role tag: the watchdog ends the meeting"));
-                }
+                self.check_end(id);
                 self.cloud.terminate(id);
                 Reply::Done(Ok(()))
             }
@@ -250,30 +367,82 @@ impl State {
         }
     }
 
-    fn check_write(&mut self, before: Option<&Record>, update: &Update) {
-        let Some(before) = before else {
-            return self.breach("promise 3, never blind: a write made a record".into());
-        };
-        let moves = update.changes.contains(&Change::Launched);
-        if moves && !Status::BEFORE_LAUNCHED.contains(&before.status) {
-            self.breach(format!("promise 5, nothing trampled: LAUNCHED is written over {:?}", before.status));
-        }
-        self.written.extend(update.changes.iter().filter_map(|change| match change {
-            Change::Attempt(_, attempt) => Some(attempt.clone()),
-            _ => None,
-        }));
-        let claims = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
-        let late = matches!(before.meet_time, MeetTime::At(time) if self.now > time + config().launch_window);
-        if claims && (!allows_launch(&before.status) || late) {
-            self.breach("promise 3, never blind: an attempt is written for a meeting that is over".into());
+    fn write(&mut self, update: &Update, delivery: usize) -> Updated {
+        let update = self.sabotaged(update);
+        let before = self.table.records.get(&update.meeting_id).cloned();
+        let answer = self.table.update(&update);
+        match answer {
+            Updated::Done => {
+                self.check_write(before.as_ref(), &update, delivery);
+                Updated::Done
+            }
+            Updated::Refused(found) => self.as_refused(&update, found),
         }
     }
 
-    /// The attempt must have been written to the record, to the letter, before it is sent.
-    fn check_launch(&mut self, attempt: &Attempt) {
-        if !self.written.iter().any(|written| written == attempt) {
-            self.breach(format!("promise 3, never blind: {} is sent before it was written", attempt.token));
-        }
+    /// The request meets its fate; `None` if its delivery dies of it.
+    fn meet(&mut self, call: &Call, delivery: usize, fate: &Fate) -> Option<Reply> {
+        let lost = || failing(call, Class::Ambiguous, "");
+        let reply = match fate {
+            Fate::Answered => self.apply(call, delivery),
+            Fate::LostBefore => lost(),
+            Fate::LostAfter => {
+                self.apply(call, delivery);
+                lost()
+            }
+            Fate::LateBy(_) | Fate::Late => {
+                if let Call::RunInstances(attempt) = call {
+                    self.check_launch(attempt, delivery);
+                    let due = match fate {
+                        Fate::LateBy(delay) => Some(self.now + *delay),
+                        _ => None,
+                    };
+                    self.in_flight.push(InFlight { attempt: attempt.clone(), sent: self.now, due });
+                }
+                lost()
+            }
+            Fate::Fails(class, code) => failing(call, *class, code),
+            Fate::Refuses(class, code) => match call {
+                Call::RunInstances(attempt) => {
+                    self.check_launch(attempt, delivery);
+                    let p = &attempt.parameters;
+                    let place = (p.instance_type.clone(), p.availability_zone.clone());
+                    let before = self.cloud.refusing.insert(place.clone(), (*class, code));
+                    let reply = Reply::Machine(self.cloud.run(attempt));
+                    match before {
+                        Some(before) => self.cloud.refusing.insert(place, before),
+                        None => self.cloud.refusing.remove(&place),
+                    };
+                    reply
+                }
+                other => failing(other, *class, code),
+            },
+            Fate::Stillborn => {
+                let reply = self.apply(call, delivery);
+                if let Reply::Machine(Ok(machine)) = &reply {
+                    self.cloud.die_of_capacity(&machine.instance_id);
+                }
+                reply
+            }
+            Fate::Lags => match call {
+                Call::DescribeInstances(_) => Reply::Machines(Ok(Vec::new())),
+                other => self.apply(other, delivery),
+            },
+            Fate::DiesBefore => return None,
+            Fate::DiesAfter => {
+                self.apply(call, delivery);
+                return None;
+            }
+        };
+        Some(reply)
+    }
+}
+
+/// An answer to RunInstances, for a story.
+fn said(answer: &Result<Machine, AwsError>) -> String {
+    match answer {
+        Ok(machine) => format!("{} is {:?}", machine.instance_id, machine.state),
+        Err(error) => error.code().to_owned(),
     }
 }
 
@@ -290,7 +459,11 @@ impl Port {
             let mut state = self.world.0.borrow_mut();
             state.calls += 1;
             let number = state.calls;
-            state.pending.push(Pending { number, delivery: self.delivery, call, reply: None });
+            let known = &mut state.known[self.delivery];
+            known.calls += 1;
+            let ordinal = known.calls;
+            let sent = state.now;
+            state.pending.push(Pending { number, delivery: self.delivery, ordinal, call, sent, reply: None });
             number
         };
         Answering { world: self.world.clone(), number }.await
@@ -336,7 +509,20 @@ impl Meetings for Port {
 
 impl Machines for Port {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
-        answered!(self, Call::RunInstances(attempt.clone()), Machine)
+        let (off, attempt) = {
+            let state = self.world.0.borrow();
+            (state.off, state.as_sent(attempt, self.delivery))
+        };
+        let answer = answered!(self, Call::RunInstances(attempt.clone()), Machine);
+        match (off, answer) {
+            (Some(Guard::TheSdkRepeatsNoLaunch), Err(error)) if error.class == Class::Ambiguous => {
+                answered!(self, Call::RunInstances(attempt), Machine)
+            }
+            (Some(Guard::ALostAnswerIsReplayed), Err(error)) if error.class == Class::Ambiguous => {
+                Err(AwsError { class: Class::Capacity, ..error })
+            }
+            (_, answer) => answer,
+        }
     }
 
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
@@ -354,6 +540,12 @@ impl Machines for Port {
 
 impl Networks for Port {
     async fn find_subnets(&self, _: Option<&[String]>) -> Result<Found, AwsError> {
+        {
+            let state = self.world.0.borrow();
+            if state.lookups_are_cached {
+                return Ok(state.cloud.found());
+            }
+        }
         answered!(self, Call::DescribeSubnets, Subnets)
     }
 
@@ -364,24 +556,35 @@ impl Networks for Port {
 
 impl Clock for Port {
     fn now(&self) -> Timestamp {
-        self.world.now()
+        let state = self.world.0.borrow();
+        state.now + state.known[self.delivery].skew
     }
 
     async fn sleep(&self, duration: Duration) {
-        let until = self.now() + duration;
+        let until = self.world.now() + duration;
         let _ = self.call(Call::Sleep(until)).await;
     }
 }
 
 impl Tokens for Port {
+    /// Named after the delivery, so that the order in which deliveries draw them makes no other world.
     fn token(&self) -> Token {
         let mut state = self.world.0.borrow_mut();
-        state.tokens += 1;
-        Token(format!("token-{}", state.tokens))
+        let off = state.off;
+        let known = &mut state.known[self.delivery];
+        known.tokens += 1;
+        match off {
+            Some(Guard::ARandomToken) => Token(format!("token-of-{}-{}", known.meeting, known.tokens)),
+            Some(Guard::ANewTokenForANewAttempt) => Token(format!("token-{}", self.delivery)),
+            _ => Token(format!("token-{}-{}", self.delivery, known.tokens)),
+        }
     }
 
     fn owner(&self) -> Owner {
-        Owner(format!("delivery-{}", self.delivery))
+        match self.world.0.borrow().off {
+            Some(Guard::AnOwnerForEachDelivery) => Owner("request".into()),
+            _ => Owner(format!("delivery-{}", self.delivery)),
+        }
     }
 
     fn jitter(&self) -> f64 {
@@ -394,32 +597,23 @@ type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
 /// Deliveries under way, and what is to become of their requests.
 pub struct Executor {
     pub world: World,
-    deliveries: Vec<Option<Delivering>>,
-    /// The number under which the world knows each.
-    numbers: Vec<usize>,
+    /// The number under which the world knows each, and its future while it lives.
+    deliveries: Vec<(usize, Option<Delivering>)>,
     pub results: Vec<Option<Result<Answer, Error>>>,
     plots: Vec<Plot>,
-    deadlines: Vec<Timestamp>,
 }
 
 /// The next `times` requests that match, after the first `skip`, meet this fate.
 pub struct Plot {
-    pub matches: Box<dyn Fn(&Call) -> bool>,
-    pub skip: usize,
-    pub times: usize,
-    pub fate: Fate,
+    matches: Box<dyn Fn(&Call) -> bool>,
+    skip: usize,
+    times: usize,
+    fate: Fate,
 }
 
 impl Executor {
     pub fn new(world: &World) -> Self {
-        Executor {
-            world: world.clone(),
-            deliveries: Vec::new(),
-            numbers: Vec::new(),
-            results: Vec::new(),
-            plots: Vec::new(),
-            deadlines: Vec::new(),
-        }
+        Executor { world: world.clone(), deliveries: Vec::new(), results: Vec::new(), plots: Vec::new() }
     }
 
     pub fn plot(mut self, matches: impl Fn(&Call) -> bool + 'static, fate: Fate) -> Self {
@@ -434,16 +628,32 @@ impl Executor {
         self
     }
 
-    /// Begin a delivery with this configuration.
-    pub fn deliver_with(&mut self, id: &str, config: Config, time_left: Duration) {
-        let delivery = {
+    pub fn deliver(&mut self, id: &str) {
+        self.deliver_with(id, config(), TRUTH.delivery, SignedDuration::ZERO);
+    }
+
+    /// Begin a delivery with this configuration, this much time, and a clock that is this far ahead.
+    pub fn deliver_with(&mut self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) {
+        let meeting = super::meeting(id);
+        let (delivery, deadline, timing) = {
             let mut state = self.world.0.borrow_mut();
-            state.deliveries += 1;
-            state.deliveries
+            let deadline = state.now + time_left;
+            state.known.push(Known {
+                meeting: meeting.clone(),
+                deadline,
+                skew,
+                config: config.clone(),
+                tokens: 0,
+                calls: 0,
+                history: 0,
+                claimed: None,
+                ended: false,
+            });
+            let delivery = state.known.len() - 1;
+            state.tell(|| format!("delivery {delivery} begins"));
+            (delivery, deadline, state.timing())
         };
-        self.numbers.push(delivery);
         let port = Port { world: self.world.clone(), delivery };
-        let deadline = self.world.now() + time_left;
         let launcher = Launcher {
             meetings: port.clone(),
             ec2: port.clone(),
@@ -451,17 +661,15 @@ impl Executor {
             tokens: port,
             wanted: Wanted { subnet_ids: config.subnet_ids.clone(), zones: config.zones(None) },
             config,
-            timing: Timing::DEFAULT,
+            timing,
             lookups: Lookups::default(),
         };
-        let meeting = super::meeting(id);
-        self.deliveries.push(Some(Box::pin(async move { launcher.launch(&meeting, deadline).await })));
+        // Lambda states the deadline by the clock of the machine that the function runs on.
+        let deadline = deadline + skew;
+        let future = Box::pin(async move { launcher.launch(&meeting, deadline).await });
+        self.deliveries.push((delivery, Some(future)));
         self.results.push(None);
-        self.deadlines.push(deadline);
-    }
-
-    pub fn deliver(&mut self, id: &str) {
-        self.deliver_with(id, config(), Timing::DEFAULT.delivery);
+        self.poll_all();
     }
 
     /// Run until every delivery has ended or died.
@@ -471,99 +679,25 @@ impl Executor {
 
     /// Run until such a request is the next one to be answered.
     pub fn run_until(&mut self, matches: impl Fn(&Call) -> bool) {
-        loop {
-            self.poll_all();
-            if self.next().is_some_and(|(_, call)| matches(&call)) {
-                return;
-            }
+        while !self.next().is_some_and(|(_, call)| matches(&call)) {
             assert!(self.run_one(), "no such request comes");
         }
     }
 
     fn run_one(&mut self) -> bool {
-        self.poll_all();
-        match self.next() {
-            Some((number, _)) => {
-                self.step(number);
-                true
-            }
-            None => self.wake_the_next(),
-        }
-    }
-
-    /// The request that has waited longest.
-    fn next(&self) -> Option<(u64, Call)> {
-        let state = self.world.0.borrow();
-        let mut requests =
-            state.pending.iter().filter(|p| p.reply.is_none() && !matches!(p.call, Call::Sleep(_)));
-        requests.next().map(|p| (p.number, p.call.clone()))
-    }
-
-    fn poll_all(&mut self) {
-        for delivery in 0..self.deliveries.len() {
-            self.poll(delivery);
-        }
-    }
-
-    fn poll(&mut self, delivery: usize) {
-        let Some(future) = &mut self.deliveries[delivery] else { return };
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            self.deliveries[delivery] = None;
-            let mut state = self.world.0.borrow_mut();
-            if state.now > self.deadlines[delivery] {
-                state.breach("a delivery ended after its deadline".into());
-            }
-            state.story.push(format!("delivery {delivery} ends: {result:?}"));
-            self.results[delivery] = Some(result);
-        }
-    }
-
-    fn step(&mut self, number: u64) {
-        let (call, port) = {
-            let state = self.world.0.borrow();
-            let pending = state.pending.iter().find(|p| p.number == number).expect("it is pending");
-            (pending.call.clone(), pending.delivery)
+        let Some((number, call)) = self.next() else {
+            return match self.first_sleeper() {
+                Some((until, _)) => {
+                    self.world.0.borrow_mut().move_clock(until);
+                    self.wake();
+                    true
+                }
+                None => false,
+            };
         };
         let fate = self.fate(&call);
-        let mut state = self.world.0.borrow_mut();
-        state.story.push(format!("{} {}: {fate:?}", call.name(), call.role().unwrap_or_default()));
-        let reply = match fate {
-            Fate::Answered => Some(state.apply(&call)),
-            Fate::LostBefore => Some(failing(&call, Class::Ambiguous, "")),
-            Fate::LostAfter => {
-                state.apply(&call);
-                Some(failing(&call, Class::Ambiguous, ""))
-            }
-            Fate::Late(delay) => {
-                if let Call::RunInstances(attempt) = &call {
-                    let at = state.now + delay;
-                    state.late.push((at, attempt.clone()));
-                }
-                Some(failing(&call, Class::Ambiguous, ""))
-            }
-            Fate::Fails(class, code) => Some(failing(&call, class, code)),
-            Fate::DiesBefore => None,
-            Fate::DiesAfter => {
-                state.apply(&call);
-                None
-            }
-        };
-        state.check();
-        match reply {
-            Some(reply) => {
-                let pending = state.pending.iter_mut().find(|p| p.number == number).expect("it is pending");
-                pending.reply = Some(reply);
-            }
-            None => {
-                state.pending.retain(|p| p.delivery != port);
-                drop(state);
-                let dead = self.numbers.iter().position(|number| *number == port);
-                if let Some(dead) = dead {
-                    self.deliveries[dead] = None;
-                }
-            }
-        }
+        self.answer(number, &fate);
+        true
     }
 
     fn fate(&mut self, call: &Call) -> Fate {
@@ -578,23 +712,169 @@ impl Executor {
         Fate::Answered
     }
 
-    /// Move the clock to the first sleeper's time; `false` if nobody sleeps.
-    fn wake_the_next(&mut self) -> bool {
-        let first = {
-            let state = self.world.0.borrow();
-            let times = state.pending.iter().filter_map(|p| match p.call {
-                Call::Sleep(until) => Some((until, p.number)),
-                _ => None,
-            });
-            times.min()
+    /// The request that has waited longest.
+    fn next(&self) -> Option<(u64, Call)> {
+        let state = self.world.0.borrow();
+        state.pending.iter().find(|p| !p.call.is_sleep()).map(|p| (p.number, p.call.clone()))
+    }
+
+    /// Who wakes first, and when.
+    pub fn first_sleeper(&self) -> Option<(Timestamp, u64)> {
+        let state = self.world.0.borrow();
+        let sleeper = |p: &Pending| match p.call {
+            Call::Sleep(until) => Some((until, p.number)),
+            _ => None,
         };
-        let Some((until, number)) = first else { return false };
-        self.world.move_clock(until);
-        let mut state = self.world.0.borrow_mut();
-        if let Some(pending) = state.pending.iter_mut().find(|p| p.number == number) {
-            pending.reply = Some(Reply::Woken);
+        state.pending.iter().filter_map(sleeper).min()
+    }
+
+    /// Wake everybody whose time has come.
+    pub fn wake(&mut self) {
+        while let Some((until, number)) = self.first_sleeper() {
+            if until > self.world.now() {
+                return;
+            }
+            self.give(number, Reply::Woken);
         }
-        true
+    }
+
+    /// A request meets its fate.
+    pub fn answer(&mut self, number: u64, fate: &Fate) {
+        let reply = {
+            let mut state = self.world.0.borrow_mut();
+            let pending = state.pending.iter().find(|p| p.number == number).expect("it is pending");
+            let (call, delivery) = (pending.call.clone(), pending.delivery);
+            state.requests.push(call.name());
+            let reply = state.meet(&call, delivery, fate);
+            state.tell(|| {
+                format!("delivery {delivery} {}: {}", call.in_words(), outcome(fate, reply.as_ref()))
+            });
+            state.check();
+            reply.ok_or(delivery)
+        };
+        match reply {
+            Ok(reply) => self.give(number, reply),
+            Err(dead) => self.kill(dead),
+        }
+    }
+
+    fn give(&mut self, number: u64, reply: Reply) {
+        {
+            let mut state = self.world.0.borrow_mut();
+            let now = state.now;
+            let index = state.pending.iter().position(|p| p.number == number).expect("it is pending");
+            let (delivery, ordinal) = (state.pending[index].delivery, state.pending[index].ordinal);
+            let known = &mut state.known[delivery];
+            let mut hasher = DefaultHasher::new();
+            (known.history, ordinal, now).hash(&mut hasher);
+            digest(&reply, &mut hasher);
+            known.history = hasher.finish();
+            state.pending[index].reply = Some(reply);
+        }
+        self.poll_all();
+    }
+
+    /// A delivery dies where it is: nothing that it has sent is waited for any more.
+    pub fn kill(&mut self, delivery: usize) {
+        let mut state = self.world.0.borrow_mut();
+        state.pending.retain(|p| p.delivery != delivery);
+        state.known[delivery].ended = true;
+        state.tell(|| format!("delivery {delivery} dies"));
+        drop(state);
+        if let Some(dead) = self.deliveries.iter_mut().find(|(number, _)| *number == delivery) {
+            dead.1 = None;
+        }
+    }
+
+    fn poll_all(&mut self) {
+        for (index, (delivery, future)) in self.deliveries.iter_mut().enumerate() {
+            let Some(running) = future else { continue };
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(result) = running.as_mut().poll(&mut context) {
+                *future = None;
+                self.world.0.borrow_mut().check_result(*delivery, &result);
+                self.results[index] = Some(result);
+            }
+        }
+    }
+}
+
+fn outcome(fate: &Fate, reply: Option<&Reply>) -> String {
+    match (fate, reply) {
+        (Fate::LostBefore, _) => "no answer, and it was not done".into(),
+        (Fate::LostAfter, _) => "no answer, but it was done".into(),
+        (Fate::Late | Fate::LateBy(_), _) => "no answer, and it may still be done".into(),
+        (Fate::DiesBefore, _) => "and dies before it is done".into(),
+        (Fate::DiesAfter, _) => "and dies after it is done".into(),
+        (_, Some(Reply::Machine(answer))) => said(answer),
+        (_, Some(Reply::Updated(Ok(Updated::Refused(_))))) => "refused by its condition".into(),
+        (_, Some(Reply::Machines(Ok(machines)))) if machines.is_empty() => "none".into(),
+        (Fate::Fails(_, code) | Fate::Refuses(_, code), _) => (*code).to_owned(),
+        _ => "done".into(),
+    }
+}
+
+/// What of a reply the engine can act on.
+fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
+    let failed = |error: &AwsError, hasher: &mut DefaultHasher| error.class.hash(hasher);
+    let machine = |machine: &Machine, hasher: &mut DefaultHasher| {
+        (&machine.instance_id, machine.state.is_live(), &machine.state_reason, machine.tags.len())
+            .hash(hasher);
+    };
+    std::mem::discriminant(reply).hash(hasher);
+    match reply {
+        Reply::Record(Ok(record)) => record_digest(record.as_ref(), hasher),
+        Reply::Updated(Ok(Updated::Done)) => 1.hash(hasher),
+        Reply::Updated(Ok(Updated::Refused(record))) => record_digest(record.as_deref(), hasher),
+        Reply::Machine(Ok(found)) => machine(found, hasher),
+        Reply::Machines(Ok(found)) => found.iter().for_each(|found| machine(found, hasher)),
+        Reply::Done(Ok(())) | Reply::Subnets(Ok(_)) | Reply::Device(Ok(_)) | Reply::Woken => {}
+        Reply::Record(Err(error))
+        | Reply::Updated(Err(error))
+        | Reply::Machine(Err(error))
+        | Reply::Machines(Err(error))
+        | Reply::Done(Err(error))
+        | Reply::Subnets(Err(error))
+        | Reply::Device(Err(error)) => failed(error, hasher),
+    }
+}
+
+fn record_digest(record: Option<&Record>, hasher: &mut DefaultHasher) {
+    let Some(record) = record else { return 0.hash(hasher) };
+    record.status.hash(hasher);
+    record.lease.as_ref().map(|lease| (&lease.owner, lease.until)).hash(hasher);
+    for role in Role::BOTH {
+        let seat = record.seat(role);
+        seat.instance_id.hash(hasher);
+        // A token stands for its attempt: none is ever used for two.
+        seat.attempt.as_ref().map(|attempt| (&attempt.token, attempt.refused)).hash(hasher);
+    }
+}
+
+impl State {
+    /// The state of the world and of every delivery in it.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.now.hash(&mut hasher);
+        for (id, record) in &self.table.records {
+            id.hash(&mut hasher);
+            record_digest(Some(record), &mut hasher);
+        }
+        self.lives.hash(&mut hasher);
+        for launched in &self.cloud.machines {
+            let m = &launched.machine;
+            (&m.instance_id, m.state.is_live(), m.tags.len(), &launched.token).hash(&mut hasher);
+        }
+        for ((token, zone), bound) in &self.cloud.tokens {
+            (token, zone, &bound.image_id).hash(&mut hasher);
+        }
+        for request in &self.in_flight {
+            (&request.attempt.token, &request.attempt.parameters.image_id, request.sent).hash(&mut hasher);
+        }
+        for known in &self.known {
+            (known.history, known.ended, known.claimed, known.skew, known.deadline).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }
 

@@ -1,12 +1,15 @@
 //! The world in memory: a table, a cloud and a wire that can be cut, after the facts that AWS is known for.
 //!
 //! `table.rs` and `cloud.rs` are DynamoDB and EC2; `executor.rs` runs deliveries of the real engine against them, one
-//! request at a time, on a clock that only it moves, and watches the promise after every step.
+//! request at a time, on a clock that only it moves; `promise.rs` watches the promise after every step; `sabotage.rs` can
+//! switch a guard of the protocol off.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod cloud;
 pub mod executor;
+pub mod promise;
+pub mod sabotage;
 pub mod table;
 
 use std::time::Duration;

@@ -1,0 +1,201 @@
+//! The promise, checked at every step. Each breach begins with the number of the promise that it breaks.
+
+use elephant_launch::config::Config;
+use elephant_launch::error::Error;
+use elephant_launch::launch::Answer;
+use elephant_launch::machine::{Attempt, InstanceId};
+use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::record::{Change, MeetTime, Record, Requires, Update};
+use jiff::Timestamp;
+
+use super::cloud::Launched;
+use super::executor::{State, TRUTH, clock};
+
+impl State {
+    pub fn breach(&mut self, what: String) {
+        self.tell(|| format!("BREACH of promise {what}"));
+        self.breaches.push(what);
+    }
+
+    /// In every state.
+    pub fn check(&mut self) {
+        // Never two. Two lives of a record that was deleted and made again may overlap.
+        let mut live: Vec<(String, String, u32)> = self
+            .cloud
+            .live()
+            .map(|l| (l.meeting().to_owned(), l.role().to_owned(), self.life_of(l)))
+            .collect();
+        live.sort();
+        if let Some(pair) = live.windows(2).find(|pair| pair[0] == pair[1]) {
+            let (meeting, role, _) = pair[0].clone();
+            if !self.breaches.iter().any(|breach| breach.starts_with('1')) {
+                self.breach(format!("1, never two: two live machines for the {role} of {meeting}"));
+            }
+        }
+        let past = self.known.iter().any(|known| !known.ended && self.now > known.deadline);
+        if past && !self.breaches.iter().any(|breach| breach.starts_with("time")) {
+            self.breach("time: a delivery is alive after its deadline".into());
+        }
+        self.check_nothing_is_lost();
+    }
+
+    /// The life of the record in which a machine's attempt was written.
+    fn life_of(&self, launched: &Launched) -> u32 {
+        let written = self.written.iter().rev().find(|(attempt, _)| attempt.token == launched.token);
+        written.map_or(u32::MAX, |(_, life)| *life)
+    }
+
+    /// Never lost: a machine that is up is named by the record, or in the hands of a delivery, or its attempt stands
+    /// open so that the next delivery finds it. What had its record deleted is the sweep's.
+    fn check_nothing_is_lost(&mut self) {
+        let lost = self.cloud.live().find(|l| {
+            let id = MeetingId::new(l.meeting()).expect("an id");
+            let Some(record) = self.table.records.get(&id) else { return false };
+            let alive = self.known.iter().any(|known| !known.ended && known.meeting == id);
+            if alive || self.life_of(l) != self.life(&id) {
+                return false;
+            }
+            !Role::BOTH.into_iter().any(|role| {
+                let seat = record.seat(role);
+                seat.instance_id.as_ref() == Some(&l.machine.instance_id)
+                    || seat.open_attempt().is_some_and(|attempt| attempt.token == l.token)
+            })
+        });
+        let lost = lost.map(|l| format!("{} of the {}", l.machine.instance_id, l.role()));
+        if let Some(lost) = lost
+            && !self.breaches.iter().any(|breach| breach.starts_with('2'))
+        {
+            self.breach(format!("2, never lost: {lost} is up, no record names it, no delivery can reach it"));
+        }
+    }
+
+    /// When a write of ours takes effect; `before` is the record that it met.
+    pub fn check_write(&mut self, before: Option<&Record>, update: &Update, delivery: usize) {
+        let life = self.life(&update.meeting_id);
+        self.written.extend(update.changes.iter().filter_map(|change| match change {
+            Change::Attempt(_, attempt) => Some((attempt.clone(), life)),
+            _ => None,
+        }));
+        let Some(before) = before else {
+            return self.breach("3, never blind: a write made a record".into());
+        };
+        if update.changes.contains(&Change::Launched) && !Status::BEFORE_LAUNCHED.contains(&before.status) {
+            self.breach(format!("5, nothing trampled: LAUNCHED is written over {:?}", before.status));
+        }
+        let claims = update.changes.iter().any(|change| matches!(change, Change::Lease(_)))
+            && !update.requires.iter().any(|requirement| matches!(requirement, Requires::Owner(_)));
+        let attempts = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
+        if (claims || attempts) && !allows_launch(&before.status) {
+            self.breach(format!("3, never blind: a claim for a meeting that is {:?}", before.status));
+        }
+        if claims && self.outside_window(before, &self.known[delivery].config, delivery) {
+            self.breach("3, never blind: a claim outside the meeting's window".into());
+        }
+        if claims {
+            self.known[delivery].claimed = Some(life);
+        }
+    }
+
+    fn outside_window(&self, record: &Record, config: &Config, delivery: usize) -> bool {
+        let now: Timestamp = self.now + self.known[delivery].skew;
+        // The decision is as old as the write may take.
+        matches!(record.meet_time, MeetTime::At(time) if now > time + config.launch_window + TRUTH.table)
+    }
+
+    /// When RunInstances is sent.
+    pub fn check_launch(&mut self, attempt: &Attempt, delivery: usize) {
+        if !self.written.iter().any(|(written, _)| written == attempt) {
+            let token = &attempt.token;
+            self.breach(format!(
+                "3, never blind: {token} is sent with other parameters than were written before"
+            ));
+        }
+        if self.known[delivery].claimed.is_none() {
+            self.breach("3, never blind: a launch without a claim".into());
+        }
+        let other =
+            |(token, _): &(_, String), bound: &_| *token == attempt.token && *bound != attempt.parameters;
+        if self.cloud.tokens.iter().any(|(key, bound)| other(key, bound)) {
+            self.breach(format!("1, never two: {} is sent with two sets of parameters", attempt.token));
+        }
+        let known = &self.known[delivery];
+        let sent = self.pending.iter().find(|p| p.delivery == delivery && p.call.name() == "RunInstances");
+        let sent = sent.map_or(self.now, |p| p.sent);
+        if sent + TRUTH.run_instances + TRUTH.reserve() > known.deadline {
+            let deadline = clock(known.deadline);
+            self.breach(format!(
+                "time: a launch is begun that could not be recorded before the deadline {deadline}"
+            ));
+        }
+    }
+
+    /// When we end a machine.
+    pub fn check_end(&mut self, id: &InstanceId) {
+        if self.has_role_tag(id) {
+            self.breach(format!(
+                "5, nothing trampled: {id} is ended with its Role tag, so the watchdog ends the meeting"
+            ));
+        }
+        let recorded = |record: &Record| {
+            !record.is_over()
+                && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
+        };
+        if self.table.records.values().any(recorded) {
+            self.breach(format!(
+                "2, never lost: {id} is ended although the record of a meeting that is on names it"
+            ));
+        }
+    }
+
+    /// When a delivery ends.
+    pub fn check_result(&mut self, delivery: usize, result: &Result<Answer, Error>) {
+        self.known[delivery].ended = true;
+        let meeting = self.known[delivery].meeting.clone();
+        self.tell(|| match result {
+            Ok(answer) => match &answer.skipped {
+                Some(reason) => format!("delivery {delivery} ends: nothing launched, {reason}"),
+                None => format!("delivery {delivery} ends: launched"),
+            },
+            Err(error) => format!("delivery {delivery} ends: {error:?}"),
+        });
+        if let Ok(answer) = result {
+            self.check_ok(&meeting, answer);
+        }
+        self.check();
+    }
+
+    /// Ok means done.
+    fn check_ok(&mut self, meeting: &MeetingId, answer: &Answer) {
+        let Some(record) = self.table.records.get(meeting) else { return };
+        let this_life =
+            |l: &&Launched| l.meeting() == meeting.as_str() && self.life_of(l) == self.life(meeting);
+        let named = |l: &Launched| {
+            Role::BOTH
+                .iter()
+                .any(|role| record.seat(*role).instance_id.as_ref() == Some(&l.machine.instance_id))
+        };
+        let unnamed = self.cloud.live().filter(this_life).find(|l| !named(l));
+        let coming = self.in_flight.iter().find(|request| {
+            request.attempt.parameters.tags["MeetingID"] == meeting.as_str()
+                && self
+                    .written
+                    .iter()
+                    .any(|(a, life)| a.token == request.attempt.token && *life == self.life(meeting))
+                && !self.cloud.machines.iter().any(|l| l.token == request.attempt.token)
+        });
+        let missing = Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
+        let what = match (&answer.skipped, unnamed, coming, missing) {
+            (_, Some(l), ..) => format!("{} is up and the record does not name it", l.machine.instance_id),
+            (_, _, Some(request), _) => format!("a machine of {} may still come", request.attempt.token),
+            (None, _, _, Some(role)) if !self.was_made_anew(meeting) => {
+                format!("the {role}'s id does not stand")
+            }
+            _ => return,
+        };
+        self.breach(format!("4, Ok means done: {what}"));
+    }
+
+    fn was_made_anew(&self, meeting: &MeetingId) -> bool {
+        self.life(meeting) > 0
+    }
+}

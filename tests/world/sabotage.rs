@@ -1,0 +1,239 @@
+//! The protocol with one of its guards switched off, to show that the check would notice.
+//!
+//! Nothing of this is in the shipped code: the world loosens a write on its way to the table, hides something from a
+//! read, sends another request than the one it was given, or tells the engine other timings than the true ones.
+
+use std::time::Duration;
+
+use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, Token};
+use elephant_launch::meeting::{Role, Status};
+use elephant_launch::needs::Updated;
+use elephant_launch::record::{Change, Record, Requires, Update};
+use elephant_launch::timing::Timing;
+use jiff::Timestamp;
+
+use super::executor::{State, TRUTH};
+
+/// A guard of the launch protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guard {
+    // The claim.
+    TheClaimComparesTheLease,
+    TheClaimComparesTheAttempts,
+    TheClaimComparesTheIds,
+    TheClaimComparesTheStatus,
+    TheAttemptIsWrittenFirst,
+    // The lease.
+    TheLease,
+    TheLeaseExpires,
+    TheLeaseIsRenewed,
+    SkewIsAllowedFor,
+    AnOwnerForEachDelivery,
+    // The attempt.
+    ParametersComeFromTheRecord,
+    ARandomToken,
+    ANewTokenForANewAttempt,
+    TheSdkRepeatsNoLaunch,
+    ALostAnswerIsReplayed,
+    ARefusalAfterAnUnansweredSendingWaits,
+    ARefusedReplayIsLookedUp,
+    TheNextAttemptIsOurs,
+    TheNextAttemptNeedsTheMeetingOn,
+    // The record.
+    AnUpdateMakesNoRecord,
+    TheRecordComparesTheToken,
+    TheRecordNeedsTheMeetingOn,
+    EachRoleMovesTheStatus,
+    TheStatusOnlyMovesForward,
+    // The end.
+    AnOpenAttemptKeepsItsLease,
+    AnOpenAttemptIsNotMarkedRefused,
+    TheCleanUpWaits,
+    TheRoleTagGoesFirst,
+    ARecordedMachineIsKept,
+    TheReserveBeforeTheDeadline,
+}
+
+/// Which of the writes in `record.rs` an update is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Claim,
+    Renewal,
+    NextAttempt,
+    Id(Role),
+    GiveUp,
+}
+
+fn write_of(update: &Update) -> Write {
+    let has = |wanted: fn(&Change) -> bool| update.changes.iter().any(wanted);
+    let role = update.changes.iter().find_map(|change| match change {
+        Change::Instance(role, _) => Some(*role),
+        _ => None,
+    });
+    if let Some(role) = role {
+        Write::Id(role)
+    } else if has(|change| matches!(change, Change::Failure(_))) {
+        Write::GiveUp
+    } else if has(|change| matches!(change, Change::Lease(_))) {
+        let renews = update.requires.iter().any(|r| matches!(r, Requires::Owner(_)));
+        if renews { Write::Renewal } else { Write::Claim }
+    } else {
+        Write::NextAttempt
+    }
+}
+
+impl State {
+    /// What the engine is told of the timings.
+    pub fn timing(&self) -> Timing {
+        match self.off {
+            Some(Guard::SkewIsAllowedFor) => Timing { skew: Duration::ZERO, ..TRUTH },
+            Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => Timing { margin: Duration::ZERO, ..TRUTH },
+            Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::ZERO, ..TRUTH },
+            _ => TRUTH,
+        }
+    }
+
+    /// A write on its way to the table.
+    pub fn sabotaged(&self, update: &Update) -> Update {
+        let Some(off) = self.off else { return update.clone() };
+        let mut update = update.clone();
+        let write = write_of(&update);
+        let drop = |update: &mut Update, which: fn(&Requires) -> bool| update.requires.retain(|r| !which(r));
+        match (off, write) {
+            (Guard::TheClaimComparesTheLease | Guard::TheLease, Write::Claim) => {
+                drop(&mut update, |r| matches!(r, Requires::Lease(_)));
+            }
+            (Guard::TheClaimComparesTheAttempts, Write::Claim)
+            | (Guard::TheRecordComparesTheToken, Write::Id(_)) => {
+                drop(&mut update, |r| matches!(r, Requires::Token(..)));
+            }
+            (Guard::TheClaimComparesTheIds, Write::Claim) => {
+                drop(&mut update, |r| matches!(r, Requires::Instance(..)));
+            }
+            (Guard::TheClaimComparesTheStatus, Write::Claim)
+            | (Guard::TheNextAttemptNeedsTheMeetingOn, Write::NextAttempt) => {
+                drop(&mut update, |r| matches!(r, Requires::Status(_)));
+            }
+            (Guard::TheAttemptIsWrittenFirst, Write::Claim) => {
+                update.changes.retain(|change| !matches!(change, Change::Attempt(..)));
+            }
+            (Guard::TheLeaseIsRenewed, Write::Renewal) => update.changes.clear(),
+            (Guard::TheNextAttemptIsOurs, Write::NextAttempt) => {
+                drop(&mut update, |r| matches!(r, Requires::Owner(_)));
+            }
+            (Guard::AnUpdateMakesNoRecord, _) => {
+                drop(&mut update, |r| {
+                    matches!(r, Requires::Exists | Requires::Token(..) | Requires::Owner(_))
+                });
+            }
+            (Guard::TheRecordNeedsTheMeetingOn, Write::Id(_)) => {
+                for requirement in &mut update.requires {
+                    if let Requires::Status(statuses) = requirement {
+                        statuses.push(Some(Status::Terminated));
+                    }
+                }
+                update.changes.retain(|change| *change != Change::Launched);
+            }
+            (Guard::TheStatusOnlyMovesForward, Write::Id(_)) => {
+                for requirement in &mut update.requires {
+                    if let Requires::Status(statuses) = requirement {
+                        *statuses = [Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat();
+                    }
+                }
+            }
+            (Guard::EachRoleMovesTheStatus, Write::Id(role)) => {
+                let other = Role::BOTH.into_iter().find(|other| *other != role).expect("there are two");
+                let read = self.known.iter().rev().find(|known| known.meeting == update.meeting_id);
+                let standing = self.table.records.get(&update.meeting_id);
+                // As it was when the delivery decided: before either write was on its way.
+                let both_in_flight =
+                    read.is_some() && standing.is_some_and(|r| r.seat(other).instance_id.is_none());
+                if both_in_flight || self.pending.iter().any(|p| p.call.writes_an_id()) {
+                    update.changes.retain(|change| *change != Change::Launched);
+                }
+            }
+            (Guard::AnOpenAttemptKeepsItsLease, Write::GiveUp) => {
+                if !update.changes.contains(&Change::DropLease) {
+                    update.changes.push(Change::DropLease);
+                }
+            }
+            (Guard::AnOpenAttemptIsNotMarkedRefused, Write::GiveUp) => {
+                let open = |role: &Role| {
+                    let record = self.table.records.get(&update.meeting_id);
+                    record.is_some_and(|record| record.seat(*role).open_attempt().is_some())
+                };
+                let roles: Vec<Role> = Role::BOTH.into_iter().filter(open).collect();
+                update.changes.extend(roles.into_iter().map(Change::Refused));
+                update.changes.push(Change::DropLease);
+            }
+            _ => {}
+        }
+        update
+    }
+
+    /// A record as a delivery gets to see it.
+    pub fn as_read(&self, record: Option<Record>) -> Option<Record> {
+        let mut record = record?;
+        match self.off {
+            Some(Guard::TheLease) => record.lease = None,
+            Some(Guard::TheLeaseExpires) => {
+                if let Some(lease) = &mut record.lease {
+                    lease.until = Timestamp::MAX;
+                }
+            }
+            Some(Guard::TheCleanUpWaits) if record.is_over() => {
+                if let Some(lease) = &mut record.lease {
+                    lease.until = super::start() - Duration::from_secs(3600);
+                }
+            }
+            _ => {}
+        }
+        Some(record)
+    }
+
+    /// The answer to a write whose condition did not hold.
+    pub fn as_refused(&self, update: &Update, found: Option<Box<Record>>) -> Updated {
+        let mut found = found;
+        if let (Some(Guard::ARecordedMachineIsKept), Write::Id(role), Some(record)) =
+            (self.off, write_of(update), &mut found)
+        {
+            record.seat_mut(role).instance_id = None;
+        }
+        Updated::Refused(found)
+    }
+
+    pub fn as_found(&self, token: &Token) -> Vec<Machine> {
+        match self.off {
+            Some(Guard::ARefusedReplayIsLookedUp) => Vec::new(),
+            _ => self.cloud.find(token),
+        }
+    }
+
+    /// The request that is sent for an attempt.
+    pub fn as_sent(&self, attempt: &Attempt, delivery: usize) -> Attempt {
+        let config = &self.known[delivery].config;
+        let mut attempt = attempt.clone();
+        if self.off == Some(Guard::ParametersComeFromTheRecord) {
+            let p = attempt.parameters;
+            let subnet = self.cloud.subnets.iter().find(|subnet| {
+                config.zones(None).is_none_or(|zones| zones.contains(&subnet.availability_zone))
+            });
+            let subnet = subnet.expect("there is one");
+            attempt.parameters = Parameters {
+                image_id: config.image_id.clone(),
+                subnet_id: subnet.subnet_id.clone(),
+                availability_zone: subnet.availability_zone.clone(),
+                ..p
+            };
+        }
+        attempt
+    }
+
+    /// Whether ending this machine is a mistake of ours that the watchdog will not forgive.
+    pub fn has_role_tag(&self, id: &InstanceId) -> bool {
+        self.cloud
+            .machines
+            .iter()
+            .any(|l| l.machine.instance_id == *id && l.machine.tags.contains_key("Role"))
+    }
+}
