@@ -6,6 +6,8 @@ use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_launch::network::{Found, Subnet};
 
+use jiff::Timestamp;
+
 use super::aws_error;
 
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Launched {
     pub machine: Machine,
     pub token: Token,
     pub parameters: Parameters,
+    pub since: Timestamp,
 }
 
 impl Launched {
@@ -62,7 +65,7 @@ impl Default for Cloud {
 }
 
 impl Cloud {
-    pub fn run(&mut self, attempt: &Attempt) -> Result<Machine, AwsError> {
+    pub fn run(&mut self, attempt: &Attempt, now: Timestamp) -> Result<Machine, AwsError> {
         let p = &attempt.parameters;
         let key = (attempt.token.clone(), p.availability_zone.clone());
         if self.tokens.get(&key).is_some_and(|bound| bound != p) {
@@ -95,6 +98,7 @@ impl Cloud {
             machine: machine.clone(),
             token: attempt.token.clone(),
             parameters: p.clone(),
+            since: now,
         });
         Ok(machine)
     }

@@ -334,7 +334,7 @@ impl State {
     /// A request that nobody waits for takes effect.
     pub fn take_effect(&mut self, index: usize) {
         let request = self.in_flight.remove(index);
-        let answer = self.cloud.run(&request.attempt);
+        let answer = self.cloud.run(&request.attempt, self.now);
         self.tell(|| {
             format!("the unanswered launch by {} takes effect: {}", request.attempt.token, said(&answer))
         });
@@ -347,7 +347,7 @@ impl State {
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => {
                 self.check_launch(attempt, delivery);
-                Reply::Machine(self.cloud.run(attempt))
+                Reply::Machine(self.cloud.run(attempt, self.now))
             }
             Call::DescribeInstances(token) => Reply::Machines(Ok(self.as_found(token))),
             Call::DeleteTags(id) => {
@@ -381,7 +381,7 @@ impl State {
     }
 
     /// The request meets its fate; `None` if its delivery dies of it.
-    fn meet(&mut self, call: &Call, delivery: usize, fate: &Fate) -> Option<Reply> {
+    pub fn meet(&mut self, call: &Call, delivery: usize, fate: &Fate) -> Option<Reply> {
         let lost = || failing(call, Class::Ambiguous, "");
         let reply = match fate {
             Fate::Answered => self.apply(call, delivery),
@@ -408,7 +408,7 @@ impl State {
                     let p = &attempt.parameters;
                     let place = (p.instance_type.clone(), p.availability_zone.clone());
                     let before = self.cloud.refusing.insert(place.clone(), (*class, code));
-                    let reply = Reply::Machine(self.cloud.run(attempt));
+                    let reply = Reply::Machine(self.cloud.run(attempt, self.now));
                     match before {
                         Some(before) => self.cloud.refusing.insert(place, before),
                         None => self.cloud.refusing.remove(&place),

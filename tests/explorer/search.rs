@@ -1,0 +1,147 @@
+//! Who chooses: every course in turn, a random one, or one that is known by its numbers; and what makes a long breach
+//! short.
+
+use std::collections::HashSet;
+
+use super::course::{Chooser, Played, Scenario, play};
+
+/// Depth first, every choice in turn, states that were seen before cut off.
+///
+/// The cut is sound: a delivery is a deterministic program whose only inputs are the replies to its requests and the
+/// clock at the moment of each, so the fingerprint (a hash of these histories, of the table, the cloud, the requests in
+/// flight, the clock and the faults that are left) stands for everything that can still happen. Two states that differ
+/// could be taken for one only if two 64-bit hashes were equal.
+#[derive(Default)]
+pub struct DepthFirst {
+    /// Choice and number of options at each point of the current course.
+    path: Vec<(usize, usize)>,
+    depth: usize,
+    seen: HashSet<u64>,
+}
+
+impl Chooser for DepthFirst {
+    fn choose(&mut self, options: usize, state: &mut dyn FnMut() -> u64) -> Option<usize> {
+        if self.depth == self.path.len() {
+            if !self.seen.insert(state()) {
+                return None;
+            }
+            self.path.push((0, options));
+        }
+        let (chosen, known) = self.path[self.depth];
+        assert_eq!(known, options, "the same choices lead to the same state");
+        self.depth += 1;
+        Some(chosen)
+    }
+}
+
+impl DepthFirst {
+    /// The next course; `false` when there is none.
+    fn advance(&mut self) -> bool {
+        self.depth = 0;
+        while let Some((chosen, options)) = self.path.pop() {
+            if chosen + 1 < options {
+                self.path.push((chosen + 1, options));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What a search has covered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Covered {
+    pub courses: u64,
+    pub states: usize,
+    pub whole: bool,
+}
+
+/// Follow every course, up to a number of them; the first breach ends the search.
+pub fn exhaust(scenario: &Scenario, at_most: u64) -> (Covered, Option<Played>) {
+    let mut chooser = DepthFirst::default();
+    let mut covered = Covered::default();
+    loop {
+        let played = play(scenario, &mut chooser, false);
+        covered.courses += 1;
+        covered.states = chooser.seen.len();
+        if !played.breaches.is_empty() {
+            return (covered, Some(played));
+        }
+        if !chooser.advance() {
+            covered.whole = true;
+            return (covered, None);
+        }
+        if covered.courses >= at_most {
+            return (covered, None);
+        }
+    }
+}
+
+/// A random walk: mostly the ordinary course, or else anything.
+pub struct Random(pub fastrand::Rng);
+
+impl Chooser for Random {
+    fn choose(&mut self, options: usize, _: &mut dyn FnMut() -> u64) -> Option<usize> {
+        Some(if self.0.f32() < 0.6 { 0 } else { self.0.usize(..options) })
+    }
+}
+
+/// A known course; beyond its end the ordinary one.
+pub struct Replay<'c> {
+    choices: &'c [usize],
+    depth: usize,
+}
+
+impl<'c> Replay<'c> {
+    pub fn of(choices: &'c [usize]) -> Self {
+        Replay { choices, depth: 0 }
+    }
+}
+
+impl Chooser for Replay<'_> {
+    fn choose(&mut self, options: usize, _: &mut dyn FnMut() -> u64) -> Option<usize> {
+        let chosen = self.choices.get(self.depth).copied().unwrap_or(0);
+        self.depth += 1;
+        // A shortened course may meet fewer options than the one that it was.
+        Some(chosen.min(options - 1))
+    }
+}
+
+/// The shortest course found that breaks the same promise: choices are taken out or made ordinary as long as it does.
+pub fn shrunk(scenario: &Scenario, played: &Played) -> Vec<usize> {
+    let promise =
+        |played: &Played| played.breaches.first().map(|breach| breach.split(':').next().map(str::to_owned));
+    let wanted = promise(played);
+    let breaks = |choices: &[usize]| promise(&play(scenario, &mut Replay::of(choices), false)) == wanted;
+    let mut best = without_ordinary_end(played.choices.clone());
+    let mut tries = 0;
+    'again: while tries < 3000 {
+        for index in (0..best.len()).rev() {
+            let mut shorter = best.clone();
+            shorter.remove(index);
+            let mut plainer = best.clone();
+            plainer[index] = 0;
+            for candidate in [without_ordinary_end(shorter), without_ordinary_end(plainer)] {
+                tries += 1;
+                if weight(&candidate) < weight(&best) && breaks(&candidate) {
+                    best = candidate;
+                    continue 'again;
+                }
+            }
+        }
+        break;
+    }
+    best
+}
+
+/// Fewer things out of the ordinary first, then fewer choices.
+fn weight(choices: &[usize]) -> (usize, usize) {
+    (choices.iter().filter(|choice| **choice > 0).count(), choices.len())
+}
+
+fn without_ordinary_end(mut choices: Vec<usize>) -> Vec<usize> {
+    while choices.last() == Some(&0) {
+        choices.pop();
+    }
+    choices
+}
