@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, InstanceId};
+use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Meetings, Updated};
 use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
@@ -160,7 +160,7 @@ fn unreadable(action: &'static str, what: String) -> AwsError {
         code: None,
         message: what,
         request_id: None,
-        advice: "nothing was launched; correct the attribute in the record and deliver again".to_owned(),
+        advice: "correct the attribute in the record and deliver again".to_owned(),
     }
 }
 
@@ -305,13 +305,15 @@ impl Expression {
                 let ours = self.equals(&id_attribute(*role), &id.0);
                 format!("({missing} OR {ours})")
             }
-            Requires::Token(role, token) => {
-                let path = format!("{}.{}", self.name(&attempt_attribute(*role)), self.name("token"));
-                match token {
-                    None => format!("attribute_not_exists({path})"),
-                    Some(token) => format!("{path} = {}", self.value(AttributeValue::S(token.0.clone()))),
-                }
+            Requires::Attempt(role, None) => {
+                format!("attribute_not_exists({})", self.attempt(*role, "token"))
             }
+            Requires::Attempt(role, Some((token, refused))) => {
+                let token = self.token(*role, token);
+                let path = self.attempt(*role, "refused");
+                format!("{token} AND {path} = {}", self.value(AttributeValue::Bool(*refused)))
+            }
+            Requires::Token(role, token) => self.token(*role, token),
         }
     }
 
@@ -330,7 +332,7 @@ impl Expression {
                 self.set(&attempt_attribute(*role), map);
             }
             Change::Refused(role) => {
-                let path = format!("{}.{}", self.name(&attempt_attribute(*role)), self.name("refused"));
+                let path = self.attempt(*role, "refused");
                 let value = self.value(AttributeValue::Bool(true));
                 self.sets.push(format!("{path} = {value}"));
             }
@@ -354,6 +356,16 @@ impl Expression {
             }
             Change::ForgetFailure => FAILURE.into_iter().for_each(|name| self.remove(name)),
         }
+    }
+
+    /// The path of one part of a role's attempt.
+    fn attempt(&mut self, role: Role, part: &str) -> String {
+        format!("{}.{}", self.name(&attempt_attribute(role)), self.name(part))
+    }
+
+    fn token(&mut self, role: Role, token: &Token) -> String {
+        let path = self.attempt(role, "token");
+        format!("{path} = {}", self.value(AttributeValue::S(token.0.clone())))
     }
 
     fn set(&mut self, attribute: &str, value: AttributeValue) {

@@ -4,6 +4,7 @@
 //! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
@@ -27,15 +28,16 @@ use crate::timing::Timing;
 pub struct Ec2 {
     client: Client,
     run_instances: Duration,
+    limit: Duration,
 }
 
 impl Ec2 {
-    /// Look-ups are repeated by the SDK, within their limit; RunInstances never is.
+    /// The SDK repeats what may be repeated (everything but RunInstances), within one limit for all tries.
     pub fn new(sdk: &aws_config::SdkConfig, timing: &Timing) -> Self {
         let config = aws_sdk_ec2::config::Builder::from(sdk)
             .timeout_config(TimeoutConfig::builder().operation_timeout(timing.ec2).build())
             .build();
-        Ec2 { client: Client::from_conf(config), run_instances: timing.run_instances }
+        Ec2 { client: Client::from_conf(config), run_instances: timing.run_instances, limit: timing.ec2 }
     }
 }
 
@@ -87,16 +89,8 @@ impl Machines for Ec2 {
 
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let filter = Filter::builder().name("client-token").values(&token.0).build();
-        let reservations = self
-            .client
-            .describe_instances()
-            .filters(filter)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| failed("DescribeInstances", &error))?;
+        let pages = self.client.describe_instances().filters(filter).into_paginator().items().send();
+        let reservations = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(reservations
             .iter()
             .flat_map(|reservation| reservation.instances())
@@ -118,34 +112,23 @@ impl Machines for Ec2 {
 
 impl Networks for Ec2 {
     async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
-        let subnets = self
-            .client
-            .describe_subnets()
-            .set_subnet_ids(subnet_ids.map(<[String]>::to_vec))
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>();
+        let subnets = self.client.describe_subnets().set_subnet_ids(subnet_ids.map(<[String]>::to_vec));
+        let subnets = subnets.into_paginator().items().send().collect::<Result<Vec<_>, _>>();
         let default_vpc = async {
             match subnet_ids {
                 Some(_) => Ok(None),
                 None => self.find_default_vpc().await,
             }
         };
-        let (subnets, default_vpc) = tokio::join!(subnets, default_vpc);
-        let subnets = subnets.map_err(|error| named(failed("DescribeSubnets", &error)))?;
+        let (subnets, default_vpc) = tokio::join!(self.all("DescribeSubnets", subnets), default_vpc);
+        let subnets = subnets.map_err(named)?;
         Ok(Found { default_vpc: default_vpc?, subnets: subnets.iter().filter_map(to_subnet).collect() })
     }
 
     async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
-        let images = self
-            .client
-            .describe_images()
-            .image_ids(image_id)
-            .send()
-            .await
-            .map_err(|error| failed("DescribeImages", &error))?;
-        let device = images.images().iter().find_map(|image| image.root_device_name());
+        let pages = self.client.describe_images().image_ids(image_id).into_paginator().items().send();
+        let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
+        let device = images.iter().find_map(|image| image.root_device_name());
         device.map(str::to_owned).ok_or_else(|| AwsError {
             action: "DescribeImages",
             class: Class::Misconfigured,
@@ -153,7 +136,7 @@ impl Networks for Ec2 {
             message: format!(
                 "no image {image_id} with a root device is visible to this account in this Region"
             ),
-            request_id: images.request_id().map(str::to_owned),
+            request_id: None,
             advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
         })
     }
@@ -161,14 +144,33 @@ impl Networks for Ec2 {
 
 impl Ec2 {
     async fn find_default_vpc(&self) -> Result<Option<String>, AwsError> {
-        let vpcs = self
-            .client
-            .describe_vpcs()
-            .filters(Filter::builder().name("is-default").values("true").build())
-            .send()
-            .await
-            .map_err(|error| failed("DescribeVpcs", &error))?;
-        Ok(vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned))
+        let default = Filter::builder().name("is-default").values("true").build();
+        let pages = self.client.describe_vpcs().filters(default).into_paginator().items().send();
+        let vpcs = self.all("DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
+        Ok(vpcs.iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned))
+    }
+
+    /// All pages of a list, within one limit: the SDK's own is for each page.
+    async fn all<T, E>(
+        &self,
+        action: &'static str,
+        pages: impl Future<Output = Result<Vec<T>, SdkError<E>>>,
+    ) -> Result<Vec<T>, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E>: RequestId,
+    {
+        match tokio::time::timeout(self.limit, pages).await {
+            Ok(list) => list.map_err(|error| failed(action, &error)),
+            Err(_) => Err(AwsError {
+                action,
+                class: Class::Ambiguous,
+                code: None,
+                message: format!("no complete answer within {} s", self.limit.as_secs()),
+                request_id: None,
+                advice: String::new(),
+            }),
+        }
     }
 }
 

@@ -177,6 +177,11 @@ impl Error {
         self
     }
 
+    /// AWS's error code, or our own word where AWS is not the reason.
+    pub fn code(&self) -> &str {
+        self.cause.as_deref().map_or(self.kind.as_str(), AwsError::code)
+    }
+
     /// The whole story on one line: problem, what AWS answered, what to do.
     pub fn chain(&self) -> String {
         let mut line = self.problem.clone();

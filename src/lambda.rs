@@ -15,9 +15,8 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::machine::Token;
 use crate::needs::{Clock, Tokens};
-use crate::plan::after;
 use crate::record::Owner;
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 
 /// What posting the answer may take, at the end of a delivery.
 const ANSWER: Duration = Duration::from_millis(500);

@@ -7,8 +7,9 @@
 mod answer;
 mod seat;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,12 +24,11 @@ use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
 use crate::network::{Wanted, in_order};
-use crate::plan;
-use crate::plan::{Candidate, Plan, Reason, Sending, Standing, Step, after};
+use crate::plan::{self, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 use answer::failed_lookup;
-use seat::End;
+use seat::{Filled, Unfilled};
 
 /// The verb `launch` with everything that it needs; lives as long as the function's environment.
 pub struct Launcher<M, E, C, T> {
@@ -61,17 +61,10 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Launcher<M, E, C,
     pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<Answer, Error> {
         // A delivery that lives longer than the timings assume could write after others have settled its affairs.
         let deadline = deadline.min(after(self.clock.now(), self.timing.delivery));
-        let delivery = Delivery {
-            launcher: self,
-            meeting,
-            owner: self.tokens.owner(),
-            deadline,
-            lease_end: Cell::new(deadline),
-        };
-        delivery.run().await
+        Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline }.run().await
     }
 
-    async fn surroundings(&self) -> Result<std::rc::Rc<Surroundings>, LookupError> {
+    async fn surroundings(&self) -> Result<Rc<Surroundings>, LookupError> {
         self.lookups.get(&self.ec2, &self.clock, &self.config, &self.wanted, &self.timing).await
     }
 }
@@ -82,12 +75,37 @@ struct Delivery<'l, M, E, C, T> {
     meeting: &'l MeetingId,
     owner: Owner,
     deadline: Timestamp,
-    lease_end: Cell<Timestamp>,
+}
+
+/// One role's attempt to send.
+#[derive(Clone, Debug)]
+struct Work {
+    role: Role,
+    attempt: Attempt,
+    /// The attempt was found in the record, and counts as sent and unanswered until then; `None`: it is new.
+    unanswered: Option<Timestamp>,
+}
+
+/// Our lease as the record has it. Without one nothing is sent; both roles share it, and either renews it.
+struct Held(RefCell<Lease>);
+
+enum Claimed {
+    Ours(Held),
+    /// The record is not what was read any more: plan anew with this one.
+    Changed(Option<Box<Record>>),
+}
+
+/// What became of a machine that was to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Ended,
+    /// The record names it after all: it stays.
+    Named,
 }
 
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
     async fn run(&self) -> Result<Answer, Error> {
-        let mut read = self.read().await?;
+        let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
         loop {
             let Some(record) = read else { return Err(self.no_such_meeting()) };
@@ -97,20 +115,24 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                     "meet_time is no ISO 8601 time with an offset: this meeting has no launch window"
                 );
             }
-            let now = self.launcher.clock.now();
             let status = record.status.as_ref();
-            let steps =
-                match plan::plan(&record, now, self.launcher.config.launch_window, &self.launcher.timing) {
-                    Plan::Skip(reason) => return Ok(self.skipped(status, &reason)),
-                    Plan::AlreadyRecorded => return Ok(self.already_recorded(&record)),
-                    Plan::Leased(until) => return Err(self.busy(until)),
-                    Plan::Unsettled(reason, until) => return Err(self.unsettled(&reason, until)),
-                    Plan::Settle(reason, open) => return self.settle(status, &reason, open).await,
-                    Plan::Launch(steps) => steps,
-                };
-            let work = self.work(steps).await?;
+            let steps = match plan::plan(&record, self.now(), self.window(), &self.launcher.timing) {
+                Plan::Skip(reason) => return Ok(self.skipped(status, &reason)),
+                Plan::AlreadyRecorded => return Ok(self.already_recorded(&record)),
+                Plan::Leased(until) => return Err(self.busy(until)),
+                Plan::Unsettled(reason, until) => return Err(self.unsettled(&reason, until)),
+                Plan::Settle(reason, open) => return self.settle(status, &reason, open).await,
+                Plan::Launch(steps) => steps,
+            };
+            let work = match self.work(steps).await {
+                Ok(work) => work,
+                Err(error) => {
+                    self.report(&record, &error).await;
+                    return Err(error);
+                }
+            };
             match self.claim(&record, &work).await? {
-                Claimed::Ours => return self.launch(&record, work).await,
+                Claimed::Ours(held) => return self.launch_both(&record, work, &held).await,
                 Claimed::Changed(found) => read = found.map(|record| *record),
             }
             // A record that changes under each claim is left in peace for a moment.
@@ -123,11 +145,10 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         }
     }
 
-    async fn read(&self) -> Result<Option<Record>, Error> {
+    async fn read(&self) -> Result<Option<Record>, AwsError> {
         let launcher = self.launcher;
-        self.persist(launcher.timing.table, TABLE_BACKOFF, || launcher.meetings.read(self.meeting))
-            .await
-            .map_err(|error| self.table_failed(error))
+        let read = || launcher.meetings.read(self.meeting);
+        self.persist(launcher.timing.table, TABLE_BACKOFF, || true, read).await
     }
 
     /// The attempts to send: those that stand, and new ones made from what was looked up.
@@ -137,7 +158,8 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             work.push(match step {
                 Step::Replay { attempt, unanswered } => Work { role, attempt, unanswered: Some(unanswered) },
                 Step::New { number } => {
-                    let (candidates, root_device) = self.candidates().await.map_err(|e| failed_lookup(&e))?;
+                    let (candidates, root_device) =
+                        self.candidates().await.map_err(|error| failed_lookup(&error))?;
                     let attempt = self.attempt(role, number, &root_device, &candidates[0]);
                     Work { role, attempt, unanswered: None }
                 }
@@ -152,10 +174,8 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         }
         let surroundings = self.launcher.surroundings().await?;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
-        Ok((
-            plan::candidates(&self.launcher.config.instance_types, &subnets),
-            surroundings.root_device.clone(),
-        ))
+        let candidates = plan::candidates(&self.launcher.config.instance_types, &subnets);
+        Ok((candidates, surroundings.root_device.clone()))
     }
 
     fn attempt(&self, role: Role, number: u32, root_device: &str, candidate: &Candidate) -> Attempt {
@@ -164,7 +184,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     }
 
     async fn claim(&self, read: &Record, work: &[Work]) -> Result<Claimed, Error> {
-        let now = self.launcher.clock.now();
+        let now = self.now();
         let until = plan::lease_end(now, self.deadline, &self.launcher.timing);
         // The claim itself may take a while; without time to send afterwards it would only keep others waiting.
         let claimed = after(now, self.launcher.timing.table);
@@ -172,72 +192,87 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             return Err(self.deadline_too_close());
         }
         let lease = Lease { owner: self.owner.clone(), until };
-        let fresh: Vec<(Role, Attempt)> =
-            work.iter().filter(|w| w.unanswered.is_none()).map(|w| (w.role, w.attempt.clone())).collect();
-        let planned: Vec<(Role, Attempt)> = work.iter().map(|w| (w.role, w.attempt.clone())).collect();
-        let claimed = match self.update(&record::claim(read, lease, &fresh)).await {
-            Ok(Updated::Done) => Claimed::Ours,
-            Ok(Updated::Refused(found)) => match found {
-                Some(found)
-                    if plan::after_refused_claim(&found, &self.owner, &planned)
-                        == Some(Standing::Written) =>
-                {
-                    Claimed::Ours
-                }
-                found => Claimed::Changed(found),
-            },
-            Err(error) => return Err(self.table_failed(error)),
-        };
-        if matches!(claimed, Claimed::Ours) {
-            self.lease_end.set(until);
-            info!(lease_until = %until, "lease taken");
+        let fresh = work.iter().filter(|w| w.unanswered.is_none()).map(|w| (w.role, w.attempt.clone()));
+        let update = record::claim(read, lease.clone(), &fresh.collect::<Vec<_>>());
+        // Look-ups and repeats take time, in which the window may close.
+        let in_window = || plan::reason_to_skip(read, self.now(), self.window()).is_none();
+        if !in_window() {
+            return Ok(Claimed::Changed(Some(Box::new(read.clone()))));
         }
-        Ok(claimed)
+        let launcher = self.launcher;
+        let write = || launcher.meetings.update(&update);
+        let answer = self.persist(launcher.timing.table, TABLE_BACKOFF, in_window, write).await;
+        match answer.map_err(|error| self.table_failed(error))? {
+            Updated::Refused(found) => {
+                let planned: Vec<(Role, Attempt)> =
+                    work.iter().map(|w| (w.role, w.attempt.clone())).collect();
+                if !found.as_ref().is_some_and(|found| plan::claim_stands(found, &self.owner, &planned)) {
+                    return Ok(Claimed::Changed(found));
+                }
+            }
+            Updated::Done => {}
+        }
+        info!(lease_until = %until, "lease taken");
+        Ok(Claimed::Ours(Held(RefCell::new(lease))))
     }
 
     /// Both roles at once; then, if one failed, one write that says why.
-    async fn launch(&self, record: &Record, work: Vec<Work>) -> Result<Answer, Error> {
+    async fn launch_both(&self, record: &Record, work: Vec<Work>, held: &Held) -> Result<Answer, Error> {
         let seat = |role: Role| {
             let work = work.iter().find(|w| w.role == role).cloned();
             async move {
                 match work {
-                    Some(work) => self.fill_seat(work, record::StatusMove::from_status(&record.status)).await,
-                    None => End::Recorded(answer::recorded(record.seat(role)), record.status.clone()),
+                    Some(work) => self.fill_seat(work, held, record.status.clone()).await,
+                    None => Ok(Filled {
+                        machine: answer::recorded(record.seat(role)),
+                        status: record.status.clone(),
+                    }),
                 }
             }
         };
         let (teacher, student) = tokio::join!(seat(Role::Teacher), seat(Role::Student));
         let ends = [(Role::Teacher, teacher), (Role::Student, student)];
         self.give_up(&ends).await;
-        self.answer(record, ends)
+        self.answer(ends)
     }
 
     /// Write down why, mark what EC2 refused, and let go of the lease if nothing of ours is open. The error itself
     /// reaches the caller whether or not this can be written.
-    async fn give_up(&self, ends: &[(Role, End)]) {
-        let failed = || ends.iter().filter_map(|(role, end)| Some((*role, end.failure()?)));
-        let Some((_, first)) = failed().next() else { return };
-        if ends.iter().any(|(_, end)| matches!(end, End::Gone | End::Over(_) | End::TakenOver)) {
-            return;
-        }
-        let refused: Vec<(Role, Token)> =
-            failed().filter_map(|(role, failure)| Some((role, failure.refused.clone()?))).collect();
-        let closed = |end: &End| match end {
-            End::Recorded(..) => true,
-            End::Failed(failure) => failure.refused.is_some(),
-            End::Gone | End::Over(_) | End::TakenOver => false,
-        };
-        let failure = Failure {
-            reason: failed().map(|(_, failure)| failure.error.chain()).collect::<Vec<_>>().join(" | "),
-            code: first.error.cause.as_deref().map_or(first.error.kind.as_str(), AwsError::code).to_owned(),
-            at: self.launcher.clock.now(),
-        };
-        let nothing_open = ends.iter().all(|(_, end)| closed(end));
-        let update = record::give_up(self.meeting, &self.owner, failure, &refused, nothing_open);
-        match self.update(&update).await {
-            Ok(Updated::Done) => {
-                info!(refused = refused.len(), lease_dropped = nothing_open, "failure recorded")
+    async fn give_up(&self, ends: &[(Role, Result<Filled, Unfilled>)]) {
+        let mut reasons = Vec::new();
+        let mut code = None;
+        let mut refused: Vec<(Role, Token)> = Vec::new();
+        let mut nothing_open = true;
+        for (role, end) in ends {
+            match end {
+                Ok(_) => {}
+                Err(Unfilled::Failed(failed)) => {
+                    reasons.push(failed.error.chain());
+                    code.get_or_insert(failed.error.code());
+                    match &failed.refused {
+                        Some(token) => refused.push((*role, token.clone())),
+                        None => nothing_open = false,
+                    }
+                }
+                // Whoever moved the record on has the say over it.
+                Err(Unfilled::Gone | Unfilled::Over(_) | Unfilled::TakenOver) => return,
             }
+        }
+        let Some(code) = code else { return };
+        let failure = Failure { reason: reasons.join(" | "), code: code.to_owned(), at: self.now() };
+        let update = record::give_up(self.meeting, &self.owner, failure, &refused, nothing_open);
+        self.write_down(&update).await;
+    }
+
+    /// A failure before anything was claimed.
+    async fn report(&self, read: &Record, error: &Error) {
+        let failure = Failure { reason: error.chain(), code: error.code().to_owned(), at: self.now() };
+        self.write_down(&record::report(read, failure)).await;
+    }
+
+    async fn write_down(&self, failure: &Update) {
+        match self.update(failure).await {
+            Ok(Updated::Done) => info!("failure recorded"),
             Ok(Updated::Refused(_)) => info!("failure not recorded: the record has moved on"),
             Err(error) => warn!(%error, "failure not recorded"),
         }
@@ -253,46 +288,58 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         for (role, token) in open {
             let ec2 = &self.launcher.ec2;
             let found = self
-                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || ec2.find(&token))
+                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || true, || ec2.find(&token))
                 .await
                 .map_err(|error| self.left_running(role, None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {
-                self.end(role, &machine.instance_id)
-                    .await
-                    .map_err(|error| self.left_running(role, Some(&machine.instance_id), error))?;
+                let id = &machine.instance_id;
+                match self.end(role, id).await {
+                    Ok(Ended::Ended) => {}
+                    // It came back to life, with this machine.
+                    Ok(Ended::Named) => return Err(self.taken_over()),
+                    Err(error) => return Err(self.left_running(role, Some(id), error)),
+                }
             }
         }
         Ok(self.skipped(status, reason))
     }
 
-    /// End a machine of ours that no record names. Its `Role` tag goes first: the watchdog would otherwise write
-    /// TERMINATED over the meeting, which may be going on with another machine.
-    async fn end(&self, role: Role, instance: &InstanceId) -> Result<(), AwsError> {
+    /// End a machine of ours that no record names; a last look makes sure of it, for a status that was over may have
+    /// come back, and another delivery have recorded the machine. Its `Role` tag goes first: the watchdog would
+    /// otherwise write TERMINATED over the meeting, which may be going on with another machine.
+    async fn end(&self, role: Role, instance: &InstanceId) -> Result<Ended, AwsError> {
+        if let Some(record) = self.read().await?
+            && record.seat(role).instance_id.as_ref() == Some(instance)
+        {
+            return Ok(Ended::Named);
+        }
         let ec2 = &self.launcher.ec2;
         let limit = self.launcher.timing.ec2;
-        self.persist(limit, EC2_BACKOFF, || ec2.remove_role_tag(instance)).await?;
-        self.persist(limit, EC2_BACKOFF, || ec2.terminate(instance)).await?;
+        self.persist(limit, EC2_BACKOFF, || true, || ec2.remove_role_tag(instance)).await?;
+        self.persist(limit, EC2_BACKOFF, || true, || ec2.terminate(instance)).await?;
         info!(%role, instance_id = %instance, "machine ended: no record names it");
-        Ok(())
+        Ok(Ended::Ended)
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
         let launcher = self.launcher;
-        self.persist(launcher.timing.table, TABLE_BACKOFF, || launcher.meetings.update(update)).await
+        let write = || launcher.meetings.update(update);
+        self.persist(launcher.timing.table, TABLE_BACKOFF, || true, write).await
     }
 
     /// Repeat a request that may be repeated (it was refused for its rate, its answer was lost, or it came too early)
-    /// as long as it can be answered, within its limit, before the deadline.
+    /// as long as it is still wanted and can be answered, within its limit, before the deadline.
     async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
         (first, ceiling): (Duration, Duration),
+        wanted: impl Fn() -> bool,
         request: impl Fn() -> F,
     ) -> Result<R, AwsError> {
-        let mut tries = 0;
         if !self.fits(limit) {
             return Err(not_sent());
         }
+        let mut tries = 0;
         loop {
             let error = match request().await {
                 Ok(answer) => return Ok(answer),
@@ -306,28 +353,24 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             }
             info!(%error, tries, "the same request is sent again");
             self.launcher.clock.sleep(pause).await;
+            if !wanted() {
+                return Err(error);
+            }
         }
     }
 
     /// Whether something that takes this long ends before the deadline.
     fn fits(&self, duration: Duration) -> bool {
-        after(self.launcher.clock.now(), duration) <= self.deadline
+        after(self.now(), duration) <= self.deadline
     }
-}
 
-/// One role's attempt to send.
-#[derive(Clone, Debug)]
-struct Work {
-    role: Role,
-    attempt: Attempt,
-    /// The attempt was found in the record, and counts as sent and unanswered until then; `None`: it is new.
-    unanswered: Option<Timestamp>,
-}
+    fn now(&self) -> Timestamp {
+        self.launcher.clock.now()
+    }
 
-enum Claimed {
-    Ours,
-    /// The record is not what was read any more: plan anew with this one.
-    Changed(Option<Box<Record>>),
+    fn window(&self) -> Duration {
+        self.launcher.config.launch_window
+    }
 }
 
 fn not_sent() -> AwsError {

@@ -12,8 +12,7 @@ use crate::config::Config;
 use crate::error::AwsError;
 use crate::needs::{Clock, Networks};
 use crate::network::{Subnet, Wanted, usable};
-use crate::plan::after;
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 
 /// What a new attempt is made from, beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl Lookups {
         Ok(fresh)
     }
 
-    /// An answer showed them stale: the next delivery looks again.
+    /// An answer showed them stale: whoever needs them next looks again.
     pub fn forget(&self) {
         *self.kept.borrow_mut() = None;
     }

@@ -118,9 +118,18 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Whether it carries exactly the tags of this attempt: then it is the machine that the attempt asked for.
+    /// Whether it carries the tags of this attempt (its `Role` may be gone, see below): then the attempt made it.
     pub fn is_of(&self, attempt: &Attempt) -> bool {
-        attempt.parameters.tags.iter().all(|(key, value)| self.tags.get(key) == Some(value))
+        let mut tags = attempt.parameters.tags.iter();
+        tags.all(|(key, value)| match self.tags.get(key) {
+            Some(tag) => tag == value,
+            None => key == ROLE_TAG,
+        })
+    }
+
+    /// Whether we have begun to end it: its `Role` tag goes first. An answer without any tags says nothing.
+    pub fn is_half_ended(&self) -> bool {
+        !self.tags.is_empty() && !self.tags.contains_key(ROLE_TAG)
     }
 }
 

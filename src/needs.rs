@@ -1,8 +1,8 @@
 //! What the verbs ask of the world, in our own words. No type of an SDK crosses these traits.
 //!
-//! Each method is one request to AWS and names the IAM action behind it: the bounds on a verb are its policy, line for
-//! line. Each answers within the limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class);
-//! none repeats a request that may have had an effect. The futures need not be `Send`: Lambda hands an environment one
+//! Each method names the IAM action behind it: the bounds on a verb are its policy, line for line. Each answers within
+//! the limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class). `run` and `update` are one
+//! request each; the others may repeat theirs, which does no harm. The futures need not be `Send`: Lambda hands an environment one
 //! event at a time, and the tests' world runs on one thread.
 #![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
 

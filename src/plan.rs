@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::error::Class;
+use crate::error::{AwsError, Class};
 use crate::machine::{Attempt, Machine, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::Subnet;
 use crate::record::{MeetTime, Owner, Record};
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 
 /// What a delivery does about a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,8 @@ pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) 
     Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
 }
 
-fn reason_to_skip(record: &Record, now: Timestamp, window: Duration) -> Option<Reason> {
+/// Why nothing is launched for this meeting now, if that is so.
+pub fn reason_to_skip(record: &Record, now: Timestamp, window: Duration) -> Option<Reason> {
     if record.is_over() {
         return Some(Reason::Over(record.status.clone()));
     }
@@ -145,13 +146,42 @@ pub fn attempt(
     Attempt { number, token, refused: false, parameters }
 }
 
+/// A definite no of EC2 to one place, type or family: another may still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Capacity,
+    Zone,
+    Subnet,
+    Quota,
+}
+
+impl Refusal {
+    pub fn of(class: Class) -> Option<Self> {
+        match class {
+            Class::Capacity => Some(Refusal::Capacity),
+            Class::ZoneUnfit => Some(Refusal::Zone),
+            Class::SubnetUnfit => Some(Refusal::Subnet),
+            Class::Quota => Some(Refusal::Quota),
+            Class::Throttled
+            | Class::Ambiguous
+            | Class::Propagating
+            | Class::ParameterMismatch
+            | Class::InstanceTerminated
+            | Class::Misconfigured
+            | Class::Unauthorized
+            | Class::NotSent
+            | Class::Unreadable => None,
+        }
+    }
+}
+
 /// What EC2 refused one role during one delivery, and so what is not worth another request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals(Vec<(Class, Parameters)>);
+pub struct Refusals(Vec<(Refusal, AwsError, Parameters)>);
 
 impl Refusals {
-    pub fn add(&mut self, class: Class, refused: &Parameters) {
-        self.0.push((class, refused.clone()));
+    pub fn add(&mut self, refusal: Refusal, error: AwsError, refused: &Parameters) {
+        self.0.push((refusal, error, refused.clone()));
     }
 
     /// The next candidate after the attempt that stands, or `None` when every one is used up. An attempt that is no
@@ -162,37 +192,30 @@ impl Refusals {
     }
 
     fn rule_out(&self, candidate: &Candidate) -> bool {
-        self.0.iter().any(|(class, refused)| {
+        self.0.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
-            match class {
+            match refusal {
                 // Not this type in this zone; another type may fit there.
-                Class::Capacity | Class::ZoneUnfit => same_type && same_zone,
-                Class::SubnetUnfit => refused.subnet_id == candidate.subnet.subnet_id,
+                Refusal::Capacity | Refusal::Zone => same_type && same_zone,
+                Refusal::Subnet => refused.subnet_id == candidate.subnet.subnet_id,
                 // Quotas count vCPUs a group of families: another size of this family would be refused as well.
-                Class::Quota => family(&refused.instance_type) == family(&candidate.instance_type),
-                _ => false,
+                Refusal::Quota => family(&refused.instance_type) == family(&candidate.instance_type),
             }
         })
     }
 
     /// Every refusal in words, for the error that ends the search.
     pub fn tried(&self) -> String {
-        let each = |(class, p): &(Class, Parameters)| {
-            let what = match class {
-                Class::Capacity => "no capacity",
-                Class::ZoneUnfit => "zone unfit",
-                Class::SubnetUnfit => "subnet unfit",
-                Class::Quota => "quota",
-                _ => "refused",
-            };
-            format!("{} in {} ({}): {what}", p.instance_type, p.availability_zone, p.subnet_id)
+        let each = |(_, error, p): &(Refusal, AwsError, Parameters)| {
+            format!("{} in {} ({}): {}", p.instance_type, p.availability_zone, p.subnet_id, error.code())
         };
         self.0.iter().map(each).collect::<Vec<_>>().join(", ")
     }
 
-    pub fn has(&self, class: Class) -> bool {
-        self.0.iter().any(|(refused, _)| *refused == class)
+    /// What EC2 said when it last refused for this reason.
+    pub fn last(&self, wanted: Refusal) -> Option<&AwsError> {
+        self.0.iter().rev().find(|(refusal, ..)| *refusal == wanted).map(|(_, error, _)| error)
     }
 }
 
@@ -273,14 +296,12 @@ pub enum Standing {
     Over,
     /// Another delivery has taken over.
     TakenOver,
-    /// Only the status has moved: write again in the form that fits it.
-    StatusMoved,
 }
 
-/// Why the claim of `attempts` was refused: `None` if the record has changed and the plan is to be made anew.
-pub fn after_refused_claim(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)]) -> Option<Standing> {
-    let ours = attempts.iter().all(|(role, attempt)| token(found, *role) == Some(&attempt.token));
-    (found.is_owned_by(owner) && ours && !found.is_over()).then_some(Standing::Written)
+/// Whether a claim that was refused stands all the same: its answer was lost, the write was not.
+pub fn claim_stands(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)]) -> bool {
+    let ours = attempts.iter().all(|(role, attempt)| found.seat(*role).attempt.as_ref() == Some(attempt));
+    found.is_owned_by(owner) && ours && !found.is_over()
 }
 
 pub fn after_refused_next_attempt(
@@ -297,26 +318,25 @@ pub fn after_refused_next_attempt(
     }
 }
 
-pub fn after_refused_record(found: Option<&Record>, role: Role, ours: &Token, machine: &Machine) -> Standing {
-    let Some(record) = found else { return Standing::Gone };
+/// `None`: only the status has moved, so the id is written again in the form that fits it.
+pub fn after_refused_instance(
+    found: Option<&Record>,
+    role: Role,
+    ours: &Token,
+    machine: &Machine,
+) -> Option<Standing> {
+    let Some(record) = found else { return Some(Standing::Gone) };
     let seat = record.seat(role);
     if seat.instance_id.as_ref() == Some(&machine.instance_id) {
-        return Standing::Written;
+        return Some(Standing::Written);
     }
     if record.is_over() {
-        return Standing::Over;
+        return Some(Standing::Over);
     }
-    if seat.instance_id.is_some() || token(record, role) != Some(ours) {
-        return Standing::TakenOver;
-    }
-    Standing::StatusMoved
+    let taken_over = seat.instance_id.is_some() || token(record, role) != Some(ours);
+    taken_over.then_some(Standing::TakenOver)
 }
 
 fn token(record: &Record, role: Role) -> Option<&Token> {
     record.seat(role).attempt.as_ref().map(|attempt| &attempt.token)
-}
-
-/// `time + duration`, at the end of time if there is no such time.
-pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
-    SignedDuration::try_from(duration).ok().and_then(|d| time.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
 }

@@ -71,10 +71,6 @@ impl Seat {
             None => self.attempt.as_ref().filter(|attempt| !attempt.refused),
         }
     }
-
-    fn token(&self) -> Option<Token> {
-        self.attempt.as_ref().map(|attempt| attempt.token.clone())
-    }
 }
 
 /// Who holds a lease: random for each delivery, because Lambda may run one event twice at once under one request id.
@@ -127,8 +123,11 @@ pub enum Requires {
     Instance(Role, Option<InstanceId>),
     /// The role has no machine yet, or this one.
     NoOtherInstance(Role, InstanceId),
-    /// The attempt that stands for the role has this token, or none stands.
-    Token(Role, Option<Token>),
+    /// The attempt that stands for the role is, by its token and by whether it was refused, the one that was read, or
+    /// none stands as none was read.
+    Attempt(Role, Option<(Token, bool)>),
+    /// The attempt that stands for the role has this token.
+    Token(Role, Token),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,19 +157,23 @@ pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Updat
     for role in Role::BOTH {
         let seat = read.seat(role);
         requires.push(Requires::Instance(role, seat.instance_id.clone()));
-        // An attempt may change under one and the same lease: without this, an old one would be written over it.
-        requires.push(Requires::Token(role, seat.token()));
+        // An attempt may change, or be marked as refused, under one and the same lease: an old one would be written
+        // over a new one, or one be sent again that the next delivery takes for dead.
+        let attempt = seat.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
+        requires.push(Requires::Attempt(role, attempt));
     }
     let mut changes = vec![Change::Lease(lease)];
     changes.extend(attempts.iter().map(|(role, attempt)| Change::Attempt(*role, attempt.clone())));
     Update { meeting_id: read.meeting_id.clone(), requires, changes }
 }
 
-/// Move the end of our own lease.
-pub fn renew(meeting_id: &MeetingId, lease: Lease) -> Update {
+/// Move the end of our own lease. On condition of the lease as we know it: of two renewals the earlier one must not
+/// come last, and set the end back behind the sender's back.
+pub fn renew(meeting_id: &MeetingId, current: Lease, until: Timestamp) -> Update {
+    let lease = Lease { owner: current.owner.clone(), until };
     Update {
         meeting_id: meeting_id.clone(),
-        requires: vec![Requires::Exists, Requires::Owner(lease.owner.clone())],
+        requires: vec![Requires::Exists, Requires::Lease(Some(current))],
         changes: vec![Change::Lease(lease)],
     }
 }
@@ -188,7 +191,7 @@ pub fn next_attempt(
         requires: vec![
             Requires::Exists,
             Requires::Owner(owner.clone()),
-            Requires::Token(role, Some(refused.clone())),
+            Requires::Token(role, refused.clone()),
             Requires::Instance(role, None),
             Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
         ],
@@ -212,7 +215,7 @@ impl StatusMove {
 
 /// Write the id of the machine that the standing attempt made. Not on condition that the lease is ours: a late answer
 /// of the right attempt is still right.
-pub fn record(
+pub fn instance(
     meeting_id: &MeetingId,
     role: Role,
     token: &Token,
@@ -229,7 +232,7 @@ pub fn record(
     };
     let requires = vec![
         Requires::Exists,
-        Requires::Token(role, Some(token.clone())),
+        Requires::Token(role, token.clone()),
         Requires::NoOtherInstance(role, machine.instance_id.clone()),
         Requires::Status(statuses.to_vec()),
     ];
@@ -249,11 +252,20 @@ pub fn give_up(
     let mut requires = vec![Requires::Exists, Requires::Owner(owner.clone())];
     let mut changes = vec![Change::Failure(failure)];
     for (role, token) in refused {
-        requires.push(Requires::Token(*role, Some(token.clone())));
+        requires.push(Requires::Token(*role, token.clone()));
         changes.push(Change::Refused(*role));
     }
     if nothing_open {
         changes.push(Change::DropLease);
     }
     Update { meeting_id: meeting_id.clone(), requires, changes }
+}
+
+/// Say why a delivery failed that got no further than its plan.
+pub fn report(read: &Record, failure: Failure) -> Update {
+    Update {
+        meeting_id: read.meeting_id.clone(),
+        requires: vec![Requires::Exists, Requires::Lease(read.lease.clone())],
+        changes: vec![Change::Failure(failure)],
+    }
 }

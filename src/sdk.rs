@@ -39,7 +39,7 @@ pub(crate) fn failed<E: ProvideErrorMetadata + Error + 'static>(
     let class = match error {
         SdkError::ServiceError(_) => class_of(code.as_deref(), &message, status.unwrap_or_default()),
         SdkError::ConstructionFailure(_) => Class::Misconfigured,
-        _ if action != "RunInstances" && nothing_was_sent(error) => Class::Misconfigured,
+        _ if only_reads(action) && nothing_was_sent(error) => Class::Misconfigured,
         _ => Class::Ambiguous,
     };
     let message = shortened(message);
@@ -53,8 +53,12 @@ pub(crate) fn failed<E: ProvideErrorMetadata + Error + 'static>(
     failed
 }
 
-/// Without credentials or a Region the SDK fails before it connects; a connection that was cut says what cut it. Not
-/// asked for RunInstances: there a wrong guess would launch twice.
+/// Of these a wrong guess costs an error message, no machine.
+fn only_reads(action: &str) -> bool {
+    action.starts_with("Get") || action.starts_with("Describe")
+}
+
+/// Without credentials or a Region the SDK fails before it connects; a connection that was cut says what cut it.
 fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool {
     let SdkError::DispatchFailure(failure) = error else { return false };
     failure.is_other() && failure.as_other().is_none()

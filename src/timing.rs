@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// How long a claim gives the exclusive right to send RunInstances for a meeting.
@@ -43,4 +45,9 @@ impl Timing {
     pub fn reserve(&self) -> Duration {
         2 * self.table + Duration::from_secs(1)
     }
+}
+
+/// `time + duration`, at the end of time if there is no such time.
+pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration).ok().and_then(|d| time.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
 }

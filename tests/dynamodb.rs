@@ -268,7 +268,7 @@ async fn the_next_attempt() {
 #[tokio::test]
 async fn the_record_of_a_machine_with_its_status() {
     let token = Token("token-1".into());
-    let update = record::record(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched);
+    let update = record::instance(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched);
     let condition = "
         attribute_exists(id)
         teacher_attempt.token = 'token-1'
@@ -291,7 +291,7 @@ async fn the_record_of_a_machine_with_its_status() {
 #[tokio::test]
 async fn the_record_of_a_machine_without_its_status() {
     let token = Token("token-2".into());
-    let update = record::record(&meeting(), Student, &token, machine(), StatusMove::Keep);
+    let update = record::instance(&meeting(), Student, &token, machine(), StatusMove::Keep);
     let (conditions, changes) = written(update).await;
     let statuses = "(status = 'DNS_WRITTEN' OR status = 'HEALTHY' OR status = 'IN_PROGRESS')";
     assert_eq!(conditions.last().map(String::as_str), Some(statuses));
@@ -626,8 +626,8 @@ fn every_write() -> Vec<Update> {
         record::claim(&Record { lease: Some(lease()), ..record() }, lease(), &[]),
         record::renew(&meeting(), lease()),
         record::next_attempt(&meeting(), &me(), Teacher, &token, full_attempt()),
-        record::record(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched),
-        record::record(&meeting(), Student, &token, machine(), StatusMove::Keep),
+        record::instance(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched),
+        record::instance(&meeting(), Student, &token, machine(), StatusMove::Keep),
         record::give_up(&meeting(), &me(), failure(), &[(Teacher, token)], true),
         record::give_up(&meeting(), &me(), failure(), &[], false),
     ]

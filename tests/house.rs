@@ -150,7 +150,7 @@ fn the_tests_change_no_feature_of_a_dependency() {
 }
 
 #[test]
-fn every_setting_of_the_manifest_is_known_to_the_readme() {
+fn every_variable_and_every_error_type_is_explained_in_the_readme() {
     let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
     for variable in elephant_launch::config::VARIABLES {
         assert!(readme.contains(&format!("`{variable}`")), "README.md does not explain {variable}");

@@ -185,7 +185,7 @@ fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
 }
 
 fn recorded(status: StatusMove) -> (Vec<Requires>, Vec<Change>) {
-    let update = record::record(&meeting(), Teacher, &Token("token-1".into()), machine(), status);
+    let update = record::instance(&meeting(), Teacher, &Token("token-1".into()), machine(), status);
     assert_eq!(update.meeting_id, meeting());
     (update.requires, update.changes)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::Delivery;
-use super::seat::End;
+use super::seat::{Failed, Filled, Unfilled};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
 use crate::machine::{InstanceId, Parameters};
@@ -79,37 +79,37 @@ pub(super) fn recorded(seat: &Seat) -> MachineAnswer {
 
 impl<M, E, C, T> Delivery<'_, M, E, C, T> {
     /// How the two roles' ways add up.
-    pub(super) fn answer(&self, record: &Record, ends: [(Role, End); 2]) -> Result<Answer, Error> {
-        let some = |wanted: fn(&End) -> bool| ends.iter().any(|(_, end)| wanted(end));
-        if some(|end| matches!(end, End::Gone)) {
-            return Err(self.no_such_meeting());
+    pub(super) fn answer(&self, ends: [(Role, Result<Filled, Unfilled>); 2]) -> Result<Answer, Error> {
+        let mut machines = BTreeMap::new();
+        let mut status = Some(Status::Launched);
+        let mut over = None;
+        let mut failures = Vec::new();
+        let mut taken_over = false;
+        for (role, end) in ends {
+            match end {
+                Ok(filled) => {
+                    machines.insert(role.as_str(), filled.machine);
+                    // Another program may have moved on while we launched.
+                    if !Status::BEFORE_LAUNCHED.contains(&filled.status) {
+                        status = filled.status;
+                    }
+                }
+                Err(Unfilled::Gone) => return Err(self.no_such_meeting()),
+                Err(Unfilled::Over(status)) => over = Some(status),
+                Err(Unfilled::TakenOver) => taken_over = true,
+                Err(Unfilled::Failed(failed)) => failures.push((role, failed)),
+            }
         }
-        let over = ends.iter().find_map(|(_, end)| match end {
-            End::Over(status) => Some(status.clone()),
-            End::Recorded(..) | End::Gone | End::TakenOver | End::Failed(_) => None,
-        });
         // Of a meeting that is over, a refused attempt has left nothing behind; one that may still come has.
-        let failure =
-            ends.iter().filter_map(|(_, end)| end.failure()).find(|f| over.is_none() || f.refused.is_none());
-        if let Some(failure) = failure {
-            return Err(self.with_the_other_role(failure.error.clone(), &ends));
+        failures.retain(|(_, failed)| over.is_none() || failed.refused.is_none());
+        if !failures.is_empty() {
+            return Err(half_a_pair(&failures, &machines));
         }
-        if some(|end| matches!(end, End::TakenOver)) {
+        if taken_over {
             return Err(self.taken_over());
         }
         if let Some(status) = over {
             return Ok(self.skipped(status.as_ref(), &Reason::Over(status.clone())));
-        }
-        let mut machines = BTreeMap::new();
-        let mut status = Some(Status::Launched);
-        for (role, end) in ends {
-            if let End::Recorded(machine, found) = end {
-                machines.insert(role.as_str(), machine);
-                // Another program may have moved on while we launched.
-                if found != record.status && found.is_some() && found != Some(Status::Launched) {
-                    status = found;
-                }
-            }
         }
         Ok(Answer {
             meeting_id: self.meeting.to_string(),
@@ -140,27 +140,11 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
         }
     }
 
-    /// Half a pair: say of the other role what became of it.
-    fn with_the_other_role(&self, mut error: Error, ends: &[(Role, End)]) -> Error {
-        for (role, end) in ends {
-            match end {
-                End::Recorded(machine, _) => {
-                    error.problem.push_str(&format!(" ({role}: {} is recorded)", machine.instance_id));
-                }
-                End::Failed(other) if other.error != error => {
-                    error.problem.push_str(&format!(" ({role}: {})", other.error.kind));
-                }
-                End::Failed(_) | End::Gone | End::Over(_) | End::TakenOver => {}
-            }
-        }
-        error
-    }
-
     pub(super) fn no_such_meeting(&self) -> Error {
         Error::new(
             Kind::MeetingNotFound,
             format!("meeting {}: no such record in the table", self.meeting),
-            "nothing was launched; check the id and TABLE_NAME, or that the meeting was not deleted",
+            "nothing of ours was left running; check the id and TABLE_NAME, or whether the meeting was deleted",
         )
     }
 
@@ -262,6 +246,18 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
         let Error { kind, advice, .. } = self.out_of_time(role, error.clone());
         Error::new(kind, format!("meeting {}, {role}: {what}", self.meeting), advice).caused_by(error)
     }
+}
+
+/// The first failure, with a word on what became of the other role.
+fn half_a_pair(failures: &[(Role, Box<Failed>)], machines: &BTreeMap<&str, MachineAnswer>) -> Error {
+    let mut error = failures[0].1.error.clone();
+    for (role, machine) in machines {
+        error.problem.push_str(&format!(" ({role}: {} is recorded)", machine.instance_id));
+    }
+    for (role, other) in &failures[1..] {
+        error.problem.push_str(&format!(" ({role}: {})", other.error.kind));
+    }
+    error
 }
 
 pub(super) fn failed_lookup(error: &LookupError) -> Error {

@@ -3,26 +3,33 @@
 //! Handles every class of answer to RunInstances. Not handled here: what the two roles have in common (the claim, the
 //! write that gives up), which is the delivery's.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome, failed_lookup};
-use super::{Delivery, EC2_BACKOFF, Work};
+use super::{Delivery, EC2_BACKOFF, Ended, Held, Work};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
-use crate::plan::{self, Refusals, Sending, Standing, after};
-use crate::record::{self, Lease, Recorded, StatusMove};
+use crate::plan::{self, Candidate, Refusal, Refusals, Sending, Standing};
+use crate::record::{self, Recorded, StatusMove};
+use crate::timing::after;
 
 /// How often a request is repeated that names something which may not be visible everywhere yet.
 const PROPAGATION_TRIES: u32 = 5;
 
-/// How one role's way ended.
-pub(super) enum End {
-    /// The id stands in the record, which has this status.
-    Recorded(MachineAnswer, Option<Status>),
-    /// The record is gone; nothing of ours runs for it.
+/// The id stands in the record, which has this status.
+pub(super) struct Filled {
+    pub machine: MachineAnswer,
+    pub status: Option<Status>,
+}
+
+/// Why a role's id does not stand in the record.
+pub(super) enum Unfilled {
+    /// The record is gone, and so is what of ours ran for it; what was never answered is the sweep's.
     Gone,
     /// The meeting is over, with this status; nothing of ours runs for this role that the record does not name.
     Over(Option<Status>),
@@ -37,15 +44,6 @@ pub(super) struct Failed {
     pub refused: Option<Token>,
 }
 
-impl End {
-    pub(super) fn failure(&self) -> Option<&Failed> {
-        match self {
-            End::Failed(failed) => Some(failed),
-            End::Recorded(..) | End::Gone | End::Over(_) | End::TakenOver => None,
-        }
-    }
-}
-
 /// An attempt on its way to EC2.
 struct InFlight {
     attempt: Attempt,
@@ -53,236 +51,250 @@ struct InFlight {
     unanswered: Option<Timestamp>,
     outcome: Outcome,
     tries: u32,
+    /// How many of these named something that was not visible yet.
+    invisible: u32,
 }
 
 impl InFlight {
     fn of(work: Work) -> Self {
         let outcome = if work.unanswered.is_some() { Outcome::Adopted } else { Outcome::Launched };
-        InFlight { attempt: work.attempt, unanswered: work.unanswered, outcome, tries: 0 }
+        InFlight { unanswered: work.unanswered, outcome, ..InFlight::new(work.attempt) }
     }
 
     fn new(attempt: Attempt) -> Self {
-        InFlight { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0 }
+        InFlight { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0, invisible: 0 }
     }
 }
 
-/// What a look-up by client token found.
-enum Found {
-    Live(Machine),
-    Dead(Machine),
-    Nothing,
+/// What an answer to RunInstances means for the next step.
+enum Verdict {
+    /// This is the attempt's machine.
+    Machine(Machine, Outcome),
+    /// Send the same attempt again, for this reason.
+    Again(AwsError),
+    /// This attempt stands in its place now.
+    Next(Attempt),
 }
 
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
-    pub(super) async fn fill_seat(&self, work: Work, status: StatusMove) -> End {
-        self.launch_and_record(work, status).await.unwrap_or_else(|end| end)
-    }
-
-    async fn launch_and_record(&self, work: Work, status: StatusMove) -> Result<End, End> {
+    pub(super) async fn fill_seat(
+        &self,
+        work: Work,
+        held: &Held,
+        status: Option<Status>,
+    ) -> Result<Filled, Unfilled> {
         let role = work.role;
         let mut sending = InFlight::of(work);
         let mut refusals = Refusals::default();
         let mut last = None;
         loop {
-            self.ready_to_send(role, last.take()).await?;
-            let attempt = &sending.attempt;
-            let sent = self.launcher.clock.now();
-            let error = match self.launcher.ec2.run(attempt).await {
-                Ok(machine) if machine.state.is_live() => {
-                    return self.record(role, attempt, &machine, sending.outcome, status).await;
+            self.ready_to_send(role, held, last.take()).await?;
+            let sent = self.now();
+            let answer = self.launcher.ec2.run(&sending.attempt).await;
+            match self.judge(role, &mut sending, &mut refusals, sent, answer).await? {
+                Verdict::Machine(machine, outcome) => {
+                    return self.record(role, &sending.attempt, &machine, outcome, status).await;
                 }
-                Ok(dead) => {
-                    sending = InFlight::new(self.after_death(role, attempt, &dead, &mut refusals).await?);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            info!(%role, attempt = attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
-            sending.tries += 1;
-            match error.class {
-                Class::Capacity | Class::ZoneUnfit | Class::SubnetUnfit | Class::Quota => {
-                    if let Err(settled) =
-                        plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing)
-                    {
-                        self.wait_until(settled, role, &error).await?;
-                        last = Some(error);
-                        continue;
-                    }
-                    sending = match self.made_by_an_earlier_sending(role, &sending, &error).await? {
-                        Found::Live(machine) => {
-                            return self
-                                .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
-                                .await;
-                        }
-                        Found::Dead(machine) => InFlight::new(
-                            self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
-                        ),
-                        Found::Nothing => {
-                            refusals.add(error.class, &sending.attempt.parameters);
-                            InFlight::new(self.after_refusal(role, &sending.attempt, &refusals, error).await?)
-                        }
-                    };
-                }
-                Class::Throttled | Class::Ambiguous => {
-                    if error.class == Class::Ambiguous {
-                        // It was on the wire until now at the latest.
-                        sending.unanswered = Some(self.launcher.clock.now());
-                    }
-                    self.pause(sending.tries, role, &error).await?;
-                    last = Some(error);
-                }
-                Class::Propagating if sending.tries < PROPAGATION_TRIES => {
-                    self.pause(sending.tries, role, &error).await?;
-                    last = Some(error);
-                }
-                Class::ParameterMismatch => {
-                    // A new attempt's token was ours alone until now, so nothing older than this can be coming.
-                    let since = *sending.unanswered.get_or_insert_with(|| self.launcher.clock.now());
-                    sending = match self.find(role, &sending.attempt, since, &error).await? {
-                        Found::Live(machine) => {
-                            return self
-                                .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
-                                .await;
-                        }
-                        Found::Dead(machine) => InFlight::new(
-                            self.after_death(role, &sending.attempt, &machine, &mut refusals).await?,
-                        ),
-                        Found::Nothing => InFlight::new(self.same_again(role, &sending.attempt).await?),
-                    };
-                }
-                Class::InstanceTerminated => {
-                    sending = InFlight::new(self.same_again(role, &sending.attempt).await?);
-                }
-                Class::Misconfigured
-                | Class::Unauthorized
-                | Class::Propagating
-                | Class::Unreadable
-                | Class::NotSent => {
-                    let refused = match plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing)
-                    {
-                        Err(_) => None,
-                        Ok(()) => match self.made_by_an_earlier_sending(role, &sending, &error).await? {
-                            Found::Live(machine) => {
-                                return self
-                                    .record(role, &sending.attempt, &machine, Outcome::Adopted, status)
-                                    .await;
-                            }
-                            Found::Dead(_) | Found::Nothing => Some(sending.attempt.token.clone()),
-                        },
-                    };
-                    return Err(self.failed(self.refused_for_good(role, error), refused));
-                }
+                Verdict::Again(error) => last = Some(error),
+                Verdict::Next(attempt) => sending = InFlight::new(attempt),
             }
         }
     }
 
-    /// EC2 may judge a request before it looks at its token: a permission that was taken away, an image that was
-    /// deregistered since the attempt was first sent refuse its replay, although a machine of it may be up. So where an
-    /// earlier sending was never answered, a refusal is the last word only if the token has no machine.
-    async fn made_by_an_earlier_sending(
+    async fn judge(
         &self,
         role: Role,
-        sending: &InFlight,
-        refusal: &AwsError,
-    ) -> Result<Found, End> {
-        match sending.unanswered {
-            Some(since) => self.find(role, &sending.attempt, since, refusal).await,
-            None => Ok(Found::Nothing),
+        sending: &mut InFlight,
+        refusals: &mut Refusals,
+        sent: Timestamp,
+        answer: Result<Machine, AwsError>,
+    ) -> Result<Verdict, Unfilled> {
+        let error = match answer {
+            Ok(machine) => return self.follow(role, sending, refusals, machine, sending.outcome).await,
+            Err(error) => error,
+        };
+        info!(%role, attempt = sending.attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
+        sending.tries += 1;
+        match error.class {
+            Class::Throttled => {
+                self.pause(sending.tries, role, &error).await?;
+                Ok(Verdict::Again(error))
+            }
+            Class::Ambiguous => {
+                // It was on the wire until now at the latest.
+                sending.unanswered = Some(self.now());
+                self.pause(sending.tries, role, &error).await?;
+                Ok(Verdict::Again(error))
+            }
+            Class::Propagating if sending.invisible < PROPAGATION_TRIES => {
+                sending.invisible += 1;
+                self.pause(sending.tries, role, &error).await?;
+                Ok(Verdict::Again(error))
+            }
+            Class::InstanceTerminated => Ok(Verdict::Next(self.same_again(role, &sending.attempt).await?)),
+            Class::ParameterMismatch => {
+                // A new attempt's token was ours alone until now, so nothing older than this can be coming.
+                let since = *sending.unanswered.get_or_insert(self.now());
+                match self.find(role, &sending.attempt, since, &error).await? {
+                    Some(machine) => self.follow(role, sending, refusals, machine, Outcome::Adopted).await,
+                    None => Ok(Verdict::Next(self.same_again(role, &sending.attempt).await?)),
+                }
+            }
+            Class::Capacity
+            | Class::ZoneUnfit
+            | Class::SubnetUnfit
+            | Class::Quota
+            | Class::Misconfigured
+            | Class::Unauthorized
+            | Class::Propagating
+            | Class::Unreadable
+            | Class::NotSent => self.refused(role, sending, refusals, sent, error).await,
         }
     }
 
-    /// No EC2 request is begun that could still be unanswered when the lease ends, or whose answer could not be
-    /// written before the deadline.
-    async fn ready_to_send(&self, role: Role, last: Option<AwsError>) -> Result<(), End> {
+    /// A refusal is the last word on an attempt only if no earlier sending of it can take effect any more, nor has.
+    ///
+    /// EC2 may judge a request before it looks at its token: a permission that was taken away, an image that was
+    /// deregistered since the attempt was first sent refuse its replay, although a machine of it may be up. So where
+    /// an earlier sending was never answered, the token must also have no machine.
+    async fn refused(
+        &self,
+        role: Role,
+        sending: &mut InFlight,
+        refusals: &mut Refusals,
+        sent: Timestamp,
+        error: AwsError,
+    ) -> Result<Verdict, Unfilled> {
+        if let Err(settled) = plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing) {
+            self.wait_until(settled, role, &error).await?;
+            return Ok(Verdict::Again(error));
+        }
+        if let Some(since) = sending.unanswered
+            && let Some(machine) = self.find(role, &sending.attempt, since, &error).await?
+        {
+            return self.follow(role, sending, refusals, machine, Outcome::Adopted).await;
+        }
+        match Refusal::of(error.class) {
+            Some(refusal) => {
+                if refusal == Refusal::Subnet {
+                    self.launcher.lookups.forget();
+                }
+                refusals.add(refusal, error, &sending.attempt.parameters);
+                Ok(Verdict::Next(self.next_place(role, &sending.attempt, refusals).await?))
+            }
+            None => Err(failed(self.refused_for_good(role, error), Some(sending.attempt.token.clone()))),
+        }
+    }
+
+    /// The attempt has a machine: take it, or go on from what became of it.
+    async fn follow(
+        &self,
+        role: Role,
+        sending: &InFlight,
+        refusals: &mut Refusals,
+        machine: Machine,
+        outcome: Outcome,
+    ) -> Result<Verdict, Unfilled> {
+        let attempt = &sending.attempt;
+        if machine.state.is_live() {
+            if !machine.is_half_ended() {
+                return Ok(Verdict::Machine(machine, outcome));
+            }
+            // A delivery died while it ended this one, and the watchdog ignores it already.
+            self.end_unnamed(role, &machine).await?;
+            return Ok(Verdict::Next(self.same_again(role, attempt).await?));
+        }
+        let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
+        info!(%role, attempt = attempt.number, instance_id = %machine.instance_id, reason, "the attempt's machine is dead");
+        if !plan::died_of_capacity(&machine) {
+            return Ok(Verdict::Next(self.same_again(role, attempt).await?));
+        }
+        let error = AwsError {
+            action: "RunInstances",
+            class: Class::Capacity,
+            code: machine.state_reason.clone(),
+            message: format!("{} was started and died for want of capacity", machine.instance_id),
+            request_id: None,
+            advice: String::new(),
+        };
+        refusals.add(Refusal::Capacity, error, &attempt.parameters);
+        Ok(Verdict::Next(self.next_place(role, attempt, refusals).await?))
+    }
+
+    /// No launch is begun that could still be unanswered when the lease ends, or whose answer could not be written
+    /// before the deadline.
+    async fn ready_to_send(&self, role: Role, held: &Held, last: Option<AwsError>) -> Result<(), Unfilled> {
         loop {
-            let now = self.launcher.clock.now();
-            match plan::may_send(now, self.lease_end.get(), self.deadline, &self.launcher.timing) {
+            let now = self.now();
+            let lease_end = held.0.borrow().until;
+            match plan::may_send(now, lease_end, self.deadline, &self.launcher.timing) {
                 Sending::Now => return Ok(()),
                 Sending::TooLate => {
                     let error = match last {
                         Some(error) => self.out_of_time(role, error),
                         None => self.deadline_too_close(),
                     };
-                    return Err(self.failed(error, None));
+                    return Err(failed(error, None));
                 }
-                Sending::RenewFirst => self.renew(now).await?,
+                Sending::RenewFirst => self.renew(held, now).await?,
             }
         }
     }
 
-    async fn renew(&self, now: Timestamp) -> Result<(), End> {
+    async fn renew(&self, held: &Held, now: Timestamp) -> Result<(), Unfilled> {
+        let current = held.0.borrow().clone();
         let until = plan::lease_end(now, self.deadline, &self.launcher.timing);
-        let lease = Lease { owner: self.owner.clone(), until };
-        match self.update(&record::renew(self.meeting, lease)).await {
+        match self.update(&record::renew(self.meeting, current, until)).await {
             Ok(Updated::Done) => {
-                self.lease_end.set(until);
+                held.0.borrow_mut().until = until;
                 info!(lease_until = %until, "lease renewed");
                 Ok(())
             }
-            Ok(Updated::Refused(None)) => Err(End::Gone),
-            Ok(Updated::Refused(Some(_))) => Err(End::TakenOver),
-            Err(error) => Err(self.failed(self.table_failed(error), None)),
+            Ok(Updated::Refused(None)) => Err(Unfilled::Gone),
+            Ok(Updated::Refused(Some(found))) => match found.lease {
+                // The other role was faster, or an answer was lost.
+                Some(lease) if lease.owner == self.owner => {
+                    *held.0.borrow_mut() = lease;
+                    Ok(())
+                }
+                _ => Err(Unfilled::TakenOver),
+            },
+            Err(error) => Err(failed(self.table_failed(error), None)),
         }
     }
 
     /// EC2 refused the attempt for good: the next candidate, or the end of the search.
-    async fn after_refusal(
+    async fn next_place(
         &self,
         role: Role,
         refused: &Attempt,
         refusals: &Refusals,
-        error: AwsError,
-    ) -> Result<Attempt, End> {
-        if error.class == Class::SubnetUnfit {
-            self.launcher.lookups.forget();
-        }
-        let token = Some(refused.token.clone());
+    ) -> Result<Attempt, Unfilled> {
+        let token = || Some(refused.token.clone());
         let (candidates, root_device) =
-            self.candidates().await.map_err(|e| self.failed(failed_lookup(&e), token.clone()))?;
+            self.candidates().await.map_err(|error| failed(failed_lookup(&error), token()))?;
         match refusals.next(&candidates, &refused.parameters) {
-            Some(candidate) => {
-                let next = self.attempt(role, refused.number + 1, &root_device, candidate);
-                self.write_next(role, refused, next).await
-            }
-            None => Err(self.failed(self.exhausted(role, refusals, error), token)),
+            Some(candidate) => self.write_next(role, refused, &root_device, candidate).await,
+            None => Err(failed(self.exhausted(role, refusals), token())),
         }
-    }
-
-    /// The attempt's machine is dead already, and no other can come of its token.
-    async fn after_death(
-        &self,
-        role: Role,
-        attempt: &Attempt,
-        dead: &Machine,
-        refusals: &mut Refusals,
-    ) -> Result<Attempt, End> {
-        let reason = dead.state_reason.as_deref().unwrap_or("no reason given");
-        info!(%role, attempt = attempt.number, instance_id = %dead.instance_id, reason, "the attempt's machine is dead");
-        if !plan::died_of_capacity(dead) {
-            return self.same_again(role, attempt).await;
-        }
-        refusals.add(Class::Capacity, &attempt.parameters);
-        let error = AwsError {
-            action: "RunInstances",
-            class: Class::Capacity,
-            code: dead.state_reason.clone(),
-            message: format!("{} was started and died for want of capacity", dead.instance_id),
-            request_id: None,
-            advice: String::new(),
-        };
-        self.after_refusal(role, attempt, refusals, error).await
     }
 
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
-    async fn same_again(&self, role: Role, last: &Attempt) -> Result<Attempt, End> {
+    async fn same_again(&self, role: Role, last: &Attempt) -> Result<Attempt, Unfilled> {
         let (candidates, root_device) =
-            self.candidates().await.map_err(|e| self.failed(failed_lookup(&e), None))?;
+            self.candidates().await.map_err(|error| failed(failed_lookup(&error), None))?;
         let candidate = plan::same_again(&candidates, &last.parameters).unwrap_or(&candidates[0]);
-        let next = self.attempt(role, last.number + 1, &root_device, candidate);
-        self.write_next(role, last, next).await
+        self.write_next(role, last, &root_device, candidate).await
     }
 
-    async fn write_next(&self, role: Role, last: &Attempt, next: Attempt) -> Result<Attempt, End> {
+    async fn write_next(
+        &self,
+        role: Role,
+        last: &Attempt,
+        root_device: &str,
+        candidate: &Candidate,
+    ) -> Result<Attempt, Unfilled> {
+        let next = self.attempt(role, last.number + 1, root_device, candidate);
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {
             Ok(Updated::Done) => (Standing::Written, None),
@@ -290,7 +302,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 plan::after_refused_next_attempt(found.as_deref(), &self.owner, role, &next.token),
                 found.and_then(|record| record.status),
             ),
-            Err(error) => return Err(self.failed(self.table_failed(error), None)),
+            Err(error) => return Err(failed(self.table_failed(error), None)),
         };
         match standing {
             Standing::Written => {
@@ -298,40 +310,40 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 info!(%role, attempt = next.number, zone = p.availability_zone, instance_type = p.instance_type, "next attempt");
                 Ok(next)
             }
-            Standing::Gone => Err(End::Gone),
-            Standing::Over => Err(End::Over(status)),
-            Standing::TakenOver | Standing::StatusMoved => Err(End::TakenOver),
+            Standing::Gone => Err(Unfilled::Gone),
+            Standing::Over => Err(Unfilled::Over(status)),
+            Standing::TakenOver => Err(Unfilled::TakenOver),
         }
     }
 
-    /// Find the machine of an attempt by its token. Patiently: DescribeInstances lags, so its silence counts only once
-    /// the margin has passed since the token was last used.
+    /// Find the machine of an attempt by its token, a live one if there is one. Patiently: DescribeInstances lags, so
+    /// its silence counts only once the margin has passed since the token was last used.
     async fn find(
         &self,
         role: Role,
         attempt: &Attempt,
         since: Timestamp,
         refusal: &AwsError,
-    ) -> Result<Found, End> {
+    ) -> Result<Option<Machine>, Unfilled> {
         let settled = after(since, self.launcher.timing.margin);
+        let ec2 = &self.launcher.ec2;
         let mut tries = 0;
         loop {
-            let asked = self.launcher.clock.now();
-            let found = self
-                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || self.launcher.ec2.find(&attempt.token))
+            let asked = self.now();
+            let mut found = self
+                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || true, || ec2.find(&attempt.token))
                 .await
-                .map_err(|error| self.failed(self.out_of_time(role, error), None))?;
-            let mut ours: Vec<Machine> = found.into_iter().filter(|machine| machine.is_of(attempt)).collect();
-            ours.sort_by_key(|machine| !machine.state.is_live());
-            match ours.into_iter().next() {
-                Some(machine) if machine.state.is_live() => return Ok(Found::Live(machine)),
-                Some(machine) => return Ok(Found::Dead(machine)),
-                None if asked >= settled => return Ok(Found::Nothing),
-                None => {
-                    tries += 1;
-                    self.pause(tries, role, refusal).await?;
-                }
+                .map_err(|error| failed(self.out_of_time(role, error), None))?;
+            if refusal.class == Class::ParameterMismatch {
+                // Somebody else may have used the token; only what carries our tags is ours.
+                found.retain(|machine| machine.is_of(attempt));
             }
+            found.sort_by_key(|machine| !machine.state.is_live());
+            if !found.is_empty() || asked >= settled {
+                return Ok(found.into_iter().next());
+            }
+            tries += 1;
+            self.pause(tries, role, refusal).await?;
         }
     }
 
@@ -342,88 +354,97 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         attempt: &Attempt,
         machine: &Machine,
         outcome: Outcome,
-        mut status: StatusMove,
-    ) -> Result<End, End> {
+        mut status: Option<Status>,
+    ) -> Result<Filled, Unfilled> {
         let p = &attempt.parameters;
-        info!(
-            %role, instance_id = %machine.instance_id, attempt = attempt.number, zone = p.availability_zone,
-            instance_type = p.instance_type, ?outcome, "machine launched"
-        );
+        let (id, zone, instance_type) = (&machine.instance_id, &p.availability_zone, &p.instance_type);
+        match outcome {
+            Outcome::Launched => {
+                info!(%role, instance_id = %id, attempt = attempt.number, zone, instance_type, "machine launched");
+            }
+            Outcome::Adopted | Outcome::AlreadyRecorded => {
+                info!(%role, instance_id = %id, attempt = attempt.number, zone, instance_type, "machine adopted");
+            }
+        }
         let recorded = Recorded {
-            instance_id: machine.instance_id.clone(),
-            availability_zone: p.availability_zone.clone(),
-            instance_type: p.instance_type.clone(),
-            launched_at: self.launcher.clock.now(),
+            instance_id: id.clone(),
+            availability_zone: zone.clone(),
+            instance_type: instance_type.clone(),
+            launched_at: self.now(),
         };
-        let answer = MachineAnswer::of(&machine.instance_id, p, outcome);
-        let mut moved = None;
-        loop {
-            let update = record::record(self.meeting, role, &attempt.token, recorded.clone(), status);
+        let standing = loop {
+            let to = StatusMove::from_status(&status);
+            let update = record::instance(self.meeting, role, &attempt.token, recorded.clone(), to);
             let found = match self.update(&update).await {
                 Ok(Updated::Done) => {
-                    info!(%role, instance_id = %machine.instance_id, "machine recorded");
-                    let status = match status {
-                        StatusMove::ToLaunched => Some(Status::Launched),
-                        StatusMove::Keep => moved,
-                    };
-                    return Ok(End::Recorded(answer, status));
+                    if to == StatusMove::ToLaunched {
+                        status = Some(Status::Launched);
+                    }
+                    break Standing::Written;
                 }
                 Ok(Updated::Refused(found)) => found,
                 Err(error) => {
-                    warn!(%role, instance_id = %machine.instance_id, "machine not recorded; the next delivery adopts it");
-                    return Err(self.failed(self.table_failed(error), None));
+                    warn!(%role, instance_id = %id, "machine not recorded; the next delivery adopts it");
+                    return Err(failed(self.table_failed(error), None));
                 }
             };
-            let end = match plan::after_refused_record(found.as_deref(), role, &attempt.token, machine) {
-                Standing::Written => {
-                    return Ok(End::Recorded(answer, found.and_then(|record| record.status)));
-                }
-                Standing::StatusMoved if self.fits(self.launcher.timing.table) => {
-                    moved = found.and_then(|record| record.status);
-                    status = StatusMove::from_status(&moved);
-                    continue;
-                }
-                Standing::StatusMoved => return Err(self.failed(self.deadline_too_close(), None)),
-                Standing::Gone => End::Gone,
-                Standing::Over => End::Over(found.and_then(|record| record.status)),
-                Standing::TakenOver => End::TakenOver,
-            };
-            self.end(role, &machine.instance_id).await.map_err(|error| {
-                self.failed(self.left_running(role, Some(&machine.instance_id), error), None)
-            })?;
-            return Err(end);
+            let standing = plan::after_refused_instance(found.as_deref(), role, &attempt.token, machine);
+            status = found.and_then(|record| record.status);
+            match standing {
+                Some(standing) => break standing,
+                None if self.fits(self.launcher.timing.table) => {}
+                None => return Err(failed(self.deadline_too_close(), None)),
+            }
+        };
+        if standing == Standing::Written {
+            info!(%role, instance_id = %id, "machine recorded");
+            return Ok(Filled { machine: MachineAnswer::of(id, p, outcome), status });
+        }
+        self.end_unnamed(role, machine).await?;
+        Err(match standing {
+            Standing::Gone => Unfilled::Gone,
+            Standing::Over => Unfilled::Over(status),
+            Standing::TakenOver | Standing::Written => Unfilled::TakenOver,
+        })
+    }
+
+    /// End a machine that may not be recorded; if the record names it all the same, another delivery put it there.
+    async fn end_unnamed(&self, role: Role, machine: &Machine) -> Result<(), Unfilled> {
+        let id = &machine.instance_id;
+        match self.end(role, id).await {
+            Ok(Ended::Ended) => Ok(()),
+            Ok(Ended::Named) => Err(Unfilled::TakenOver),
+            Err(error) => Err(failed(self.left_running(role, Some(id), error), None)),
         }
     }
 
     /// Wait before the same attempt is sent again; leave at once if that could not be recorded any more.
-    async fn pause(&self, tries: u32, role: Role, error: &AwsError) -> Result<(), End> {
+    async fn pause(&self, tries: u32, role: Role, error: &AwsError) -> Result<(), Unfilled> {
         let (first, ceiling) = EC2_BACKOFF;
         let pause = plan::backoff(tries, self.launcher.tokens.jitter(), first, ceiling);
-        self.wait_until(after(self.launcher.clock.now(), pause), role, error).await
+        self.wait_until(after(self.now(), pause), role, error).await
     }
 
-    async fn wait_until(&self, time: Timestamp, role: Role, error: &AwsError) -> Result<(), End> {
+    async fn wait_until(&self, time: Timestamp, role: Role, error: &AwsError) -> Result<(), Unfilled> {
         let timing = &self.launcher.timing;
-        let now = self.launcher.clock.now();
-        let pause = time.duration_since(now).try_into().unwrap_or_default();
+        let pause: Duration = time.duration_since(self.now()).try_into().unwrap_or_default();
         if !self.fits(pause + timing.run_instances + timing.reserve()) {
-            return Err(self.failed(self.out_of_time(role, error.clone()), None));
+            return Err(failed(self.out_of_time(role, error.clone()), None));
         }
         self.launcher.clock.sleep(pause).await;
         Ok(())
     }
 
-    pub(super) fn failed(&self, error: Error, refused: Option<Token>) -> End {
-        End::Failed(Box::new(Failed { error, refused }))
-    }
-
-    fn exhausted(&self, role: Role, refusals: &Refusals, last: AwsError) -> Error {
-        let (kind, advice) = if refusals.has(Class::Quota) {
+    fn exhausted(&self, role: Role, refusals: &Refusals) -> Error {
+        let quota = refusals.last(Refusal::Quota);
+        let capacity = refusals.last(Refusal::Capacity);
+        let unfit = refusals.last(Refusal::Subnet).or_else(|| refusals.last(Refusal::Zone));
+        let (kind, advice) = if quota.is_some() {
             (
                 Kind::QuotaExceeded,
                 "ask for a higher quota in Service Quotas, or add a type of another family to INSTANCE_TYPE",
             )
-        } else if refusals.has(Class::Capacity) {
+        } else if capacity.is_some() {
             (
                 Kind::CapacityExhausted,
                 "the repeat starts again with the first zone; add zones to SUPPORTED_AZS or types to INSTANCE_TYPE",
@@ -434,7 +455,17 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 "add zones to SUPPORTED_AZS, subnets to SUBNET_IDS or types to INSTANCE_TYPE",
             )
         };
-        let problem = format!("meeting {}, {role}: refused everywhere ({})", self.meeting, refusals.tried());
-        Error::new(kind, problem, advice).caused_by(last)
+        let tried = refusals.tried();
+        let problem =
+            format!("meeting {}, {role}: refused in every place that was left ({tried})", self.meeting);
+        let error = Error::new(kind, problem, advice);
+        match quota.or(capacity).or(unfit) {
+            Some(cause) => error.caused_by(cause.clone()),
+            None => error,
+        }
     }
+}
+
+fn failed(error: Error, refused: Option<Token>) -> Unfilled {
+    Unfilled::Failed(Box::new(Failed { error, refused }))
 }

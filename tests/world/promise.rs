@@ -83,7 +83,7 @@ impl State {
             self.breach(format!("5, nothing trampled: LAUNCHED is written over {:?}", before.status));
         }
         let claims = update.changes.iter().any(|change| matches!(change, Change::Lease(_)))
-            && !update.requires.iter().any(|requirement| matches!(requirement, Requires::Owner(_)));
+            && update.requires.iter().any(|requirement| matches!(requirement, Requires::Status(_)));
         let attempts = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
         if (claims || attempts) && !allows_launch(&before.status) {
             self.breach(format!("3, never blind: a claim for a meeting that is {:?}", before.status));

@@ -20,6 +20,7 @@ pub enum Guard {
     // The claim.
     TheClaimComparesTheLease,
     TheClaimComparesTheAttempts,
+    TheClaimComparesWhatWasRefused,
     TheClaimComparesTheIds,
     TheClaimComparesTheStatus,
     TheAttemptIsWrittenFirst,
@@ -27,6 +28,7 @@ pub enum Guard {
     TheLease,
     TheLeaseExpires,
     TheLeaseIsRenewed,
+    TheRenewalComparesTheLease,
     SkewIsAllowedFor,
     AnOwnerForEachDelivery,
     // The attempt.
@@ -75,8 +77,8 @@ fn write_of(update: &Update) -> Write {
     } else if has(|change| matches!(change, Change::Failure(_))) {
         Write::GiveUp
     } else if has(|change| matches!(change, Change::Lease(_))) {
-        let renews = update.requires.iter().any(|r| matches!(r, Requires::Owner(_)));
-        if renews { Write::Renewal } else { Write::Claim }
+        let claims = update.requires.iter().any(|r| matches!(r, Requires::Status(_)));
+        if claims { Write::Claim } else { Write::Renewal }
     } else {
         Write::NextAttempt
     }
@@ -103,9 +105,25 @@ impl State {
             (Guard::TheClaimComparesTheLease | Guard::TheLease, Write::Claim) => {
                 drop(&mut update, |r| matches!(r, Requires::Lease(_)));
             }
-            (Guard::TheClaimComparesTheAttempts, Write::Claim)
-            | (Guard::TheRecordComparesTheToken, Write::Id(_)) => {
+            (Guard::TheClaimComparesTheAttempts, Write::Claim) => {
+                drop(&mut update, |r| matches!(r, Requires::Attempt(..)));
+            }
+            (Guard::TheClaimComparesWhatWasRefused, Write::Claim) => {
+                for requirement in &mut update.requires {
+                    if let Requires::Attempt(role, Some((token, _))) = requirement {
+                        *requirement = Requires::Token(*role, token.clone());
+                    }
+                }
+            }
+            (Guard::TheRecordComparesTheToken, Write::Id(_)) => {
                 drop(&mut update, |r| matches!(r, Requires::Token(..)));
+            }
+            (Guard::TheRenewalComparesTheLease, Write::Renewal) => {
+                for requirement in &mut update.requires {
+                    if let Requires::Lease(Some(lease)) = requirement {
+                        *requirement = Requires::Owner(lease.owner.clone());
+                    }
+                }
             }
             (Guard::TheClaimComparesTheIds, Write::Claim) => {
                 drop(&mut update, |r| matches!(r, Requires::Instance(..)));

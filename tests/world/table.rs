@@ -61,6 +61,11 @@ fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
         Requires::Status(statuses) => statuses.contains(&found.and_then(|record| record.status.clone())),
         Requires::Instance(role, id) => instance(*role) == id.as_ref(),
         Requires::NoOtherInstance(role, id) => instance(*role).is_none_or(|standing| standing == id),
-        Requires::Token(role, expected) => token(*role) == expected.as_ref(),
+        Requires::Attempt(role, expected) => {
+            let standing = found.and_then(|record| record.seat(*role).attempt.as_ref());
+            standing.map(|attempt| (&attempt.token, attempt.refused))
+                == expected.as_ref().map(|(token, refused)| (token, *refused))
+        }
+        Requires::Token(role, expected) => token(*role) == Some(expected),
     }
 }
