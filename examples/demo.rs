@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use local::aws::{IMAGE, Item, LocalAws, REGION, TABLE};
+use local::aws::{IMAGE, Item, LocalAws, TABLE};
 use local::lambda::{Function, Lambda, Outcome};
+use local::process::Process;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -29,8 +30,9 @@ const USAGE: &str = "usage: cargo demo [-- --serve]
   cargo demo              deliver events/launch.json twice to the function on a local AWS, and show what happened
   cargo demo -- --serve   leave the local AWS and the function up, and print the lines to try it by hand";
 
-/// The port that `cargo lambda invoke` asks unless it is told another.
+/// The port that `cargo lambda invoke` asks unless it is told another, and one for a function beside the one there.
 const INVOKE_PORT: u16 = 9000;
+const WATCH_PORT: u16 = 9001;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     match demo(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
+            local::process::stop_here_if_stopping();
             eprintln!("demo: {problem}");
             ExitCode::FAILURE
         }
@@ -80,20 +83,19 @@ fn demo(serve: bool) -> Result<(), String> {
     ]);
     println!("the table {TABLE} with one meeting, due in ten minutes");
 
-    let mut environment = aws.environment();
     let security_group = aws.security_group();
     let configuration =
-        [("AMI_ID", IMAGE), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", security_group.as_str())];
-    environment.extend(configuration.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        [("AMI_ID", IMAGE), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", security_group.as_str())]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let function = Function {
         name: "launch".to_owned(),
         binary,
-        environment,
+        environment: [aws.environment(), configuration.to_vec()].concat(),
         timeout: Duration::from_secs(60),
         echo: serve.then_some("launch | "),
     };
     if serve {
-        return leave_it_up(&aws, function, meeting);
+        return leave_it_up(&aws, function, &configuration, meeting);
     }
     let lambda = Lambda::start(function, 0).map_err(|e| format!("the Runtime API cannot listen: {e}"))?;
 
@@ -157,8 +159,8 @@ fn build_function() -> Result<PathBuf, String> {
         build.env_remove(name);
     }
     let failed = |error: io::Error| format!("cargo build cannot be run: {error}");
-    let mut build = build.spawn().map_err(failed)?;
-    let output = build.stdout.take().ok_or("cargo build has no output")?;
+    let build = Process::start_group(&mut build).map_err(failed)?;
+    let output = build.take_stdout().ok_or("cargo build has no output")?;
     let executable = BufReader::new(output)
         .lines()
         .map_while(Result::ok)
@@ -245,7 +247,12 @@ fn show_instances(aws: &LocalAws, meeting: &str) -> Vec<String> {
     ids
 }
 
-fn leave_it_up(aws: &LocalAws, function: Function, meeting: &str) -> Result<(), String> {
+fn leave_it_up(
+    aws: &LocalAws,
+    function: Function,
+    configuration: &[(String, String)],
+    meeting: &str,
+) -> Result<(), String> {
     let path = cargo_lambda()?;
     // Another program may have the usual port.
     let lambda = Lambda::start(function.clone(), INVOKE_PORT).or_else(|_| Lambda::start(function, 0));
@@ -254,22 +261,31 @@ fn leave_it_up(aws: &LocalAws, function: Function, meeting: &str) -> Result<(), 
         INVOKE_PORT => String::new(),
         other => format!(" --invoke-port {other}"),
     };
+    let invoke = "cargo lambda invoke launch --data-file events/launch.json --invoke-address 127.0.0.1";
     heading("Up until Ctrl-C. In another terminal, in this folder:");
     if let Some(path) = path {
         println!("export PATH=\"{}:$PATH\"", path.display());
     }
-    println!("cargo lambda invoke launch --data-file events/launch.json --invoke-address 127.0.0.1{port}");
+    println!("{invoke}{port}");
     println!();
-    println!(
-        "export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
-        aws.endpoint
-    );
+    println!("{}", export(&aws.environment()));
     println!("aws dynamodb get-item --table-name {TABLE} --key '{{\"id\": {{\"S\": \"{meeting}\"}}}}'");
     println!("aws ec2 describe-instances --filters Name=tag:MeetingID,Values={meeting}");
+    println!();
+    println!("# a function of your own, built anew after each change: with the variables above, and");
+    println!("{}", export(configuration));
+    println!("cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {WATCH_PORT}");
+    println!("{invoke} --invoke-port {WATCH_PORT}");
     println!();
     loop {
         thread::park();
     }
+}
+
+/// A line for the shell. No value here needs quotes.
+fn export(variables: &[(String, String)]) -> String {
+    let pairs: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("export {}", pairs.join(" "))
 }
 
 /// The folder of cargo-lambda, if it is not on the search path already.

@@ -166,7 +166,7 @@ impl Ec2 {
                 action,
                 class: Class::Ambiguous,
                 code: None,
-                message: format!("no complete answer within {} s", self.limit.as_secs()),
+                message: format!("no complete answer within {:?}", self.limit),
                 request_id: None,
                 advice: String::new(),
             }),

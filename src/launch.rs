@@ -139,9 +139,10 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             claims += 1;
             let (first, ceiling) = TABLE_BACKOFF;
             let pause = plan::backoff(claims, self.launcher.tokens.jitter(), first, ceiling);
-            if self.fits(pause) {
-                self.launcher.clock.sleep(pause).await;
+            if !self.fits(pause) {
+                return Err(self.deadline_too_close());
             }
+            self.launcher.clock.sleep(pause).await;
         }
     }
 
@@ -153,19 +154,21 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
 
     /// The attempts to send: those that stand, and new ones made from what was looked up.
     async fn work(&self, steps: Vec<(Role, Step)>) -> Result<Vec<Work>, Error> {
-        let mut work = Vec::new();
-        for (role, step) in steps {
-            work.push(match step {
-                Step::Replay { attempt, unanswered } => Work { role, attempt, unanswered: Some(unanswered) },
-                Step::New { number } => {
-                    let (candidates, root_device) =
-                        self.candidates().await.map_err(|error| failed_lookup(&error))?;
-                    let attempt = self.attempt(role, number, &root_device, &candidates[0]);
-                    Work { role, attempt, unanswered: None }
-                }
-            });
-        }
-        Ok(work)
+        let places = match steps.iter().any(|(_, step)| matches!(step, Step::New { .. })) {
+            true => Some(self.candidates().await.map_err(|error| failed_lookup(&error))?),
+            false => None,
+        };
+        let work = |(role, step)| match (step, &places) {
+            (Step::Replay { attempt, unanswered }, _) => {
+                Some(Work { role, attempt, unanswered: Some(unanswered) })
+            }
+            (Step::New { number }, Some((candidates, root_device))) => {
+                let attempt = self.attempt(role, number, root_device, &candidates[0]);
+                Some(Work { role, attempt, unanswered: None })
+            }
+            (Step::New { .. }, None) => None,
+        };
+        Ok(steps.into_iter().filter_map(work).collect())
     }
 
     async fn candidates(&self) -> Result<(Vec<Candidate>, String), LookupError> {

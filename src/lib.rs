@@ -8,7 +8,8 @@
 //!
 //! For every meeting and role, whatever is delivered twice, crashes, times out or answers late:
 //!
-//! 1. **never two**: at no moment are two live machines up for one role;
+//! 1. **never two**: at no moment are two live machines up for one role (two lives of a record that was deleted and made
+//!    again may overlap briefly);
 //! 2. **never lost**: a live machine of ours is in the meeting's record, or the next delivery puts it there or ends it;
 //! 3. **never blind**: without a record, for an ended meeting, outside the window, with an unreadable table there is no
 //!    claim, and without a claim no launch;

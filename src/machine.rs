@@ -41,7 +41,6 @@ pub struct Attempt {
     pub number: u32,
     pub token: Token,
     /// EC2 refused it for good: no machine can come of it, so the next delivery makes a new one.
-    #[serde(default)]
     pub refused: bool,
     pub parameters: Parameters,
 }

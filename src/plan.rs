@@ -304,6 +304,8 @@ pub fn claim_stands(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)])
     found.is_owned_by(owner) && ours && !found.is_over()
 }
 
+/// Whose the record is comes before what it says: of a meeting that is over but has been taken over, another delivery's
+/// attempts may be open, and only its own word, or the clean-up after the wait, settles them.
 pub fn after_refused_next_attempt(
     found: Option<&Record>,
     owner: &Owner,
@@ -312,8 +314,9 @@ pub fn after_refused_next_attempt(
 ) -> Standing {
     match found {
         None => Standing::Gone,
+        Some(record) if !record.is_owned_by(owner) => Standing::TakenOver,
         Some(record) if record.is_over() => Standing::Over,
-        Some(record) if record.is_owned_by(owner) && token(record, role) == Some(next) => Standing::Written,
+        Some(record) if token(record, role) == Some(next) => Standing::Written,
         Some(_) => Standing::TakenOver,
     }
 }
@@ -330,11 +333,10 @@ pub fn after_refused_instance(
     if seat.instance_id.as_ref() == Some(&machine.instance_id) {
         return Some(Standing::Written);
     }
-    if record.is_over() {
-        return Some(Standing::Over);
+    if seat.instance_id.is_some() || token(record, role) != Some(ours) {
+        return Some(Standing::TakenOver);
     }
-    let taken_over = seat.instance_id.is_some() || token(record, role) != Some(ours);
-    taken_over.then_some(Standing::TakenOver)
+    record.is_over().then_some(Standing::Over)
 }
 
 fn token(record: &Record, role: Role) -> Option<&Token> {

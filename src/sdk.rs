@@ -58,10 +58,17 @@ fn only_reads(action: &str) -> bool {
     action.starts_with("Get") || action.starts_with("Describe")
 }
 
-/// Without credentials or a Region the SDK fails before it connects; a connection that was cut says what cut it.
-fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool {
+/// Without credentials or a Region the SDK fails before it connects, and says so in words only.
+fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool
+where
+    E: Error + 'static,
+    R: std::fmt::Debug,
+{
     let SdkError::DispatchFailure(failure) = error else { return false };
-    failure.is_other() && failure.as_other().is_none()
+    let said = chain(error).to_lowercase();
+    failure.is_other()
+        && failure.as_other().is_none()
+        && (said.contains("credential") || said.contains("region"))
 }
 
 /// What each link of the chain says of itself, each once.

@@ -6,6 +6,9 @@ mod server;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
@@ -157,7 +160,7 @@ async fn an_attribute_of_ours_that_cannot_be_understood_is_named() {
         let error = read(item.clone()).await.expect_err(&format!("{item} was understood"));
         assert_eq!((error.action, error.class), ("GetItem", Class::Unreadable), "{item}");
         assert!(error.message.contains(name), "{item}: {:?} does not name {name}", error.message);
-        assert!(error.advice.contains("nothing was launched"), "{item}: {:?}", error.advice);
+        assert!(error.advice.contains("correct the attribute"), "{item}: {:?}", error.advice);
     }
 }
 
@@ -165,7 +168,7 @@ async fn an_attribute_of_ours_that_cannot_be_understood_is_named() {
 
 #[tokio::test]
 async fn an_update_names_its_record_and_asks_what_stood_there() {
-    let request = sent(record::renew(&meeting(), lease())).await;
+    let request = sent(renewal()).await;
     assert_eq!(request["TableName"], json!(TABLE));
     assert_eq!(request["Key"], json!({"id": {"S": "class 4/b 🐘"}}));
     assert_eq!(request["ReturnValuesOnConditionCheckFailure"], json!("ALL_OLD"));
@@ -219,10 +222,24 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
         (status = 'LAUNCHED')
         teacher_ec2_id = 'i-1'
         teacher_attempt.token = 'token-1'
+        teacher_attempt.refused = false
         (attribute_not_exists(student_ec2_id) OR student_ec2_id = '' OR attribute_type(student_ec2_id, 'NULL'))
-        student_attempt.token = 'token-2'";
+        student_attempt.token = 'token-2'
+        student_attempt.refused = true";
     let update = "SET launch_owner = 'me'\nlaunch_lease_until = '2026-11-22T10:00:30.000Z'";
     assert_eq!(written, expressions(condition, update));
+}
+
+/// Another delivery may give up on an attempt under one and the same lease: a claim that replays it must then fail, for
+/// the next one would take it for dead while it is sent again.
+#[tokio::test]
+async fn a_claim_names_whether_the_attempt_was_refused() {
+    for refused in [false, true] {
+        let (conditions, _) = written(record::claim(&attempted(refused), lease(), &[])).await;
+        let last: Vec<&str> = conditions.iter().rev().take(2).map(String::as_str).collect();
+        let flag = format!("student_attempt.refused = {refused}");
+        assert_eq!(last, [flag.as_str(), "student_attempt.token = 'token-1'"]);
+    }
 }
 
 /// Whoever wrote the lease, and however: a claim whose condition can never hold would be tried until the deadline.
@@ -244,9 +261,12 @@ async fn a_lease_in_other_words_than_ours_is_required_in_those_words_or_is_no_le
 
 #[tokio::test]
 async fn the_renewal_of_a_lease() {
-    let written = written(record::renew(&meeting(), lease())).await;
-    let condition = "attribute_exists(id)\nlaunch_owner = 'me'";
-    let update = "SET launch_owner = 'me'\nlaunch_lease_until = '2026-11-22T10:00:30.000Z'";
+    let written = written(renewal()).await;
+    let condition = "
+        attribute_exists(id)
+        launch_owner = 'me'
+        launch_lease_until = '2026-11-22T10:00:30.000Z'";
+    let update = "SET launch_owner = 'me'\nlaunch_lease_until = '2026-11-22T10:00:50.500Z'";
     assert_eq!(written, expressions(condition, update));
 }
 
@@ -328,6 +348,24 @@ async fn giving_up_with_something_open_keeps_the_lease() {
     assert_eq!(written, expressions("attribute_exists(id)\nlaunch_owner = 'me'", changes));
 }
 
+#[tokio::test]
+async fn the_report_of_a_delivery_that_claimed_nothing() {
+    let changes = "
+        SET launch_error = 'no room anywhere'
+        launch_error_code = 'InsufficientInstanceCapacity'
+        launch_error_at = '2026-11-22T09:55:02.125Z'";
+    let condition = "
+        attribute_exists(id)
+        (attribute_not_exists(launch_owner) OR launch_owner = '' OR attribute_type(launch_owner, 'NULL'))";
+    assert_eq!(written(record::report(&record(), failure())).await, expressions(condition, changes));
+    let condition = "
+        attribute_exists(id)
+        launch_owner = 'me'
+        launch_lease_until = '2026-11-22T10:00:30.000Z'";
+    let leased = Record { lease: Some(lease()), ..record() };
+    assert_eq!(written(record::report(&leased, failure())).await, expressions(condition, changes));
+}
+
 /// DynamoDB refuses an update that defines a placeholder and does not use it.
 #[tokio::test]
 async fn every_placeholder_is_used_and_defined() {
@@ -390,7 +428,7 @@ async fn an_attempt_is_written_in_the_form_that_it_always_had() {
 #[tokio::test]
 async fn an_update_that_was_made_is_done() {
     let wire = Wire::answering("UpdateItem", [Answer::Reply(200, "{}".into())]).await;
-    assert_eq!(table(&wire).update(&record::renew(&meeting(), lease())).await, Ok(Updated::Done));
+    assert_eq!(table(&wire).update(&renewal()).await, Ok(Updated::Done));
 }
 
 #[tokio::test]
@@ -424,7 +462,7 @@ async fn a_refused_condition_with_an_unreadable_record_names_the_attribute() {
 async fn every_error_is_classified_and_nothing_is_sent_again() {
     for (class, status, name) in ERRORS {
         let wire = failing(*status, name).await;
-        let update = table(&wire).update(&record::renew(&meeting(), lease())).await.expect_err(name);
+        let update = table(&wire).update(&renewal()).await.expect_err(name);
         let read = table(&wire).read(&meeting()).await.expect_err(name);
         let code = name.rsplit('#').next();
         assert_eq!(
@@ -469,7 +507,7 @@ async fn no_answer_is_ambiguous_and_nothing_is_sent_again() {
         let wire = Wire::start().await;
         wire.script("UpdateItem", [answer.clone()]);
         wire.script("GetItem", [answer.clone()]);
-        let update = table(&wire).update(&record::renew(&meeting(), lease())).await;
+        let update = table(&wire).update(&renewal()).await;
         let read = table(&wire).read(&meeting()).await;
         assert_eq!(update.err().map(|error| error.class), Some(Class::Ambiguous), "UpdateItem: {answer:?}");
         assert_eq!(read.err().map(|error| error.class), Some(Class::Ambiguous), "GetItem: {answer:?}");
@@ -477,11 +515,42 @@ async fn no_answer_is_ambiguous_and_nothing_is_sent_again() {
     }
 }
 
+/// It may have been written: the HTTP client's own word for such an answer is the one for a request never sent.
+#[tokio::test]
+async fn an_answer_that_is_no_http_leaves_a_write_ambiguous() {
+    for said in ["SSH-2.0-OpenSSH_9.6\r\n", "HTTP/9.9 ??? nonsense\r\n\r\n", "\0\u{1}\u{2}"] {
+        let wire = Wire::answering("UpdateItem", [Answer::Raw(said)]).await;
+        let error = table(&wire).update(&renewal()).await.expect_err(said);
+        assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{said:?}: {error}");
+        assert_eq!(wire.requests("UpdateItem").len(), 1, "{said:?}: it was sent again");
+    }
+}
+
+#[tokio::test]
+async fn missing_credentials_are_named_by_the_first_read() {
+    let wire = Wire::answering("GetItem", [Answer::Reply(200, "{}".into())]).await;
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let failing = ProfileFileCredentialsProvider::builder()
+        .configure(&ProviderConfig::empty().with_http_client(http))
+        .profile_name("no profile has this name")
+        .build();
+    let failing = Some(SharedCredentialsProvider::new(failing));
+    for (story, provider) in [("no provider", None), ("a provider that has none", failing)] {
+        let mut sdk = wire.sdk().into_builder();
+        sdk.set_credentials_provider(provider);
+        let table = Table::new(&sdk.build(), TABLE, LIMIT);
+        let error = table.read(&meeting()).await.expect_err(story);
+        assert_eq!((error.action, error.class), ("GetItem", Class::Misconfigured), "{story}: {error}");
+        assert!(error.advice.contains("credentials"), "{story}: {:?}", error.advice);
+    }
+    assert!(wire.requests("GetItem").is_empty(), "nothing can be sent without credentials");
+}
+
 #[tokio::test]
 async fn no_answer_in_time_is_ambiguous() {
     let wire = Wire::answering("UpdateItem", [Answer::Silence]).await;
     let impatient = Table::new(&wire.sdk(), TABLE, Duration::from_millis(500));
-    let error = impatient.update(&record::renew(&meeting(), lease())).await.expect_err("no answer comes");
+    let error = impatient.update(&renewal()).await.expect_err("no answer comes");
     assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{error}");
     assert_eq!(wire.requests("UpdateItem").len(), 1);
 }
@@ -552,7 +621,7 @@ async fn refused(more: Value) -> Result<Updated, AwsError> {
     body["__type"] = json!("com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException");
     body["message"] = json!("The conditional request failed");
     let wire = Wire::answering("UpdateItem", [Answer::Reply(400, body.to_string())]).await;
-    table(&wire).update(&record::renew(&meeting(), lease())).await
+    table(&wire).update(&renewal()).await
 }
 
 /// A DynamoDB that answers everything with this error.
@@ -624,12 +693,16 @@ fn every_write() -> Vec<Update> {
     vec![
         record::claim(&record(), lease(), &[(Teacher, plain_attempt()), (Student, full_attempt())]),
         record::claim(&Record { lease: Some(lease()), ..record() }, lease(), &[]),
-        record::renew(&meeting(), lease()),
+        record::claim(&attempted(false), lease(), &[]),
+        record::claim(&attempted(true), lease(), &[(Student, plain_attempt())]),
+        renewal(),
         record::next_attempt(&meeting(), &me(), Teacher, &token, full_attempt()),
         record::instance(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched),
         record::instance(&meeting(), Student, &token, machine(), StatusMove::Keep),
         record::give_up(&meeting(), &me(), failure(), &[(Teacher, token)], true),
         record::give_up(&meeting(), &me(), failure(), &[], false),
+        record::report(&record(), failure()),
+        record::report(&Record { lease: Some(lease()), ..record() }, failure()),
     ]
 }
 
@@ -655,6 +728,17 @@ fn me() -> Owner {
 
 fn lease() -> Lease {
     Lease { owner: me(), until: time("2026-11-22T10:00:30Z") }
+}
+
+/// A record with an attempt of the student.
+fn attempted(refused: bool) -> Record {
+    let attempt = Attempt { refused, ..plain_attempt() };
+    Record { student: Seat { instance_id: None, attempt: Some(attempt) }, ..record() }
+}
+
+/// Of the lease, to twenty seconds and a half later.
+fn renewal() -> Update {
+    record::renew(&meeting(), lease(), time("2026-11-22T10:00:50.500Z"))
 }
 
 fn machine() -> Recorded {

@@ -4,7 +4,7 @@
 mod server;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
@@ -312,6 +312,7 @@ async fn an_answer_that_says_nothing_is_ambiguous_and_nothing_is_sent_again() {
         r#"<RunInstancesResponse><reservationId>r-1</reservationId><instancesSet/></RunInstancesResponse>"#;
     let cases = [
         ("a cut connection", Answer::Cut),
+        ("an answer that is no HTTP", Answer::Raw("SSH-2.0-OpenSSH_9.6\r\n")),
         ("a body cut short", Answer::Torn(200, cut_off.clone())),
         ("an error cut short", Answer::Torn(400, "<Response><Errors><Error><Code>Inval".into())),
         (
@@ -437,7 +438,7 @@ async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
     let first = describe_subnets(&[("subnet-1", "us-west-2a", 4091)], "page-2");
     let second = describe_subnets(&[("subnet-2", "us-west-2b", 0)], "");
     wire.script("DescribeSubnets", [Answer::Reply(200, first), Answer::Reply(200, second)]);
-    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1"))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1", ""))]);
     let expected = Found {
         default_vpc: Some("vpc-1".into()),
         subnets: vec![subnet("subnet-1", "us-west-2a", 4091), subnet("subnet-2", "us-west-2b", 0)],
@@ -450,11 +451,23 @@ async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
     assert_eq!(form(&wire.requests("DescribeSubnets")[1])["NextToken"], "page-2");
 }
 
+/// EC2 may filter after it cut the list into pages, so the one that is wanted can be on any.
+#[tokio::test]
+async fn the_default_vpc_may_be_on_the_second_page() {
+    let wire = Wire::start().await;
+    wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
+    let pages = [describe_vpcs("", "page-2"), describe_vpcs("vpc-1", "")];
+    wire.script("DescribeVpcs", pages.map(|page| Answer::Reply(200, page)));
+    let expected = Found { default_vpc: Some("vpc-1".into()), subnets: vec![] };
+    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+    assert_eq!(form(&wire.requests("DescribeVpcs")[1])["NextToken"], "page-2");
+}
+
 #[tokio::test]
 async fn the_default_vpc_is_asked_for_by_a_filter() {
     let wire = Wire::start().await;
     wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
-    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1"))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1", ""))]);
     ec2(&wire).find_subnets(None).await.expect("an answer");
     let filter = "Action=DescribeVpcs\nVersion=2016-11-15\nFilter.1.Name=is-default\nFilter.1.Value.1=true";
     assert_eq!(form(&wire.requests("DescribeVpcs")[0]), fields(filter));
@@ -467,7 +480,7 @@ async fn a_region_may_have_no_default_vpc() {
         "DescribeSubnets",
         [Answer::Reply(200, describe_subnets(&[("subnet-1", "us-west-2a", 9)], ""))],
     );
-    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs(""))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("", ""))]);
     let expected = Found { default_vpc: None, subnets: vec![subnet("subnet-1", "us-west-2a", 9)] };
     assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
 }
@@ -495,17 +508,26 @@ async fn a_named_subnet_that_is_not_there_is_a_wrong_setting() {
 #[tokio::test]
 async fn the_root_device_is_the_images() {
     let wire =
-        Wire::answering("DescribeImages", [Answer::Reply(200, describe_images("ami-1", "/dev/sda1"))]).await;
+        Wire::answering("DescribeImages", [Answer::Reply(200, describe_images("ami-1", "/dev/sda1", ""))])
+            .await;
     assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()));
     let expected = "Action=DescribeImages\nVersion=2016-11-15\nImageId.1=ami-1";
     assert_eq!(form(&wire.only_request()), fields(expected));
 }
 
 #[tokio::test]
+async fn the_image_may_be_on_the_second_page() {
+    let pages = [describe_images("", "", "page-2"), describe_images("ami-1", "/dev/sda1", "")];
+    let wire = Wire::answering("DescribeImages", pages.map(|page| Answer::Reply(200, page))).await;
+    assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()));
+    assert_eq!(form(&wire.requests("DescribeImages")[1])["NextToken"], "page-2");
+}
+
+#[tokio::test]
 async fn an_image_that_cannot_be_seen_is_a_wrong_setting() {
     let answers = [
-        Answer::Reply(200, describe_images("", "")),
-        Answer::Reply(200, describe_images("ami-1", "")),
+        Answer::Reply(200, describe_images("", "", "")),
+        Answer::Reply(200, describe_images("ami-1", "", "")),
         refused(400, "InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist"),
     ];
     for answer in answers {
@@ -523,7 +545,7 @@ async fn a_look_up_is_repeated_by_the_sdk() {
         refused(500, "InternalError", "Oh."),
         Answer::Cut,
     ] {
-        let found = Answer::Reply(200, describe_images("ami-1", "/dev/sda1"));
+        let found = Answer::Reply(200, describe_images("ami-1", "/dev/sda1", ""));
         let wire = Wire::answering("DescribeImages", [refusal.clone(), refusal.clone(), found]).await;
         assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()), "{refusal:?}");
         assert_eq!(wire.requests("DescribeImages").len(), 3, "{refusal:?}");
@@ -535,6 +557,24 @@ async fn a_look_up_ends_at_its_limit() {
     let wire = Wire::answering("DescribeInstances", [Answer::Silence]).await;
     let error = impatient(&wire).find(&Token("token-1".into())).await.expect_err("no answer comes");
     assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
+}
+
+/// The verbs leave a look-up its limit before the deadline, and no more.
+#[tokio::test]
+async fn pages_that_are_each_in_time_end_together_at_the_limit() {
+    let (limit, pause) = (Duration::from_secs(1), Duration::from_millis(700));
+    let page = |next: u32| {
+        let body = describe_instances(&instance("i-1", "running", ""), &format!("page-{next}"));
+        Answer::Late(pause, 200, body)
+    };
+    let wire = Wire::answering("DescribeInstances", (2..12).map(page)).await;
+    let ec2 = Ec2::new(&wire.sdk(), &Timing { ec2: limit, ..Timing::DEFAULT });
+    let start = Instant::now();
+    let error = ec2.find(&Token("token-1".into())).await.expect_err("the list does not end in time");
+    let took = start.elapsed();
+    assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
+    assert_eq!(wire.requests("DescribeInstances").len(), 2, "the first page was answered in time");
+    assert!(took < 2 * pause, "{took:?} for a limit of {limit:?}");
 }
 
 #[tokio::test]
@@ -712,7 +752,7 @@ fn describe_subnets(subnets: &[(&str, &str, i32)], next_token: &str) -> String {
     answer("DescribeSubnets", &format!("<subnetSet>{items}</subnetSet>{}", next(next_token)))
 }
 
-fn describe_vpcs(vpc: &str) -> String {
+fn describe_vpcs(vpc: &str, next_token: &str) -> String {
     let item = match vpc {
         "" => String::new(),
         id => format!(
@@ -720,10 +760,10 @@ fn describe_vpcs(vpc: &str) -> String {
              <isDefault>true</isDefault></item>"
         ),
     };
-    answer("DescribeVpcs", &format!("<vpcSet>{item}</vpcSet>"))
+    answer("DescribeVpcs", &format!("<vpcSet>{item}</vpcSet>{}", next(next_token)))
 }
 
-fn describe_images(image: &str, root_device: &str) -> String {
+fn describe_images(image: &str, root_device: &str, next_token: &str) -> String {
     let device = match root_device {
         "" => String::new(),
         name => format!("<rootDeviceName>{name}</rootDeviceName>"),
@@ -732,7 +772,7 @@ fn describe_images(image: &str, root_device: &str) -> String {
         "" => String::new(),
         id => format!("<item><imageId>{id}</imageId><imageState>available</imageState>{device}</item>"),
     };
-    answer("DescribeImages", &format!("<imagesSet>{item}</imagesSet>"))
+    answer("DescribeImages", &format!("<imagesSet>{item}</imagesSet>{}", next(next_token)))
 }
 
 fn next(token: &str) -> String {

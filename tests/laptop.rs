@@ -4,14 +4,21 @@
 mod local;
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use local::aws::eventually;
+use local::process::Process;
 use local::python;
+use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// For what may have to be built or installed first.
+const FIRST_USE: Duration = Duration::from_secs(600);
 
 /// The example, which Cargo built with the tests, beside their folder.
 fn demo() -> Command {
@@ -48,8 +55,7 @@ fn the_demo_ends_what_it_started_when_it_is_told_to_stop_and_when_it_is_killed()
     for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-KILL", None)] {
         let mut demo = demo().spawn().expect("the demo runs");
         let endpoint = endpoint(&mut demo);
-        let kill = Command::new("kill").args([signal, &demo.id().to_string()]).status().expect("kill runs");
-        assert!(kill.success());
+        self::signal(signal, demo.id());
         let ended = demo.wait().expect("it ends");
         // It may have been done before the signal came.
         assert!(ended.success() || ended.code() == status, "{signal}: {ended}");
@@ -57,6 +63,124 @@ fn the_demo_ends_what_it_started_when_it_is_told_to_stop_and_when_it_is_killed()
             std::net::TcpStream::connect(&endpoint).is_err().then_some(())
         });
     }
+}
+
+#[test]
+fn what_the_demo_prints_works_and_everything_is_gone_after_ctrl_c() {
+    let demo = Process::start(demo().arg("--serve")).expect("the demo runs");
+    let (printed, errors) = (said(demo.take_stdout()), said(demo.take_stderr()));
+    // The last line of all; the ones before it are complete then.
+    let printed = eventually("the lines to paste", FIRST_USE, || {
+        assert_eq!(demo.ended(), None, "{printed:#?}\n{errors:#?}");
+        let lines = printed.lock().expect("no panic").clone();
+        lines.iter().any(|line| is_invoke(line) && line.ends_with("--invoke-port 9001")).then_some(lines)
+    });
+    let [aws, ami, instance_type, groups] =
+        ["AWS_ENDPOINT_URL=", "AMI_ID=", "INSTANCE_TYPE=", "SECURITY_GROUP_IDS="]
+            .map(|name| exported(&printed, name).unwrap_or_else(|| panic!("no {name} in {printed:#?}")));
+    assert!(
+        ami.starts_with("ami-") && !instance_type.is_empty() && groups.starts_with("sg-"),
+        "{printed:#?}"
+    );
+
+    let path = printed.iter().find(|line| line.starts_with("export PATH=")).cloned().unwrap_or_default();
+    let invoke = printed.iter().find(|line| is_invoke(line)).expect("it was waited for");
+    let machines = |outcome: &str| {
+        let answer = shell(&format!("{path}\n{invoke}"));
+        ["teacher", "student"].map(|role| {
+            let machine = &answer["machines"][role];
+            assert_eq!(machine["outcome"], outcome, "{role}: {answer:#}\n{errors:#?}");
+            let id =
+                machine["instance_id"].as_str().unwrap_or_else(|| panic!("{role} has no id: {answer:#}"));
+            assert!(id.starts_with("i-"), "{answer:#}");
+            id.to_owned()
+        })
+    };
+    let launched = machines("launched");
+    assert_ne!(launched[0], launched[1], "two machines");
+    assert_eq!(machines("already_recorded"), launched);
+
+    let port = invoke.split("--invoke-port ").nth(1).unwrap_or("9000").parse().expect("a port");
+    let aws: SocketAddr = aws.trim_start_matches("http://").parse().expect("an address");
+    let invoked = SocketAddr::from(([127, 0, 0, 1], port));
+    for address in [aws, invoked] {
+        assert!(TcpStream::connect(address).is_ok(), "nobody listens at {address}");
+    }
+    signal("-INT", demo.id());
+    let status = eventually("the demo ends", LIMIT, || demo.ended());
+    assert_eq!(status.code(), Some(130), "{errors:#?}");
+    for address in [aws, invoked] {
+        eventually(&format!("nobody listens at {address} any more"), LIMIT, || {
+            TcpStream::connect(address).is_err().then_some(())
+        });
+    }
+}
+
+fn is_invoke(line: &str) -> bool {
+    line.starts_with("cargo lambda invoke ")
+}
+
+/// The value that a printed line exports for a variable (`name` ends with `=`).
+fn exported(printed: &[String], name: &str) -> Option<String> {
+    let exports = printed.iter().filter_map(|line| line.strip_prefix("export "));
+    exports.flat_map(str::split_whitespace).find_map(|pair| pair.strip_prefix(name)).map(str::to_owned)
+}
+
+/// What a person would paste, at the top of the checkout, and the JSON that comes out.
+fn shell(script: &str) -> Value {
+    let output = Process::output(Command::new("sh").args(["-c", script]).current_dir(local::top()));
+    let output = output.expect("sh runs");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}\n{text}\n{errors}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{script}\n{error}: {text}\n{errors}"))
+}
+
+/// The lines so far, read by another thread, so that no pipe is ever full.
+fn said(output: Option<impl Read + Send + 'static>) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let kept = lines.clone();
+    let output = output.expect("it is piped");
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            kept.lock().expect("no panic").push(line);
+        }
+    });
+    lines
+}
+
+fn signal(signal: &str, process: u32) {
+    let kill = Command::new("kill").args([signal, &process.to_string()]).status().expect("kill runs");
+    assert!(kill.success(), "{signal} to {process}");
+}
+
+/// In a target directory of its own it has everything to build.
+#[test]
+fn a_demo_that_is_told_to_stop_while_it_builds_ends_its_build() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = Process::start(demo().env("CARGO_TARGET_DIR", folder.path())).expect("the demo runs");
+    let mut errors = BufReader::new(demo.take_stderr().expect("it is piped")).lines().map_while(Result::ok);
+    assert!(errors.any(|line| line.contains("Compiling")), "nothing is built");
+    signal("-INT", demo.id());
+    let status = eventually("the demo ends", LIMIT, || demo.ended());
+    assert_eq!(status.code(), Some(130));
+    // It is the build's as well, so it ends when both are gone.
+    let rest: Vec<String> = errors.collect();
+    assert!(!rest.iter().any(|line| line.contains("demo: ")), "it was no failure: {rest:#?}");
+}
+
+#[test]
+fn what_a_process_has_started_ends_with_it() {
+    // Who has the other end of the pipe is alive.
+    let mut group = Command::new("sh");
+    group.args(["-c", "sleep 600 & sleep 600 & echo started; wait"]).stdout(Stdio::piped());
+    let group = Process::start_group(&mut group).expect("sh runs");
+    let mut stdout = BufReader::new(group.take_stdout().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert_eq!(line, "started\n");
+    let pipe = thread::spawn(move || stdout.read_to_end(&mut Vec::new()).map(|_| ()));
+    drop(group);
+    eventually("all of the group is gone", LIMIT, || pipe.is_finished().then_some(()));
 }
 
 /// Where the local AWS of a demo listens.

@@ -1,21 +1,21 @@
 //! Every decision of a delivery, case by case.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elephant_launch::config::Config;
-use elephant_launch::error::Class;
+use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, RootVolume, State, Token,
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, ROLE_TAG, RootVolume, State, Token,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::Subnet;
 use elephant_launch::plan::{
-    self, Candidate, Plan, Reason, Refusals, Sending, Standing, Step, after, after_refused_claim,
-    after_refused_next_attempt, after_refused_record, backoff, lease_end, may_send, refusal_counts,
-    same_again,
+    self, Candidate, Plan, Reason, Refusal, Refusals, Sending, Standing, Step, after_refused_instance,
+    after_refused_next_attempt, backoff, claim_stands, lease_end, may_send, refusal_counts, same_again,
 };
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
-use elephant_launch::timing::Timing;
+use elephant_launch::timing::{Timing, after};
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
@@ -212,31 +212,31 @@ fn every_zone_is_tried_for_the_preferred_type_before_the_next_type() {
 
 #[test]
 fn without_capacity_the_next_zone_comes_and_then_the_next_type() {
-    let way = way(&["t3.large", "m5.large"], Class::Capacity);
+    let way = way(&["t3.large", "m5.large"], Refusal::Capacity);
     assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b", "m5.large/subnet-a", "m5.large/subnet-b"]);
 }
 
 #[test]
 fn an_unfit_zone_is_unfit_for_this_type_only() {
-    let way = way(&["t3.large", "m5.large"], Class::ZoneUnfit);
+    let way = way(&["t3.large", "m5.large"], Refusal::Zone);
     assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b", "m5.large/subnet-a", "m5.large/subnet-b"]);
 }
 
 #[test]
 fn an_unfit_subnet_is_unfit_for_every_type() {
-    let way = way(&["t3.large", "m5.large"], Class::SubnetUnfit);
+    let way = way(&["t3.large", "m5.large"], Refusal::Subnet);
     assert_eq!(way, ["t3.large/subnet-a", "t3.large/subnet-b"]);
 }
 
 #[test]
 fn a_quota_is_met_by_another_family_only() {
-    let way = way(&["t3.large", "t3.xlarge", "m5.large", "t3.small"], Class::Quota);
+    let way = way(&["t3.large", "t3.xlarge", "m5.large", "t3.small"], Refusal::Quota);
     assert_eq!(way, ["t3.large/subnet-a", "m5.large/subnet-a"]);
 }
 
 #[test]
 fn a_quota_does_not_confuse_families_that_begin_alike() {
-    let way = way(&["m5.large", "m5a.large", "m5.xlarge"], Class::Quota);
+    let way = way(&["m5.large", "m5a.large", "m5.xlarge"], Refusal::Quota);
     assert_eq!(way, ["m5.large/subnet-a", "m5a.large/subnet-a"]);
 }
 
@@ -245,7 +245,7 @@ fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
     let all = plan::candidates(&strings(&["t3.large"]), &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Class::Capacity, &refused)]).next(&all, &refused);
+    let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-3"));
 }
 
@@ -254,7 +254,7 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a")];
     let all = plan::candidates(&strings(&["t3.large"]), &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Class::SubnetUnfit, &refused)]).next(&all, &refused);
+    let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-2"));
 }
 
@@ -262,19 +262,19 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
 fn a_standing_attempt_is_followed_by_what_comes_after_it() {
     let all = candidates(&["t3.large", "m5.large"]);
     let standing = parameters("t3.large", &subnet("subnet-b", "b"));
-    let next = refusals(&[(Class::Capacity, &standing)]).next(&all, &standing);
+    let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing);
     assert_eq!(next, Some(&all[2]), "the first zone may have been refused by an earlier delivery");
     let last = parameters("m5.large", &subnet("subnet-b", "b"));
-    assert_eq!(refusals(&[(Class::Capacity, &last)]).next(&all, &last), None);
+    assert_eq!(refusals(&[(Refusal::Capacity, &last)]).next(&all, &last), None);
 }
 
 #[test]
 fn an_attempt_that_is_no_candidate_any_more_is_followed_by_the_first() {
     let all = candidates(&["t3.large"]);
     let gone = parameters("t2.large", &subnet("subnet-b", "b"));
-    assert_eq!(refusals(&[(Class::Capacity, &gone)]).next(&all, &gone), Some(&all[0]));
+    assert_eq!(refusals(&[(Refusal::Capacity, &gone)]).next(&all, &gone), Some(&all[0]));
     let first = parameters("t3.large", &all[0].subnet);
-    let both = refusals(&[(Class::Capacity, &first), (Class::Capacity, &gone)]);
+    let both = refusals(&[(Refusal::Capacity, &first), (Refusal::Capacity, &gone)]);
     assert_eq!(both.next(&all, &gone), Some(&all[1]), "but not by one that was refused");
 }
 
@@ -294,9 +294,55 @@ fn a_machine_that_was_ended_gets_the_same_place_again() {
 fn refusals_are_remembered_and_told() {
     let (a, b) = (subnet("subnet-a", "a"), subnet("subnet-b", "b"));
     let (first, second) = (parameters("t3.large", &a), parameters("m5.large", &b));
-    let both = refusals(&[(Class::Capacity, &first), (Class::Quota, &second)]);
-    assert!(both.has(Class::Capacity) && both.has(Class::Quota) && !both.has(Class::ZoneUnfit));
-    assert_eq!(both.tried(), "t3.large in a (subnet-a): no capacity, m5.large in b (subnet-b): quota");
+    let mut refusals = Refusals::default();
+    refusals.add(Refusal::Capacity, error(Some("InsufficientInstanceCapacity")), &first);
+    refusals.add(Refusal::Quota, error(Some("VcpuLimitExceeded")), &second);
+    refusals.add(Refusal::Capacity, error(None), &second);
+    assert_eq!(
+        refusals.tried(),
+        "t3.large in a (subnet-a): InsufficientInstanceCapacity, m5.large in b (subnet-b): VcpuLimitExceeded, \
+         m5.large in b (subnet-b): NoAnswer"
+    );
+    assert_eq!(Refusals::default().tried(), "");
+}
+
+#[test]
+fn the_last_refusal_of_each_kind_is_the_one_that_is_shown() {
+    let place = parameters("t3.large", &subnet("subnet-a", "a"));
+    let mut refusals = Refusals::default();
+    for (refusal, code) in [
+        (Refusal::Capacity, "InsufficientInstanceCapacity"),
+        (Refusal::Capacity, "UnfulfillableCapacity"),
+        (Refusal::Zone, "Unsupported"),
+    ] {
+        refusals.add(refusal, error(Some(code)), &place);
+    }
+    assert_eq!(refusals.last(Refusal::Capacity), Some(&error(Some("UnfulfillableCapacity"))));
+    assert_eq!(refusals.last(Refusal::Zone), Some(&error(Some("Unsupported"))));
+    assert_eq!([refusals.last(Refusal::Subnet), refusals.last(Refusal::Quota)], [None, None]);
+}
+
+/// Everything else is sent again, looked into, or the end: never a reason to try another place.
+#[test]
+fn four_classes_are_refusals_and_no_other_is() {
+    let cases = [
+        (Class::Capacity, Some(Refusal::Capacity)),
+        (Class::ZoneUnfit, Some(Refusal::Zone)),
+        (Class::SubnetUnfit, Some(Refusal::Subnet)),
+        (Class::Quota, Some(Refusal::Quota)),
+        (Class::Throttled, None),
+        (Class::Ambiguous, None),
+        (Class::Propagating, None),
+        (Class::ParameterMismatch, None),
+        (Class::InstanceTerminated, None),
+        (Class::Misconfigured, None),
+        (Class::Unauthorized, None),
+        (Class::NotSent, None),
+        (Class::Unreadable, None),
+    ];
+    for (class, expected) in cases {
+        assert_eq!(Refusal::of(class), expected, "{class:?}");
+    }
 }
 
 #[test]
@@ -307,6 +353,41 @@ fn only_a_machine_that_died_for_want_of_capacity_says_so() {
         assert!(!plan::died_of_capacity(&dead(reason)), "{reason}");
     }
     assert!(!plan::died_of_capacity(&machine("i-1")));
+}
+
+// Whose a machine is.
+
+#[test]
+fn a_machine_is_of_the_attempt_whose_tags_it_carries() {
+    let attempt = attempt(1, "token-1");
+    let ours = attempt.parameters.tags.clone();
+    assert!(tagged(ours.clone()).is_of(&attempt));
+    let more = [("aws:autoscaling".to_owned(), "no".to_owned())];
+    assert!(tagged(ours.clone().into_iter().chain(more).collect()).is_of(&attempt), "or more than those");
+    for key in ["Name", "MeetingID", "Project"] {
+        let mut tags = ours.clone();
+        tags.remove(key);
+        assert!(!tagged(tags).is_of(&attempt), "without {key}");
+    }
+    for key in ["Name", "MeetingID", "Project", "Role"] {
+        let mut tags = ours.clone();
+        tags.insert(key.to_owned(), "another".to_owned());
+        assert!(!tagged(tags).is_of(&attempt), "with another {key}");
+    }
+    assert!(!tagged(BTreeMap::new()).is_of(&attempt), "without any");
+}
+
+/// The tag goes before the machine does, and a delivery may die in between.
+#[test]
+fn a_machine_that_lost_its_role_alone_is_ours_and_half_ended() {
+    let attempt = attempt(1, "token-1");
+    let ours = attempt.parameters.tags.clone();
+    assert!(!tagged(ours.clone()).is_half_ended());
+    let mut tags = ours.clone();
+    tags.remove(ROLE_TAG);
+    let half = tagged(tags);
+    assert!(half.is_half_ended() && half.is_of(&attempt), "{half:?}");
+    assert!(!tagged(BTreeMap::new()).is_half_ended(), "an answer without any tags says nothing");
 }
 
 #[test]
@@ -429,9 +510,8 @@ fn time_does_not_overflow() {
 fn a_refused_claim_that_stands_as_ours_was_written() {
     let attempts = [(Teacher, attempt(1, "token-1")), (Student, attempt(1, "token-2"))];
     let ours = claimed("token-1", "token-2");
-    assert_eq!(after_refused_claim(&ours, &owner("me"), &attempts), Some(Standing::Written));
-    let one = [attempts[1].clone()];
-    assert_eq!(after_refused_claim(&ours, &owner("me"), &one), Some(Standing::Written));
+    assert!(claim_stands(&ours, &owner("me"), &attempts));
+    assert!(claim_stands(&ours, &owner("me"), &attempts[1..]), "the other role has its machine");
 }
 
 #[test]
@@ -441,11 +521,13 @@ fn any_other_refused_claim_is_planned_anew() {
         ("another owner", Record { lease: until(at(30)), ..claimed("token-1", "token-2") }),
         ("no lease", Record { lease: None, ..claimed("token-1", "token-2") }),
         ("another token", claimed("token-1", "token-3")),
+        ("another number", Record { student: open(attempt(2, "token-2")), ..claimed("token-1", "token-2") }),
+        ("refused", Record { student: refused(attempt(1, "token-2")), ..claimed("token-1", "token-2") }),
         ("no attempt", Record { teacher: Seat::default(), ..claimed("token-1", "token-2") }),
         ("over", Record { status: Some(Status::Terminated), ..claimed("token-1", "token-2") }),
     ];
     for (story, found) in cases {
-        assert_eq!(after_refused_claim(&found, &owner("me"), &attempts), None, "{story}");
+        assert!(!claim_stands(&found, &owner("me"), &attempts), "{story}");
     }
 }
 
@@ -468,7 +550,7 @@ fn a_refused_next_attempt_says_why() {
 }
 
 #[test]
-fn a_refused_record_says_why() {
+fn a_refused_id_says_why() {
     let ours = claimed("token-1", "token-2");
     let over = Record { status: over()[0].clone(), ..ours.clone() };
     let written =
@@ -476,27 +558,23 @@ fn a_refused_record_says_why() {
     let other =
         Record { teacher: Seat { attempt: ours.teacher.attempt.clone(), ..has("i-9") }, ..ours.clone() };
     let cases = [
-        ("the record is gone", Standing::Gone, None),
-        ("our id stands", Standing::Written, Some(written.clone())),
+        ("the record is gone", Some(Standing::Gone), None),
+        ("our id stands", Some(Standing::Written), Some(written.clone())),
         (
             "our id stands, and the meeting is over",
-            Standing::Written,
+            Some(Standing::Written),
             Some(Record { status: over.status.clone(), ..written }),
         ),
-        ("the meeting is over", Standing::Over, Some(over)),
-        ("another id stands", Standing::TakenOver, Some(other)),
-        ("another token stands", Standing::TakenOver, Some(claimed("token-9", "token-1"))),
-        ("no attempt stands", Standing::TakenOver, Some(record())),
-        (
-            "the status has moved",
-            Standing::StatusMoved,
-            Some(Record { status: Some(Status::Healthy), ..ours.clone() }),
-        ),
-        ("the lease is another's", Standing::StatusMoved, Some(Record { lease: None, ..ours })),
+        ("the meeting is over", Some(Standing::Over), Some(over)),
+        ("another id stands", Some(Standing::TakenOver), Some(other)),
+        ("another token stands", Some(Standing::TakenOver), Some(claimed("token-9", "token-1"))),
+        ("no attempt stands", Some(Standing::TakenOver), Some(record())),
+        ("only the status has moved", None, Some(Record { status: Some(Status::Healthy), ..ours.clone() })),
+        ("the lease is another's, which is no matter", None, Some(Record { lease: until(at(30)), ..ours })),
     ];
     for (story, expected, found) in cases {
         let standing =
-            after_refused_record(found.as_ref(), Teacher, &Token("token-1".into()), &machine("i-1"));
+            after_refused_instance(found.as_ref(), Teacher, &Token("token-1".into()), &machine("i-1"));
         assert_eq!(standing, expected, "{story}");
     }
 }
@@ -625,7 +703,7 @@ fn candidates(instance_types: &[&str]) -> Vec<Candidate> {
 }
 
 /// What is tried, one after the other, when every attempt is refused in this way.
-fn way(instance_types: &[&str], class: Class) -> Vec<String> {
+fn way(instance_types: &[&str], refusal: Refusal) -> Vec<String> {
     let all = candidates(instance_types);
     let mut refusals = Refusals::default();
     let mut way = Vec::new();
@@ -633,18 +711,34 @@ fn way(instance_types: &[&str], class: Class) -> Vec<String> {
     while let Some(candidate) = next {
         way.push(format!("{}/{}", candidate.instance_type, candidate.subnet.subnet_id));
         let refused = parameters(&candidate.instance_type, &candidate.subnet);
-        refusals.add(class, &refused);
+        refusals.add(refusal, error(None), &refused);
         next = refusals.next(&all, &refused);
     }
     way
 }
 
-fn refusals(all: &[(Class, &Parameters)]) -> Refusals {
+fn refusals(all: &[(Refusal, &Parameters)]) -> Refusals {
     let mut refusals = Refusals::default();
-    for (class, refused) in all {
-        refusals.add(*class, refused);
+    for (refusal, refused) in all {
+        refusals.add(*refusal, error(None), refused);
     }
     refusals
+}
+
+/// What EC2 said. What follows from it is in the refusal, so class and words do not matter here.
+fn error(code: Option<&str>) -> AwsError {
+    AwsError {
+        action: "RunInstances",
+        class: Class::Capacity,
+        code: code.map(str::to_owned),
+        message: "EC2's own words".to_owned(),
+        request_id: None,
+        advice: String::new(),
+    }
+}
+
+fn tagged(tags: BTreeMap<String, String>) -> Machine {
+    Machine { tags, ..machine("i-1") }
 }
 
 fn config() -> Config {

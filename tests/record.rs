@@ -7,7 +7,7 @@ use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_launch::record::{
     self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use Role::{Student, Teacher};
 
@@ -20,9 +20,9 @@ fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
         Requires::Lease(None),
         Requires::Status(vec![Some(Status::Scheduled)]),
         Requires::Instance(Teacher, None),
-        Requires::Token(Teacher, None),
+        Requires::Attempt(Teacher, None),
         Requires::Instance(Student, None),
-        Requires::Token(Student, None),
+        Requires::Attempt(Student, None),
     ];
     let changes = vec![
         Change::Lease(lease()),
@@ -47,9 +47,9 @@ fn a_claim_requires_whatever_was_read() {
         Requires::Lease(Some(old)),
         Requires::Status(vec![None]),
         Requires::Instance(Teacher, Some(InstanceId("i-1".into()))),
-        Requires::Token(Teacher, Some(Token("token-1".into()))),
+        Requires::Attempt(Teacher, Some((Token("token-1".into()), false))),
         Requires::Instance(Student, None),
-        Requires::Token(Student, Some(Token("token-2".into()))),
+        Requires::Attempt(Student, Some((Token("token-2".into()), true))),
     ];
     assert_eq!(record::claim(&read, lease(), &[]).requires, requires);
 }
@@ -60,14 +60,16 @@ fn a_claim_for_a_replay_changes_the_lease_alone() {
     assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
 }
 
+/// Its owner alone would not do: of two renewals the earlier one could come last, and set the end back.
 #[test]
-fn a_renewal_requires_the_lease_to_be_ours_and_moves_its_end() {
+fn a_renewal_requires_our_lease_with_the_end_that_we_know_and_moves_it() {
+    let later = time() + SignedDuration::from_secs(30);
     let expected = Update {
         meeting_id: meeting(),
-        requires: vec![Requires::Exists, Requires::Owner(me())],
-        changes: vec![Change::Lease(lease())],
+        requires: vec![Requires::Exists, Requires::Lease(Some(lease()))],
+        changes: vec![Change::Lease(Lease { owner: me(), until: later })],
     };
-    assert_eq!(record::renew(&meeting(), lease()), expected);
+    assert_eq!(record::renew(&meeting(), lease(), later), expected);
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn the_next_attempt_takes_the_place_of_the_refused_one_and_of_no_other() {
         requires: vec![
             Requires::Exists,
             Requires::Owner(me()),
-            Requires::Token(Student, Some(Token("token-1".into()))),
+            Requires::Token(Student, Token("token-1".into())),
             Requires::Instance(Student, None),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"])),
         ],
@@ -94,7 +96,7 @@ fn the_id_is_written_with_the_status_launched() {
         requires,
         [
             Requires::Exists,
-            Requires::Token(Teacher, Some(Token("token-1".into()))),
+            Requires::Token(Teacher, Token("token-1".into())),
             Requires::NoOtherInstance(Teacher, InstanceId("i-1".into())),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED"])),
         ]
@@ -152,8 +154,8 @@ fn giving_up_says_why_and_marks_the_refused_and_drops_the_lease() {
         requires: vec![
             Requires::Exists,
             Requires::Owner(me()),
-            Requires::Token(Teacher, Some(Token("token-1".into()))),
-            Requires::Token(Student, Some(Token("token-2".into()))),
+            Requires::Token(Teacher, Token("token-1".into())),
+            Requires::Token(Student, Token("token-2".into())),
         ],
         changes: vec![
             Change::Failure(failure()),
@@ -171,6 +173,21 @@ fn giving_up_keeps_the_lease_of_an_open_attempt() {
     let update = record::give_up(&meeting(), &me(), failure(), &[], false);
     assert_eq!(update.requires, [Requires::Exists, Requires::Owner(me())]);
     assert_eq!(update.changes, [Change::Failure(failure())]);
+}
+
+/// A delivery that got no further than its plan holds no lease: it speaks only while nobody has taken one since.
+#[test]
+fn a_report_says_why_and_requires_the_lease_that_was_read() {
+    let another = Lease { owner: Owner("another".into()), until: time() };
+    for lease in [None, Some(another)] {
+        let read = Record { lease: lease.clone(), ..read() };
+        let expected = Update {
+            meeting_id: meeting(),
+            requires: vec![Requires::Exists, Requires::Lease(lease)],
+            changes: vec![Change::Failure(failure())],
+        };
+        assert_eq!(record::report(&read, failure()), expected);
+    }
 }
 
 #[test]

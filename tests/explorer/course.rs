@@ -3,28 +3,31 @@
 //! A choice is a number: 0 is the ordinary course. So a course is a list of numbers, and the same list is the same
 //! course again.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use elephant_launch::config::Config;
 use elephant_launch::error::{Class, Kind};
-use elephant_launch::machine::InstanceId;
+use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::record::{MeetTime, Record, Seat};
+use elephant_launch::network::in_order;
+use elephant_launch::plan::{attempt, candidates};
+use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::world::cloud::Cloud;
 use crate::world::executor::{Call, Executor, Fate, Reply, State, TRUTH, World};
 use crate::world::sabotage::Guard;
-use crate::world::{config, meeting, scheduled};
+use crate::world::{config, meeting, scheduled, start};
 
 /// What may happen, and how often.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    pub name: &'static str,
     pub meetings: usize,
     /// The teacher's machine stands in the record already: one role, and so fewer interleavings.
     pub student_only: bool,
+    /// A delivery long before these wrote its attempts and died: nobody knows whether it sent them.
+    pub standing: bool,
     pub deliveries: usize,
     /// Answers lost, late, refused or slow.
     pub faults: usize,
@@ -112,6 +115,14 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
     let world = World::new(records);
     {
         let mut state = world.0.borrow_mut();
+        let standing: Vec<Attempt> = state
+            .table
+            .records
+            .values()
+            .flat_map(|record| Role::BOTH.map(|role| record.seat(role).attempt.clone()))
+            .flatten()
+            .collect();
+        state.written.extend(standing.into_iter().map(|attempt| (attempt, 0)));
         state.off = scenario.off;
         state.lookups_are_cached = true;
         state.story = tell.then(Vec::new);
@@ -127,7 +138,13 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
     };
     let mut choices = Vec::new();
     let mut whole = true;
+    let mut steps = 0;
     while course.world.0.borrow().breaches.is_empty() {
+        steps += 1;
+        if steps > MOST_STEPS {
+            course.world.0.borrow_mut().breach("time: the deliveries never end".into());
+            break;
+        }
         let mut options = course.options();
         if options.is_empty() {
             break;
@@ -165,8 +182,28 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
     if scenario.student_only {
         record.teacher = Seat { instance_id: Some(InstanceId("i-teacher".into())), attempt: None };
     }
+    if scenario.standing {
+        let long_ago = start() - Duration::from_secs(100);
+        record.lease = Some(Lease { owner: Owner("long-ago".into()), until: long_ago });
+        for role in Role::BOTH {
+            if record.seat(role).instance_id.is_none() {
+                let token = Token(format!("token-long-ago-{role}"));
+                record.seat_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
+            }
+        }
+    }
     record
 }
+
+/// As the engine would write it.
+fn first_attempt(meeting: &MeetingId, role: Role, token: Token) -> Attempt {
+    let subnets = in_order(meeting, Cloud::default().subnets);
+    let candidates = candidates(&config().instance_types, &subnets);
+    attempt(&config(), "/dev/xvda", meeting, role, 1, token, &candidates[0])
+}
+
+/// No course is this long unless something goes round in circles.
+const MOST_STEPS: usize = 5000;
 
 const NAMES: [&str; 4] = ["m", "n", "o", "p"];
 
@@ -231,8 +268,8 @@ impl Course<'_> {
             }
         }
         if self.acts > 0 && (alive || left) {
-            for index in 0..self.scenario.meetings {
-                let id = meeting(NAMES[index]);
+            for name in NAMES.iter().take(self.scenario.meetings) {
+                let id = meeting(name);
                 options.extend(acts(&state, &id).into_iter().map(|act| Step::Act(act, id.clone())));
             }
         }
@@ -336,7 +373,8 @@ impl Course<'_> {
     /// Once faults stop, and lease, skew and margin have passed, one clean delivery does all that is left to do.
     fn one_clean_delivery_suffices(&mut self) {
         self.world.0.borrow_mut().in_flight.clear();
-        self.world.pass(TRUTH.lease + TRUTH.skew + TRUTH.margin);
+        // The last lease may have been taken by a clock that was ahead.
+        self.world.pass(TRUTH.lease + TRUTH.skew + TRUTH.margin + TRUTH.skew);
         for name in NAMES.iter().take(self.scenario.meetings) {
             let mut last = Executor::new(&self.world);
             last.deliver(name);
@@ -465,15 +503,6 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         .entry(id.clone())
         .or_insert_with(|| Record { meet_time: MeetTime::Missing, ..scheduled(id.as_str()) });
     record.status = Some(status);
-}
-
-/// For a story of several meetings.
-pub fn histogram(breaches: &[String]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for breach in breaches {
-        *counts.entry(breach.split(':').next().unwrap_or_default().to_owned()).or_default() += 1;
-    }
-    counts
 }
 
 impl State {

@@ -1,9 +1,11 @@
 //! Virtual environments under `target/`, made from pinned requirements at first use and kept.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+
+use super::process::Process;
 
 /// The oldest Python that moto runs on.
 const OLDEST: (u32, u32) = (3, 10);
@@ -96,10 +98,8 @@ pub fn make_venv(python: &Path, dir: &Path) -> Result<(), String> {
 
 fn run(command: &mut Command) -> Result<Output, String> {
     let program = command.get_program().to_owned();
-    command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error: io::Error| format!("{} cannot be run: {error}", Path::new(&program).display()))
+    Process::output(command)
+        .map_err(|error| format!("{} cannot be run: {error}", Path::new(&program).display()))
 }
 
 fn text_of(output: &Output) -> String {

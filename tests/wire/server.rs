@@ -19,12 +19,14 @@ use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Response, server};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 /// The request id that every answer carries.
 pub const REQUEST_ID: &str = "8a2f1c7e-4b1d-4f0a-9d57-2f6c0f1b9a10";
 
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "each test file uses a part of it")]
 pub enum Answer {
     /// A status and a body.
     Reply(u16, String),
@@ -34,6 +36,10 @@ pub enum Answer {
     Cut,
     /// The connection is closed within the body.
     Torn(u16, String),
+    /// A status and a body, after this long.
+    Late(Duration, u16, String),
+    /// These bytes, whether or not they are HTTP; then the connection is closed.
+    Raw(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -63,11 +69,7 @@ impl Wire {
         let wire = Wire { address, state: state.clone() };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let state = state.clone();
-                let service = service_fn(move |request| serve(state.clone(), request));
-                tokio::spawn(
-                    server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
+                tokio::spawn(converse(stream, state.clone()));
             }
         });
         wire
@@ -116,8 +118,24 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// One connection, up to its end.
+async fn converse(stream: TcpStream, state: Arc<Mutex<State>>) {
+    let (raw, mut asked_for) = mpsc::unbounded_channel();
+    let service = service_fn(move |request| serve(state.clone(), raw.clone(), request));
+    let mut connection = server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let said: &str = tokio::select! {
+        _ = &mut connection => return,
+        Some(said) = asked_for.recv() => said,
+    };
+    let stream = connection.into_parts().io.into_inner();
+    if stream.writable().await.is_ok() {
+        let _ = stream.try_write(said.as_bytes());
+    }
+}
+
 async fn serve(
     state: Arc<Mutex<State>>,
+    raw: mpsc::UnboundedSender<&'static str>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Played>, io::Error> {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
@@ -135,6 +153,14 @@ async fn serve(
         Answer::Reply(status, body) => play(status, vec![Moment::Data(body)]),
         Answer::Torn(status, body) => play(status, vec![Moment::Data(body), Moment::Flush, Moment::Cut]),
         Answer::Cut => Err(io::Error::other("cut")),
+        Answer::Late(pause, status, body) => {
+            tokio::time::sleep(pause).await;
+            play(status, vec![Moment::Data(body)])
+        }
+        Answer::Raw(said) => {
+            let _ = raw.send(said);
+            std::future::pending().await
+        }
         Answer::Silence => std::future::pending().await,
     }
 }

@@ -90,7 +90,7 @@ impl State {
         match self.off {
             Some(Guard::SkewIsAllowedFor) => Timing { skew: Duration::ZERO, ..TRUTH },
             Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => Timing { margin: Duration::ZERO, ..TRUTH },
-            Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::ZERO, ..TRUTH },
+            Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::from_millis(1), ..TRUTH },
             _ => TRUTH,
         }
     }
@@ -170,11 +170,7 @@ impl State {
                     update.changes.retain(|change| *change != Change::Launched);
                 }
             }
-            (Guard::AnOpenAttemptKeepsItsLease, Write::GiveUp) => {
-                if !update.changes.contains(&Change::DropLease) {
-                    update.changes.push(Change::DropLease);
-                }
-            }
+            (Guard::AnOpenAttemptKeepsItsLease, Write::GiveUp) => update.changes.push(Change::DropLease),
             (Guard::AnOpenAttemptIsNotMarkedRefused, Write::GiveUp) => {
                 let open = |role: &Role| {
                     let record = self.table.records.get(&update.meeting_id);
