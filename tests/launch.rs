@@ -550,6 +550,45 @@ mod meetings_that_are_over {
     }
 
     #[test]
+    fn a_meeting_that_comes_back_to_life_keeps_the_machine_that_was_about_to_be_ended() {
+        let world = a_meeting();
+        told_to_its_death(Executor::new(&world).plot(run_of(Role::Student), Fate::DiesAfter));
+        world.set_status(M, Some(Status::Terminated));
+        world.pass(Duration::from_secs(120));
+        let mut story = Executor::new(&world);
+        story.deliver(M);
+        story.run_until(|call| matches!(call, Call::DescribeInstances(_)));
+        // The watchdog writes it over anything, on `running` of a tagged machine.
+        world.set_status(M, Some(Status::DnsWritten));
+        story.run();
+        assert_eq!(kind(story.results.remove(0).expect("it ends")), Kind::MeetingBusy);
+        deliver(&world).expect("the repeat adopts it");
+        both_recorded(&world);
+    }
+
+    #[test]
+    fn a_status_beyond_launched_is_answered_as_it_stands() {
+        let world = a_meeting();
+        let denied = Fate::Fails(Class::Unauthorized, "UnauthorizedOperation");
+        told(Executor::new(&world).plot(run_of(Role::Student), denied)).expect_err("half a pair");
+        world.set_status(M, Some(Status::DnsWritten));
+        let answer = deliver(&world).expect("the other half");
+        assert_eq!(answer.status.as_deref(), Some("DNS_WRITTEN"));
+    }
+
+    #[test]
+    fn a_machine_that_a_dead_delivery_had_begun_to_end_is_ended_and_launched_anew() {
+        let world = a_meeting();
+        told_to_its_death(Executor::new(&world).plot(run_of(Role::Teacher), Fate::DiesAfter));
+        let half_ended = world.0.borrow().cloud.machines[0].machine.instance_id.clone();
+        world.0.borrow_mut().cloud.remove_role_tag(&half_ended);
+        after_a_minute(&world);
+        let answer = deliver(&world).expect("a machine that the watchdog sees");
+        assert_ne!(answer.machines["teacher"].instance_id, half_ended.0);
+        both_recorded(&world);
+    }
+
+    #[test]
     fn a_status_that_moves_on_while_we_launch_is_not_moved_back() {
         let world = a_meeting();
         let mut story = Executor::new(&world);
@@ -607,6 +646,7 @@ mod time {
         let story = Executor::new(&world).plot(|call| *call == Call::DescribeSubnets, denied);
         assert_eq!(kind(told(story)), Kind::Unauthorized);
         assert_eq!(world.record(M), scheduled(M));
+        assert_eq!(world.0.borrow().table.failures[&meeting(M)].code, "UnauthorizedOperation");
 
         world.0.borrow_mut().cloud.subnets.clear();
         assert_eq!(kind(deliver(&world)), Kind::NoUsableSubnet);

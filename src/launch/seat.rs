@@ -201,7 +201,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 return Ok(Verdict::Machine(machine, outcome));
             }
             // A delivery died while it ended this one, and the watchdog ignores it already.
-            self.end_unnamed(role, &machine).await?;
+            self.end_unnamed(role, &machine, None).await?;
             return Ok(Verdict::Next(self.same_again(role, attempt).await?));
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
@@ -400,7 +400,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             info!(%role, instance_id = %id, "machine recorded");
             return Ok(Filled { machine: MachineAnswer::of(id, p, outcome), status });
         }
-        self.end_unnamed(role, machine).await?;
+        self.end_unnamed(role, machine, Some(&attempt.token)).await?;
         Err(match standing {
             Standing::Gone => Unfilled::Gone,
             Standing::Over => Unfilled::Over(status),
@@ -408,12 +408,17 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         })
     }
 
-    /// End a machine that may not be recorded; if the record names it all the same, another delivery put it there.
-    async fn end_unnamed(&self, role: Role, machine: &Machine) -> Result<(), Unfilled> {
+    /// End a machine that may not be recorded; one that is wanted all the same is left to the next delivery.
+    async fn end_unnamed(
+        &self,
+        role: Role,
+        machine: &Machine,
+        token: Option<&Token>,
+    ) -> Result<(), Unfilled> {
         let id = &machine.instance_id;
-        match self.end(role, id).await {
+        match self.end(role, id, token).await {
             Ok(Ended::Ended) => Ok(()),
-            Ok(Ended::Named) => Err(Unfilled::TakenOver),
+            Ok(Ended::Wanted) => Err(Unfilled::TakenOver),
             Err(error) => Err(failed(self.left_running(role, Some(id), error), None)),
         }
     }

@@ -187,7 +187,7 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
         record.lease = Some(Lease { owner: Owner("long-ago".into()), until: long_ago });
         for role in Role::BOTH {
             if record.seat(role).instance_id.is_none() {
-                let token = Token(format!("token-long-ago-{role}"));
+                let token = Token(format!("token-long-ago-{}-{role}", record.meeting_id));
                 record.seat_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
             }
         }
