@@ -35,6 +35,8 @@ pub struct Scenario {
     pub deaths: usize,
     /// Steps of the other programs.
     pub acts: usize,
+    /// A record that is deleted may be made again.
+    pub lives: bool,
     /// Clocks differ, and the configuration changes between deliveries.
     pub variety: bool,
     pub off: Option<Guard>,
@@ -59,7 +61,7 @@ pub struct Played {
 enum Step {
     Answer(u64),
     Meet(u64, Fate),
-    /// It is answered at the last moment of its limit.
+    /// Its answer takes all the time of its limit.
     Slow(u64),
     Wake,
     Start {
@@ -86,19 +88,21 @@ enum Wire {
 enum Act {
     /// The terminator: ends the machines that the record names, and writes TERMINATED.
     Terminate,
+    /// The safety net: TERMINATED, and no more.
+    SafetyNet,
     /// The watchdog, on `running`: DNS_WRITTEN over anything.
     Running,
     /// The watchdog, on `shutting-down` of a machine with a Role tag: TERMINATED over anything.
     ShuttingDown,
     /// The machine itself.
     Healthy,
+    /// The record is deleted for good, or made again at once: another life of the same meeting.
     Delete,
-    /// The scheduling program makes it again.
     Recreate,
 }
 
 /// How the second and later deliveries may differ from the first: their clock, and the configuration they run with.
-const VARIANTS: usize = 4;
+const VARIANTS: usize = 5;
 
 struct Course<'c> {
     scenario: &'c Scenario,
@@ -270,7 +274,9 @@ impl Course<'_> {
         if self.acts > 0 && (alive || left) {
             for name in NAMES.iter().take(self.scenario.meetings) {
                 let id = meeting(name);
-                options.extend(acts(&state, &id).into_iter().map(|act| Step::Act(act, id.clone())));
+                let mut acts = acts(&state, &id);
+                acts.retain(|act| self.scenario.lives || *act != Act::Recreate);
+                options.extend(acts.into_iter().map(|act| Step::Act(act, id.clone())));
             }
         }
         options
@@ -317,7 +323,6 @@ impl Course<'_> {
                     pending.sent + pending.call.limit()
                 };
                 self.world.0.borrow_mut().move_clock(late);
-                self.executor.answer(number, &Fate::Answered);
             }
             Step::Wake => {
                 let (until, _) = self.executor.first_sleeper().expect("somebody sleeps");
@@ -328,8 +333,8 @@ impl Course<'_> {
                 self.started += 1;
                 let until = self.world.now() + after;
                 self.world.0.borrow_mut().move_clock(until);
-                let (config, skew) = variant_of(variant);
-                self.executor.deliver_with(NAMES[meeting], config, TRUTH.delivery, skew);
+                let (config, skew, time_left) = variant_of(variant);
+                self.executor.deliver_with(NAMES[meeting], config, time_left, skew);
             }
             Step::Kill(delivery, wire) => {
                 self.deaths -= 1;
@@ -353,10 +358,7 @@ impl Course<'_> {
             }
             Step::TakeEffect(index) => self.world.0.borrow_mut().take_effect(index),
             Step::Act(act, id) => {
-                // What was deleted may be made again for nothing.
-                if act != Act::Recreate {
-                    self.acts -= 1;
-                }
+                self.acts -= 1;
                 act_on(&mut self.world.0.borrow_mut(), act, &id);
             }
             Step::End => {}
@@ -432,16 +434,22 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
     }
 }
 
-fn variant_of(variant: usize) -> (Config, SignedDuration) {
+fn variant_of(variant: usize) -> (Config, SignedDuration, Duration) {
     let skew = SignedDuration::try_from(TRUTH.skew).expect("a few seconds");
     // Another image; and only the zone that was last before.
     let changed =
         Config { image_id: "ami-2".into(), supported_azs: Some(vec!["us-west-2c".into()]), ..config() };
     match variant {
-        0 => (config(), SignedDuration::ZERO),
-        1 => (changed, SignedDuration::ZERO),
-        2 => (config(), skew),
-        _ => (config(), -skew),
+        0 => (config(), SignedDuration::ZERO, TRUTH.delivery),
+        1 => (changed, SignedDuration::ZERO, TRUTH.delivery),
+        2 => (config(), skew, TRUTH.delivery),
+        3 => (config(), -skew, TRUTH.delivery),
+        // A time-out that leaves no room to launch and record.
+        _ => (
+            config(),
+            SignedDuration::ZERO,
+            TRUTH.run_instances + TRUTH.reserve() - Duration::from_millis(500),
+        ),
     }
 }
 
@@ -460,8 +468,10 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
         Some(record) => {
             if record.status != Some(Status::Terminated) {
                 acts.push(Act::Terminate);
+                acts.push(Act::SafetyNet);
             }
             acts.push(Act::Delete);
+            acts.push(Act::Recreate);
             if record.status == Some(Status::DnsWritten) {
                 acts.push(Act::Healthy);
             }
@@ -481,6 +491,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
     let status = match act {
         Act::Delete => return state.delete(id),
         Act::Recreate => {
+            state.delete(id);
             state.tell(|| "another program makes the record again".into());
             state.table.records.insert(id.clone(), scheduled(id.as_str()));
             return;
@@ -491,7 +502,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             ids.for_each(|id| state.cloud.terminate(&id));
             Status::Terminated
         }
-        Act::ShuttingDown => Status::Terminated,
+        Act::ShuttingDown | Act::SafetyNet => Status::Terminated,
         Act::Running => Status::DnsWritten,
         Act::Healthy => Status::Healthy,
     };
@@ -509,14 +520,14 @@ impl State {
     /// The sender is gone: the request is lost, or was done all the same, or may still be done.
     fn leave_on_the_wire(&mut self, number: u64, done: bool, late: bool) {
         let pending = self.pending.iter().find(|p| p.number == number).expect("it is pending");
-        let (call, delivery) = (pending.call.clone(), pending.delivery);
+        let (call, delivery, sent) = (pending.call.clone(), pending.delivery, pending.sent);
         let launches = matches!(call, Call::RunInstances(_));
         let fate = match (done, late && launches) {
             (true, _) => Fate::LostAfter,
             (_, true) => Fate::Late,
             _ => Fate::LostBefore,
         };
-        let _: Option<Reply> = self.meet(&call, delivery, &fate);
+        let _: Option<Reply> = self.meet(&call, delivery, sent, &fate);
         self.tell(|| format!("delivery {delivery} had sent a request: {} ({fate:?})", call.in_words()));
         self.check();
     }

@@ -343,7 +343,10 @@ impl State {
 
     fn apply(&mut self, call: &Call, delivery: usize) -> Reply {
         match call {
-            Call::GetItem(id) => Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned()))),
+            Call::GetItem(id) => {
+                let first = self.known[delivery].calls == 1;
+                Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned(), first)))
+            }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => {
                 self.check_launch(attempt, delivery);
@@ -381,7 +384,7 @@ impl State {
     }
 
     /// The request meets its fate; `None` if its delivery dies of it.
-    pub fn meet(&mut self, call: &Call, delivery: usize, fate: &Fate) -> Option<Reply> {
+    pub fn meet(&mut self, call: &Call, delivery: usize, sent: Timestamp, fate: &Fate) -> Option<Reply> {
         let lost = || failing(call, Class::Ambiguous, "");
         let reply = match fate {
             Fate::Answered => self.apply(call, delivery),
@@ -397,7 +400,7 @@ impl State {
                         Fate::LateBy(delay) => Some(self.now + *delay),
                         _ => None,
                     };
-                    self.in_flight.push(InFlight { attempt: attempt.clone(), sent: self.now, due });
+                    self.in_flight.push(InFlight { attempt: attempt.clone(), sent, due });
                 }
                 lost()
             }
@@ -503,7 +506,8 @@ impl Meetings for Port {
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
-        answered!(self, Call::UpdateItem(update.clone()), Updated)
+        let update = self.world.0.borrow().as_decided(update);
+        answered!(self, Call::UpdateItem(update), Updated)
     }
 }
 
@@ -743,9 +747,9 @@ impl Executor {
         let reply = {
             let mut state = self.world.0.borrow_mut();
             let pending = state.pending.iter().find(|p| p.number == number).expect("it is pending");
-            let (call, delivery) = (pending.call.clone(), pending.delivery);
+            let (call, delivery, sent) = (pending.call.clone(), pending.delivery, pending.sent);
             state.requests.push(call.name());
-            let reply = state.meet(&call, delivery, fate);
+            let reply = state.meet(&call, delivery, sent, fate);
             state.tell(|| {
                 format!("delivery {delivery} {}: {}", call.in_words(), outcome(fate, reply.as_ref()))
             });

@@ -82,6 +82,10 @@ impl State {
         if update.changes.contains(&Change::Launched) && !Status::BEFORE_LAUNCHED.contains(&before.status) {
             self.breach(format!("5, nothing trampled: LAUNCHED is written over {:?}", before.status));
         }
+        let names = update.changes.iter().any(|change| matches!(change, Change::Instance(..)));
+        if names && before.is_over() {
+            self.breach("4, Ok means done: an id is written for a meeting that is over, after its machines were ended".into());
+        }
         let claims = update.changes.iter().any(|change| matches!(change, Change::Lease(_)))
             && update.requires.iter().any(|requirement| matches!(requirement, Requires::Status(_)));
         let attempts = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
@@ -189,6 +193,12 @@ impl State {
             (_, _, Some(request), _) => format!("a machine of {} may still come", request.attempt.token),
             (None, _, _, Some(role)) if !self.was_made_anew(meeting) => {
                 format!("the {role}'s id does not stand")
+            }
+            (None, ..)
+                if matches!(record.status, None | Some(Status::Scheduled))
+                    && !self.was_made_anew(meeting) =>
+            {
+                format!("the status is still {:?}", record.status)
             }
             _ => return,
         };

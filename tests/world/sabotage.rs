@@ -145,29 +145,17 @@ impl State {
                 });
             }
             (Guard::TheRecordNeedsTheMeetingOn, Write::Id(_)) => {
-                for requirement in &mut update.requires {
-                    if let Requires::Status(statuses) = requirement {
-                        statuses.push(Some(Status::Terminated));
-                    }
+                let standing = self.table.records.get(&update.meeting_id);
+                if standing.is_some_and(|record| record.is_over()) {
+                    drop(&mut update, |r| matches!(r, Requires::Status(_)));
+                    update.changes.retain(|change| *change != Change::Launched);
                 }
-                update.changes.retain(|change| *change != Change::Launched);
             }
             (Guard::TheStatusOnlyMovesForward, Write::Id(_)) => {
                 for requirement in &mut update.requires {
                     if let Requires::Status(statuses) = requirement {
                         *statuses = [Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat();
                     }
-                }
-            }
-            (Guard::EachRoleMovesTheStatus, Write::Id(role)) => {
-                let other = Role::BOTH.into_iter().find(|other| *other != role).expect("there are two");
-                let read = self.known.iter().rev().find(|known| known.meeting == update.meeting_id);
-                let standing = self.table.records.get(&update.meeting_id);
-                // As it was when the delivery decided: before either write was on its way.
-                let both_in_flight =
-                    read.is_some() && standing.is_some_and(|r| r.seat(other).instance_id.is_none());
-                if both_in_flight || self.pending.iter().any(|p| p.call.writes_an_id()) {
-                    update.changes.retain(|change| *change != Change::Launched);
                 }
             }
             (Guard::AnOpenAttemptKeepsItsLease, Write::GiveUp) => update.changes.push(Change::DropLease),
@@ -185,10 +173,29 @@ impl State {
         update
     }
 
+    /// A write as its delivery decides on it, before it is on its way.
+    pub fn as_decided(&self, update: &Update) -> Update {
+        let mut update = update.clone();
+        if let (Some(Guard::EachRoleMovesTheStatus), Write::Id(role)) = (self.off, write_of(&update)) {
+            let standing = self.table.records.get(&update.meeting_id);
+            let others = Role::BOTH.into_iter().filter(|other| *other != role);
+            let last = |other: Role| standing.is_some_and(|record| record.seat(other).instance_id.is_some());
+            if !others.into_iter().all(last) {
+                update.changes.retain(|change| *change != Change::Launched);
+            }
+        }
+        update
+    }
+
     /// A record as a delivery gets to see it.
-    pub fn as_read(&self, record: Option<Record>) -> Option<Record> {
+    pub fn as_read(&self, record: Option<Record>, first: bool) -> Option<Record> {
         let mut record = record?;
         match self.off {
+            // The last look before a machine is ended sees nothing.
+            Some(Guard::ARecordedMachineIsKept) if !first => {
+                record.status = Some(Status::Terminated);
+                Role::BOTH.into_iter().for_each(|role| record.seat_mut(role).instance_id = None);
+            }
             Some(Guard::TheLease) => record.lease = None,
             Some(Guard::TheLeaseExpires) => {
                 if let Some(lease) = &mut record.lease {
