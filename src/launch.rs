@@ -155,7 +155,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     /// The attempts to send: those that stand, and new ones made from what was looked up.
     async fn work(&self, steps: Vec<(Role, Step)>) -> Result<Vec<Work>, Error> {
         let places = match steps.iter().any(|(_, step)| matches!(step, Step::New { .. })) {
-            true => Some(self.candidates().await.map_err(|error| failed_lookup(&error))?),
+            true => Some(self.candidates().await.map_err(|error| self.lookup_failed(&error))?),
             false => None,
         };
         let work = |(role, step)| match (step, &places) {

@@ -649,6 +649,8 @@ mod time {
         assert_eq!(world.0.borrow().table.failures[&meeting(M)].code, "UnauthorizedOperation");
 
         world.0.borrow_mut().cloud.subnets.clear();
-        assert_eq!(kind(deliver(&world)), Kind::NoUsableSubnet);
+        let error = deliver(&world).expect_err("there is no subnet");
+        assert_eq!(error.kind, Kind::NoUsableSubnet);
+        assert!(error.chain().starts_with("meeting m: "), "{}", error.chain());
     }
 }

@@ -211,6 +211,12 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
         Error::new(kind, format!("meeting {}: {problem}", self.meeting), advice).caused_by(error)
     }
 
+    /// Subnets or image are not known, so nothing new can be launched.
+    pub(super) fn lookup_failed(&self, error: &LookupError) -> Error {
+        let Error { kind, problem, advice, cause } = failed_lookup(error);
+        Error { kind, problem: format!("meeting {}: {problem}", self.meeting), advice, cause }
+    }
+
     /// RunInstances was refused in a way that no repeat and no other zone can change.
     pub(super) fn refused_for_good(&self, role: Role, error: AwsError) -> Error {
         let kind = match error.class {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::answer::{MachineAnswer, Outcome, failed_lookup};
+use super::answer::{MachineAnswer, Outcome};
 use super::{Delivery, EC2_BACKOFF, Ended, Held, Work};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
@@ -272,7 +272,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     ) -> Result<Attempt, Unfilled> {
         let token = || Some(refused.token.clone());
         let (candidates, root_device) =
-            self.candidates().await.map_err(|error| failed(failed_lookup(&error), token()))?;
+            self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
         match refusals.next(&candidates, &refused.parameters) {
             Some(candidate) => self.write_next(role, refused, &root_device, candidate).await,
             None => Err(failed(self.exhausted(role, refusals), token())),
@@ -282,7 +282,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
     async fn same_again(&self, role: Role, last: &Attempt) -> Result<Attempt, Unfilled> {
         let (candidates, root_device) =
-            self.candidates().await.map_err(|error| failed(failed_lookup(&error), None))?;
+            self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
         let candidate = plan::same_again(&candidates, &last.parameters).unwrap_or(&candidates[0]);
         self.write_next(role, last, &root_device, candidate).await
     }
