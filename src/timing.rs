@@ -2,7 +2,8 @@
 //!
 //! The values hold each other up, so a change here is a change of the protocol (`lib.rs`):
 //! a lease outlives one RunInstances with its skew; margin and skew together stay below the minute
-//! after which Lambda repeats a failed delivery; the reserve lets an answer be written before the deadline.
+//! after which Lambda repeats a failed delivery; the reserve lets an answer be written before the deadline, and is no
+//! shorter than the skew, or a lease that is cut short by the deadline would be renewed for ever.
 
 use std::time::Duration;
 

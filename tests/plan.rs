@@ -771,3 +771,9 @@ fn ms(milliseconds: u64) -> Duration {
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
+
+#[test]
+fn a_lease_that_the_deadline_cuts_short_is_not_renewed_for_ever() {
+    let timing = Timing::DEFAULT;
+    assert!(timing.reserve() >= timing.skew, "{timing:?}");
+}

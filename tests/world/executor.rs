@@ -200,6 +200,8 @@ pub struct Known {
     /// The life of the record in which it took the lease.
     pub claimed: Option<u32>,
     pub ended: bool,
+    /// The life of the record that it read first: what it answers is about that one.
+    pub read: Option<u32>,
 }
 
 /// A request that nobody waits for any more, and that may still take effect.
@@ -345,6 +347,8 @@ impl State {
         match call {
             Call::GetItem(id) => {
                 let first = self.known[delivery].calls == 1;
+                let life = self.life(id);
+                self.known[delivery].read.get_or_insert(life);
                 Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned(), first)))
             }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
@@ -652,6 +656,7 @@ impl Executor {
                 history: 0,
                 claimed: None,
                 ended: false,
+                read: None,
             });
             let delivery = state.known.len() - 1;
             state.tell(|| format!("delivery {delivery} begins"));
