@@ -144,7 +144,7 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
         Error::new(
             Kind::MeetingNotFound,
             format!("meeting {}: no such record in the table", self.meeting),
-            "nothing of ours was left running; check the id and TABLE_NAME, or whether the meeting was deleted",
+            "check the id and TABLE_NAME, or whether the meeting was deleted",
         )
     }
 
