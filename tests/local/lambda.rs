@@ -93,6 +93,8 @@ struct Environment {
     event_came: Notify,
     pending: Mutex<HashMap<String, mpsc::Sender<Progress>>>,
     log: Mutex<Vec<String>>,
+    /// The threads that read what the processes write.
+    readers: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 struct Event {
@@ -121,6 +123,7 @@ impl Lambda {
             event_came: Notify::new(),
             pending: Mutex::default(),
             log: Mutex::default(),
+            readers: Mutex::default(),
         });
         let served = environment.clone();
         thread::spawn(move || {
@@ -140,9 +143,18 @@ impl Lambda {
         self.environment.invoke(payload)
     }
 
-    /// Every line that the function has logged so far.
+    /// Every line that has come so far. What a function logs before its answer may come after it.
     pub fn log(&self) -> Vec<String> {
         locked(&self.environment.log).clone()
+    }
+
+    /// Every line, to the last: the process is ended, and its log read to the end.
+    pub fn whole_log(&self) -> Vec<String> {
+        self.kill();
+        for reader in locked(&self.environment.readers).drain(..) {
+            reader.join().expect("the log is read");
+        }
+        self.log()
     }
 
     /// Start the process, so that the next delivery is a warm one.
@@ -229,7 +241,7 @@ impl Environment {
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", function.binary.display()));
         let keep = |output: Option<Box<dyn Read + Send>>| {
             let (environment, output) = (Arc::downgrade(self), output.expect("it is piped"));
-            thread::spawn(move || {
+            let reader = thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     let Some(environment) = environment.upgrade() else { return };
                     if let Some(prefix) = environment.function.echo {
@@ -238,6 +250,7 @@ impl Environment {
                     locked(&environment.log).push(line);
                 }
             });
+            locked(&self.readers).push(reader);
         };
         keep(process.take_stdout().map(|output| Box::new(output) as _));
         keep(process.take_stderr().map(|output| Box::new(output) as _));
