@@ -13,10 +13,11 @@ use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::in_order;
 use elephant_launch::plan::{attempt, candidates};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
+use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::cloud::Cloud;
-use crate::world::executor::{Call, Executor, Fate, Reply, State, TRUTH, World};
+use crate::world::cloud::{Cloud, Launched};
+use crate::world::executor::{Call, Executor, Fate, Reply, State, World};
 use crate::world::sabotage::Guard;
 use crate::world::{config, meeting, scheduled, start};
 
@@ -26,8 +27,9 @@ pub struct Scenario {
     pub meetings: usize,
     /// The teacher's machine stands in the record already: one role, and so fewer interleavings.
     pub student_only: bool,
-    /// A delivery long before these wrote its attempts and died: nobody knows whether it sent them.
-    pub standing: bool,
+    /// A delivery before these wrote its attempts and died, and its lease ended this many seconds ago: nobody knows
+    /// whether it sent them. 0: there was none.
+    pub standing: u32,
     pub deliveries: usize,
     /// Answers lost, late, refused or slow.
     pub faults: usize,
@@ -37,9 +39,47 @@ pub struct Scenario {
     pub acts: usize,
     /// A record that is deleted may be made again.
     pub lives: bool,
-    /// Clocks differ, and the configuration changes between deliveries.
+    /// Clocks differ, the configuration changes between deliveries, time-outs are short.
     pub variety: bool,
+    /// Timings so short that a delivery outlives its lease after few faults. What the protocol rests on holds in them.
+    pub brief: bool,
+    /// Of all faults only these; empty: any.
+    pub only: &'static [Trouble],
     pub off: Option<Guard>,
+    /// Whether a lease that does not exclude others is a breach of its own, whatever comes of it.
+    pub strict: bool,
+}
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    Slow,
+    Lost,
+    Late,
+    Refused,
+    Unauthorized,
+    Other,
+}
+
+impl Trouble {
+    pub const ALL: [Trouble; 6] = [
+        Trouble::Slow,
+        Trouble::Lost,
+        Trouble::Late,
+        Trouble::Refused,
+        Trouble::Unauthorized,
+        Trouble::Other,
+    ];
+
+    fn of(fate: &Fate) -> Trouble {
+        match fate {
+            Fate::LostBefore | Fate::LostAfter => Trouble::Lost,
+            Fate::Late | Fate::LateBy(_) => Trouble::Late,
+            Fate::Refuses(..) => Trouble::Refused,
+            Fate::Fails(Class::Unauthorized, _) => Trouble::Unauthorized,
+            _ => Trouble::Other,
+        }
+    }
 }
 
 /// Who makes the choices.
@@ -69,18 +109,11 @@ enum Step {
         meeting: usize,
         variant: usize,
     },
-    Kill(usize, Wire),
+    /// A delivery dies; what it had sent may take effect at any time, at once included, or never.
+    Kill(usize),
     TakeEffect(usize),
     Act(Act, MeetingId),
     End,
-}
-
-/// What becomes of the requests that a delivery had on the wire when it died.
-#[derive(Clone, Copy, Debug)]
-enum Wire {
-    Lost,
-    Done,
-    Late,
 }
 
 /// What the other programs of the system do.
@@ -96,13 +129,27 @@ enum Act {
     ShuttingDown,
     /// The machine itself.
     Healthy,
+    /// A person starts a machine of their own and enters its id.
+    Enter(Role),
     /// The record is deleted for good, or made again at once: another life of the same meeting.
     Delete,
     Recreate,
 }
 
-/// How the second and later deliveries may differ from the first: their clock, and the configuration they run with.
+/// How a delivery may differ: its clock, the configuration it runs with, its time-out.
 const VARIANTS: usize = 5;
+
+/// A lease that has to be renewed as soon as an answer is late, and is over before a second one is.
+const BRIEF: Timing = Timing {
+    lease: Duration::from_secs(7),
+    margin: Duration::from_secs(12),
+    skew: Duration::from_secs(2),
+    delivery: Duration::from_secs(40),
+    run_instances: Duration::from_secs(4),
+    ec2: Duration::from_secs(3),
+    table: Duration::from_secs(3),
+    lookups: Duration::from_secs(60),
+};
 
 struct Course<'c> {
     scenario: &'c Scenario,
@@ -128,6 +175,10 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
             .collect();
         state.written.extend(standing.into_iter().map(|attempt| (attempt, 0)));
         state.off = scenario.off;
+        state.strict = scenario.strict;
+        if scenario.brief {
+            state.truth = BRIEF;
+        }
         state.lookups_are_cached = true;
         state.story = tell.then(Vec::new);
     }
@@ -186,12 +237,12 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
     if scenario.student_only {
         record.teacher = Seat { instance_id: Some(InstanceId("i-teacher".into())), attempt: None };
     }
-    if scenario.standing {
-        let long_ago = start() - Duration::from_secs(100);
-        record.lease = Some(Lease { owner: Owner("long-ago".into()), until: long_ago });
+    if scenario.standing > 0 {
+        let ended = start() - Duration::from_secs(scenario.standing.into());
+        record.lease = Some(Lease { owner: Owner("before".into()), until: ended });
         for role in Role::BOTH {
             if record.seat(role).instance_id.is_none() {
-                let token = Token(format!("token-long-ago-{}-{role}", record.meeting_id));
+                let token = Token(format!("token-before-{}-{role}", record.meeting_id));
                 record.seat_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
             }
         }
@@ -228,48 +279,39 @@ impl Course<'_> {
         let left = self.started < self.scenario.deliveries;
         let nothing_under_way = requests.is_empty();
         if let Some((until, _)) = self.executor.first_sleeper()
-            && requests.iter().all(|(_, call, sent)| until <= *sent + call.limit())
+            && requests.iter().all(|(_, call, sent)| until <= *sent + call.limit(&state.truth))
         {
             options.push(Step::Wake);
         }
         if left {
-            self.starts(&state, alive, &mut options);
+            self.starts(&state, alive, &requests, &mut options);
         }
         if nothing_under_way && !alive {
             options.push(Step::End);
         }
 
-        for index in 0..state.in_flight.len() {
-            options.push(Step::TakeEffect(index));
-        }
+        // An effect that changes nothing now is like one that never comes.
+        let would_change = (0..state.in_flight.len()).filter(|index| state.would_change(*index));
+        options.extend(would_change.map(Step::TakeEffect));
         if self.faults > 0 {
             for (number, call, sent) in &requests {
-                options.extend(fates(call, &state).into_iter().map(|fate| Step::Meet(*number, fate)));
-                let late = state.now.max(*sent + call.limit());
+                let mut fates = fates(call, &state);
+                fates.retain(|fate| self.may_meet(Trouble::of(fate)));
+                options.extend(fates.into_iter().map(|fate| Step::Meet(*number, fate)));
+                let late = state.now.max(*sent + call.limit(&state.truth));
                 let others = requests.iter().filter(|(other, ..)| other != number);
-                let others_can_wait = others.clone().all(|(_, call, sent)| late <= *sent + call.limit());
+                let others_can_wait =
+                    others.clone().all(|(_, call, sent)| late <= *sent + call.limit(&state.truth));
                 let before_any_wakes = self.executor.first_sleeper().is_none_or(|(until, _)| late <= until);
-                if others_can_wait && before_any_wakes && late > state.now {
+                let may = self.may_meet(Trouble::Slow);
+                if may && others_can_wait && before_any_wakes && late > state.now {
                     options.push(Step::Slow(*number));
                 }
             }
         }
         if self.deaths > 0 {
-            for (delivery, _) in state.known.iter().enumerate().filter(|(_, known)| !known.ended) {
-                let calls = state.pending.iter().filter(|p| p.delivery == delivery);
-                let on_the_wire: Vec<&Call> =
-                    calls.map(|p| &p.call).filter(|call| !call.is_sleep()).collect();
-                options.push(Step::Kill(delivery, Wire::Lost));
-                if on_the_wire
-                    .iter()
-                    .any(|call| !matches!(call, Call::GetItem(_) | Call::DescribeInstances(_)))
-                {
-                    options.push(Step::Kill(delivery, Wire::Done));
-                }
-                if on_the_wire.iter().any(|call| matches!(call, Call::RunInstances(_))) {
-                    options.push(Step::Kill(delivery, Wire::Late));
-                }
-            }
+            let alive = (0..state.known.len()).filter(|delivery| !state.known[*delivery].ended);
+            options.extend(alive.map(Step::Kill));
         }
         if self.acts > 0 && (alive || left) {
             for name in NAMES.iter().take(self.scenario.meetings) {
@@ -282,28 +324,46 @@ impl Course<'_> {
         options
     }
 
+    fn may_meet(&self, trouble: Trouble) -> bool {
+        self.scenario.only.is_empty() || self.scenario.only.contains(&trouble)
+    }
+
     /// A delivery may come at any time: a duplicate at once, Lambda's repeat a minute after the end of the one before,
-    /// and what else lies at the edges of lease and margin.
-    fn starts(&self, state: &State, alive: bool, options: &mut Vec<Step>) {
-        let mut times = Vec::new();
-        if self.started > 0 && !alive {
-            times.push(Duration::from_secs(60));
-            for record in state.table.records.values() {
-                let Some(lease) = &record.lease else { continue };
-                for edge in [lease.until, lease.until + TRUTH.margin + TRUTH.skew] {
-                    if edge > state.now {
-                        times.push(edge.duration_since(state.now).try_into().expect("it lies ahead"));
+    /// and what else lies at the edges of lease and margin, by the clock of the one that comes.
+    fn starts(
+        &self,
+        state: &State,
+        alive: bool,
+        requests: &[(u64, &Call, Timestamp)],
+        options: &mut Vec<Step>,
+    ) {
+        let truth = &state.truth;
+        let answers = requests.iter().map(|(_, call, sent)| *sent + call.limit(truth));
+        let sleepers = self.executor.first_sleeper().map(|(until, _)| until);
+        let at_the_latest = answers.chain(sleepers).min();
+        let variants = if self.scenario.variety { VARIANTS } else { 1 };
+        for (index, name) in NAMES.iter().enumerate().take(self.scenario.meetings) {
+            let lease = state.table.records.get(&meeting(name)).and_then(|record| record.lease.as_ref());
+            for variant in 0..variants {
+                let (_, skew, _) = variant_of(variant, truth);
+                let mut times = vec![state.now];
+                if self.started > 0 {
+                    let edges = lease.map(|lease| [lease.until, lease.until + truth.margin + truth.skew]);
+                    times.extend(edges.into_iter().flatten().map(|edge| edge - skew));
+                    if !alive {
+                        times.push(state.now + Duration::from_secs(60));
                     }
                 }
-            }
-        }
-        times.push(Duration::ZERO);
-        let variants = if self.scenario.variety && self.started > 0 { VARIANTS } else { 1 };
-        for meeting in 0..self.scenario.meetings {
-            for after in &times {
-                for variant in 0..variants {
-                    options.push(Step::Start { after: *after, meeting, variant });
-                }
+                times.retain(|time| *time >= state.now && at_the_latest.is_none_or(|latest| *time <= latest));
+                // Without anybody under way it is the ordinary course that the next one comes a minute later.
+                times.sort_by_key(|time| (alive && *time > state.now, std::cmp::Reverse(*time)));
+                times.dedup();
+                let start = |time: Timestamp| Step::Start {
+                    after: time.duration_since(state.now).try_into().expect("it lies ahead"),
+                    meeting: index,
+                    variant,
+                };
+                options.extend(times.into_iter().map(start));
             }
         }
     }
@@ -320,7 +380,7 @@ impl Course<'_> {
                 let late = {
                     let state = self.world.0.borrow();
                     let pending = state.pending.iter().find(|p| p.number == number).expect("it is pending");
-                    pending.sent + pending.call.limit()
+                    pending.sent + pending.call.limit(&state.truth)
                 };
                 self.world.0.borrow_mut().move_clock(late);
             }
@@ -333,10 +393,10 @@ impl Course<'_> {
                 self.started += 1;
                 let until = self.world.now() + after;
                 self.world.0.borrow_mut().move_clock(until);
-                let (config, skew, time_left) = variant_of(variant);
+                let (config, skew, time_left) = variant_of(variant, &self.world.0.borrow().truth);
                 self.executor.deliver_with(NAMES[meeting], config, time_left, skew);
             }
-            Step::Kill(delivery, wire) => {
+            Step::Kill(delivery) => {
                 self.deaths -= 1;
                 let on_the_wire: Vec<u64> = {
                     let state = self.world.0.borrow();
@@ -348,11 +408,7 @@ impl Course<'_> {
                         .collect()
                 };
                 for number in on_the_wire {
-                    self.world.0.borrow_mut().leave_on_the_wire(
-                        number,
-                        matches!(wire, Wire::Done),
-                        matches!(wire, Wire::Late),
-                    );
+                    self.world.0.borrow_mut().leave_on_the_wire(number);
                 }
                 self.executor.kill(delivery);
             }
@@ -376,7 +432,8 @@ impl Course<'_> {
     fn one_clean_delivery_suffices(&mut self) {
         self.world.0.borrow_mut().in_flight.clear();
         // The last lease may have been taken by a clock that was ahead.
-        self.world.pass(TRUTH.lease + TRUTH.skew + TRUTH.margin + TRUTH.skew);
+        let truth = self.world.0.borrow().truth;
+        self.world.pass(truth.lease + truth.skew + truth.margin + truth.skew);
         for name in NAMES.iter().take(self.scenario.meetings) {
             let mut last = Executor::new(&self.world);
             last.deliver(name);
@@ -402,61 +459,65 @@ impl Course<'_> {
     }
 }
 
-/// What else than an answer may become of a request. One representative for each way in which the engine goes on.
+/// What else than an answer may become of a request. One representative for each way in which the engine goes on; a
+/// request without an answer may take effect at any later time (at once: an answer lost), or never (a request lost, or
+/// throttled: the engine makes no difference).
 fn fates(call: &Call, state: &State) -> Vec<Fate> {
     match call {
-        Call::GetItem(_) => vec![Fate::LostBefore],
-        Call::UpdateItem(_) => vec![Fate::LostAfter, Fate::LostBefore],
+        Call::GetItem(_) => vec![Fate::LostBefore, Fate::Fails(Class::Unauthorized, "AccessDeniedException")],
+        Call::UpdateItem(_) => {
+            vec![Fate::Late, Fate::Fails(Class::Unauthorized, "AccessDeniedException")]
+        }
         Call::RunInstances(_) => vec![
-            Fate::LostAfter,
-            Fate::LostBefore,
             Fate::Late,
             Fate::Refuses(Class::Capacity, "InsufficientInstanceCapacity"),
             Fate::Refuses(Class::Quota, "VcpuLimitExceeded"),
+            Fate::Fails(Class::ZoneUnfit, "Unsupported"),
             Fate::Fails(Class::SubnetUnfit, "InvalidSubnetID.NotFound"),
             Fate::Fails(Class::Throttled, "RequestLimitExceeded"),
             Fate::Fails(Class::Propagating, "InvalidParameterValue"),
+            Fate::Fails(Class::Misconfigured, "InvalidKeyPair.NotFound"),
             Fate::Fails(Class::Unauthorized, "UnauthorizedOperation"),
             Fate::Fails(Class::ParameterMismatch, "IdempotentParameterMismatch"),
             Fate::Stillborn,
         ],
         Call::DescribeInstances(token) => {
             // It lags behind by less than the margin.
-            let young =
-                |l: &&crate::world::cloud::Launched| l.token == *token && state.now < l.since + TRUTH.margin;
-            match state.cloud.machines.iter().any(|l| young(&l)) {
-                true => vec![Fate::Lags, Fate::LostBefore],
-                false => vec![Fate::LostBefore],
+            let young = |l: &&Launched| l.token == *token && state.now < l.since + state.truth.margin;
+            let mut fates = vec![Fate::LostBefore, Fate::Fails(Class::Unauthorized, "UnauthorizedOperation")];
+            if state.cloud.machines.iter().any(|l| young(&l)) {
+                fates.insert(0, Fate::Lags);
             }
+            fates
         }
-        Call::DeleteTags(_) | Call::TerminateInstances(_) => vec![Fate::LostAfter, Fate::LostBefore],
+        Call::DeleteTags(_) | Call::TerminateInstances(_) => {
+            vec![Fate::Late, Fate::Fails(Class::Unauthorized, "UnauthorizedOperation")]
+        }
         Call::DescribeSubnets | Call::DescribeImages | Call::Sleep(_) => Vec::new(),
     }
 }
 
-fn variant_of(variant: usize) -> (Config, SignedDuration, Duration) {
-    let skew = SignedDuration::try_from(TRUTH.skew).expect("a few seconds");
+/// No two clocks differ by more than the skew: some are right, others ahead by that much.
+fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Duration) {
+    let skew = SignedDuration::try_from(truth.skew).expect("a few seconds");
+    let shortest = truth.run_instances + truth.reserve();
     // Another image; and only the zone that was last before.
     let changed =
         Config { image_id: "ami-2".into(), supported_azs: Some(vec!["us-west-2c".into()]), ..config() };
     match variant {
-        0 => (config(), SignedDuration::ZERO, TRUTH.delivery),
-        1 => (changed, SignedDuration::ZERO, TRUTH.delivery),
-        2 => (config(), skew, TRUTH.delivery),
-        3 => (config(), -skew, TRUTH.delivery),
-        // A time-out that leaves no room to launch and record.
-        _ => (
-            config(),
-            SignedDuration::ZERO,
-            TRUTH.run_instances + TRUTH.reserve() - Duration::from_millis(500),
-        ),
+        0 => (config(), SignedDuration::ZERO, truth.delivery),
+        1 => (config(), skew, truth.delivery),
+        2 => (changed, SignedDuration::ZERO, truth.delivery),
+        // A time-out that leaves no room to launch and record, and one that leaves room for one try.
+        3 => (config(), SignedDuration::ZERO, shortest - Duration::from_millis(500)),
+        _ => (config(), SignedDuration::ZERO, shortest + truth.table + Duration::from_millis(100)),
     }
 }
 
 /// What the other programs may do now.
 fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
     let tagged = |live: bool| {
-        let of = |l: &&crate::world::cloud::Launched| {
+        let of = |l: &&Launched| {
             l.meeting() == id.as_str()
                 && l.machine.state.is_live() == live
                 && l.machine.tags.contains_key("Role")
@@ -472,6 +533,10 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
             }
             acts.push(Act::Delete);
             acts.push(Act::Recreate);
+            // The other role would be the same story.
+            if record.seat(Role::Student).instance_id.is_none() {
+                acts.push(Act::Enter(Role::Student));
+            }
             if record.status == Some(Status::DnsWritten) {
                 acts.push(Act::Healthy);
             }
@@ -496,6 +561,13 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             state.table.records.insert(id.clone(), scheduled(id.as_str()));
             return;
         }
+        Act::Enter(role) => {
+            state.tell(|| format!("a person enters the id of another machine for the {role}"));
+            state.by_hand.insert((id.clone(), role));
+            let record = state.table.records.get_mut(id).expect("it stands");
+            record.seat_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
+            return;
+        }
         Act::Terminate => {
             let record = state.table.records.get(id).cloned();
             let ids = Role::BOTH.iter().filter_map(|role| record.as_ref()?.seat(*role).instance_id.clone());
@@ -517,18 +589,13 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
 }
 
 impl State {
-    /// The sender is gone: the request is lost, or was done all the same, or may still be done.
-    fn leave_on_the_wire(&mut self, number: u64, done: bool, late: bool) {
+    /// The sender is gone: its request may still take effect, or not.
+    fn leave_on_the_wire(&mut self, number: u64) {
         let pending = self.pending.iter().find(|p| p.number == number).expect("it is pending");
         let (call, delivery, sent) = (pending.call.clone(), pending.delivery, pending.sent);
-        let launches = matches!(call, Call::RunInstances(_));
-        let fate = match (done, late && launches) {
-            (true, _) => Fate::LostAfter,
-            (_, true) => Fate::Late,
-            _ => Fate::LostBefore,
-        };
+        let fate = if call.changes() { Fate::Late } else { Fate::LostBefore };
         let _: Option<Reply> = self.meet(&call, delivery, sent, &fate);
-        self.tell(|| format!("delivery {delivery} had sent a request: {} ({fate:?})", call.in_words()));
+        self.tell(|| format!("delivery {delivery} had sent a request: {}", call.in_words()));
         self.check();
     }
 }

@@ -56,23 +56,32 @@ pub struct Covered {
     pub whole: bool,
 }
 
-/// Follow every course, up to a number of them; the first breach ends the search.
-pub fn exhaust(scenario: &Scenario, at_most: u64) -> (Covered, Option<Played>) {
+/// Follow every course; the first breach ends the search.
+pub fn exhaust(scenario: &Scenario) -> (Covered, Option<Played>) {
     let mut chooser = DepthFirst::default();
-    let mut covered = Covered::default();
+    let mut courses = 0;
     loop {
         let played = play(scenario, &mut chooser, false);
-        covered.courses += 1;
-        covered.states = chooser.seen.len();
+        courses += 1;
         if !played.breaches.is_empty() {
-            return (covered, Some(played));
+            return (Covered { courses, states: chooser.seen.len(), whole: false }, Some(played));
         }
         if !chooser.advance() {
-            covered.whole = true;
-            return (covered, None);
+            return (Covered { courses, states: chooser.seen.len(), whole: true }, None);
         }
-        if covered.courses >= at_most {
-            return (covered, None);
+    }
+}
+
+/// The first course, of all of them, that this is true of.
+pub fn exhaust_until(scenario: &Scenario, wanted: impl Fn(&Played) -> bool) -> Option<Played> {
+    let mut chooser = DepthFirst::default();
+    loop {
+        let played = play(scenario, &mut chooser, false);
+        if wanted(&played) {
+            return Some(played);
+        }
+        if !chooser.advance() {
+            return None;
         }
     }
 }

@@ -103,6 +103,12 @@ impl Cloud {
         Ok(machine)
     }
 
+    /// Whether this attempt has made its machine already, so that sending it again changes nothing.
+    pub fn has_seen(&self, attempt: &Attempt) -> bool {
+        let zone = &attempt.parameters.availability_zone;
+        self.machines.iter().any(|l| l.token == attempt.token && l.parameters.availability_zone == *zone)
+    }
+
     pub fn find(&self, token: &Token) -> Vec<Machine> {
         self.machines.iter().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect()
     }
@@ -113,9 +119,11 @@ impl Cloud {
         }
     }
 
+    /// At once, and for good: what died before keeps its reason.
     pub fn terminate(&mut self, instance: &InstanceId) {
-        if let Some(machine) = self.machine(instance) {
+        if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
             machine.state = State::Terminated;
+            machine.state_reason = Some("Client.UserInitiatedShutdown".into());
         }
     }
 

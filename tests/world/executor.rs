@@ -5,7 +5,7 @@
 //! The promise is checked after every step, by `promise.rs`; what that finds is kept in [`State::breaches`].
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
@@ -26,12 +26,9 @@ use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cloud::Cloud;
-use super::sabotage::Guard;
+use super::sabotage::{Guard, is_claim};
 use super::table::Table;
 use super::{aws_error, config, start};
-
-/// What really holds in this world, whatever the engine was told.
-pub const TRUTH: Timing = Timing::DEFAULT;
 
 /// One request of a delivery, or its sleep.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,12 +102,20 @@ impl Call {
     }
 
     /// After this long the caller gives it up as unanswered.
-    pub fn limit(&self) -> Duration {
+    pub fn limit(&self, timing: &Timing) -> Duration {
         match self {
-            Call::GetItem(_) | Call::UpdateItem(_) => TRUTH.table,
-            Call::RunInstances(_) => TRUTH.run_instances,
-            _ => TRUTH.ec2,
+            Call::GetItem(_) | Call::UpdateItem(_) => timing.table,
+            Call::RunInstances(_) => timing.run_instances,
+            _ => timing.ec2,
         }
+    }
+
+    /// Whether it changes anything when it takes effect.
+    pub fn changes(&self) -> bool {
+        matches!(
+            self,
+            Call::UpdateItem(_) | Call::RunInstances(_) | Call::DeleteTags(_) | Call::TerminateInstances(_)
+        )
     }
 
     pub fn is_sleep(&self) -> bool {
@@ -149,7 +154,7 @@ pub enum Fate {
     LostAfter,
     /// No answer now; the effect comes this much later, whatever has become of the caller.
     LateBy(Duration),
-    /// No answer now; the effect comes later, or never: the explorer decides.
+    /// No answer now; the effect comes later, or never: the explorer decides. For a launch or a write.
     Late,
     /// This answer, and no effect, before EC2 looks at the client token.
     Fails(Class, &'static str),
@@ -197,6 +202,8 @@ pub struct Known {
     calls: u32,
     /// Everything that it was ever told, and when. The engine is deterministic, so this is its state.
     history: u64,
+    /// What it calls itself in a lease.
+    pub owner: Option<Owner>,
     /// The life of the record in which it took the lease.
     pub claimed: Option<u32>,
     pub ended: bool,
@@ -207,12 +214,25 @@ pub struct Known {
 /// A request that nobody waits for any more, and that may still take effect.
 #[derive(Clone, Debug)]
 pub struct InFlight {
-    pub attempt: Attempt,
+    pub call: Call,
+    delivery: usize,
     pub sent: Timestamp,
     due: Option<Timestamp>,
 }
 
+impl InFlight {
+    /// The attempt, if it is a launch.
+    pub fn launch(&self) -> Option<&Attempt> {
+        match &self.call {
+            Call::RunInstances(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+}
+
 pub struct State {
+    /// What really holds, whatever the engine is told.
+    pub truth: Timing,
     pub now: Timestamp,
     pub table: Table,
     pub cloud: Cloud,
@@ -226,8 +246,12 @@ pub struct State {
     pub in_flight: Vec<InFlight>,
     /// Which life of its record each meeting is in: it changes when the record is deleted.
     pub lives: BTreeMap<MeetingId, u32>,
+    /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
+    pub by_hand: BTreeSet<(MeetingId, Role)>,
     /// The guard of the protocol that is switched off.
     pub off: Option<Guard>,
+    /// Not only what comes of a launch is judged, but whether it was sent under a lease that excludes every other.
+    pub strict: bool,
     /// Look-ups are answered at once: they are cached, and none of the explorer's business.
     pub lookups_are_cached: bool,
     /// `None`: nobody reads it.
@@ -244,6 +268,7 @@ impl World {
         let mut table = Table::default();
         table.records.extend(records.into_iter().map(|record| (record.meeting_id.clone(), record)));
         World(Rc::new(RefCell::new(State {
+            truth: Timing::DEFAULT,
             now: start(),
             table,
             cloud: Cloud::default(),
@@ -254,7 +279,9 @@ impl World {
             written: Vec::new(),
             in_flight: Vec::new(),
             lives: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
             off: None,
+            strict: true,
             lookups_are_cached: false,
             story: Some(Vec::new()),
             breaches: Vec::new(),
@@ -310,6 +337,7 @@ impl State {
     pub fn delete(&mut self, id: &MeetingId) {
         self.tell(|| "another program deletes the record".into());
         self.table.records.remove(id);
+        self.by_hand.retain(|(meeting, _)| meeting != id);
         *self.lives.entry(id.clone()).or_default() += 1;
     }
 
@@ -328,17 +356,37 @@ impl State {
             self.take_effect(index);
         }
         self.now = self.now.max(until);
-        let expired = |request: &InFlight| request.sent + TRUTH.margin < until;
-        self.in_flight.retain(|request| !expired(request));
+        let margin = self.truth.margin;
+        self.in_flight.retain(|request| request.sent + margin > until);
         self.check();
+    }
+
+    /// Whether anything would change if this request took effect now.
+    pub fn would_change(&self, index: usize) -> bool {
+        let machine = |id: &InstanceId| self.cloud.machines.iter().find(|l| l.machine.instance_id == *id);
+        match &self.in_flight[index].call {
+            Call::UpdateItem(update) => {
+                let mut table = self.table.clone();
+                table.update(&self.sabotaged(update)) == Updated::Done
+                    && table.records.get(&update.meeting_id) != self.table.records.get(&update.meeting_id)
+            }
+            Call::RunInstances(attempt) => !self.cloud.has_seen(attempt),
+            Call::DeleteTags(id) => machine(id).is_some_and(|l| l.machine.tags.contains_key("Role")),
+            Call::TerminateInstances(id) => machine(id).is_some_and(|l| l.machine.state.is_live()),
+            _ => false,
+        }
     }
 
     /// A request that nobody waits for takes effect.
     pub fn take_effect(&mut self, index: usize) {
-        let request = self.in_flight.remove(index);
-        let answer = self.cloud.run(&request.attempt, self.now);
+        let InFlight { call, delivery, .. } = self.in_flight.remove(index);
+        let reply = self.apply(&call, delivery);
         self.tell(|| {
-            format!("the unanswered launch by {} takes effect: {}", request.attempt.token, said(&answer))
+            let outcome = outcome(&Fate::Answered, Some(&reply));
+            format!(
+                "an unanswered request of delivery {delivery} takes effect: it {}: {outcome}",
+                call.in_words()
+            )
         });
         self.check();
     }
@@ -352,10 +400,7 @@ impl State {
                 Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned(), first)))
             }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
-            Call::RunInstances(attempt) => {
-                self.check_launch(attempt, delivery);
-                Reply::Machine(self.cloud.run(attempt, self.now))
-            }
+            Call::RunInstances(attempt) => Reply::Machine(self.cloud.run(attempt, self.now)),
             Call::DescribeInstances(token) => Reply::Machines(Ok(self.as_found(token))),
             Call::DeleteTags(id) => {
                 if self.off != Some(Guard::TheRoleTagGoesFirst) {
@@ -375,12 +420,13 @@ impl State {
     }
 
     fn write(&mut self, update: &Update, delivery: usize) -> Updated {
+        let claims = is_claim(update);
         let update = self.sabotaged(update);
         let before = self.table.records.get(&update.meeting_id).cloned();
         let answer = self.table.update(&update);
         match answer {
             Updated::Done => {
-                self.check_write(before.as_ref(), &update, delivery);
+                self.check_write(before.as_ref(), &update, delivery, claims);
                 Updated::Done
             }
             Updated::Refused(found) => self.as_refused(&update, found),
@@ -398,20 +444,16 @@ impl State {
                 lost()
             }
             Fate::LateBy(_) | Fate::Late => {
-                if let Call::RunInstances(attempt) = call {
-                    self.check_launch(attempt, delivery);
-                    let due = match fate {
-                        Fate::LateBy(delay) => Some(self.now + *delay),
-                        _ => None,
-                    };
-                    self.in_flight.push(InFlight { attempt: attempt.clone(), sent, due });
-                }
+                let due = match fate {
+                    Fate::LateBy(delay) => Some(self.now + *delay),
+                    _ => None,
+                };
+                self.in_flight.push(InFlight { call: call.clone(), delivery, sent, due });
                 lost()
             }
             Fate::Fails(class, code) => failing(call, *class, code),
             Fate::Refuses(class, code) => match call {
                 Call::RunInstances(attempt) => {
-                    self.check_launch(attempt, delivery);
                     let p = &attempt.parameters;
                     let place = (p.instance_type.clone(), p.availability_zone.clone());
                     let before = self.cloud.refusing.insert(place.clone(), (*class, code));
@@ -464,6 +506,9 @@ impl Port {
     async fn call(&self, call: Call) -> Reply {
         let number = {
             let mut state = self.world.0.borrow_mut();
+            if let Call::RunInstances(attempt) = &call {
+                state.check_launch(attempt, self.delivery);
+            }
             state.calls += 1;
             let number = state.calls;
             let known = &mut state.known[self.delivery];
@@ -558,6 +603,9 @@ impl Networks for Port {
     }
 
     async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
+        if self.world.0.borrow().lookups_are_cached {
+            return Ok("/dev/xvda".into());
+        }
         answered!(self, Call::DescribeImages, Device)
     }
 }
@@ -589,10 +637,13 @@ impl Tokens for Port {
     }
 
     fn owner(&self) -> Owner {
-        match self.world.0.borrow().off {
+        let mut state = self.world.0.borrow_mut();
+        let owner = match state.off {
             Some(Guard::AnOwnerForEachDelivery) => Owner("request".into()),
             _ => Owner(format!("delivery-{}", self.delivery)),
-        }
+        };
+        state.known[self.delivery].owner = Some(owner.clone());
+        owner
     }
 
     fn jitter(&self) -> f64 {
@@ -637,7 +688,8 @@ impl Executor {
     }
 
     pub fn deliver(&mut self, id: &str) {
-        self.deliver_with(id, config(), TRUTH.delivery, SignedDuration::ZERO);
+        let time_left = self.world.0.borrow().truth.delivery;
+        self.deliver_with(id, config(), time_left, SignedDuration::ZERO);
     }
 
     /// Begin a delivery with this configuration, this much time, and a clock that is this far ahead.
@@ -654,6 +706,7 @@ impl Executor {
                 tokens: 0,
                 calls: 0,
                 history: 0,
+                owner: None,
                 claimed: None,
                 ended: false,
                 read: None,
@@ -869,7 +922,7 @@ impl State {
             id.hash(&mut hasher);
             record_digest(Some(record), &mut hasher);
         }
-        self.lives.hash(&mut hasher);
+        (&self.lives, &self.by_hand).hash(&mut hasher);
         for launched in &self.cloud.machines {
             let m = &launched.machine;
             (&m.instance_id, m.state.is_live(), m.tags.len(), &launched.token).hash(&mut hasher);
@@ -878,7 +931,13 @@ impl State {
             (token, zone, &bound.image_id).hash(&mut hasher);
         }
         for request in &self.in_flight {
-            (&request.attempt.token, &request.attempt.parameters.image_id, request.sent).hash(&mut hasher);
+            (request.call.name(), request.sent, request.due).hash(&mut hasher);
+            match &request.call {
+                Call::RunInstances(attempt) => {
+                    (&attempt.token, &attempt.parameters.image_id).hash(&mut hasher);
+                }
+                other => format!("{other:?}").hash(&mut hasher),
+            }
         }
         for known in &self.known {
             (known.history, known.ended, known.claimed, known.skew, known.deadline).hash(&mut hasher);

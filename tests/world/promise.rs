@@ -5,11 +5,11 @@ use elephant_launch::error::Error;
 use elephant_launch::launch::Answer;
 use elephant_launch::machine::{Attempt, InstanceId};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
-use elephant_launch::record::{Change, MeetTime, Record, Requires, Update};
+use elephant_launch::record::{Change, MeetTime, Record, Update};
 use jiff::Timestamp;
 
 use super::cloud::Launched;
-use super::executor::{State, TRUTH, clock};
+use super::executor::{Call, InFlight, State, clock};
 
 impl State {
     pub fn breach(&mut self, what: String) {
@@ -52,7 +52,9 @@ impl State {
             let id = MeetingId::new(l.meeting()).expect("an id");
             let Some(record) = self.table.records.get(&id) else { return false };
             let alive = self.known.iter().any(|known| !known.ended && known.meeting == id);
-            if alive || self.life_of(l) != self.life(&id) {
+            let by_hand =
+                Role::BOTH.iter().any(|r| r.as_str() == l.role() && self.by_hand.contains(&(id.clone(), *r)));
+            if alive || by_hand || self.life_of(l) != self.life(&id) {
                 return false;
             }
             !Role::BOTH.into_iter().any(|role| {
@@ -69,8 +71,8 @@ impl State {
         }
     }
 
-    /// When a write of ours takes effect; `before` is the record that it met.
-    pub fn check_write(&mut self, before: Option<&Record>, update: &Update, delivery: usize) {
+    /// When a write of ours takes effect; `before` is the record that it met, `claims` whether it was sent as a claim.
+    pub fn check_write(&mut self, before: Option<&Record>, update: &Update, delivery: usize, claims: bool) {
         let life = self.life(&update.meeting_id);
         self.written.extend(update.changes.iter().filter_map(|change| match change {
             Change::Attempt(_, attempt) => Some((attempt.clone(), life)),
@@ -86,14 +88,31 @@ impl State {
         if names && before.is_over() {
             self.breach("4, Ok means done: an id is written for a meeting that is over, after its machines were ended".into());
         }
-        let claims = update.changes.iter().any(|change| matches!(change, Change::Lease(_)))
-            && update.requires.iter().any(|requirement| matches!(requirement, Requires::Status(_)));
         let attempts = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
+        for change in &update.changes {
+            match change {
+                Change::Attempt(role, _) if before.seat(*role).instance_id.is_some() => self.breach(format!(
+                    "3, never blind: an attempt is written for the {role}, whose machine stands in the record"
+                )),
+                Change::Instance(role, machine) => {
+                    let standing = before.seat(*role).instance_id.as_ref();
+                    if standing.is_some_and(|standing| *standing != machine.instance_id) {
+                        self.breach(format!(
+                            "5, nothing trampled: the {role}'s machine is written over another"
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
         if (claims || attempts) && !allows_launch(&before.status) {
             self.breach(format!("3, never blind: a claim for a meeting that is {:?}", before.status));
         }
         if claims && self.outside_window(before, &self.known[delivery].config, delivery) {
             self.breach("3, never blind: a claim outside the meeting's window".into());
+        }
+        if claims && self.strict {
+            self.check_lease_is_free(&update.meeting_id, delivery);
         }
         if claims {
             self.known[delivery].claimed = Some(life);
@@ -103,7 +122,7 @@ impl State {
     fn outside_window(&self, record: &Record, config: &Config, delivery: usize) -> bool {
         let now: Timestamp = self.now + self.known[delivery].skew;
         // The decision is as old as the write may take.
-        matches!(record.meet_time, MeetTime::At(time) if now > time + config.launch_window + TRUTH.table)
+        matches!(record.meet_time, MeetTime::At(time) if now > time + config.launch_window + self.truth.table)
     }
 
     /// When RunInstances is sent.
@@ -114,8 +133,12 @@ impl State {
                 "3, never blind: {token} is sent with other parameters than were written before"
             ));
         }
-        if self.known[delivery].claimed.is_none() {
-            self.breach("3, never blind: a launch without a claim".into());
+        match self.known[delivery].claimed {
+            None => self.breach("3, never blind: a launch without a claim".into()),
+            // A record that was deleted since is beyond its reach.
+            Some(life) if life != self.life(&self.known[delivery].meeting) => {}
+            Some(_) if self.strict => self.check_claim_stands(attempt, delivery),
+            Some(_) => {}
         }
         let other =
             |(token, _): &(_, String), bound: &_| *token == attempt.token && *bound != attempt.parameters;
@@ -123,12 +146,50 @@ impl State {
             self.breach(format!("1, never two: {} is sent with two sets of parameters", attempt.token));
         }
         let known = &self.known[delivery];
-        let sent = self.pending.iter().find(|p| p.delivery == delivery && p.call.name() == "RunInstances");
-        let sent = sent.map_or(self.now, |p| p.sent);
-        if sent + TRUTH.run_instances + TRUTH.reserve() > known.deadline {
+        if self.now + self.truth.run_instances + self.truth.reserve() > known.deadline {
             let deadline = clock(known.deadline);
             self.breach(format!(
                 "time: a launch is begun that could not be recorded before the deadline {deadline}"
+            ));
+        }
+    }
+
+    /// A launch is sent by the delivery that has the lease, with the attempt that stands, and is over when the lease is.
+    fn check_claim_stands(&mut self, attempt: &Attempt, delivery: usize) {
+        let known = &self.known[delivery];
+        let own_clock = self.now + known.skew;
+        let Some(record) = self.table.records.get(&known.meeting) else { return };
+        let lease = record.lease.as_ref().filter(|lease| Some(&lease.owner) == known.owner.as_ref());
+        let seats = Role::BOTH.map(|role| record.seat(role).attempt.as_ref());
+        let standing = seats.into_iter().flatten().find(|standing| standing.token == attempt.token);
+        let what = match (lease, standing) {
+            (None, _) => "a launch by a delivery that has not got the lease".to_owned(),
+            (Some(lease), _) if own_clock + self.truth.run_instances > lease.until => {
+                format!("a launch that may be unanswered when the lease ends at {}", clock(lease.until))
+            }
+            (_, None) => format!("{} is sent and stands in no record", attempt.token),
+            (_, Some(standing)) if standing.refused => {
+                format!("{} is sent although it was marked as refused", attempt.token)
+            }
+            _ => return,
+        };
+        self.breach(format!("3, never blind: {what}"));
+    }
+
+    /// When a lease is taken: nobody else's launch is under way.
+    fn check_lease_is_free(&mut self, meeting: &MeetingId, delivery: usize) {
+        let limit = self.truth.run_instances;
+        let other = self.pending.iter().find(|p| {
+            let other = &self.known[p.delivery];
+            p.delivery != delivery
+                && other.meeting == *meeting
+                && other.claimed == Some(self.life(meeting))
+                && matches!(p.call, Call::RunInstances(_))
+                && self.now < p.sent + limit
+        });
+        if let Some(other) = other.map(|p| p.delivery) {
+            self.breach(format!(
+                "3, never blind: the lease is taken while a launch of delivery {other} is under way"
             ));
         }
     }
@@ -174,6 +235,10 @@ impl State {
     /// Ok means done.
     fn check_ok(&mut self, meeting: &MeetingId, answer: &Answer) {
         let Some(record) = self.table.records.get(meeting) else { return };
+        let by_hand = |role: &Role| self.by_hand.contains(&(meeting.clone(), *role));
+        if Role::BOTH.iter().any(by_hand) {
+            return;
+        }
         let this_life =
             |l: &&Launched| l.meeting() == meeting.as_str() && self.life_of(l) == self.life(meeting);
         let named = |l: &Launched| {
@@ -182,18 +247,18 @@ impl State {
                 .any(|role| record.seat(*role).instance_id.as_ref() == Some(&l.machine.instance_id))
         };
         let unnamed = self.cloud.live().filter(this_life).find(|l| !named(l));
-        let coming = self.in_flight.iter().find(|request| {
-            request.attempt.parameters.tags["MeetingID"] == meeting.as_str()
+        let coming = self.in_flight.iter().filter_map(InFlight::launch).find(|attempt| {
+            attempt.parameters.tags["MeetingID"] == meeting.as_str()
                 && self
                     .written
                     .iter()
-                    .any(|(a, life)| a.token == request.attempt.token && *life == self.life(meeting))
-                && !self.cloud.machines.iter().any(|l| l.token == request.attempt.token)
+                    .any(|(a, life)| a.token == attempt.token && *life == self.life(meeting))
+                && !self.cloud.machines.iter().any(|l| l.token == attempt.token)
         });
         let missing = Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
         let what = match (&answer.skipped, unnamed, coming, missing) {
             (_, Some(l), ..) => format!("{} is up and the record does not name it", l.machine.instance_id),
-            (_, _, Some(request), _) => format!("a machine of {} may still come", request.attempt.token),
+            (_, _, Some(attempt), _) => format!("a machine of {} may still come", attempt.token),
             (None, _, _, Some(role)) if !self.was_made_anew(meeting) => {
                 format!("the {role}'s id does not stand")
             }

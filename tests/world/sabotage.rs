@@ -12,48 +12,61 @@ use elephant_launch::record::{Change, Record, Requires, Update};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
 
-use super::executor::{State, TRUTH};
+use super::executor::State;
 
-/// A guard of the launch protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Guard {
+macro_rules! guards {
+    ($($guard:ident)*) => {
+        /// A guard of the launch protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Guard { $($guard),* }
+
+        impl Guard {
+            pub const ALL: &[Guard] = &[$(Guard::$guard),*];
+        }
+    };
+}
+
+guards! {
     // The claim.
-    TheClaimComparesTheLease,
-    TheClaimComparesTheAttempts,
-    TheClaimComparesWhatWasRefused,
-    TheClaimComparesTheIds,
-    TheClaimComparesTheStatus,
-    TheAttemptIsWrittenFirst,
+    TheClaimComparesTheLease
+    TheClaimComparesTheAttempts
+    TheClaimComparesWhatWasRefused
+    TheClaimComparesTheIds
+    TheClaimComparesTheStatus
+    TheAttemptIsWrittenFirst
     // The lease.
-    TheLease,
-    TheLeaseExpires,
-    TheLeaseIsRenewed,
-    TheRenewalComparesTheLease,
-    SkewIsAllowedFor,
-    AnOwnerForEachDelivery,
+    TheLease
+    TheLeaseExpires
+    TheLeaseIsRenewed
+    TheRenewalComparesTheLease
+    SkewIsAllowedFor
+    AnOwnerForEachDelivery
     // The attempt.
-    ParametersComeFromTheRecord,
-    ARandomToken,
-    ANewTokenForANewAttempt,
-    TheSdkRepeatsNoLaunch,
-    ALostAnswerIsReplayed,
-    ARefusalAfterAnUnansweredSendingWaits,
-    ARefusedReplayIsLookedUp,
-    TheNextAttemptIsOurs,
-    TheNextAttemptNeedsTheMeetingOn,
+    ParametersComeFromTheRecord
+    ARandomToken
+    ANewTokenForANewAttempt
+    TheSdkRepeatsNoLaunch
+    ALostAnswerIsReplayed
+    ARefusalAfterAnUnansweredSendingWaits
+    ARefusedReplayIsLookedUp
+    TheNextAttemptIsOurs
+    TheNextAttemptComparesTheToken
+    TheNextAttemptNeedsNoId
+    TheNextAttemptNeedsTheMeetingOn
     // The record.
-    AnUpdateMakesNoRecord,
-    TheRecordComparesTheToken,
-    TheRecordNeedsTheMeetingOn,
-    EachRoleMovesTheStatus,
-    TheStatusOnlyMovesForward,
+    AnUpdateMakesNoRecord
+    TheRecordComparesTheToken
+    TheRecordNeedsNoOtherId
+    TheRecordNeedsTheMeetingOn
+    EachRoleMovesTheStatus
+    TheStatusOnlyMovesForward
     // The end.
-    AnOpenAttemptKeepsItsLease,
-    AnOpenAttemptIsNotMarkedRefused,
-    TheCleanUpWaits,
-    TheRoleTagGoesFirst,
-    ARecordedMachineIsKept,
-    TheReserveBeforeTheDeadline,
+    AnOpenAttemptKeepsItsLease
+    AnOpenAttemptIsNotMarkedRefused
+    TheCleanUpWaits
+    TheRoleTagGoesFirst
+    ARecordedMachineIsKept
+    TheReserveBeforeTheDeadline
 }
 
 /// Which of the writes in `record.rs` an update is.
@@ -64,6 +77,10 @@ enum Write {
     NextAttempt,
     Id(Role),
     GiveUp,
+}
+
+pub fn is_claim(update: &Update) -> bool {
+    write_of(update) == Write::Claim
 }
 
 fn write_of(update: &Update) -> Write {
@@ -87,11 +104,12 @@ fn write_of(update: &Update) -> Write {
 impl State {
     /// What the engine is told of the timings.
     pub fn timing(&self) -> Timing {
+        let truth = self.truth;
         match self.off {
-            Some(Guard::SkewIsAllowedFor) => Timing { skew: Duration::ZERO, ..TRUTH },
-            Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => Timing { margin: Duration::ZERO, ..TRUTH },
-            Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::from_millis(1), ..TRUTH },
-            _ => TRUTH,
+            Some(Guard::SkewIsAllowedFor) => Timing { skew: Duration::ZERO, ..truth },
+            Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => Timing { margin: Duration::ZERO, ..truth },
+            Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::from_millis(1), ..truth },
+            _ => truth,
         }
     }
 
@@ -139,9 +157,26 @@ impl State {
             (Guard::TheNextAttemptIsOurs, Write::NextAttempt) => {
                 drop(&mut update, |r| matches!(r, Requires::Owner(_)));
             }
+            (Guard::TheNextAttemptComparesTheToken, Write::NextAttempt) => {
+                drop(&mut update, |r| matches!(r, Requires::Token(..)));
+            }
+            (Guard::TheNextAttemptNeedsNoId, Write::NextAttempt) => {
+                drop(&mut update, |r| matches!(r, Requires::Instance(..)));
+            }
+            (Guard::TheRecordNeedsNoOtherId, Write::Id(_)) => {
+                drop(&mut update, |r| matches!(r, Requires::NoOtherInstance(..)));
+            }
             (Guard::AnUpdateMakesNoRecord, _) => {
                 drop(&mut update, |r| {
                     matches!(r, Requires::Exists | Requires::Token(..) | Requires::Owner(_))
+                });
+                // A path inside a map that is not there cannot be set, with or without a condition.
+                let standing = self.table.records.get(&update.meeting_id);
+                let attempted =
+                    |role: &Role| standing.is_some_and(|record| record.seat(*role).attempt.is_some());
+                update.changes.retain(|change| match change {
+                    Change::Refused(role) => attempted(role),
+                    _ => true,
                 });
             }
             (Guard::TheRecordNeedsTheMeetingOn, Write::Id(_)) => {

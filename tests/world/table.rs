@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::Updated;
-use elephant_launch::record::{Change, Failure, Record, Requires, Update};
+use elephant_launch::record::{Change, Failure, Lease, Record, Requires, Update};
+use jiff::Timestamp;
 
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -13,6 +14,12 @@ pub struct Table {
 }
 
 impl Table {
+    /// With everything that stands in it.
+    pub fn delete(&mut self, id: &MeetingId) {
+        self.records.remove(id);
+        self.failures.remove(id);
+    }
+
     pub fn update(&mut self, update: &Update) -> Updated {
         let found = self.records.get(&update.meeting_id);
         if !update.requires.iter().all(|requirement| holds(requirement, found)) {
@@ -26,7 +33,7 @@ impl Table {
         });
         for change in &update.changes {
             match change {
-                Change::Lease(lease) => record.lease = Some(lease.clone()),
+                Change::Lease(lease) => record.lease = Some(as_kept(lease)),
                 Change::DropLease => record.lease = None,
                 Change::Attempt(role, attempt) => record.seat_mut(*role).attempt = Some(attempt.clone()),
                 Change::Refused(role) => {
@@ -49,6 +56,12 @@ impl Table {
     }
 }
 
+/// The record has times to the millisecond.
+fn as_kept(lease: &Lease) -> Lease {
+    let until = Timestamp::from_millisecond(lease.until.as_millisecond()).expect("a time");
+    Lease { owner: lease.owner.clone(), until }
+}
+
 fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
     let token = |role: Role| {
         found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
@@ -56,7 +69,9 @@ fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
     let instance = |role: Role| found.and_then(|record| record.seat(role).instance_id.as_ref());
     match requirement {
         Requires::Exists => found.is_some(),
-        Requires::Lease(lease) => found.and_then(|record| record.lease.as_ref()) == lease.as_ref(),
+        Requires::Lease(lease) => {
+            found.and_then(|record| record.lease.as_ref().map(as_kept)) == lease.as_ref().map(as_kept)
+        }
         Requires::Owner(owner) => found.is_some_and(|record| record.is_owned_by(owner)),
         Requires::Status(statuses) => statuses.contains(&found.and_then(|record| record.status.clone())),
         Requires::Instance(role, id) => instance(*role) == id.as_ref(),
