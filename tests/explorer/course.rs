@@ -16,7 +16,7 @@ use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::cloud::{Cloud, Launched};
+use crate::world::cloud::{Cloud, Launched, TerminatedToken};
 use crate::world::executor::{Call, Executor, Fate, Reply, State, World};
 use crate::world::sabotage::Guard;
 use crate::world::{config, meeting, scheduled, start};
@@ -39,7 +39,8 @@ pub struct Scenario {
     pub acts: usize,
     /// A record that is deleted may be made again.
     pub lives: bool,
-    /// Clocks differ, the configuration changes between deliveries, time-outs are short.
+    /// Clocks differ, the configuration changes between deliveries, time-outs are short, and EC2 answers the token of a
+    /// machine that is gone with that machine instead of an error.
     pub variety: bool,
     /// Timings so short that a delivery outlives its lease after few faults. What the protocol rests on holds in them.
     pub brief: bool,
@@ -178,6 +179,9 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
         state.strict = scenario.strict;
         if scenario.brief {
             state.truth = BRIEF;
+        }
+        if scenario.variety {
+            state.cloud.terminated_token = TerminatedToken::Instance;
         }
         state.lookups_are_cached = true;
         state.story = tell.then(Vec::new);
@@ -464,7 +468,11 @@ impl Course<'_> {
 /// throttled: the engine makes no difference).
 fn fates(call: &Call, state: &State) -> Vec<Fate> {
     match call {
-        Call::GetItem(_) => vec![Fate::LostBefore, Fate::Fails(Class::Unauthorized, "AccessDeniedException")],
+        Call::GetItem(_) => vec![
+            Fate::LostBefore,
+            Fate::Fails(Class::Unauthorized, "AccessDeniedException"),
+            Fate::Fails(Class::Unreadable, ""),
+        ],
         Call::UpdateItem(_) => {
             vec![Fate::Late, Fate::Fails(Class::Unauthorized, "AccessDeniedException")]
         }

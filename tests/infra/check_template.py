@@ -2,7 +2,7 @@
 
     check_template.py infra/template.yaml --variables LaunchFunction=AMI_ID,INSTANCE_TYPE,...
 
-Three checks, each of which sees what the others cannot:
+Of several templates each is checked by itself. Three checks, each of which sees what the others cannot:
 
 1. cfn-lint on the template as it is written.
 2. cfn-lint on the translated template, plain CloudFormation as the SAM transform makes it. As long as there is SAM
@@ -12,7 +12,8 @@ Three checks, each of which sees what the others cannot:
    nobody reads and a variable that nobody sets are both mistakes.
 
 Not seen by any of them: a misspelt condition key, service principal or kind of resource in a policy, and whether
-the policy fits what the function does. `sam build` is the check of CodeUri and BuildMethod.
+the policy fits what the function does, which check_policies.py shows; a wrong schedule, which check_schedules.py
+finds. `sam build` is the check of CodeUri and BuildMethod.
 
 Prints one finding a line and ends with 1 if there is any, with 2 if the command line is wrong. Needs no network
 and no AWS account.
@@ -20,44 +21,42 @@ and no AWS account.
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
-# A stack needs a Region to be judged in; it is also the one thing that the translator looks for outside the
-# template. Set before the imports, and over whatever the machine is configured for, so that the result is the
-# same everywhere.
-REGION = "us-west-2"
-os.environ["AWS_DEFAULT_REGION"] = REGION
-os.environ["AWS_REGION"] = REGION
+from sam import REGION, translate  # before cfnlint, for the Region that it sets
 
-from cfnlint.api import lint, lint_file  # noqa: E402
-from cfnlint.config import ManualArgs  # noqa: E402
-from samtranslator.model.exceptions import InvalidDocumentException  # noqa: E402
-from samtranslator.translator.transform import transform  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from cfnlint.api import lint, lint_file
+from cfnlint.config import ManualArgs
 
 
 def main():
     arguments = parse_arguments()
-    findings = as_written(arguments.template)
-    if not any(": E0000 " in finding for finding in findings):  # E0000: not a template at all
-        translated, errors = translate(arguments.template)
-        findings += errors
-        if translated is not None:
-            findings += as_deployed(arguments.template, translated)
-            findings += variables(arguments.template, translated, dict(arguments.variables))
+    found = False
+    for template in arguments.templates:
+        findings = check(template, dict(arguments.variables))
+        for finding in findings:
+            print(finding)
+        if not findings:
+            print(f"{template}: no findings, neither as written nor as translated")
+        found = found or bool(findings)
+    sys.exit(1 if found else 0)
 
-    for finding in findings:
-        print(finding)
-    if findings:
-        sys.exit(1)
-    print(f"{arguments.template}: no findings, neither as written nor as translated")
+
+def check(template, expected):
+    findings = as_written(template)
+    if not any(": E0000 " in finding for finding in findings):  # E0000: not a template at all
+        translated, errors = translate(template)
+        findings += [f"{template}: {error}" for error in errors]
+        if translated is not None:
+            findings += as_deployed(template, translated)
+            findings += variables(template, translated, expected)
+    return findings
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("template", type=Path)
+    parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
     parser.add_argument(
         "--variables",
         action="append",
@@ -114,28 +113,6 @@ def variables(path, translated, expected):
             for variable in sorted(functions[name] - expected[name]):
                 findings.append(f"{path}: the template sets {variable}, which {name} does not read")
     return findings
-
-
-def translate(path):
-    """The template as CloudFormation's own SAM transform would rewrite it, or what SAM has against it."""
-    template = yaml_parse(path.read_text(encoding="utf-8"))
-    if not isinstance(template, dict):
-        return None, [f"{path}: not a template: expected a mapping with Resources"]
-    for resource in template.get("Resources", {}).values():
-        if resource.get("Type") == "AWS::Serverless::Function":
-            # `sam package` puts the uploaded zip here; SAM refuses a folder.
-            resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
-    try:
-        return transform(template, {}, NoManagedPolicies()), []
-    except InvalidDocumentException as error:
-        return None, [f"{path}: SAM: {cause.message}" for cause in error.causes]
-
-
-class NoManagedPolicies:
-    """In place of a call to IAM, for a list of AWS's managed policies by name. We name none."""
-
-    def load(self):
-        return {}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,467 @@
+"""What each role of the template is for: every question that AWS puts to its policies, and near misses.
+
+`calls` are to be allowed, all of them; `misses` denied, each of them: it is one question of a call that somebody could
+make with the role's credentials, next to one that the role is for. Both are built from what the template hands the
+function, its environment above all, so they change with the answers to the parameters.
+
+A function that is added to the template gets a class like `Launch` and a row in ROLES.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from judge import Question
+
+MEETING = "8d0f3c1e-demo"
+INSTANCE = "instance/i-0123456789abcdef0"
+VPC = "vpc/vpc-0a1b2c3d"
+SOME_SUBNET = "subnet-0fedcba9876543210"
+ZONE_ID = "usw2-az1"
+
+
+@dataclass
+class Role:
+    """The tables of one role of the template."""
+
+    # What the function's source asks for, and what a service does with the role on its own account.
+    calls: Callable
+    by_service: Callable
+    misses: Callable
+    # Who may assume the role, and who may not.
+    trust: Callable
+    mistrust: Callable
+    # The function that runs with it, if one does.
+    function: str = ""
+
+
+def pieces(text):
+    return [piece.strip() for piece in text.split(",") if piece.strip()]
+
+
+class Function:
+    """A function of the template, and what Lambda does with its role on its own account."""
+
+    def __init__(self, stack, name):
+        self.stack, self.name, self.arn = stack, name, stack.arn
+        self.region = stack.place["region"]
+        self.env = stack.properties(name)["Environment"]["Variables"]
+
+    def iam(self, resource):
+        return self.arn("iam", resource, region="")
+
+    def by_lambda(self):
+        yield self.log("open a log stream", "CreateLogStream")
+        yield self.log("write to the log", "PutLogEvents")
+        for queue in self.queues():
+            yield Question("keep an event that failed", "sqs:SendMessage", "queue", queue)
+        if (self.stack.property(self.name, "TracingConfig") or {}).get("Mode") == "Active":
+            yield Question("send traces", "xray:PutTraceSegments", "", "*")
+            yield Question("send the daemon's state", "xray:PutTelemetryRecords", "", "*")
+
+    def log(self, what, action, group=None):
+        group = group or self.stack.property(self.name, "LoggingConfig")["LogGroup"]
+        stream = self.arn("logs", f"log-group:{group}:log-stream:2026/01/05/[$LATEST]0123456789abcdef")
+        return Question(what, f"logs:{action}", "log-stream", stream)
+
+    def queues(self):
+        """Where Lambda puts an event that failed for good."""
+        for config in map(self.stack.properties, self.stack.resources("AWS::Lambda::EventInvokeConfig")):
+            if config["FunctionName"] == self.stack.property(self.name, "FunctionName"):
+                yield config["DestinationConfig"]["OnFailure"]["Destination"]
+
+    def by_lambda_misses(self):
+        """Queue and log: written, never read, and no others. And nothing about functions, itself included."""
+        for queue in self.queues():
+            yield Question("read the failed events", "sqs:ReceiveMessage", "queue", queue)
+            yield Question("delete a failed event", "sqs:DeleteMessage", "queue", queue)
+            yield Question("send to another queue", "sqs:SendMessage", "queue", queue + "2")
+        group = self.stack.property(self.name, "LoggingConfig")["LogGroup"]
+        yield self.log("write to another log", "PutLogEvents", "/aws/lambda/other")
+        yield self.log("write to a log whose name begins like ours", "PutLogEvents", group + "2")
+        yield self.log("delete a log stream", "DeleteLogStream")
+        yield self.log("read the log", "GetLogEvents")
+        own = self.stack.resolve({"Fn::GetAtt": [self.name, "Arn"]})
+        yield Question("invoke itself", "lambda:InvokeFunction", "function", own)
+        yield Question("change its own code", "lambda:UpdateFunctionCode", "function", own)
+
+
+class Launch(Function):
+    """The function `launch`: the calls of src/launch.rs through src/ec2.rs and src/dynamodb.rs."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "LaunchFunction")
+        self.subnets = pieces(self.env["SUBNET_IDS"]) or [SOME_SUBNET]
+        self.zones = pieces(self.env["SUPPORTED_AZS"]) or [f"{self.region}a"]
+        self.types = pieces(self.env["INSTANCE_TYPE"])
+        self.tags = {"Name": f"{MEETING}_teacher", "MeetingID": MEETING, "Role": "teacher"}
+        self.tags["Project"] = self.env["PROJECT_TAG"]
+        self.here = {"ec2:Region": self.region}
+        # A role given without a profile is passed to nobody; its near misses are tried all the same.
+        self.role = stack.parameters["MachineRoleArn"] or self.iam("role/machine")
+
+    # --- The questions, with what a near miss may change ---------------------------------------------------
+
+    def record(self, what, action, table=None):
+        """One record, by its key. AWS sends no dynamodb:Attributes that we could rely on: see NOT_SENT."""
+        keys = {"dynamodb:LeadingKeys": [MEETING], "dynamodb:ReturnConsumedCapacity": "NONE"}
+        keys |= {"dynamodb:Select": "ALL_ATTRIBUTES"} if action == "GetItem" else {}
+        keys |= {"dynamodb:ReturnValues": "NONE"} if action == "UpdateItem" else {}
+        resource = self.arn("dynamodb", f"table/{table or self.env['TABLE_NAME']}")
+        return Question(what, f"dynamodb:{action}", "table", resource, keys)
+
+    def look_up(self, what, action, region=None):
+        return Question(what, f"ec2:{action}", "", "*", {"ec2:Region": region or self.region})
+
+    def run(self, what, kind, id, keys, anywhere=False, **arn):
+        """RunInstances, judged for one of the resources that it touches."""
+        keys = self.here | {"ec2:IsLaunchTemplateResource": "false"} | keys
+        return Question(what, "ec2:RunInstances", kind, self.arn("ec2", f"{kind}/{id}", **arn), keys, anywhere)
+
+    def tagged(self, tags):
+        sent = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+        return sent | ({"aws:TagKeys": list(tags)} if tags else {})
+
+    def instance(self, what, type=None, tags=None, **changes):
+        keys = self.of_instance(type, **changes) | self.tagged(self.tags if tags is None else tags)
+        return self.run(what, "instance", "*", keys)
+
+    def of_instance(self, type=None, imds=None, zone=None, market="on-demand"):
+        """What AWS says of a machine, launched or to be launched, such as in the output shown in
+        https://docs.aws.amazon.com/cli/latest/reference/sts/decode-authorization-message.html"""
+        imds = imds or self.env["IMDS_TOKENS"]
+        profile = self.env["IAM_PROFILE"]
+        if profile and not profile.startswith("arn:"):
+            profile = self.iam(f"instance-profile/{profile}")
+        return (
+            {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+            | {"ec2:InstanceID": "*", "ec2:InstanceType": type or self.types[0], "ec2:InstanceMarketType": market}
+            | {"ec2:EbsOptimized": "false", "ec2:RootDeviceType": "ebs", "ec2:Tenancy": "default"}
+            | {"ec2:InstanceBandwidthWeighting": "default", "ec2:InstanceMetadataTags": "disabled"}
+            | {"ec2:MetadataHttpEndpoint": "enabled", "ec2:MetadataHttpPutResponseHopLimit": "2"}
+            | ({"ec2:MetadataHttpTokens": imds} if imds != "image" else {})
+            | ({"ec2:InstanceProfile": profile} if profile else {})
+        )
+
+    def volume(self, what, tags=None, zone=None):
+        keys = self.tagged(self.tags if tags is None else tags)
+        return self.run(what, "volume", "*", self.of_volume(zone) | keys)
+
+    def of_volume(self, zone=None):
+        return (
+            {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+            | {"ec2:VolumeSize": self.env["VOLUME_SIZE_GB"], "ec2:VolumeType": self.env["VOLUME_TYPE"]}
+            | {"ec2:Encrypted": self.env["VOLUME_ENCRYPTED"]}
+        )
+
+    def interface(self, what, tags=None, zone=None):
+        keys = self.tagged(self.tags if tags is None else tags)
+        return self.run(what, "network-interface", "*", self.of_interface(zone) | keys)
+
+    def of_interface(self, zone=None):
+        subnet = self.arn("ec2", f"subnet/{self.subnets[0]}")
+        zone = zone or self.zones[0]
+        return {"ec2:AvailabilityZone": zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", VPC)}
+
+    def image(self, what, id=None):
+        id = id or self.env["AMI_ID"]
+        of_it = {"ec2:ImageID": id, "ec2:ImageType": "machine", "ec2:Owner": "123456789012", "ec2:Public": "false"}
+        return self.run(what, "image", id, of_it | {"ec2:RootDeviceType": "ebs"}, account="")
+
+    def group(self, what, id):
+        return self.run(what, "security-group", id, {"ec2:SecurityGroupID": id, "ec2:Vpc": self.arn("ec2", VPC)}, True)
+
+    def subnet(self, what, id=None, zone=None, **arn):
+        of_it = {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+        of_it |= {"ec2:SubnetID": id or self.subnets[0], "ec2:Vpc": self.arn("ec2", VPC, **arn)}
+        named = bool(self.env["SUBNET_IDS"])
+        return self.run(what, "subnet", id or self.subnets[0], of_it, anywhere=named, **arn)
+
+    def key_pair(self, what, name):
+        return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": "rsa"})
+
+    def tag(self, what, kind, of_it, tags=None, create="RunInstances", id="*"):
+        """CreateTags, judged within the call that creates the resource; of that which is there already without one."""
+        keys = self.here | of_it | self.tagged(self.tags if tags is None else tags)
+        keys |= {"ec2:CreateAction": create} if create else {}
+        return Question(what, "ec2:CreateTags", kind, self.arn("ec2", f"{kind}/{id}"), keys)
+
+    def on_machine(self, what, action, project=None, tag_keys=None, **arn):
+        """A call about one machine that is up, with the tags that it has."""
+        tags = self.tags if project is None else self.tags | {"Project": project}
+        if project == "":
+            del tags["Project"]
+        keys = self.here | {f"{prefix}:ResourceTag/{key}": tags[key] for key in tags for prefix in ("aws", "ec2")}
+        if action == "TerminateInstances":
+            keys |= self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]}
+        if tag_keys is not None:
+            keys |= {f"aws:RequestTag/{key}": "" for key in tag_keys} | ({"aws:TagKeys": tag_keys} if tag_keys else {})
+        return Question(what, f"ec2:{action}", "instance", self.arn("ec2", INSTANCE, **arn), keys)
+
+    def pass_role(self, what, role=None, service="ec2", to=None):
+        suffix = self.stack.place["suffix"] if service == "ec2" else "amazonaws.com"
+        to = to or self.arn("ec2", "instance/*")
+        keys = {"iam:PassedToService": f"{service}.{suffix}", "iam:AssociatedResourceArn": to}
+        return Question(what, "iam:PassRole", "role", role or self.role, keys)
+
+    # --- The tables ----------------------------------------------------------------------------------------
+
+    def calls(self):
+        yield self.record("read the record", "GetItem")
+        yield self.record("claim, and write the ids", "UpdateItem")
+
+        if not self.env["SUBNET_IDS"]:
+            yield self.look_up("find the default VPC", "DescribeVpcs")
+        yield self.look_up("find the subnets", "DescribeSubnets")
+        if not self.env["VOLUME_DEVICE"]:
+            yield self.look_up("find the image's root device", "DescribeImages")
+        yield self.look_up("find a machine by its token", "DescribeInstances")
+
+        for type in self.types:
+            yield self.instance("launch a machine", type)
+        for zone in self.zones:
+            yield self.instance("launch a machine there", zone=zone)
+            yield self.volume("with its disk", zone=zone)
+            yield self.interface("with its network interface", zone=zone)
+            for id in self.subnets:
+                yield self.subnet("in a subnet", id, zone)
+        yield self.image("from the image")
+        for id in pieces(self.env["SECURITY_GROUP_IDS"]):
+            yield self.group("with a security group", id)
+        if self.env["KEY_NAME"]:
+            yield self.key_pair("with the key pair", self.env["KEY_NAME"])
+        yield self.tag("tag the machine at launch", "instance", self.of_instance())
+        yield self.tag("tag its disk at launch", "volume", self.of_volume())
+        yield self.tag("tag its network interface at launch", "network-interface", self.of_interface())
+        if self.env["IAM_PROFILE"]:
+            yield self.pass_role("give the machine its role")
+
+        yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
+        yield self.on_machine("end a machine", "TerminateInstances")
+
+    def misses(self):
+        env, ours = self.env, self.env["PROJECT_TAG"]
+        foreign = {**self.tags, "Project": "Other"}
+        untagged = {key: value for key, value in self.tags.items() if key != "Project"}
+        machine, interface = self.arn("ec2", INSTANCE), self.of_interface()
+        running = self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]}
+
+        # The table: no other, and no other way to it.
+        yield self.record("read another table", "GetItem", "other")
+        yield self.record("write another table", "UpdateItem", "other")
+        yield self.record("write a table whose name begins like ours", "UpdateItem", env["TABLE_NAME"] + "-2")
+        yield self.record("replace a record, attributes of others included", "PutItem")
+        yield self.record("delete a record", "DeleteItem")
+        yield Question("read all records", "dynamodb:Scan", "table", self.record("", "GetItem").resource)
+        yield Question("delete the table", "dynamodb:DeleteTable", "table", self.record("", "GetItem").resource)
+
+        # Look-ups: of this Region, and only those that the answers leave open.
+        for action in ["DescribeInstances", "DescribeSubnets", "DescribeVpcs", "DescribeImages"]:
+            yield self.look_up("look up in another Region", action, "eu-central-1")
+        if env["SUBNET_IDS"]:
+            yield self.look_up("find the default VPC, of which nothing is needed", "DescribeVpcs")
+        if env["VOLUME_DEVICE"]:
+            yield self.look_up("find a root device that is configured", "DescribeImages")
+        yield self.look_up("list the key pairs", "DescribeKeyPairs")
+        yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
+        yield Question("read a machine's password", "ec2:GetPasswordData", "instance", machine)
+
+        # Launches: nothing else than what is configured, and nothing that the function could not end.
+        yield self.instance("launch another type", "p5.48xlarge")
+        yield self.instance("launch a type that begins like ours", self.types[0] + "2")
+        yield self.instance("launch a machine of another project", tags=foreign)
+        yield self.instance("launch a machine without our tag", tags=untagged)
+        yield self.instance("launch a machine without tags", tags={})
+        if env["IMDS_TOKENS"] == "required":
+            yield self.instance("launch a machine with IMDSv1, where IMDSv2 is required", imds="optional")
+            yield self.instance("leave IMDSv1 to the image, where IMDSv2 is required", imds="image")
+        yield self.volume("a disk of another project", foreign)
+        yield self.volume("a disk without our tag", untagged)
+        yield self.interface("a network interface of another project", foreign)
+        yield self.interface("a network interface without our tag", untagged)
+        yield self.image("launch another image", "ami-0123456789abcdef0")
+        yield self.group("launch with another security group", "sg-0fedcba9876543210")
+        if env["SUBNET_IDS"]:
+            yield self.subnet("launch into another subnet", SOME_SUBNET)
+        else:
+            yield self.subnet("launch into a subnet of another account", account="210987654321")
+        if env["SUPPORTED_AZS"]:
+            yield self.instance("launch into another zone", zone=self.region + "d")
+        yield self.instance("launch as Spot", market="spot")
+        yield self.instance("launch from a capacity block", market="capacity-block")
+        yield self.key_pair("launch with another key pair", "mine")
+        yield self.run("launch from a launch template", "launch-template", "lt-0a1b2c3d4e5f60718", {})
+        yield self.run("launch into a placement group", "placement-group", "racked", {})
+        yield self.run("launch into a capacity reservation", "capacity-reservation", "cr-0a1b2c3d4e5f60718", {})
+        yield self.run("add a disk from a snapshot", "snapshot", "snap-0a1b2c3d4e5f60718", {}, account="")
+
+        # Tags: none of anything that exists, and at launch none but ours.
+        yield self.tag("tag a machine that runs", "instance", running, create="", id="i-0123456789abcdef0")
+        yield self.tag("tag a disk that exists", "volume", self.of_volume(), create="", id="vol-0a1b2c3d4e5f60718")
+        yield self.tag("tag an interface that exists", "network-interface", interface, create="", id="eni-0a1b2c3d")
+        yield self.tag("tag a new disk of no launch", "volume", self.of_volume(), create="CreateVolume")
+        yield self.tag("add a tag of our own making", "instance", self.of_instance(), self.tags | {"Owner": "root"})
+        yield self.tag("tag a spot request at launch", "spot-instances-request", {})
+        yield self.tag("tag a key pair", "key-pair", {}, create="", id="key-0a1b2c3d4e5f60718")
+
+        # Machines: only ours are ended, and lose no tag but Role.
+        yield self.on_machine("end a machine of another project", "TerminateInstances", "Other")
+        yield self.on_machine("end a machine without a project", "TerminateInstances", "")
+        yield self.on_machine("end a machine whose project begins like ours", "TerminateInstances", ours + "2")
+        yield self.on_machine("take the Role tag of another project's machine", "DeleteTags", "Other", ["Role"])
+        yield self.on_machine("take the Role tag of a machine without a project", "DeleteTags", "", ["Role"])
+        yield self.on_machine("take our machine's Project tag", "DeleteTags", tag_keys=["Project"])
+        yield self.on_machine("take our machine's Role and Project tags", "DeleteTags", tag_keys=["Role", "Project"])
+        yield self.on_machine("take all tags, which is to name none", "DeleteTags", tag_keys=[])
+        yield self.delete_volume_tag("take the Role tag of a disk")
+        yield self.on_machine("stop our machine", "StopInstances")
+        yield self.on_machine("change our machine", "ModifyInstanceAttribute")
+        yield Question("run a command on a machine", "ssm:SendCommand", "instance", machine)
+
+        # The machines' role: no other, to no one but EC2, for nothing but machines of this Region.
+        here, elsewhere = self.arn("ec2", "instance/*"), self.arn("ec2", "instance/*", region="eu-central-1")
+        yield self.pass_role("pass another role", self.iam("role/Admin"))
+        yield self.pass_role("pass a role that begins like ours", self.role + "2")
+        yield self.pass_role("pass the role to Lambda", service="lambda", to=self.arn("lambda", "function:mine"))
+        yield self.pass_role("pass the role to Lambda, which says it is for a machine", service="lambda", to=here)
+        yield self.pass_role("pass the role to Auto Scaling, for its machines", service="autoscaling", to=here)
+        yield self.pass_role("pass the role to a machine of another Region", to=elsewhere)
+        yield self.pass_role("pass the function's own role", self.iam("role/elephant-LaunchRole-1A2B3C4D5E6F"))
+        if not env["IAM_PROFILE"]:
+            yield self.pass_role("pass a role where there is no profile")
+        yield Question("change the machines' role", "iam:PutRolePolicy", "role", self.role)
+        yield Question("assume the machines' role", "sts:AssumeRole", "role", self.role)
+
+        yield from self.by_lambda_misses()
+
+    def delete_volume_tag(self, what):
+        keys = self.here | {f"aws:ResourceTag/{key}": value for key, value in self.tags.items()}
+        volume = self.arn("ec2", "volume/vol-0a1b2c3d4e5f60718")
+        return Question(what, "ec2:DeleteTags", "volume", volume, keys | {"aws:TagKeys": ["Role"]})
+
+
+class Scheduler:
+    """The role of the schedules: EventBridge Scheduler invokes the function, and keeps what it could not deliver."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.launch = stack.resolve({"Fn::GetAtt": ["LaunchFunction", "Arn"]})
+        self.dead_letters = stack.resolve({"Fn::GetAtt": ["ScheduleDeadLetters", "Arn"]})
+
+    def calls(self):
+        yield Question("invoke the function", "lambda:InvokeFunction", "function", self.launch)
+        yield Question("keep what was not delivered", "sqs:SendMessage", "queue", self.dead_letters)
+
+    def misses(self):
+        failures = self.stack.resolve({"Fn::GetAtt": ["LaunchFailures", "Arn"]})
+        yield Question("invoke another function", "lambda:InvokeFunction", "function", self.launch + "2")
+        yield Question("invoke an old version", "lambda:InvokeFunction", "function", self.launch + ":1")
+        yield Question("change the function's code", "lambda:UpdateFunctionCode", "function", self.launch)
+        yield Question("send to another queue", "sqs:SendMessage", "queue", self.dead_letters + "2")
+        yield Question("send to the queue of failed deliveries", "sqs:SendMessage", "queue", failures)
+        yield Question("read what was not delivered", "sqs:ReceiveMessage", "queue", self.dead_letters)
+
+
+def assumed(what, principal, **keys):
+    """A question to a trust policy. It has no resource: it stands on the role itself."""
+    keys = {f"aws:{key}": value for key, value in keys.items()}
+    return Question(what, "sts:AssumeRole", "", "", keys, principal=principal)
+
+
+def by_lambda_service(stack):
+    yield assumed("Lambda runs the function", "lambda.amazonaws.com")
+
+
+def by_others(stack):
+    yield assumed("a machine of EC2", "ec2.amazonaws.com")
+    yield assumed("a schedule", "scheduler.amazonaws.com")
+    yield assumed("a role of the account", stack.arn("iam", "role/Admin", region=""))
+    yield assumed("a role of another account", stack.arn("iam", "role/Admin", region="", account="210987654321"))
+
+
+def by_our_schedules(stack):
+    group = stack.resolve({"Fn::GetAtt": ["ScheduleGroup", "Arn"]})
+    account = stack.place["account"]
+    yield assumed("a schedule of our group", "scheduler.amazonaws.com", SourceAccount=account, SourceArn=group)
+
+
+def by_other_schedules(stack):
+    [ours] = by_our_schedules(stack)
+    account, group = ours.keys["aws:SourceAccount"], ours.keys["aws:SourceArn"]
+    default = stack.arn("scheduler", "schedule-group/default")
+    theirs = group.replace(account, "210987654321")
+
+    def schedule(what, account, group):
+        return assumed(what, ours.principal, SourceAccount=account, SourceArn=group)
+
+    yield schedule("a schedule of another group", account, default)
+    yield schedule("a schedule of a group whose name begins like ours", account, group + "2")
+    yield schedule("a schedule of another account, whose group is named like ours", "210987654321", theirs)
+    yield schedule("a schedule of another account, under the name of our group", "210987654321", group)
+    yield schedule("a schedule of another Region", account, group.replace(stack.place["region"], "eu-central-1"))
+    yield assumed("a schedule of which nothing is known", ours.principal)
+    yield replace(ours, what="another service on behalf of our schedule", principal="events.amazonaws.com")
+    yield replace(ours, what="a role of the account", principal=stack.arn("iam", "role/Admin", region=""))
+
+
+ROLES = {
+    "LaunchRole": Role(
+        calls=lambda stack: Launch(stack).calls(),
+        by_service=lambda stack: Launch(stack).by_lambda(),
+        misses=lambda stack: Launch(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function="LaunchFunction",
+    ),
+    "SchedulerRole": Role(
+        calls=lambda stack: [],
+        by_service=lambda stack: Scheduler(stack).calls(),
+        misses=lambda stack: Scheduler(stack).misses(),
+        trust=by_our_schedules,
+        mistrust=by_other_schedules,
+    ),
+}
+
+# Kinds of resource that an action may touch, and ours never does: (action, kind) → why.
+UNTOUCHED = {
+    ("ec2:RunInstances", "capacity-reservation"): "none is asked for",
+    ("ec2:RunInstances", "elastic-gpu"): "none is asked for",
+    ("ec2:RunInstances", "elastic-inference"): "none is asked for",
+    ("ec2:RunInstances", "group"): "no resource group of capacity reservations is asked for",
+    ("ec2:RunInstances", "launch-template"): "a launch is spelt out in the request",
+    ("ec2:RunInstances", "license-configuration"): "none is asked for",
+    ("ec2:RunInstances", "placement-group"): "none is asked for",
+    ("ec2:RunInstances", "secondary-interface"): "a machine has one network interface",
+    ("ec2:RunInstances", "secondary-subnet"): "a machine has one network interface",
+    ("ec2:RunInstances", "snapshot"): "the request names none; the image's own are the image's",
+    ("ec2:RunInstances", "spot-instances-request"): "machines are on demand",
+}
+
+# Condition keys that AWS documents for our calls, and that carry nothing in them: key → why.
+NOT_SENT = {
+    "aws:ResourceTag/${TagKey}": "tags of what others made are theirs to change; what is being created has none",
+    "ec2:ResourceTag/${TagKey}": "the same",
+    "dynamodb:Attributes": "a refused write asks for the whole record (ReturnValuesOnConditionCheckFailure), and AWS "
+    "does not say what a list of attributes makes of that; so the policy leaves attributes alone",
+    "dynamodb:EnclosingOperation": "there are no transactions",
+    "ec2:AssociatePublicIpAddress": "the subnet decides",
+    "ec2:AuthorizedService": "the network interface is no service's",
+    "ec2:AuthorizedUser": "the network interface is no one else's",
+    "ec2:CpuOptionsAmdSevSnp": "not asked for",
+    "ec2:InstanceAutoRecovery": "not asked for",
+    "ec2:InstanceProfile": "sent with a profile",
+    "ec2:LaunchTemplate": "there is none",
+    "ec2:ManagedResourceOperator": "no service manages what is launched",
+    "ec2:MetadataHttpTokens": "what image and account decide, unless IMDS_TOKENS does",
+    "ec2:NetworkInterfaceID": "one that is being made has none yet",
+    "ec2:ParentSnapshot": "the image's, if any: the request names none",
+    "ec2:ParentVolume": "there is none",
+    "ec2:Permission": "the network interface is no one else's",
+    "ec2:PlacementGroup": "there is none",
+    "ec2:ProductCode": "the image's, if any",
+    "ec2:VolumeID": "one that is being made has none yet",
+    "ec2:VolumeInitializationRate": "not asked for",
+    "ec2:VolumeIops": "not asked for: VolumeType allows no type that needs it",
+    "ec2:VolumeThroughput": "not asked for",
+    "lambda:EventSourceToken": "Alexa's",
+    "lambda:InvokedViaFunctionUrl": "the function has no URL",
+}

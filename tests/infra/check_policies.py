@@ -1,0 +1,394 @@
+"""Shows that the policies of a SAM template allow what its roles are for, and nothing near it.
+
+    check_policies.py infra/template.yaml --asks LaunchFunction=dynamodb:GetItem,ec2:RunInstances,...
+
+For every role of the translated template, under each set of answers to the parameters (answers.py), against the tables
+of what the role is for (calls.py):
+
+1. Sufficient: every call is allowed, whatever AWS asks about it.
+2. Narrow: every near miss is denied, and so is every call in another Region or account.
+3. Necessary: without any one statement, action, resource, principal, condition or value of a condition, or with a
+   resource widened to its whole Region, to every account or to everything, one of the two tables breaks.
+4. The tables are true to AWS: they name every resource and condition key that the Service Authorization Reference
+   lists for the calls, or say why it does not come up, and ask nothing that it does not list.
+5. The calls of a function are those that its source asks for, as named on the command line.
+6. parliament, the linter of policies, with its community's auditors, finds nothing without a reason (EXCEPTIONS); a
+   reason that nothing needs is a finding too.
+7. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
+
+Prints one finding a line and ends with 1 if there is any, with 2 if the command line is wrong. Of several templates
+each is judged by itself. Needs no network and no AWS account.
+"""
+
+import argparse
+import copy
+import json
+import re
+import sys
+import warnings
+from collections import Counter
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from answers import REFUSED, SETS, stacks
+from calls import NOT_SENT, ROLES, UNTOUCHED
+from judge import allows, faults, kinds, parse, trusts, unanswered
+from sam import Stack, Unresolved, translate
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # parliament imports pkg_resources, which warns of its end
+    import parliament
+
+# parliament's findings that are none: (finding, role, the statement's Sid) → why. Its community's auditors take part.
+SPLIT = (
+    "RunInstances is judged for each resource, and each kind has a statement with its own conditions; parliament wants "
+    "all in one: https://github.com/duo-labs/parliament/issues/3"
+)
+PASSES = "a machine with a profile is given its role: this one alone, by EC2 alone, in one Region alone"
+EXCEPTIONS = {
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchMachines"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirDisksAndInterfaces"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheImage"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheSecurityGroups"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchIntoSubnets"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
+    ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
+    ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,
+}
+
+
+def main():
+    arguments = parse_arguments()
+    found = False
+    for template in arguments.templates:
+        findings, counts = check(template, dict(arguments.asks))
+        findings = list(findings)
+        for finding in findings:
+            print(f"{template}: {finding}")
+        if not findings:
+            print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+        found = found or bool(findings)
+    sys.exit(1 if found else 0)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
+    parser.add_argument(
+        "--asks",
+        action="append",
+        default=[],
+        type=function_and_actions,
+        metavar="FUNCTION=ACTION,ACTION,…",
+        help="the actions that the function's source asks for; once for each function of the template",
+    )
+    return parser.parse_args()
+
+
+def function_and_actions(text):
+    function, equals, actions = text.partition("=")
+    if not (function and equals and actions):
+        raise argparse.ArgumentTypeError(f"expected FUNCTION=ACTION,ACTION,…, not {text!r}")
+    return function, set(actions.split(","))
+
+
+def check(template, asks):
+    translated, errors = translate(template)
+    if translated is None:
+        return errors, {}
+    report = Report()
+    try:
+        for name, stack in stacks(translated).items():
+            report.answers = name
+            for refusal in stack.refusals:
+                report.add(f"CloudFormation refuses these answers: {refusal}")
+            for role in stack.resources("AWS::IAM::Role"):
+                if role in ROLES:
+                    judge(stack, role, report)
+                    lint(stack, role, report)
+        report.answers = None
+        everything_is_judged(translated, asks, report)
+    except Unresolved as error:
+        report.add(f"cannot be resolved: {error}")
+        return report.findings(), {}
+    for name, answers in REFUSED.items():
+        if not Stack(translated, answers).refusals:
+            report.add(f"CloudFormation would take {name}")
+    true_to_aws(report)
+    for issue, role, sid in sorted(EXCEPTIONS.keys() - report.excepted):
+        report.add(f"{role}: {sid}: parliament does not say {issue} any more: take its exception out")
+    return report.findings(), report.counts
+
+
+class Report:
+    """What was found, and under which answers; what was counted; what was asked."""
+
+    def __init__(self):
+        self.found = {}
+        self.answers = None
+        self.counts = Counter({"sets of answers": len(SETS), "exceptions to parliament": len(EXCEPTIONS)})
+        self.excepted = set()
+        self.calls, self.misses = [], []
+
+    def add(self, text):
+        self.found.setdefault(text, []).append(self.answers)
+
+    def findings(self):
+        """Each once, with the answers under which it was found unless that is all of them."""
+        for text, answers in self.found.items():
+            everywhere = None in answers or set(answers) == SETS.keys()
+            yield text if everywhere else f"{text} [with {', '.join(dict.fromkeys(answers))}]"
+
+
+# --- One role under one set of answers -----------------------------------------------------------------------
+
+
+def judge(stack, role, report):
+    """Both tables against the role's policies, and those against its trust policy, whole and mutated."""
+    tables, properties = ROLES[role], stack.properties(role)
+    calls = [*tables.calls(stack), *tables.by_service(stack)]
+    misses = [*tables.misses(stack), *elsewhere(calls)]
+    policies = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    for statement in [statement for policy in policies for statement in listed(policy["Statement"])]:
+        for operator, keys in (statement.get("Condition") or {}).items():
+            if not keys:
+                raise Unresolved(f"{role}: {statement.get('Sid')}: {operator} without a key")
+    Proof(role, calls, misses, allows, report).of(policies, parse)
+
+    trust = [properties["AssumeRolePolicyDocument"]]
+    Proof(f"trust of {role}", list(tables.trust(stack)), list(tables.mistrust(stack)), trusts, report).of(trust)
+
+    if properties.get("ManagedPolicyArns"):
+        report.add(f"{role}: its managed policies are not judged here; write them out")
+    report.calls.append((role, calls))
+    report.misses += misses
+
+
+def elsewhere(calls):
+    """Every call once more in another Region, and on another account's resource."""
+    for call in calls:
+        if call.anywhere:
+            continue
+        if call.resource == "*":
+            continue  # tables.misses has these: there the Region is a condition
+        start, partition, service, region, account, resource = call.resource.split(":", 5)
+        if region:
+            there = [start, partition, service, "eu-central-1", account, resource]
+            keys = call.keys | ({"ec2:Region": "eu-central-1"} if "ec2:Region" in call.keys else {})
+            yield replace(call, what=f"{call.what}, in another Region", resource=":".join(there), keys=keys)
+        if account:
+            there = [start, partition, service, region, "210987654321", resource]
+            yield replace(call, what=f"{call.what}, in another account", resource=":".join(there))
+
+
+class Proof:
+    """Calls that are to be allowed and near misses that are to be denied, by a role's policies or its trust policy."""
+
+    def __init__(self, name, calls, misses, allows, report):
+        self.name, self.calls, self.misses, self.allows, self.report = name, calls, misses, allows, report
+
+    def of(self, policies, parse=lambda policy: policy):
+        parsed = [parse(policy) for policy in policies]
+        for call in self.calls:
+            if not self.allows(parsed, call):
+                self.report.add(f"{self.name}: denied: {call}")
+        for miss in self.misses:
+            if self.allows(parsed, miss):
+                self.report.add(f"{self.name}: allowed, and should not be: {miss}")
+        self.report.counts["calls allowed"] += len(self.calls)
+        self.report.counts["near misses denied"] += len(self.misses)
+        for index, policy in enumerate(policies):
+            for broken in against_the_rules(policy):
+                self.report.add(f"{self.name}: {broken}")
+            for statement in listed(policy["Statement"]):
+                # The others are answered by other statements, which stay as they are.
+                calls, misses = about(statement, self.calls), about(statement, self.misses)
+                for change, changed in mutations(policy, statement):
+                    self.report.counts["mutations found"] += 1
+                    new = [*parsed[:index], parse(changed), *parsed[index + 1 :]]
+                    if all(self.allows(new, call) for call in calls) and not any(
+                        self.allows(new, miss) for miss in misses
+                    ):
+                        self.report.add(f"{self.name}: nothing breaks {change}")
+
+
+def about(statement, questions):
+    actions = listed(statement.get("Action", "*"))
+    return [question for question in questions if any(fnmatchcase(question.action, action) for action in actions)]
+
+
+def against_the_rules(policy):
+    """Forms that a proof by mutation cannot judge, or that are never narrow."""
+    for statement in listed(policy["Statement"]):
+        name = statement.get("Sid", "a statement")
+        if statement["Effect"] != "Allow":
+            yield f"{name}: {statement['Effect']} is not judged here; allow less"
+        for form in ("NotAction", "NotResource", "NotPrincipal"):
+            if form in statement:
+                yield f"{name}: {form} allows whatever it does not name"
+        for action in listed(statement.get("Action", [])):
+            if re.search(r"[*?]", action):
+                yield f"{name}: a wildcard in an action ({action})"
+        for resource in listed(statement.get("Resource", [])):
+            if resource != "*" and re.search(r"[*?]", re.split("[/:]", resource.split(":", 5)[5])[0]):
+                yield f"{name}: a wildcard in the kind of a resource ({resource})"
+
+
+def mutations(policy, statement):
+    """Every policy that is this one with one thing less in this statement, or with one resource wider."""
+    name = statement.get("Sid", "the statement")
+    statements = listed(policy["Statement"])
+
+    def changed(change):
+        new = copy.deepcopy(statement)
+        change(new)
+        return {**policy, "Statement": [new if old is statement else old for old in statements]}
+
+    yield f"without {name}", {**policy, "Statement": [old for old in statements if old is not statement]}
+    for part in ("Action", "Resource"):
+        for value in several(statement.get(part, [])):
+            rest = without(value, statement[part])
+            yield f"without {value} in {name}", changed(lambda new: new.update({part: rest}))
+    for resource in listed(statement.get("Resource", [])):
+        for wide in wider(resource):
+            rest = without(resource, statement["Resource"])
+            yield f"with {wide} for {resource} in {name}", changed(lambda new: new.update(Resource=[*rest, wide]))
+    if "Principal" in statement:
+        yield f"with anybody for the principal of {name}", changed(lambda new: new.update(Principal="*"))
+        for kind, principals in statement["Principal"].items():
+            for value in several(principals):
+                rest = {kind: without(value, principals)}
+                yield f"without {value} in {name}", changed(lambda new: new["Principal"].update(rest))
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            at = f"{operator} {key} in {name}"
+            yield f"without {at}", changed(lambda new: new["Condition"][operator].pop(key))
+            for value in several(values):
+                rest = without(value, values)
+                yield f"without {value} in {at}", changed(lambda new: new["Condition"][operator].update({key: rest}))
+
+
+def wider(resource):
+    if resource == "*":
+        return
+    yield "*"
+    parts = resource.split(":", 5)
+    for position in (3, 4):
+        if parts[position] not in ("", "*"):
+            yield ":".join([*parts[:position], "*", *parts[position + 1 :]])
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def without(value, values):
+    return [other for other in listed(values) if other != value]
+
+
+def several(value):
+    """The values of a list that has more than one: without its only one a statement is none."""
+    return listed(value) if len(listed(value)) > 1 else []
+
+
+# --- The linter ----------------------------------------------------------------------------------------------
+
+
+def lint(stack, role, report):
+    # A trust policy has no resources, which parliament cannot take; cfn-lint has it.
+    for policy in stack.properties(role).get("Policies", []):
+        document = policy["PolicyDocument"]
+        seen = set()
+        # One by one, for parliament does not say to which statement a finding belongs; then what it and its community's
+        # auditors have against all of them together.
+        for statement in listed(document["Statement"]):
+            for finding in against(json.dumps({**document, "Statement": [statement]})):
+                seen.add(finding.issue)
+                excuse(finding, role, statement.get("Sid", "a statement"), report)
+        for finding in against(json.dumps(document), include_community_auditors=True):
+            if finding.issue not in seen:
+                excuse(finding, role, "all statements", report)
+
+
+@cache
+def against(document, **options):
+    return parliament.analyze_policy_string(document, **options).findings
+
+
+def excuse(finding, role, sid, report):
+    place = (finding.issue, role, sid)
+    report.excepted.add(place)
+    if place not in EXCEPTIONS:
+        detail = finding.detail or parliament.config.get(finding.issue, {}).get("title", "")
+        report.add(f"{role}: {sid}: parliament says {finding.issue}: {detail}")
+
+
+# --- The tables against AWS and against the template -----------------------------------------------------------
+
+
+def true_to_aws(report):
+    """What the tables get wrong about AWS, or leave out."""
+    for question in [*report.misses, *(call for _, calls in report.calls for call in calls)]:
+        for fault in faults(question):
+            report.add(f"calls.py: {fault}")
+
+    silent, untouched = set(), set()
+    touched = {(call.action, call.kind) for _, calls in report.calls for call in calls}
+    for role, calls in report.calls:
+        calls = [call for call in calls if not faults(call)]
+        for call in calls:
+            for key in unanswered(call):
+                silent.add(key)
+                if key not in NOT_SENT:
+                    report.add(f"calls.py: {call}: says nothing of {key}, and NOT_SENT gives no reason")
+        for action in {call.action for call in calls}:
+            known = kinds(action)
+            missing = {kind for kind in known if (action, kind) not in {(call.action, call.kind) for call in calls}}
+            for kind in sorted(missing):
+                if known[kind]:
+                    report.add(f"calls.py: {role}: {action} always touches {kind}, of which there is no question")
+                # An action that needs no kind in particular (CreateTags) touches only those that it is given.
+                elif any(known.values()) and (action, kind) not in touched:
+                    untouched.add((action, kind))
+                    if (action, kind) not in UNTOUCHED:
+                        report.add(f"calls.py: {role}: {action} may touch {kind}: ask, or say why not in UNTOUCHED")
+    for key in sorted(NOT_SENT.keys() - silent):
+        report.add(f"calls.py: NOT_SENT explains {key}, which every call answers or none is asked for")
+    for action, kind in sorted(UNTOUCHED.keys() - untouched):
+        report.add(f"calls.py: UNTOUCHED explains {kind} for {action}, which is touched or not known")
+
+
+def everything_is_judged(translated, asks, report):
+    """What the template has and no table judges, and the other way round."""
+    template = translated["Resources"]
+    roles = {name for name, resource in template.items() if resource["Type"] == "AWS::IAM::Role"}
+    for role in sorted(roles - ROLES.keys()):
+        report.add(f"{role}: no table in calls.py says what this role is for")
+    for role in sorted(ROLES.keys() - roles):
+        report.add(f"{role}: not in the template, and calls.py has a table for it")
+    for name, resource in template.items():
+        if re.search("Policy|Permission", resource["Type"]):
+            report.add(f"{name} ({resource['Type']}): policies outside of roles are not judged here")
+
+    runs_with = {tables.function: role for role, tables in ROLES.items() if tables.function}
+    every = list(stacks(translated).values())
+    for function in every[0].resources("AWS::Lambda::Function"):
+        role = runs_with.get(function)
+        if role is None or role not in roles:
+            report.add(f"{function}: no table in calls.py says what it calls")
+        elif every[0].property(function, "Role") != every[0].resolve({"Fn::GetAtt": [role, "Arn"]}):
+            report.add(f"{function}: does not run with {role}, for which its table is")
+    for function, role in runs_with.items():
+        calls = {call.action for stack in every for call in ROLES[role].calls(stack)}
+        for action in sorted(asks.get(function, set()) - calls):
+            report.add(f"{function}: its source asks for {action}, of which calls.py knows nothing")
+        for action in sorted(calls - asks.get(function, set())):
+            report.add(f"{function}: calls.py has {action}, for which its source does not ask")
+    for function in sorted(asks.keys() - runs_with.keys()):
+        report.add(f"{function}: --asks speaks of it, and calls.py has no table for it")
+
+
+if __name__ == "__main__":
+    main()
