@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, InstanceId, Token};
+use crate::machine::{Attempt, InstanceId, ROLE_TAG, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Meetings, Updated};
 use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
@@ -33,6 +33,9 @@ const MEET_TIME: &str = "meet_time";
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
+
+/// How much is said of an attribute that cannot be understood.
+const SHOWN: usize = 500;
 
 pub struct Table {
     client: Client,
@@ -158,10 +161,17 @@ fn unreadable(action: &'static str, what: String) -> AwsError {
         action,
         class: Class::Unreadable,
         code: None,
-        message: what,
+        message: shown(&what),
         request_id: None,
         advice: "correct the attribute in the record and deliver again".to_owned(),
     }
+}
+
+/// One line of a sane length, whatever stands in the attribute.
+fn shown(what: &str) -> String {
+    let line = what.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let end = what.chars().nth(SHOWN).map(|_| '…');
+    line.take(SHOWN).chain(end).collect()
 }
 
 /// An item as we understand it, or which attribute cannot be understood.
@@ -171,8 +181,8 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
         status: text(item, STATUS)?.map(|word| Status::from_word(&word)),
         meet_time: to_meet_time(item),
         lease: to_lease(item)?,
-        teacher: to_seat(item, Role::Teacher)?,
-        student: to_seat(item, Role::Student)?,
+        teacher: to_seat(meeting, item, Role::Teacher)?,
+        student: to_seat(meeting, item, Role::Student)?,
     })
 }
 
@@ -182,9 +192,9 @@ fn to_meet_time(item: &Item) -> MeetTime {
         None | Some(AttributeValue::Null(_)) => MeetTime::Missing,
         Some(AttributeValue::S(text)) if text.trim().is_empty() => MeetTime::Missing,
         Some(AttributeValue::S(text)) => {
-            text.trim().parse().map_or_else(|_| MeetTime::Unreadable(text.clone()), MeetTime::At)
+            text.trim().parse().map_or_else(|_| MeetTime::Unreadable(shown(text)), MeetTime::At)
         }
-        Some(other) => MeetTime::Unreadable(format!("{other:?}")),
+        Some(other) => MeetTime::Unreadable(shown(&format!("{other:?}"))),
     }
 }
 
@@ -205,16 +215,53 @@ fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
     }
 }
 
-fn to_seat(item: &Item, role: Role) -> Result<Seat, String> {
+fn to_seat(meeting: &MeetingId, item: &Item, role: Role) -> Result<Seat, String> {
     let name = attempt_attribute(role);
     let attempt = match item.get(&name) {
         None | Some(AttributeValue::Null(_)) => None,
-        Some(value) => Some(
-            serde_dynamo::from_attribute_value::<_, Attempt>(value.clone())
-                .map_err(|error| format!("the attribute {name} is no attempt: {error}"))?,
-        ),
+        Some(value) => {
+            let attempt = to_attempt(meeting, role, value);
+            Some(attempt.map_err(|what| format!("the attribute {name} is no attempt of ours: {what}"))?)
+        }
     };
     Ok(Seat { instance_id: text(item, &id_attribute(role))?.map(InstanceId), attempt })
+}
+
+/// It is going to be sent to the letter, looked for by its token, and what is found may be ended: so nothing will do
+/// that we cannot have written.
+fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result<Attempt, String> {
+    // serde_dynamo takes a list for a struct, too, in which no condition finds the token.
+    if !value.is_m() || !is_known(value) {
+        return Err("expected a map of values of known types".to_owned());
+    }
+    let attempt: Attempt =
+        serde_dynamo::from_attribute_value(value.clone()).map_err(|error| error.to_string())?;
+    let token = &attempt.token.0;
+    // A `*` or `?` would find the machines of others, too.
+    if !(1..=64).contains(&token.len()) || !token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Err(format!("its token is {token:?}, expected 1 to 64 letters, digits and hyphens"));
+    }
+    // A record that was copied from another meeting's would launch a second machine for that one.
+    let tags = tags(meeting, role, "");
+    for (key, ours) in ["MeetingID", ROLE_TAG].map(|key| (key, &tags[key])) {
+        if let Some(tag) = attempt.parameters.tags.get(key).filter(|tag| *tag != ours) {
+            return Err(format!("its tag {key} is {tag:?}, expected {ours:?}"));
+        }
+    }
+    // They are counted on from here, and a panic at the end of all numbers would name no attribute.
+    if attempt.number > u32::MAX / 2 {
+        return Err(format!("its number is {}, which no count of attempts has reached", attempt.number));
+    }
+    Ok(attempt)
+}
+
+/// serde_dynamo panics at a type that the SDK does not know yet.
+fn is_known(value: &AttributeValue) -> bool {
+    match value {
+        AttributeValue::M(map) => map.values().all(is_known),
+        AttributeValue::L(list) => list.iter().all(is_known),
+        other => !other.is_unknown(),
+    }
 }
 
 /// A string attribute; an empty or NULL one counts as missing.
@@ -296,7 +343,11 @@ impl Expression {
                         Some(status) => self.equals(STATUS, status.as_str()),
                     })
                     .collect();
-                format!("({})", each.join(" OR "))
+                match &each[..] {
+                    // DynamoDB refuses an expression with redundant parentheses.
+                    [only] => only.clone(),
+                    each => format!("({})", each.join(" OR ")),
+                }
             }
             Requires::Instance(role, None) => self.missing(&id_attribute(*role)),
             Requires::Instance(role, Some(id)) => self.equals(&id_attribute(*role), &id.0),

@@ -192,7 +192,7 @@ async fn the_claim_of_a_new_meeting() {
     let condition = "
         attribute_exists(id)
         (attribute_not_exists(launch_owner) OR launch_owner = '' OR attribute_type(launch_owner, 'NULL'))
-        ((attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL')))
+        (attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL'))
         (attribute_not_exists(teacher_ec2_id) OR teacher_ec2_id = '' OR attribute_type(teacher_ec2_id, 'NULL'))
         attribute_not_exists(teacher_attempt.token)
         (attribute_not_exists(student_ec2_id) OR student_ec2_id = '' OR attribute_type(student_ec2_id, 'NULL'))
@@ -219,7 +219,7 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
         attribute_exists(id)
         launch_owner = 'another'
         launch_lease_until = '2026-11-22T09:55:30.250Z'
-        (status = 'LAUNCHED')
+        status = 'LAUNCHED'
         teacher_ec2_id = 'i-1'
         teacher_attempt.token = 'token-1'
         teacher_attempt.refused = false

@@ -1,9 +1,9 @@
-//! The real binary, behind a Runtime API, against the local AWS: what only processes and a wire can show.
-//!
-//! Time cannot be moved here. Where a story needs a lease to be over, [`Stack::time_passes`] dates it back in the record.
+//! The real binary, behind a Runtime API, against a local AWS at its best: what only processes and a wire can show.
 
 #[path = "local/stack.rs"]
 mod local;
+#[path = "local/meeting.rs"]
+mod meeting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,118 +11,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_sdk_ec2::types::{Filter, Instance};
-use local::aws::{IMAGE, LocalAws, eventually};
-use local::lambda::{Function, Lambda, Outcome};
+use aws_sdk_ec2::types::Filter;
+use local::lambda::{Lambda, Outcome};
+use meeting::{M, Stack, TIMEOUT, function, tag};
 use serde_json::{Value, json};
-
-const M: &str = "m";
-const LIMIT: Duration = Duration::from_secs(20);
-
-struct Stack {
-    aws: LocalAws,
-    lambda: Lambda,
-}
-
-impl Stack {
-    fn up() -> Stack {
-        Stack::with(&[])
-    }
-
-    /// With these variables besides, or instead of, those that the function needs.
-    fn with(variables: &[(&str, &str)]) -> Stack {
-        let aws = LocalAws::start(&mut io::stderr()).expect("the local AWS starts");
-        aws.create_table();
-        aws.put_meeting(&[
-            ("id", M),
-            ("status", "SCHEDULED"),
-            ("teacher_name", "Ada"),
-            ("jitsi_url", "https://x"),
-        ]);
-        let lambda = function(&aws, variables, Duration::from_secs(60));
-        Stack { aws, lambda }
-    }
-
-    fn deliver(&self) -> Outcome {
-        self.lambda.invoke(&json!({"meeting_id": M}))
-    }
-
-    /// The lease of a delivery that died is long over, and so is the time in which a request of its may take effect.
-    fn time_passes(&self) {
-        self.aws.set_attribute(M, "launch_lease_until", "2020-01-01T00:00:00.000Z");
-    }
-
-    /// The live machines of the meeting, by role.
-    fn machines(&self) -> BTreeMap<String, Vec<String>> {
-        let mut machines = BTreeMap::<String, Vec<String>>::new();
-        for instance in self.aws.instances(M).iter().filter(|instance| is_live(instance)) {
-            let id = instance.instance_id().expect("an id").to_owned();
-            machines.entry(tag(instance, "Role")).or_default().push(id);
-        }
-        machines
-    }
-
-    /// Both roles have one live machine, and the record names it.
-    #[track_caller]
-    fn both_recorded(&self) {
-        let machines = self.machines();
-        for role in ["teacher", "student"] {
-            let recorded = self.aws.attribute(M, &format!("{role}_ec2_id"));
-            let recorded: Vec<String> = recorded.into_iter().collect();
-            assert_eq!(
-                machines.get(role),
-                Some(&recorded),
-                "{role}: live machines and the record\n{}",
-                self.story()
-            );
-        }
-        assert_eq!(machines.len(), 2, "{machines:?}");
-    }
-
-    /// What a failure prints.
-    fn story(&self) -> String {
-        let calls: Vec<String> = self.aws.calls().iter().map(ToString::to_string).collect();
-        format!("calls:\n{}\nlog:\n{}", calls.join("\n"), self.lambda.log().join("\n"))
-    }
-
-    /// How often RunInstances was sent, by role and zone.
-    fn launches(&self) -> BTreeMap<(String, String), usize> {
-        let mut launches = BTreeMap::new();
-        for call in self.aws.calls().iter().filter(|call| call["action"] == "RunInstances") {
-            let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
-            *launches.entry((text("role"), text("zone"))).or_default() += 1;
-        }
-        launches
-    }
-}
-
-fn function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Lambda {
-    let mut environment: BTreeMap<String, String> = aws.environment().into_iter().collect();
-    let security_group = aws.security_group();
-    let needed =
-        [("AMI_ID", IMAGE), ("INSTANCE_TYPE", "t3.large,m5.large"), ("SECURITY_GROUP_IDS", &security_group)];
-    for (name, value) in needed.iter().chain(variables) {
-        environment.insert((*name).to_owned(), (*value).to_owned());
-    }
-    let function = Function {
-        name: "launch".into(),
-        binary: env!("CARGO_BIN_EXE_launch").into(),
-        environment: environment.into_iter().collect(),
-        timeout,
-        echo: None,
-    };
-    Lambda::start(function, 0).expect("the Runtime API listens")
-}
-
-fn is_live(instance: &Instance) -> bool {
-    let state = instance.state().and_then(|state| state.name()).map(|name| name.as_str().to_owned());
-    !matches!(state.as_deref(), Some("terminated" | "shutting-down"))
-}
-
-fn tag(instance: &Instance, key: &str) -> String {
-    let tag = instance.tags().iter().find(|tag| tag.key() == Some(key));
-    tag.and_then(|tag| tag.value()).unwrap_or_default().to_owned()
-}
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
     pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
@@ -208,7 +100,7 @@ fn every_sample_event_is_launched_or_refused_as_its_name_says() {
 #[test]
 fn of_sixteen_deliveries_at_once_by_sixteen_processes_one_launches() {
     let stack = Stack::up();
-    let lambdas: Vec<Lambda> = (0..16).map(|_| function(&stack.aws, &[], Duration::from_secs(60))).collect();
+    let lambdas: Vec<Lambda> = (0..16).map(|_| function(&stack.aws, &[], TIMEOUT)).collect();
     lambdas.iter().for_each(Lambda::warm_up);
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let deliveries: Vec<_> =
@@ -221,157 +113,6 @@ fn of_sixteen_deliveries_at_once_by_sixteen_processes_one_launches() {
     assert!(answered >= 1, "{outcomes:?}");
     assert_eq!(stack.aws.instances(M).len(), 2);
     stack.both_recorded();
-}
-
-mod faults {
-    use super::*;
-
-    /// A fault of the wire or of AWS that one delivery gets over by itself.
-    #[track_caller]
-    fn one_delivery_gets_over(faults: Value) -> Stack {
-        let stack = Stack::up();
-        stack.lambda.warm_up();
-        stack.aws.clear_calls();
-        stack.aws.add_faults(faults);
-        let outcome = stack.deliver();
-        assert!(matches!(outcome, Outcome::Answer(_)), "{outcome:?}\n{}", stack.story());
-        stack.both_recorded();
-        assert_eq!(stack.aws.instances(M).len(), 2, "nothing was launched twice, not even for a moment");
-        stack
-    }
-
-    #[test]
-    fn a_zone_without_capacity_is_asked_once_a_role_and_another_zone_launches() {
-        let first_zone = |stack: &Stack| {
-            stack.deliver().answer()["machines"]["teacher"]["availability_zone"]
-                .as_str()
-                .expect("a zone")
-                .to_owned()
-        };
-        let zone = first_zone(&Stack::up());
-        let code = "InsufficientInstanceCapacity";
-        let stack = one_delivery_gets_over(json!([{"action": "RunInstances", "zone": zone, "code": code}]));
-        let launches = stack.launches();
-        assert_eq!(
-            launches[&("teacher".into(), zone.clone())],
-            1,
-            "the SDK repeats no refusal: {launches:?}"
-        );
-        assert_eq!(launches[&("student".into(), zone)], 1, "{launches:?}");
-        assert_eq!(launches.values().sum::<usize>(), 4, "{launches:?}");
-    }
-
-    #[test]
-    fn a_burst_of_throttling() {
-        let throttle = |action: &str, code: &str| json!({"action": action, "code": code, "times": 3});
-        one_delivery_gets_over(json!([throttle("RunInstances", "RequestLimitExceeded")]));
-        one_delivery_gets_over(json!([throttle("UpdateItem", "ProvisionedThroughputExceededException")]));
-    }
-
-    #[test]
-    fn connections_cut_before_and_after_each_kind_of_request_is_done() {
-        for action in ["GetItem", "UpdateItem", "RunInstances"] {
-            for drop in ["before", "after"] {
-                one_delivery_gets_over(json!([{"action": action, "drop": drop, "times": 2}]));
-            }
-        }
-    }
-
-    #[test]
-    fn server_errors_with_and_without_an_effect() {
-        for after in [false, true] {
-            let error =
-                json!({"action": "RunInstances", "code": "InternalError", "after": after, "times": 2});
-            one_delivery_gets_over(json!([error]));
-        }
-        one_delivery_gets_over(
-            json!([{"action": "UpdateItem", "code": "InternalServerError", "after": true, "times": 2}]),
-        );
-    }
-
-    #[test]
-    fn no_capacity_anywhere_is_said_and_the_next_delivery_launches() {
-        let stack = Stack::up();
-        stack.aws.add_faults(json!([{"action": "RunInstances", "code": "InsufficientInstanceCapacity"}]));
-        let (error_type, message) = stack.deliver().error();
-        assert_eq!(error_type, "CapacityExhausted");
-        assert!(message.contains("m5.large in us-west-2c"), "{message}");
-        assert_eq!(
-            stack.aws.attribute(M, "launch_error_code").as_deref(),
-            Some("InsufficientInstanceCapacity")
-        );
-        stack.aws.clear_faults();
-        stack.deliver().answer();
-        assert_eq!(stack.aws.attribute(M, "launch_error_code"), None);
-        stack.both_recorded();
-    }
-}
-
-mod deaths {
-    use super::*;
-
-    /// Kill the function while this call is held, then let time pass and deliver again.
-    #[track_caller]
-    fn the_repeat_finishes(fault: Value) {
-        let stack = Stack::up();
-        stack.lambda.warm_up();
-        stack.aws.clear_calls();
-        stack.aws.add_faults(json!([fault]));
-        let outcome = thread::scope(|scope| {
-            let delivery = scope.spawn(|| stack.deliver());
-            eventually("a call is held", LIMIT, || {
-                let held =
-                    |call: &Value| call["status"].as_str().is_some_and(|status| status.starts_with("held"));
-                stack.aws.calls().iter().any(held).then_some(())
-            });
-            stack.lambda.kill();
-            delivery.join().expect("it ends")
-        });
-        assert!(matches!(outcome, Outcome::Exited(_)), "{fault}: {outcome:?}");
-        stack.aws.clear_faults();
-        stack.time_passes();
-        let outcome = stack.deliver();
-        assert!(matches!(outcome, Outcome::Answer(_)), "{fault}: {outcome:?}\n{}", stack.story());
-        stack.both_recorded();
-        assert_eq!(
-            stack.aws.instances(M).len(),
-            2,
-            "{fault}: nothing was launched twice, not even for a moment"
-        );
-    }
-
-    #[test]
-    fn killed_around_a_launch_the_repeat_finishes() {
-        for hold in ["before", "after"] {
-            the_repeat_finishes(
-                json!({"action": "RunInstances", "role": "teacher", "hold": hold, "times": 1}),
-            );
-        }
-    }
-
-    #[test]
-    fn killed_around_the_write_of_an_id_the_repeat_finishes() {
-        for hold in ["before", "after"] {
-            the_repeat_finishes(json!({"action": "UpdateItem", "skip": 1, "hold": hold, "times": 1}));
-        }
-    }
-
-    #[test]
-    fn a_repeat_before_the_lease_is_over_is_busy() {
-        let stack = Stack::up();
-        stack
-            .aws
-            .add_faults(json!([{"action": "RunInstances", "role": "teacher", "hold": "before", "times": 1}]));
-        thread::scope(|scope| {
-            let first = scope.spawn(|| stack.deliver());
-            eventually("the first delivery launches", LIMIT, || stack.launches().values().next().copied());
-            let second = function(&stack.aws, &[], Duration::from_secs(60)).invoke(&json!({"meetingId": M}));
-            assert_eq!(second.error().0, "MeetingBusy");
-            stack.aws.clear_faults();
-            first.join().expect("it ends").answer();
-        });
-        stack.both_recorded();
-    }
 }
 
 mod configuration {

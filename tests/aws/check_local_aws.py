@@ -464,6 +464,27 @@ class FaultCase(LocalAwsCase):
         with self.refused("Unavailable", 503):
             self.launch()
 
+    def test_writes(self):
+        self.create_table()
+        self.script({"writes": "launch_owner", "code": "InternalServerError"})
+        for written, expression, names in (
+            ("a,b,status", "SET #s = if_not_exists(a, :v), a=:v REMOVE b", {"#s": "status"}),
+            ("a,launch_owner", "SET #o = :v, #a.#b = :v", {"#o": "launch_owner", "#a": "a", "#b": "b"}),
+            ("launch_owner", "SET #o = :v", {"#o": "launch_owner"}),
+        ):
+            self.control("DELETE", "calls")
+            with contextlib.suppress(ClientError):
+                self.dynamodb.update_item(
+                    TableName=TABLE,
+                    Key={"id": {"S": "m"}},
+                    UpdateExpression=expression,
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues={":v": {"S": "v"}},
+                )
+            [call] = self.calls("UpdateItem")
+            self.assertEqual(call["writes"], written)
+            self.assertEqual(call["code"] == "InternalServerError", written == "launch_owner")
+
     def test_skip_and_times(self):
         self.script({"action": "DescribeVpcs", "skip": 1, "times": 2, "code": "InternalError"})
         self.ec2.describe_vpcs()
@@ -521,6 +542,15 @@ class FaultCase(LocalAwsCase):
             self.launch()
         self.assertEqual(self.instances(), [self.launch()["InstanceId"]])
 
+    def test_body(self):
+        for after, launched in (False, 0), (True, 1):
+            self.script({"action": "RunInstances", "body": "<html>", "after": after, "times": 1})
+            reply = self.send_raw(self.launch_form()).getresponse()
+            self.assertEqual((reply.status, reply.read()), (200, b"<html>"))
+            self.assertEqual(len(self.instances()), launched)
+        self.script({"action": "RunInstances", "body": "", "status": 502})
+        self.assertEqual(self.send_raw(self.launch_form()).getresponse().status, 502)
+
     def test_delay(self):
         self.script({"action": "RunInstances", "delay": 0.3})
         started = time.monotonic()
@@ -553,6 +583,7 @@ class FaultCase(LocalAwsCase):
         self.assertEqual(self.calls()[0]["status"], "late")
         self.wait_until(self.instances)
         self.assertGreaterEqual(time.monotonic() - started, 0.3)
+        self.wait_for_status("done late")
 
     def test_hold_before(self):
         self.script({"action": "RunInstances", "hold": "before"})
@@ -584,6 +615,21 @@ class FaultCase(LocalAwsCase):
             self.assertEqual(self.calls()[0]["status"], f"dropped {stage}")
             self.assertEqual(len(self.instances()), launched)
 
+    def test_held_call_meets_the_next_fault(self):
+        refusal = {"action": "RunInstances", "code": NO_CAPACITY, "times": 1}
+        for stage in "before", "after":
+            self.control("DELETE", "calls")
+            self.script({"action": "RunInstances", "hold": stage, "times": 1}, refusal)
+            held = self.background.submit(self.launch)
+            self.wait_for_status(f"held {stage}")
+            left = [fault["times"] for fault in self.control("GET", "faults") if "code" in fault]
+            self.assertEqual(left[-1], 0 if stage == "after" else 1)
+            self.control("POST", "release")
+            with self.subTest(stage), self.refused(NO_CAPACITY, 500):
+                held.result(DEADLINE)
+            self.assertEqual(self.calls()[0]["status"], 500)
+        self.assertEqual(self.instances(), [])
+
     def test_client_that_leaves_while_held(self):
         for discard, launched in (True, 0), (False, 1):
             self.control("DELETE", "calls")
@@ -612,14 +658,14 @@ class ControlCase(LocalAwsCase):
         moments = [call["at"] for call in calls]
         self.assertEqual(moments, sorted(moments))
         logged = [[value for name, value in call.items() if name not in ("n", "at")] for call in calls]
-        nothing = [None] * 5
+        nothing = [None] * 6
         a, b, c = (self.subnets[f"us-west-2{letter}"] for letter in "abc")
         self.assertEqual(
             logged,
             [
                 ["CreateTable", *nothing, 200, None],
-                ["RunInstances", "us-west-2a", "t3.micro", "token", "teacher", a, 200, None],
-                ["RunInstances", "us-west-2b", "t3.micro", "t2", "student", b, 500, NO_CAPACITY],
+                ["RunInstances", "us-west-2a", "t3.micro", "token", "teacher", a, None, 200, None],
+                ["RunInstances", "us-west-2b", "t3.micro", "t2", "student", b, None, 500, NO_CAPACITY],
                 [
                     "RunInstances",
                     "us-west-2c",
@@ -627,11 +673,12 @@ class ControlCase(LocalAwsCase):
                     "t3",
                     "teacher",
                     c,
+                    None,
                     400,
                     "InvalidInstanceType.NotFound",
                 ],
-                ["UpdateItem", *nothing, 200, None],
-                ["UpdateItem", *nothing, 400, "ConditionalCheckFailedException"],
+                ["UpdateItem", *nothing[1:], "launch_owner", 200, None],
+                ["UpdateItem", *nothing[1:], "launch_owner", 400, "ConditionalCheckFailedException"],
             ],
         )
         self.assertEqual(self.control("DELETE", "calls"), [])
@@ -647,6 +694,9 @@ class ControlCase(LocalAwsCase):
             ("faults", [{"code": "InternalError", "times": None}]),
             ("faults", [{"code": "InternalError", "skip": -1}]),
             ("faults", [{"code": "InternalError", "status": 200}]),
+            ("faults", [{"body": "", "status": 199}]),
+            ("faults", [{"body": "", "message": "no"}]),
+            ("faults", [{"body": "", "drop": "after"}]),
             ("faults", [{"code": "InternalError", "drop": "after"}]),
             ("faults", [{"drop": "afterwards"}]),
             ("faults", [{"hold": "after", "after": True}]),

@@ -74,11 +74,14 @@ LAUNCH_REFUSALS = {
     "ResourceLimitExceeded",
 }
 
-EFFECTS = ("code", "drop", "late", "hold")
+EFFECTS = ("code", "body", "drop", "late", "hold")
 STAGES = ("before", "after")
 
 ROLE_TAG_KEY = re.compile(r"(TagSpecification\.\d+\.Tag\.\d+)\.Key")
 ERROR_CODE_IN_XML = re.compile(rb"<Code>(.*?)</Code>")
+# Neither a part of a path (.name) nor a value (:name) nor a function (name).
+ATTRIBUTE_IN_EXPRESSION = re.compile(r"(?<![.:#\w])#?[A-Za-z_]\w*\b(?!\s*\()")
+UPDATE_CLAUSES = {"SET", "REMOVE", "ADD", "DELETE"}
 
 
 class InvalidInput(ValueError):
@@ -99,14 +102,17 @@ class Reply:
 class Fault:
     """What a call meets that matches it. The first fault of the list that does wins.
 
-    Matchers: action, zone, type (of instance), token, role (value of the tag Role). All given must match.
+    Matchers: action, zone, type (of instance), token, role (value of the tag Role), writes (see Call). All
+    given must match.
     How often: the first `skip` matching calls pass, the next `times` (default: all) meet the fault.
     Effects: first `delay` seconds of silence, then at most one of
     * code: this error, with `status` and `message`; with `after`, once the work is done. A code among
       LAUNCH_REFUSALS leaves a RunInstances alone whose token has its instance already, as AWS does.
+    * body: this text in place of the answer, with `status` (default: 200); with `after`, once the work is done.
     * drop: the connection is cut "before" or "after" the work is done.
     * late: the connection is cut at once, and the work done that many seconds later.
-    * hold: the call stops "before" or "after" the work until it is released.
+    * hold: the call stops "before" or "after" the work until it is released. The work itself meets the first
+      fault that matches and is no hold.
     """
 
     action: str = None
@@ -114,10 +120,12 @@ class Fault:
     type: str = None
     token: str = None
     role: str = None
+    writes: str = None
     skip: int = 0
     times: int = None
     delay: float = 0
     code: str = None
+    body: str = None
     status: int = None
     message: str = None
     after: bool = False
@@ -146,14 +154,18 @@ class Fault:
             raise InvalidInput(f"A fault has one effect besides its delay, not {' and '.join(effects)}.")
         if not effects and not self.delay:
             raise InvalidInput(f"A fault needs an effect: delay, {', '.join(EFFECTS)}.")
-        if self.code is None and (self.after or self.status is not None or self.message is not None):
-            raise InvalidInput("'status', 'message' and 'after' belong to a 'code'.")
-        if self.status is not None and not 400 <= self.status <= 599:
-            raise InvalidInput("'status' must be an HTTP error, 400 to 599.")
+        if self.code is None and self.message is not None:
+            raise InvalidInput("'message' belongs to a 'code'.")
+        if self.code is None and self.body is None and (self.after or self.status is not None):
+            raise InvalidInput("'status' and 'after' belong to a 'code' or a 'body'.")
+        if self.code is not None and self.status is not None and not 400 <= self.status <= 599:
+            raise InvalidInput("'status' of a 'code' must be an HTTP error, 400 to 599.")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise InvalidInput("'status' must be an HTTP status, 200 to 599.")
 
     def strikes(self, call):
         """Whether this call meets the fault, which counts it."""
-        matchers = ("action", "zone", "type", "token", "role")
+        matchers = ("action", "zone", "type", "token", "role", "writes")
         if self.times == 0 or any(getattr(self, m) not in (None, getattr(call, m)) for m in matchers):
             return False
         if self.skip:
@@ -163,7 +175,9 @@ class Fault:
             self.times -= 1
         return True
 
-    def error_reply(self, environ):
+    def reply(self, environ):
+        if self.body is not None:
+            return Reply(self.status or 200, "text/html", self.body.encode())
         message = self.message or f"{self.code}, scripted by a fault of the local AWS."
         return error_reply(environ, self.code, message, self.status)
 
@@ -196,8 +210,9 @@ def known_actions():
 class Call:
     """One line of the call log.
 
-    `status` is the HTTP status sent, or None while the call is under way, or "late", or "held" or "dropped",
-    each of them "before" or "after" the work.
+    `writes` are the attributes that an UpdateItem sets or removes, sorted, with a comma between them.
+    `status` is the HTTP status sent, or None while the call is under way, or "late" and then "done late", or
+    "held" or "dropped", each of them "before" or "after" the work.
     """
 
     n: int
@@ -207,6 +222,7 @@ class Call:
     token: str
     role: str
     subnet: str
+    writes: str
     at: float
     status: object = None
     code: str = None
@@ -223,6 +239,7 @@ class Call:
             token=form.get("ClientToken"),
             role=role_tag(form),
             subnet=subnet,
+            writes=attributes_written(environ, body),
             at=at,
         )
 
@@ -250,6 +267,19 @@ def role_tag(form):
         if key and value == "Role":
             return form.get(f"{key[1]}.Value")
     return None
+
+
+def attributes_written(environ, body):
+    if not environ.get("HTTP_X_AMZ_TARGET", "").endswith(".UpdateItem"):
+        return None
+    try:
+        given = json.loads(body)
+        found = set(ATTRIBUTE_IN_EXPRESSION.findall(given["UpdateExpression"])) - UPDATE_CLAUSES
+        names = given.get("ExpressionAttributeNames", {})
+        return ",".join(sorted(names.get(name, name) for name in found))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # moto says what is wrong with it.
+        return None
 
 
 def is_json_protocol(environ):

@@ -92,8 +92,6 @@ class LocalAws:
                 return self.work(request)
             call = self.log_call(request)
             fault = next((fault for fault in self.faults if fault.strikes(call)), None)
-        if fault is None:
-            return self.finish(call, self.work(request))
         return self.answer_with_fault(fault, call, request)
 
     def log_call(self, request):
@@ -130,40 +128,55 @@ class LocalAws:
     # Faults
 
     def answer_with_fault(self, fault, call, request):
+        """As `answer`; without a fault as well."""
+        if fault is None:
+            return self.finish(call, self.work(request))
         if request.reset.wait(fault.delay):
             return self.cut(call, "before")
-        if fault.code:
-            return self.finish(call, self.answer_error(fault, call, request))
+        if fault.code or fault.body is not None:
+            return self.finish(call, self.answer_scripted(fault, call, request))
         if fault.drop == "after":
             self.work(request)
         if fault.drop:
             return self.cut(call, fault.drop)
         if fault.late is not None:
             call.status = "late"
-            threading.Thread(target=self.work_late, args=(fault, request), daemon=True).start()
+            threading.Thread(target=self.work_late, args=(fault, call, request), daemon=True).start()
             return None
         if fault.hold:
             return self.answer_held(fault, call, request)
         return self.finish(call, self.work(request))
 
-    def answer_error(self, fault, call, request):
+    def answer_scripted(self, fault, call, request):
         if fault.after:
             self.work(request)
         elif call.action == "RunInstances" and fault.code in LAUNCH_REFUSALS:
-            refusal = ec2_extension.LaunchRefused(fault.error_reply(request.environ))
+            refusal = ec2_extension.LaunchRefused(fault.reply(request.environ))
             request.environ[ec2_extension.REFUSAL_ENVIRON_KEY] = refusal
             return self.work(request)
-        return fault.error_reply(request.environ)
+        return fault.reply(request.environ)
 
-    def work_late(self, fault, request):
+    def work_late(self, fault, call, request):
         request.reset.wait(fault.late)
         self.work(request)
+        call.status = "done late"
 
     def answer_held(self, fault, call, request):
-        reply = self.work(request) if fault.hold == "after" else None
+        if fault.hold == "before":
+            if self.hold(fault, call, request):
+                return self.cut(call, "before")
+            return self.answer_unheld(call, request)
+        reply = self.answer_unheld(call, request)
+        status = call.status
         if self.hold(fault, call, request):
-            return self.cut(call, fault.hold)
-        return self.finish(call, reply or self.work(request))
+            return self.cut(call, "after")
+        call.status = status
+        return reply
+
+    def answer_unheld(self, call, request):
+        with self.lock:
+            fault = next((fault for fault in self.faults if not fault.hold and fault.strikes(call)), None)
+        return self.answer_with_fault(fault, call, request)
 
     def hold(self, fault, call, request):
         """Wait for the release. True if the call is to be discarded."""

@@ -28,6 +28,7 @@ pub type Item = HashMap<String, AttributeValue>;
 
 pub struct LocalAws {
     pub endpoint: String,
+    control: ureq::Agent,
     runtime: tokio::runtime::Runtime,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub ec2: aws_sdk_ec2::Client,
@@ -72,6 +73,7 @@ impl LocalAws {
             dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
             ec2: aws_sdk_ec2::Client::new(&sdk),
             endpoint,
+            control: ureq::Agent::new_with_defaults(),
             _process: process,
             _stdin: stdin,
         })
@@ -184,6 +186,11 @@ impl LocalAws {
         self.control("POST", "release", Some(&body));
     }
 
+    /// Everything as after the start.
+    pub fn reset(&self) {
+        self.control("POST", "reset", None);
+    }
+
     pub fn set(&self, settings: Value) {
         self.control("POST", "settings", Some(&settings));
     }
@@ -191,9 +198,9 @@ impl LocalAws {
     fn control(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let url = format!("{}/_local/{what}", self.endpoint);
         let answer = match (method, body) {
-            ("GET", _) => ureq::get(&url).call(),
-            ("DELETE", _) => ureq::delete(&url).call(),
-            (_, body) => ureq::post(&url).send_json(body.unwrap_or(&json!({}))),
+            ("GET", _) => self.control.get(&url).call(),
+            ("DELETE", _) => self.control.delete(&url).call(),
+            (_, body) => self.control.post(&url).send_json(body.unwrap_or(&json!({}))),
         };
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url} with {body:?}: {error}"));
         answer.body_mut().read_json().unwrap_or(Value::Null)
@@ -212,7 +219,7 @@ pub fn eventually<T>(what: &str, limit: Duration, mut condition: impl FnMut() ->
     }
 }
 
-fn sdk(endpoint: &str) -> SdkConfig {
+pub fn sdk(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))

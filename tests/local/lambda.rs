@@ -29,8 +29,9 @@ use uuid::Uuid;
 
 use super::process::Process;
 
-/// How long a process may take from its start to its first request for an event.
-const INIT: Duration = Duration::from_secs(10);
+/// How long a process may take from its start to its first request for an event. Lambda gives it 10 s, and a cloud's
+/// machine; a laptop may be busy.
+const INIT: Duration = Duration::from_secs(30);
 /// How often an invocation looks whether its process still lives.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -159,10 +160,11 @@ impl Lambda {
 
     /// Start the process, so that the next delivery is a warm one.
     pub fn warm_up(&self) {
-        self.environment.ensure_process();
+        let process = self.environment.ensure_process();
         let start = Instant::now();
         while !self.environment.ready.load(SeqCst) {
-            assert!(start.elapsed() < INIT, "the function asks for no event: {:#?}", self.log());
+            let waits = start.elapsed() < INIT && process.ended().is_none();
+            assert!(waits, "the function asks for no event: {:#?}", self.whole_log());
             thread::sleep(LOOK);
         }
     }

@@ -1,0 +1,40 @@
+//! What the look-ups promise.
+
+use std::collections::BTreeSet;
+
+use elephant_launch::error::Class;
+use elephant_launch::needs::Networks;
+
+use crate::Stage;
+use crate::world::executor::Fate;
+
+pub async fn the_default_network_has_subnets_in_several_zones(stage: &impl Stage) {
+    let found = stage.networks().find_subnets(None).await.expect("they are listed");
+    let default = found.default_vpc.expect("there is a default VPC");
+    assert!(found.subnets.iter().any(|subnet| subnet.vpc_id == default), "none is in {default}");
+    let ids: BTreeSet<&str> = found.subnets.iter().map(|subnet| subnet.subnet_id.as_str()).collect();
+    assert_eq!(ids.len(), found.subnets.len(), "each is listed once");
+    for subnet in &found.subnets {
+        assert!(subnet.available_ip_addresses > 0, "{subnet:?}");
+    }
+    for subnet in stage.subnets() {
+        assert!(found.subnets.iter().any(|found| found.subnet_id == subnet.subnet_id), "{subnet:?}");
+    }
+    let zones: BTreeSet<&str> = found.subnets.iter().map(|s| s.availability_zone.as_str()).collect();
+    assert!(zones.len() >= 3, "{zones:?}");
+}
+
+pub async fn the_root_device_of_the_image_is_known(stage: &impl Stage) {
+    let device = stage.networks().find_root_device(stage.image()).await;
+    assert_eq!(device, Ok("/dev/xvda".to_owned()));
+}
+
+pub async fn a_permission_that_is_missing_has_its_class(stage: &impl Stage) {
+    let fate = Fate::Fails(Class::Unauthorized, "UnauthorizedOperation");
+    stage.next("DescribeSubnets", fate.clone());
+    let error = stage.networks().find_subnets(None).await.expect_err("it is not allowed");
+    assert_eq!((error.action, error.class), ("DescribeSubnets", Class::Unauthorized));
+    stage.next("DescribeImages", fate);
+    let error = stage.networks().find_root_device(stage.image()).await.expect_err("it is not allowed");
+    assert_eq!((error.action, error.class), ("DescribeImages", Class::Unauthorized));
+}

@@ -1,0 +1,415 @@
+//! Hostile input: whatever the event, the environment and the record say, there is an answer or one of the named errors,
+//! never a panic, and never a launch that the record does not allow.
+//!
+//! `hostile/input.rs` is what comes in, `hostile/model.rs` reads it a second time, `hostile/world.rs` says what has to
+//! hold of a delivery. `fuzz/` holds the same against bytes.
+
+#[path = "hostile/cases.rs"]
+mod cases;
+#[path = "hostile/input.rs"]
+mod input;
+#[path = "hostile/model.rs"]
+mod model;
+#[path = "hostile/table.rs"]
+mod table;
+#[path = "hostile/world.rs"]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cases::holds;
+use elephant_launch::config::{Config, Problems, VARIABLES};
+use elephant_launch::dynamodb::Table;
+use elephant_launch::error::{AwsError, Class, Error, Kind};
+use elephant_launch::event::Launch;
+use elephant_launch::machine::InstanceProfile;
+use elephant_launch::meeting::{MeetingId, Role};
+use elephant_launch::needs::{Meetings, Updated};
+use elephant_launch::record::{self, Lease, MeetTime, Owner, Record, Seat};
+use elephant_launch::timing::{Timing, after};
+use input::{ENDPOINTS, REQUIRED, RIGHT, meeting};
+use model::{Item, Wrong};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+use table::DynamoDb;
+use world::{block_on, deliver, start};
+
+mod events {
+    use super::*;
+
+    #[test]
+    fn an_event_names_the_meeting_that_it_says_or_is_refused() {
+        holds(2_000, input::event(), |event| match (Launch::from_json(&event), model::named(&event)) {
+            (Ok(launch), Some(id)) => {
+                assert_eq!(launch.meeting_id.as_str(), id);
+                assert!(!id.is_empty() && id == id.trim() && id.chars().count() <= 256, "{id:?}");
+            }
+            (Err(error), None) => is_a_sane_refusal(&error),
+            (found, said) => panic!("{found:?}, and the event names {said:?}"),
+        });
+    }
+
+    #[test]
+    fn an_id_is_the_same_in_either_spelling_and_in_an_envelope_or_not() {
+        holds(500, input::text(), |id| {
+            let bare = of(&json!({"meeting_id": id}));
+            for fields in
+                [json!({"meetingId": id}), json!({"meeting_id": id, "meetingId": format!(" {id}\n")})]
+            {
+                assert_eq!(of(&fields), bare);
+                assert_eq!(of(&json!({"detail": fields})), bare);
+            }
+        });
+    }
+
+    #[test]
+    fn further_fields_change_nothing() {
+        let further = btree_map(input::field(), input::json(), 0..6);
+        holds(500, (input::text(), further), |(id, further)| {
+            let mut fields: Map<String, Value> = further.into_iter().collect();
+            fields.remove("meetingId");
+            fields.insert("meeting_id".into(), id.clone().into());
+            assert_eq!(of(&fields.into()), of(&json!({"meeting_id": id})));
+        });
+    }
+
+    #[test]
+    fn of_a_field_that_comes_twice_the_last_one_counts() {
+        let name = select(vec!["meeting_id", "meetingId", "detail", "room"]);
+        holds(500, vec((name, input::json()), 0..6), |fields| {
+            let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+            let text = format!("{{{}}}", pairs.join(","));
+            // Lambda's runtime refuses what is no JSON, or nested without end, before we are asked.
+            let Ok(event) = serde_json::from_str(&text) else { return };
+            let last: Map<String, Value> = fields.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
+            assert_eq!(of(&event), of(&last.into()));
+        });
+    }
+
+    fn of(event: &Value) -> Option<MeetingId> {
+        Launch::from_json(event)
+            .map_err(|error| is_a_sane_refusal(&error))
+            .ok()
+            .map(|launch| launch.meeting_id)
+    }
+
+    fn is_a_sane_refusal(error: &Error) {
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with("the event ") && !error.advice.is_empty(), "{error:?}");
+        assert!(error.chain().chars().count() < 500, "{} bytes are said", error.chain().len());
+        assert!(!error.chain().contains(['\n', '\r']), "{:?}", error.chain());
+    }
+}
+
+mod the_environment {
+    use super::*;
+
+    #[test]
+    fn each_variable_that_is_wrong_is_named_at_once_and_no_other() {
+        holds(1_000, input::environment(), |variables| {
+            let wrong: Vec<&str> = names().filter(|name| !is_right(name, variables.get(name))).collect();
+            match read(&variables) {
+                Ok(config) => {
+                    assert!(wrong.is_empty(), "{wrong:?} were accepted");
+                    is_what_was_said(&config, &variables);
+                }
+                Err(Problems(problems)) => {
+                    let said: Vec<&str> = problems.iter().filter_map(|line| line.split(' ').next()).collect();
+                    assert_eq!(said, wrong, "{problems:#?}");
+                    is_said_well(problems);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_variable_depends_on_no_other() {
+        holds(1_000, input::environment(), |variables| {
+            let alone = names().flat_map(|name| {
+                let mut environment = BTreeMap::from(REQUIRED.map(|name| (name, right(name))));
+                environment.remove(name);
+                environment.extend(variables.get(name).map(|value| (name, value.clone())));
+                read(&environment).err().map_or_else(Vec::new, |Problems(problems)| problems)
+            });
+            let alone: Vec<String> = alone.collect();
+            let together = read(&variables).err().map_or_else(Vec::new, |Problems(problems)| problems);
+            assert_eq!(together, alone);
+        });
+    }
+
+    fn names() -> impl Iterator<Item = &'static str> {
+        VARIABLES.into_iter().chain(ENDPOINTS)
+    }
+
+    fn read(variables: &BTreeMap<&str, String>) -> Result<Config, Problems> {
+        Config::from_variables(|name| variables.get(name).cloned())
+    }
+
+    fn right(name: &str) -> String {
+        let (_, values) = RIGHT.iter().find(|(known, _)| *known == name).expect("a variable");
+        values.split('|').next().expect("a value").to_owned()
+    }
+
+    fn is_said_well(problems: Vec<String>) {
+        assert!(problems.iter().all(|line| line.contains(", expected ")), "{problems:#?}");
+        let error = Error::from(Problems(problems));
+        assert_eq!(error.kind, Kind::InvalidConfiguration);
+        assert!(!error.chain().contains(['\n', '\r']), "{:?}", error.chain());
+    }
+
+    fn is_right(name: &str, value: Option<&String>) -> bool {
+        let text = value.map_or("", |value| value.trim());
+        if name.starts_with("AWS_ENDPOINT_URL") {
+            return value.is_none() || !text.is_empty();
+        }
+        if text.is_empty() {
+            return !REQUIRED.contains(&name);
+        }
+        let id = |prefix: &str, text: &str| text.strip_prefix(prefix).is_some_and(|rest| is_of(rest, "az09"));
+        match name {
+            "AMI_ID" => id("ami-", text),
+            "INSTANCE_TYPE" => is_list(text, |piece| match piece.split('.').collect::<Vec<_>>()[..] {
+                [family, size] => is_of(family, "az09-") && is_of(size, "az09-"),
+                _ => false,
+            }),
+            "SECURITY_GROUP_IDS" => is_list(text, |piece| id("sg-", piece)),
+            "SUBNET_IDS" => is_list(text, |piece| id("subnet-", piece)),
+            "SUPPORTED_AZS" => is_list(text, |piece| is_of(piece, "az09-")),
+            "KEY_NAME" => text.chars().count() <= 255,
+            "PROJECT_TAG" => text.chars().count() <= 256,
+            "IAM_PROFILE" if text.starts_with("arn:") => text.contains(":instance-profile/"),
+            "IAM_PROFILE" => is_of(text, "azAZ09+=,.@_-") && text.len() <= 128,
+            "TABLE_NAME" => is_of(text, "azAZ09_-.") && (3..=255).contains(&text.len()),
+            "VOLUME_DEVICE" => text.starts_with("/dev/") || text.starts_with("xvd"),
+            "VOLUME_SIZE_GB" => text.parse::<i64>().is_ok_and(|size| (1..=16_384).contains(&size)),
+            "VOLUME_TYPE" => ["gp3", "gp2", "standard"].contains(&text),
+            "VOLUME_ENCRYPTED" => ["true", "false"].contains(&text),
+            "IMDS_TOKENS" => ["image", "required", "optional"].contains(&text),
+            "LAUNCH_WINDOW_MINUTES" => is_minutes(text),
+            other => panic!("{other} is read, and nobody says here what is right in it"),
+        }
+    }
+
+    fn is_minutes(text: &str) -> bool {
+        !text.starts_with('-') && text.parse::<i64>().is_ok_and(|minutes| minutes <= 10_080)
+    }
+
+    fn pieces(text: &str) -> Vec<&str> {
+        text.split(',').map(str::trim).filter(|piece| !piece.is_empty()).collect()
+    }
+
+    fn is_list(text: &str, is_right: impl Fn(&str) -> bool) -> bool {
+        !pieces(text).is_empty() && pieces(text).into_iter().all(is_right)
+    }
+
+    /// Not empty, and of these characters: a-z, A-Z and 0-9 where the ends of a row are named, and single ones.
+    fn is_of(text: &str, allowed: &str) -> bool {
+        let row = |ends: &str, row: std::ops::RangeInclusive<char>, c: char| {
+            allowed.contains(ends) && row.contains(&c)
+        };
+        let allowed = |c: char| {
+            row("az", 'a'..='z', c)
+                || row("AZ", 'A'..='Z', c)
+                || row("09", '0'..='9', c)
+                || (!c.is_ascii_alphanumeric() && allowed.contains(c))
+        };
+        !text.is_empty() && text.chars().all(allowed)
+    }
+
+    fn is_what_was_said(config: &Config, variables: &BTreeMap<&str, String>) {
+        let text =
+            |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let list =
+            |name: &str| text(name).map(pieces).map(|pieces| pieces.into_iter().collect::<BTreeSet<_>>());
+        let kept = |list: &[String]| {
+            let set: BTreeSet<String> = list.iter().cloned().collect();
+            assert_eq!(set.len(), list.len(), "something comes twice in {list:?}");
+            Some(set)
+        };
+        let owned = |set: Option<BTreeSet<&str>>| set.map(|set| set.into_iter().map(str::to_owned).collect());
+        assert_eq!(Some(config.image_id.as_str()), text("AMI_ID"));
+        assert_eq!(kept(&config.instance_types), owned(list("INSTANCE_TYPE")));
+        assert_eq!(kept(&config.security_group_ids), owned(list("SECURITY_GROUP_IDS")));
+        assert_eq!(config.supported_azs.as_deref().and_then(kept), owned(list("SUPPORTED_AZS")));
+        assert_eq!(config.subnet_ids.as_deref().and_then(kept), owned(list("SUBNET_IDS")));
+        assert_eq!(config.key_name.as_deref(), text("KEY_NAME"));
+        assert_eq!(Some(config.table_name.as_str()), text("TABLE_NAME").or(Some("elephant-meetings")));
+        assert_eq!(Some(config.project_tag.as_str()), text("PROJECT_TAG").or(Some("Elephant")));
+        assert_eq!(config.volume.device.as_deref(), text("VOLUME_DEVICE"));
+        assert_eq!(Some(config.volume.volume_type.as_str()), text("VOLUME_TYPE").or(Some("gp3")));
+        assert_eq!(config.volume.encrypted, text("VOLUME_ENCRYPTED") != Some("false"));
+        assert_eq!(
+            config.volume.size_gb,
+            text("VOLUME_SIZE_GB").map_or(60, |size| size.parse().expect("a size"))
+        );
+        let minutes = text("LAUNCH_WINDOW_MINUTES").map_or(120_u64, |text| text.parse().expect("minutes"));
+        assert_eq!(config.launch_window.as_secs(), 60 * minutes);
+        assert_eq!(config.imds_tokens.is_none(), matches!(text("IMDS_TOKENS"), None | Some("image")));
+        let profile = config.iam_profile.as_ref().map(|profile| match profile {
+            InstanceProfile::Name(name) => name.as_str(),
+            InstanceProfile::Arn(arn) => arn.as_str(),
+        });
+        assert_eq!(profile, text("IAM_PROFILE"));
+    }
+}
+
+mod records {
+    use super::*;
+
+    #[test]
+    fn a_record_is_understood_as_it_stands_or_the_attribute_at_fault_is_named() {
+        holds(600, input::item(), |item| {
+            assert!(item.values().all(|value| model::is_stored(value, 32)), "no table holds this");
+            match read(&item) {
+                Ok(record) => is_what_it_says(&record, &item),
+                Err(error) => is_a_sane_refusal(&error, &item),
+            }
+        });
+    }
+
+    #[test]
+    fn an_attribute_that_is_refused_is_refused_by_itself() {
+        holds(400, input::item(), |item| {
+            let Some(at_fault) = read(&item).err().map(named) else { return };
+            // Of a lease both parts are one.
+            let kept = |name: &str| {
+                name == at_fault || (name.starts_with("launch_") && at_fault.starts_with("launch_"))
+            };
+            let (alone, rest): (Item, Item) = item.into_iter().partition(|(name, _)| kept(name));
+            assert_eq!(read(&alone).map_err(named), Err(at_fault), "alone");
+            assert_ne!(read(&rest).map_err(named), Err(at_fault), "it is named where it is not");
+        });
+    }
+
+    #[test]
+    fn attributes_of_others_are_none_of_our_business() {
+        let name = prop_oneof![Just("jitsi_url".to_owned()), input::text()];
+        let others = btree_map(name, input::attribute(), 0..5);
+        holds(250, (input::item(), others), |(item, others)| {
+            let mut more = item.clone();
+            more.extend(others.into_iter().filter(|(name, _)| !model::READ.contains(&name.as_str())));
+            assert_eq!(outcome(&more), outcome(&item));
+        });
+    }
+
+    #[test]
+    fn an_answer_that_is_no_record_is_a_named_error() {
+        let wrapped = |value: Value| json!({"Item": value}).to_string();
+        let body = prop_oneof![
+            1 => input::text(),
+            1 => input::json().prop_map(|value| value.to_string()),
+            3 => input::json().prop_map(wrapped),
+            2 => (input::item(), input::json()).prop_map(move |(mut item, value)| {
+                item.insert("status".into(), value);
+                wrapped(item.into())
+            }),
+        ];
+        holds(500, body, |body| {
+            let dynamodb = DynamoDb::saying(body.as_bytes());
+            let table = Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table);
+            if let Err(error) = block_on(table.read(&meeting())) {
+                assert!([Class::Unreadable, Class::Ambiguous].contains(&error.class), "{error:?}");
+                assert!(!error.message.is_empty() && error.to_string().len() < 3_000, "{error:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_attempt_of_ours_is_written_and_read_as_it_is() {
+        let attempts = (input::our_attempt(Role::Teacher), input::our_attempt(Role::Student));
+        holds(150, attempts, |(teacher, student)| {
+            let item = Item::from_iter([("id".to_owned(), json!({"S": "m"}))]);
+            let dynamodb = DynamoDb::of(Some(item));
+            let table = Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table);
+            let lease = Lease { owner: Owner("me".into()), until: after(start(), Timing::DEFAULT.lease) };
+            let attempts = [(Role::Teacher, teacher.clone()), (Role::Student, student.clone())];
+            let read = block_on(table.read(&meeting())).expect("readable").expect("a record");
+            let claim = record::claim(&read, lease.clone(), &attempts);
+            assert_eq!(block_on(table.update(&claim)), Ok(Updated::Done));
+            let seat = |attempt| Seat { instance_id: None, attempt: Some(attempt) };
+            let expected =
+                Record { lease: Some(lease), teacher: seat(teacher), student: seat(student), ..read };
+            assert_eq!(block_on(table.read(&meeting())), Ok(Some(expected)));
+            for (role, attempt) in attempts {
+                let item = dynamodb.item().expect("it is there");
+                assert_eq!(item[model::attempt_of(role)], model::written(&attempt));
+            }
+        });
+    }
+
+    fn read(item: &Item) -> Result<Record, AwsError> {
+        let mut item = item.clone();
+        item.insert("id".into(), json!({"S": "m"}));
+        let dynamodb = DynamoDb::of(Some(item));
+        let table = Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table);
+        block_on(table.read(&meeting())).map(|found| found.expect("there is a record"))
+    }
+
+    /// What is read, but for words whose order is that of a map.
+    fn outcome(item: &Item) -> Result<Record, &'static str> {
+        let mut record = read(item).map_err(named)?;
+        if let MeetTime::Unreadable(shown) = &mut record.meet_time {
+            shown.clear();
+        }
+        Ok(record)
+    }
+
+    /// The attribute that an error names.
+    fn named(error: AwsError) -> &'static str {
+        let words: Vec<&str> = error.message.split(' ').collect();
+        let named = model::READ.into_iter().find(|name| words.contains(name));
+        named.unwrap_or_else(|| panic!("{error:?} names none"))
+    }
+
+    fn is_what_it_says(record: &Record, item: &Item) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let text = |name: &str| model::text(item, name).map(owned);
+        assert_eq!(Ok(record.status.as_ref().map(|status| status.as_str().to_owned())), text("status"));
+        let lease = record.lease.as_ref().map(|lease| (lease.owner.0.as_str(), lease.until));
+        assert_eq!(Ok(lease), model::lease(item));
+        match (&record.meet_time, model::meet_time(item)) {
+            (MeetTime::Unreadable(shown), MeetTime::Unreadable(_)) => assert!(shown.len() < 4_000),
+            (found, said) => assert_eq!(*found, said),
+        }
+        for role in Role::BOTH {
+            let seat = record.seat(role);
+            assert_eq!(Ok(seat.instance_id.as_ref().map(|id| id.0.clone())), text(model::id_of(role)));
+            match model::attempt(item, &meeting(), role) {
+                Ok(attempt) => assert_eq!(seat.attempt, attempt),
+                // Other types may mean the same, but not in what a write is conditional on.
+                Err(Wrong) => {
+                    let attempt = seat.attempt.as_ref().expect("something stands there");
+                    let map = &item[model::attempt_of(role)]["M"];
+                    assert_eq!(map["token"], json!({"S": attempt.token.0}));
+                    assert_eq!(map["refused"], json!({"BOOL": attempt.refused}));
+                }
+            }
+        }
+    }
+
+    fn is_a_sane_refusal(error: &AwsError, item: &Item) {
+        assert_eq!((error.action, error.class), ("GetItem", Class::Unreadable), "{error:?}");
+        assert!(
+            error.message.starts_with("of the attributes ") || error.message.starts_with("the attribute "),
+            "{error:?}"
+        );
+        assert!(error.to_string().len() < 3_000, "{} bytes are said", error.to_string().len());
+        assert!(!error.to_string().contains(['\n', '\r']), "{error:?}");
+        let broken = |role| model::attempt(item, &meeting(), role) == Err(Wrong);
+        assert!(
+            model::has_wrong_texts(item) || Role::BOTH.into_iter().any(broken),
+            "nothing is wrong: {error:?}"
+        );
+    }
+}
+
+mod deliveries {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_in_the_promise_is_kept() {
+        holds(1_000, input::story(), |story| deliver(&story).keeps_the_promise());
+    }
+}
