@@ -34,7 +34,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use table::DynamoDb;
-use world::{block_on, deliver, start};
+use world::{Story, block_on, deliver, start};
 
 mod events {
     use super::*;
@@ -411,5 +411,54 @@ mod deliveries {
     #[test]
     fn whatever_comes_in_the_promise_is_kept() {
         holds(1_000, input::story(), |story| deliver(&story).keeps_the_promise());
+    }
+}
+
+/// What `fuzz/` starts from, here for every `cargo test`.
+mod seeds {
+    use super::*;
+
+    #[test]
+    fn every_event_in_the_corpus_is_understood_or_refused() {
+        for (name, text) in corpus("event") {
+            let event = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let launch = Launch::from_json(&event).ok();
+            assert_eq!(
+                launch.as_ref().map(|launch| launch.meeting_id.as_str()),
+                model::named(&event),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_record_in_the_corpus_keeps_the_promise() {
+        for (name, text) in corpus("record") {
+            let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let item = answer.get("Item").and_then(Value::as_object).cloned();
+            let variables: BTreeMap<_, _> = RIGHT
+                .into_iter()
+                .filter(|(name, _)| REQUIRED.contains(name))
+                .map(|(name, right)| (name, right.split('|').next().unwrap_or_default().to_owned()))
+                .collect();
+            for machines_came in [false, true] {
+                let (variables, item) = (variables.clone(), item.clone());
+                let event = json!({"meeting_id": "m"});
+                deliver(&Story { variables, event, item, machines_came }).keeps_the_promise();
+            }
+        }
+    }
+
+    fn corpus(target: &str) -> Vec<(String, String)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let files =
+            std::fs::read_dir(&folder).expect("a folder of the project").flatten().map(|file| file.path());
+        let seeds = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let read = |path: std::path::PathBuf| {
+            (path.display().to_string(), std::fs::read_to_string(&path).expect("text"))
+        };
+        let seeds: Vec<_> = seeds.map(read).collect();
+        assert!(seeds.len() > 10, "{} seeds of {target}", seeds.len());
+        seeds
     }
 }
