@@ -365,6 +365,9 @@ impl Expression {
                 format!("{token} AND {path} = {}", self.value(AttributeValue::Bool(*refused)))
             }
             Requires::Token(role, token) => self.token(*role, token),
+            Requires::NotEnding(role) => {
+                format!("attribute_not_exists({})", self.attempt(*role, "ending"))
+            }
         }
     }
 
@@ -384,6 +387,11 @@ impl Expression {
             }
             Change::Refused(role) => {
                 let path = self.attempt(*role, "refused");
+                let value = self.value(AttributeValue::Bool(true));
+                self.sets.push(format!("{path} = {value}"));
+            }
+            Change::Ending(role) => {
+                let path = self.attempt(*role, "ending");
                 let value = self.value(AttributeValue::Bool(true));
                 self.sets.push(format!("{path} = {value}"));
             }

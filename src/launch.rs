@@ -99,8 +99,8 @@ enum Claimed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     Ended,
-    /// The meeting has come back to life, and the record names this machine, or will: it stays.
-    Wanted,
+    /// Another delivery has recorded it: it stays.
+    Kept,
 }
 
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
@@ -296,9 +296,9 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 .map_err(|error| self.left_running(role, None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {
                 let id = &machine.instance_id;
-                match self.end(role, id, Some(&token)).await {
+                match self.end(role, id, &token).await {
                     Ok(Ended::Ended) => {}
-                    Ok(Ended::Wanted) => return Err(self.taken_over()),
+                    Ok(Ended::Kept) => return Err(self.taken_over()),
                     Err(error) => return Err(self.left_running(role, Some(id), error)),
                 }
             }
@@ -306,17 +306,14 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         Ok(self.skipped(status, reason))
     }
 
-    /// End a machine of ours that no record names. A last look makes sure of it: the watchdog may write a status that
-    /// allows a launch over TERMINATED, and another delivery adopt the machine of this `token`. Its `Role` tag goes
-    /// first: the watchdog would otherwise write TERMINATED over the meeting, which may be going on with another one.
-    async fn end(&self, role: Role, instance: &InstanceId, token: Option<&Token>) -> Result<Ended, AwsError> {
-        if let Some(record) = self.read().await? {
-            let seat = record.seat(role);
-            let on = plan::reason_to_skip(&record, self.now(), self.window()).is_none();
-            let stands = seat.open_attempt().is_some_and(|attempt| Some(&attempt.token) == token);
-            if seat.instance_id.as_ref() == Some(instance) || (on && stands) {
-                return Ok(Ended::Wanted);
-            }
+    /// End a machine of ours that no record names. First the record is told, so that nobody takes it over meanwhile: the
+    /// watchdog may write a status that allows a launch over TERMINATED. Then its `Role` tag goes: the watchdog would
+    /// otherwise write TERMINATED over the meeting, which may be going on with another machine.
+    async fn end(&self, role: Role, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
+        if let Updated::Refused(found) = self.update(&record::end(self.meeting, role, token)).await?
+            && plan::is_kept(found.as_deref(), role, instance)
+        {
+            return Ok(Ended::Kept);
         }
         let ec2 = &self.launcher.ec2;
         let limit = self.launcher.timing.ec2;

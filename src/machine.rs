@@ -42,6 +42,10 @@ pub struct Attempt {
     pub token: Token,
     /// EC2 refused it for good: no machine can come of it, so the next delivery makes a new one.
     pub refused: bool,
+    /// Its machine is being ended: it is neither recorded nor replayed any more. Written before the machine is touched,
+    /// so that whoever comes next goes on with the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ending: bool,
     pub parameters: Parameters,
 }
 

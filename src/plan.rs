@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, Machine, Parameters, RootVolume, Token, tags};
+use crate::machine::{Attempt, InstanceId, Machine, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::Subnet;
 use crate::record::{MeetTime, Owner, Record};
@@ -143,7 +143,7 @@ pub fn attempt(
         imds_tokens: config.imds_tokens,
         tags: tags(meeting, role, &config.project_tag),
     };
-    Attempt { number, token, refused: false, parameters }
+    Attempt { number, token, refused: false, ending: false, parameters }
 }
 
 /// A definite no of EC2 to one place, type or family: another may still do.
@@ -336,7 +336,16 @@ pub fn after_refused_instance(
     if seat.instance_id.is_some() || token(record, role) != Some(ours) {
         return Some(Standing::TakenOver);
     }
-    record.is_over().then_some(Standing::Over)
+    if record.is_over() {
+        return Some(Standing::Over);
+    }
+    seat.attempt.as_ref().is_some_and(|attempt| attempt.ending).then_some(Standing::TakenOver)
+}
+
+/// Whether a machine of this attempt stays although it was to be ended, from the record that the mark met: another
+/// delivery has recorded it.
+pub fn is_kept(found: Option<&Record>, role: Role, machine: &InstanceId) -> bool {
+    found.is_some_and(|record| record.seat(role).instance_id.as_ref() == Some(machine))
 }
 
 fn token(record: &Record, role: Role) -> Option<&Token> {

@@ -128,6 +128,8 @@ pub enum Requires {
     Attempt(Role, Option<(Token, bool)>),
     /// The attempt that stands for the role has this token.
     Token(Role, Token),
+    /// The machine of the attempt that stands for the role is not being ended.
+    NotEnding(Role),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +143,8 @@ pub enum Change {
     Attempt(Role, Attempt),
     /// The standing attempt is marked as refused.
     Refused(Role),
+    /// The standing attempt's machine is going to be ended.
+    Ending(Role),
     Instance(Role, Recorded),
     Launched,
     Failure(Failure),
@@ -233,11 +237,27 @@ pub fn instance(
     let requires = vec![
         Requires::Exists,
         Requires::Token(role, token.clone()),
+        Requires::NotEnding(role),
         Requires::NoOtherInstance(role, machine.instance_id.clone()),
         Requires::Status(statuses.to_vec()),
     ];
     changes.push(Change::Instance(role, machine));
     Update { meeting_id: meeting_id.clone(), requires, changes }
+}
+
+/// Say that the machine of the standing attempt is going to be ended, before it is touched. From then on no late answer
+/// can write its id, and whoever takes the lease ends it before anything else; so a meeting that comes back to life while
+/// it is cleaned up is not left with a dead machine.
+pub fn end(meeting_id: &MeetingId, role: Role, token: &Token) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Token(role, token.clone()),
+            Requires::Instance(role, None),
+        ],
+        changes: vec![Change::Ending(role)],
+    }
 }
 
 /// Say why nothing more is tried, mark the attempts that EC2 refused, and let go of the lease if nothing of ours is

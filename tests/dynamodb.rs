@@ -292,6 +292,7 @@ async fn the_record_of_a_machine_with_its_status() {
     let condition = "
         attribute_exists(id)
         teacher_attempt.token = 'token-1'
+        attribute_not_exists(teacher_attempt.ending)
         ((attribute_not_exists(teacher_ec2_id) OR teacher_ec2_id = '' OR attribute_type(teacher_ec2_id, 'NULL')) OR \
          teacher_ec2_id = 'i-1')
         ((attribute_not_exists(status) OR status = '' OR attribute_type(status, 'NULL')) OR \
@@ -782,7 +783,7 @@ fn plain_attempt() -> Attempt {
         imds_tokens: None,
         tags: BTreeMap::from([("Name".into(), "m_student".into())]),
     };
-    Attempt { number: 1, token: Token("token-1".into()), refused: false, parameters }
+    Attempt { number: 1, token: Token("token-1".into()), refused: false, ending: false, parameters }
 }
 
 fn item_of_the_plain_attempt() -> Value {
@@ -817,5 +818,5 @@ fn full_attempt() -> Attempt {
         tags: tags(&meeting(), Student, ""),
         ..plain.parameters
     };
-    Attempt { number: 2, token: Token("token-2".into()), refused: true, parameters }
+    Attempt { number: 2, token: Token("token-2".into()), refused: true, ending: false, parameters }
 }

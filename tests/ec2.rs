@@ -623,7 +623,7 @@ fn attempt() -> Attempt {
         tags: tags(&meeting("class 4/b"), Role::Teacher, "Elephant"),
     };
     let token = Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into());
-    Attempt { number: 1, token, refused: false, parameters }
+    Attempt { number: 1, token, refused: false, ending: false, parameters }
 }
 
 fn class<T>(answer: Result<T, AwsError>) -> Option<Class> {

@@ -268,7 +268,10 @@ const BRIEF: Scenario = Scenario { brief: true, ..ONE_ROLE };
 const BRIEF_BY_OUTCOME: Scenario = Scenario { strict: false, ..BRIEF };
 const LIVES: Scenario = Scenario { deaths: 1, acts: 1, lives: true, strict: false, ..ONE_ROLE };
 
-const TEETH: [Tooth; 35] = [
+/// The meeting ends while it is launched, and the watchdog brings it back to life.
+const REVIVED: Scenario = Scenario { faults: 1, acts: 2, only: &[Trouble::Slow], ..BRIEF_BY_OUTCOME };
+
+const TEETH: [Tooth; 37] = [
     (
         Guard::TheClaimComparesTheLease,
         "3, never blind: the lease is taken",
@@ -364,8 +367,10 @@ const TEETH: [Tooth; 35] = [
     ),
     (Guard::AnOpenAttemptIsNotMarkedRefused, "1, never two", Walks),
     (Guard::TheCleanUpWaits, "4, Ok means done", Walks),
+    (Guard::TheEndIsWrittenFirst, "2, never lost", Every(REVIVED)),
+    (Guard::WhatIsEndedIsNotRecorded, "2, never lost", Every(REVIVED)),
     (Guard::TheRoleTagGoesFirst, "5, nothing trampled", Walks),
-    (Guard::ARecordedMachineIsKept, "2, never lost", Walks),
+    (Guard::ARecordedMachineIsKept, "2, never lost", Every(REVIVED)),
     (Guard::TheReserveBeforeTheDeadline, "time: a launch is begun", Walks),
 ];
 

@@ -542,15 +542,17 @@ mod meetings_that_are_over {
         world.pass(Duration::from_secs(20));
         assert_eq!(kind(deliver(&world)), Kind::MeetingBusy, "a machine may still come");
         world.pass(Duration::from_secs(61));
-        let before = world.record(M);
         let answer = deliver(&world).expect("what came is ended");
         assert!(answer.skipped.is_some());
-        assert_eq!(world.record(M), before, "nothing is written");
+        assert!(
+            world.record(M).teacher.attempt.expect("it stays").ending,
+            "the end is written before it is done"
+        );
         nothing_lives(&world);
     }
 
     #[test]
-    fn a_meeting_that_comes_back_to_life_keeps_the_machine_that_was_about_to_be_ended() {
+    fn a_meeting_that_comes_back_to_life_gets_another_machine_than_the_one_that_is_being_ended() {
         let world = a_meeting();
         told_to_its_death(Executor::new(&world).plot(run_of(Role::Student), Fate::DiesAfter));
         world.set_status(M, Some(Status::Terminated));
@@ -561,8 +563,24 @@ mod meetings_that_are_over {
         // The watchdog writes it over anything, on `running` of a tagged machine.
         world.set_status(M, Some(Status::DnsWritten));
         story.run();
-        assert_eq!(kind(story.results.remove(0).expect("it ends")), Kind::MeetingBusy);
-        deliver(&world).expect("the repeat adopts it");
+        let answer = story.results.remove(0).expect("it ends").expect("it was over when this one looked");
+        assert!(answer.skipped.is_some());
+        deliver(&world).expect("the repeat launches another");
+        both_recorded(&world);
+    }
+
+    /// A delivery died when it had written that the machine is going to be ended.
+    #[test]
+    fn a_machine_that_was_to_be_ended_is_ended_before_another_is_launched() {
+        let world = a_meeting();
+        told_to_its_death(Executor::new(&world).plot(run_of(Role::Student), Fate::DiesAfter));
+        world.set_status(M, Some(Status::Terminated));
+        world.pass(Duration::from_secs(120));
+        let ends = |call: &Call| matches!(call, Call::DeleteTags(_));
+        told_to_its_death(Executor::new(&world).plot(ends, Fate::DiesBefore));
+        world.set_status(M, Some(Status::DnsWritten));
+        after_a_minute(&world);
+        deliver(&world).expect("another is launched");
         both_recorded(&world);
     }
 

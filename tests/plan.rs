@@ -414,7 +414,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
         imds_tokens: Some(ImdsTokens::Required),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     };
-    assert_eq!(made, Attempt { number: 7, token, refused: false, parameters });
+    assert_eq!(made, Attempt { number: 7, token, refused: false, ending: false, parameters });
 }
 
 #[test]
@@ -670,7 +670,7 @@ fn refused(attempt: Attempt) -> Seat {
 
 fn attempt(number: u32, token: &str) -> Attempt {
     let parameters = parameters("t3.large", &subnet("subnet-a", "a"));
-    Attempt { number, token: Token(token.to_owned()), refused: false, parameters }
+    Attempt { number, token: Token(token.to_owned()), refused: false, ending: false, parameters }
 }
 
 fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {

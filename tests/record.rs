@@ -97,6 +97,7 @@ fn the_id_is_written_with_the_status_launched() {
         [
             Requires::Exists,
             Requires::Token(Teacher, Token("token-1".into())),
+            Requires::NotEnding(Teacher),
             Requires::NoOtherInstance(Teacher, InstanceId("i-1".into())),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED"])),
         ]
@@ -144,6 +145,21 @@ fn no_id_is_written_to_a_meeting_that_is_over() {
         let allowed = |r: &Requires| matches!(r, Requires::Status(any) if any.contains(&status));
         assert!(!requires.iter().any(allowed), "{word}: {requires:?}");
     }
+}
+
+/// Whoever has recorded it keeps it.
+#[test]
+fn the_end_of_a_machine_is_written_where_its_attempt_stands_without_an_id() {
+    let expected = Update {
+        meeting_id: meeting(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Token(Student, Token("token-1".into())),
+            Requires::Instance(Student, None),
+        ],
+        changes: vec![Change::Ending(Student)],
+    };
+    assert_eq!(record::end(&meeting(), Student, &Token("token-1".into())), expected);
 }
 
 #[test]
@@ -266,7 +282,7 @@ fn attempt(token: &str) -> Attempt {
         imds_tokens: None,
         tags: BTreeMap::new(),
     };
-    Attempt { number: 1, token: Token(token.to_owned()), refused: false, parameters }
+    Attempt { number: 1, token: Token(token.to_owned()), refused: false, ending: false, parameters }
 }
 
 /// Statuses as the record has them; the empty word is a missing one.

@@ -85,6 +85,9 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     ) -> Result<Filled, Unfilled> {
         let role = work.role;
         let mut sending = InFlight::of(work);
+        if sending.attempt.ending {
+            sending = InFlight::new(self.finish_ending(role, &sending).await?);
+        }
         let mut refusals = Refusals::default();
         let mut last = None;
         loop {
@@ -99,6 +102,26 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 Verdict::Next(attempt) => sending = InFlight::new(attempt),
             }
         }
+    }
+
+    /// The attempt's machine was being ended when the meeting came back to life: end it, and go on with a new attempt.
+    async fn finish_ending(&self, role: Role, sending: &InFlight) -> Result<Attempt, Unfilled> {
+        let attempt = &sending.attempt;
+        let since = sending.unanswered.unwrap_or_else(|| self.now());
+        let ending = AwsError {
+            action: "RunInstances",
+            class: Class::InstanceTerminated,
+            code: None,
+            message: "the machine of the last attempt was being ended".to_owned(),
+            request_id: None,
+            advice: String::new(),
+        };
+        if let Some(machine) = self.find(role, attempt, since, &ending).await?
+            && machine.state.is_live()
+        {
+            self.end_unnamed(role, &machine, &attempt.token).await?;
+        }
+        self.same_again(role, attempt).await
     }
 
     async fn judge(
@@ -201,7 +224,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 return Ok(Verdict::Machine(machine, outcome));
             }
             // A delivery died while it ended this one, and the watchdog ignores it already.
-            self.end_unnamed(role, &machine, None).await?;
+            self.end_unnamed(role, &machine, &attempt.token).await?;
             return Ok(Verdict::Next(self.same_again(role, attempt).await?));
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
@@ -400,7 +423,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             info!(%role, instance_id = %id, "machine recorded");
             return Ok(Filled { machine: MachineAnswer::of(id, p, outcome), status });
         }
-        self.end_unnamed(role, machine, Some(&attempt.token)).await?;
+        self.end_unnamed(role, machine, &attempt.token).await?;
         Err(match standing {
             Standing::Gone => Unfilled::Gone,
             Standing::Over => Unfilled::Over(status),
@@ -408,17 +431,12 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         })
     }
 
-    /// End a machine that may not be recorded; one that is wanted all the same is left to the next delivery.
-    async fn end_unnamed(
-        &self,
-        role: Role,
-        machine: &Machine,
-        token: Option<&Token>,
-    ) -> Result<(), Unfilled> {
+    /// End a machine that may not be recorded; one that is recorded all the same is left to the next delivery.
+    async fn end_unnamed(&self, role: Role, machine: &Machine, token: &Token) -> Result<(), Unfilled> {
         let id = &machine.instance_id;
         match self.end(role, id, token).await {
             Ok(Ended::Ended) => Ok(()),
-            Ok(Ended::Wanted) => Err(Unfilled::TakenOver),
+            Ok(Ended::Kept) => Err(Unfilled::TakenOver),
             Err(error) => Err(failed(self.left_running(role, Some(id), error), None)),
         }
     }

@@ -211,7 +211,7 @@ fn of_wishes(
     let changes: Vec<Change> = changes.into_iter().map(at_home).collect();
     let mut requires: Vec<Requires> = wishes.into_iter().map(|wish| wish.of(standing)).collect();
     for change in &changes {
-        if let Change::Refused(role) = change {
+        if let Change::Refused(role) | Change::Ending(role) = change {
             let attempt = standing.and_then(|record| record.seat(*role).attempt.as_ref());
             let token = attempt.map_or(token("token-1"), |attempt| attempt.token.clone());
             requires.push(Requires::Token(*role, token));
@@ -326,7 +326,8 @@ fn any_changes() -> impl Strategy<Value = Vec<Change>> {
     let attempt = |role| {
         prop_oneof![
             any_attempt().prop_map(move |attempt| Change::Attempt(role, attempt)),
-            Just(Change::Refused(role))
+            Just(Change::Refused(role)),
+            Just(Change::Ending(role))
         ]
     };
     let instance = |role| any_id().prop_map(move |InstanceId(id)| Change::Instance(role, recorded(&id)));

@@ -98,6 +98,11 @@ pub async fn each_requirement_holds_of_what_it_says_and_of_nothing_else(stage: &
     let old = half_done(stage);
     let scheduled = scheduled(stage);
     let over = Record { status: Some(Status::Terminated), ..old.clone() };
+    let ending = {
+        let mut record = old.clone();
+        record.student.attempt.as_mut().expect("an attempt").ending = true;
+        record
+    };
     let marked = {
         let mut record = old.clone();
         record.student.attempt.as_mut().expect("an attempt").refused = true;
@@ -145,6 +150,9 @@ pub async fn each_requirement_holds_of_what_it_says_and_of_nothing_else(stage: &
         ("the token of a refused attempt", &marked, Requires::Token(Student, token("token-2")), true),
         ("another token", &old, Requires::Token(Student, token("token-1")), false),
         ("a token where no attempt is", &new, Requires::Token(Student, token("token-2")), false),
+        ("no end", &old, Requires::NotEnding(Student), true),
+        ("no end where no attempt is", &new, Requires::NotEnding(Student), true),
+        ("no end where one is written", &ending, Requires::NotEnding(Student), false),
     ];
     for (name, record, requirement, holds) in cases {
         stage.put(record).await;
@@ -212,6 +220,7 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
             Change::Refused(Student),
             changed(|r| r.student.attempt.as_mut().expect("an attempt").refused = true),
         ),
+        (Change::Ending(Student), changed(|r| r.student.attempt.as_mut().expect("an attempt").ending = true)),
         (Change::Instance(Teacher, recorded("i-3")), changed(|r| r.teacher.instance_id = Some(id("i-3")))),
         (Change::Instance(Student, recorded("i-3")), changed(|r| r.student.instance_id = Some(id("i-3")))),
         (Change::Launched, changed(|r| r.status = Some(Status::Launched))),

@@ -75,6 +75,7 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
         number: 1,
         token: Token(token.into()),
         refused: false,
+        ending: false,
         parameters: Parameters {
             image_id: "ami-1".into(),
             instance_type: "t3.large".into(),

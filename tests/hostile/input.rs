@@ -224,8 +224,9 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
     let profile = prop_oneof![text().prop_map(InstanceProfile::Name), text().prop_map(InstanceProfile::Arn)];
     let imds_tokens = select(vec![None, Some(ImdsTokens::Required), Some(ImdsTokens::Optional)]);
     let optional = (option::of(text()), option::of(profile), imds_tokens);
-    let all = (number, token, any::<bool>(), place, volume, optional, tags);
-    let attempt = all.prop_map(|(number, token, refused, place, volume, optional, tags)| {
+    let marks = (any::<bool>(), any::<bool>());
+    let all = (number, token, marks, place, volume, optional, tags);
+    let attempt = all.prop_map(|(number, token, (refused, ending), place, volume, optional, tags)| {
         let (image_id, instance_type, subnet_id, availability_zone, security_group_ids) = place;
         let (device_name, size_gb, volume_type, encrypted) = volume;
         let (key_name, iam_profile, imds_tokens) = optional;
@@ -241,7 +242,7 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
             imds_tokens,
             tags,
         };
-        Attempt { number, token: Token(token), refused, parameters }
+        Attempt { number, token: Token(token), refused, ending, parameters }
     });
     attempt.boxed()
 }

@@ -144,6 +144,10 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
         number: number(value, "number")?,
         token: Token(string(value, "token")?),
         refused: part(value, "refused")?.get("BOOL")?.as_bool()?,
+        ending: match part(value, "ending") {
+            Some(mark) => mark.get("BOOL")?.as_bool()?,
+            None => false,
+        },
         parameters: Parameters {
             image_id: string(parameters, "image_id")?,
             instance_type: string(parameters, "instance_type")?,
@@ -276,10 +280,14 @@ pub fn written(attempt: &Attempt) -> Value {
         Some(ImdsTokens::Optional) => parameters["imds_tokens"] = json!({"S": "optional"}),
         None => {}
     }
-    json!({"M": {
+    let mut map = json!({
         "number": {"N": attempt.number.to_string()},
         "token": s(&attempt.token.0),
         "refused": {"BOOL": attempt.refused},
         "parameters": {"M": parameters},
-    }})
+    });
+    if attempt.ending {
+        map["ending"] = json!({"BOOL": true});
+    }
+    json!({"M": map})
 }

@@ -162,8 +162,11 @@ impl Told {
             Kind::InvalidRecord => item.is_some_and(|item| self.is_unreadable(item)),
             Kind::MeetingBusy => leased,
             Kind::NoUsableSubnet => self.config.as_ref().is_some_and(|config| config.supported_azs.is_some()),
-            // Two attempts under one token: EC2 makes one machine of it.
-            Kind::Ec2Unavailable => item.is_some_and(|item| self.has_one_token_for_both(item)),
+            // Two attempts under one token: EC2 makes one machine of it. An end without a lease: its machine may be so
+            // young that a look-up misses it, and is waited for into the repeat.
+            Kind::Ec2Unavailable => {
+                item.is_some_and(|item| self.has_one_token_for_both(item) || has_an_ending_attempt(item))
+            }
             _ => false,
         };
         assert!(reason, "no reason for {error:?}");
@@ -193,7 +196,7 @@ impl Told {
 
     fn nothing_was_launched(&self, before: &Item) {
         assert!(self.cloud.started.is_empty(), "{:#?}", self.cloud.started);
-        assert_eq!(Some(before), self.after.as_ref());
+        assert_eq!(Some(&unmarked(before)), self.after.as_ref().map(unmarked).as_ref());
     }
 
     fn nothing_was_trampled(&self, before: &Item, after: &Item) {
@@ -406,4 +409,22 @@ impl Tokens for Counted {
     fn jitter(&self) -> f64 {
         0.5
     }
+}
+
+/// But for the marks of attempts whose machines are being ended, which is all that is written for a meeting that is over.
+fn unmarked(item: &Item) -> Item {
+    let mut item = item.clone();
+    for role in Role::BOTH {
+        let attempt = item.get_mut(model::attempt_of(role)).and_then(|attempt| attempt.get_mut("M"));
+        if let Some(map) = attempt.and_then(|map| map.as_object_mut()) {
+            map.remove("ending");
+        }
+    }
+    item
+}
+
+fn has_an_ending_attempt(item: &Item) -> bool {
+    let ending =
+        |role: Role| item.get(model::attempt_of(role)).map(|attempt| &attempt["M"]["ending"]["BOOL"]);
+    Role::BOTH.into_iter().any(|role| ending(role) == Some(&serde_json::Value::Bool(true)))
 }

@@ -131,6 +131,7 @@ fn change_in_words(change: &Change) -> Option<String> {
             format!("attempt {} of the {role} ({})", attempt.number, attempt.token)
         }
         Change::Refused(role) => format!("the {role}'s attempt as refused"),
+        Change::Ending(role) => format!("that the {role}'s machine is going to be ended"),
         Change::Instance(role, machine) => format!("{} as the {role}'s machine", machine.instance_id),
         Change::Launched => "LAUNCHED".into(),
         Change::Failure(failure) => format!("the failure {}", failure.code),
@@ -244,6 +245,8 @@ pub struct State {
     /// Every attempt that ever stood in a record, with the life of that record.
     pub written: Vec<(Attempt, u32)>,
     pub in_flight: Vec<InFlight>,
+    /// The machines that a delivery has ended.
+    pub ended: BTreeSet<InstanceId>,
     /// Which life of its record each meeting is in: it changes when the record is deleted.
     pub lives: BTreeMap<MeetingId, u32>,
     /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
@@ -278,6 +281,7 @@ impl World {
             requests: Vec::new(),
             written: Vec::new(),
             in_flight: Vec::new(),
+            ended: BTreeSet::new(),
             lives: BTreeMap::new(),
             by_hand: BTreeSet::new(),
             off: None,
@@ -394,10 +398,9 @@ impl State {
     fn apply(&mut self, call: &Call, delivery: usize) -> Reply {
         match call {
             Call::GetItem(id) => {
-                let first = self.known[delivery].calls == 1;
                 let life = self.life(id);
                 self.known[delivery].read.get_or_insert(life);
-                Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned(), first)))
+                Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned())))
             }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => Reply::Machine(self.cloud.run(attempt, self.now)),
@@ -410,6 +413,7 @@ impl State {
             }
             Call::TerminateInstances(id) => {
                 self.check_end(id);
+                self.ended.insert(id.clone());
                 self.cloud.terminate(id);
                 Reply::Done(Ok(()))
             }
@@ -429,7 +433,7 @@ impl State {
                 self.check_write(before.as_ref(), &update, delivery, claims);
                 Updated::Done
             }
-            Updated::Refused(found) => self.as_refused(&update, found),
+            refused => refused,
         }
     }
 
@@ -909,7 +913,7 @@ fn record_digest(record: Option<&Record>, hasher: &mut DefaultHasher) {
         let seat = record.seat(role);
         seat.instance_id.hash(hasher);
         // A token stands for its attempt: none is ever used for two.
-        seat.attempt.as_ref().map(|attempt| (&attempt.token, attempt.refused)).hash(hasher);
+        seat.attempt.as_ref().map(|attempt| (&attempt.token, attempt.refused, attempt.ending)).hash(hasher);
     }
 }
 

@@ -37,6 +37,20 @@ impl State {
             self.breach("time: a delivery is alive after its deadline".into());
         }
         self.check_nothing_is_lost();
+        self.check_nobody_is_left_with_the_dead();
+    }
+
+    /// The record of a meeting that is on names no machine that a delivery has ended.
+    fn check_nobody_is_left_with_the_dead(&mut self) {
+        let named = |record: &Record| {
+            let ids = Role::BOTH.map(|role| record.seat(role).instance_id.clone());
+            ids.into_iter().flatten().find(|id| !record.is_over() && self.ended.contains(id))
+        };
+        if let Some(dead) = self.table.records.values().find_map(named)
+            && !self.breaches.iter().any(|breach| breach.starts_with('2'))
+        {
+            self.breach(format!("2, never lost: the record names {dead}, which a delivery has ended"));
+        }
     }
 
     /// The life of the record in which a machine's attempt was written.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use elephant_launch::meeting::{Role, Status};
-use elephant_launch::needs::Updated;
 use elephant_launch::record::{Change, Record, Requires, Update};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -64,6 +63,8 @@ guards! {
     AnOpenAttemptKeepsItsLease
     AnOpenAttemptIsNotMarkedRefused
     TheCleanUpWaits
+    TheEndIsWrittenFirst
+    WhatIsEndedIsNotRecorded
     TheRoleTagGoesFirst
     ARecordedMachineIsKept
     TheReserveBeforeTheDeadline
@@ -77,6 +78,7 @@ enum Write {
     NextAttempt,
     Id(Role),
     GiveUp,
+    End,
 }
 
 pub fn is_claim(update: &Update) -> bool {
@@ -91,6 +93,8 @@ fn write_of(update: &Update) -> Write {
     });
     if let Some(role) = role {
         Write::Id(role)
+    } else if has(|change| matches!(change, Change::Ending(_))) {
+        Write::End
     } else if has(|change| matches!(change, Change::Failure(_))) {
         Write::GiveUp
     } else if has(|change| matches!(change, Change::Lease(_))) {
@@ -166,6 +170,13 @@ impl State {
             (Guard::TheRecordNeedsNoOtherId, Write::Id(_)) => {
                 drop(&mut update, |r| matches!(r, Requires::NoOtherInstance(..)));
             }
+            (Guard::TheEndIsWrittenFirst, Write::End) => update.changes.clear(),
+            (Guard::WhatIsEndedIsNotRecorded, Write::Id(_)) => {
+                drop(&mut update, |r| matches!(r, Requires::NotEnding(_)));
+            }
+            (Guard::ARecordedMachineIsKept, Write::End) => {
+                drop(&mut update, |r| matches!(r, Requires::Instance(..)));
+            }
             (Guard::AnUpdateMakesNoRecord, _) => {
                 drop(&mut update, |r| {
                     matches!(r, Requires::Exists | Requires::Token(..) | Requires::Owner(_))
@@ -175,7 +186,7 @@ impl State {
                 let attempted =
                     |role: &Role| standing.is_some_and(|record| record.seat(*role).attempt.is_some());
                 update.changes.retain(|change| match change {
-                    Change::Refused(role) => attempted(role),
+                    Change::Refused(role) | Change::Ending(role) => attempted(role),
                     _ => true,
                 });
             }
@@ -223,14 +234,9 @@ impl State {
     }
 
     /// A record as a delivery gets to see it.
-    pub fn as_read(&self, record: Option<Record>, first: bool) -> Option<Record> {
+    pub fn as_read(&self, record: Option<Record>) -> Option<Record> {
         let mut record = record?;
         match self.off {
-            // The last look before a machine is ended sees nothing.
-            Some(Guard::ARecordedMachineIsKept) if !first => {
-                record.status = Some(Status::Terminated);
-                Role::BOTH.into_iter().for_each(|role| record.seat_mut(role).instance_id = None);
-            }
             Some(Guard::TheLease) => record.lease = None,
             Some(Guard::TheLeaseExpires) => {
                 if let Some(lease) = &mut record.lease {
@@ -245,17 +251,6 @@ impl State {
             _ => {}
         }
         Some(record)
-    }
-
-    /// The answer to a write whose condition did not hold.
-    pub fn as_refused(&self, update: &Update, found: Option<Box<Record>>) -> Updated {
-        let mut found = found;
-        if let (Some(Guard::ARecordedMachineIsKept), Write::Id(role), Some(record)) =
-            (self.off, write_of(update), &mut found)
-        {
-            record.seat_mut(role).instance_id = None;
-        }
-        Updated::Refused(found)
     }
 
     pub fn as_found(&self, token: &Token) -> Vec<Machine> {

@@ -40,6 +40,10 @@ impl Table {
                     let attempt = record.seat_mut(*role).attempt.as_mut();
                     attempt.expect("UpdateItem cannot set a path inside a missing map").refused = true;
                 }
+                Change::Ending(role) => {
+                    let attempt = record.seat_mut(*role).attempt.as_mut();
+                    attempt.expect("UpdateItem cannot set a path inside a missing map").ending = true;
+                }
                 Change::Instance(role, machine) => {
                     record.seat_mut(*role).instance_id = Some(machine.instance_id.clone());
                 }
@@ -82,5 +86,8 @@ fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
                 == expected.as_ref().map(|(token, refused)| (token, *refused))
         }
         Requires::Token(role, expected) => token(*role) == Some(expected),
+        Requires::NotEnding(role) => !found
+            .and_then(|record| record.seat(*role).attempt.as_ref())
+            .is_some_and(|attempt| attempt.ending),
     }
 }
