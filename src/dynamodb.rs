@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, InstanceId, ROLE_TAG, Token, tags};
+use crate::machine::{Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Meetings, Updated};
 use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
@@ -243,7 +243,7 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     }
     // A record that was copied from another meeting's would launch a second machine for that one.
     let tags = tags(meeting, role, "");
-    for (key, ours) in ["MeetingID", ROLE_TAG].map(|key| (key, &tags[key])) {
+    for (key, ours) in [MEETING_TAG, ROLE_TAG].map(|key| (key, &tags[key])) {
         if let Some(tag) = attempt.parameters.tags.get(key).filter(|tag| *tag != ours) {
             return Err(format!("its tag {key} is {tag:?}, expected {ours:?}"));
         }
@@ -385,16 +385,8 @@ impl Expression {
                 let map = serde_dynamo::to_attribute_value(attempt).expect("an attempt is plain data");
                 self.set(&attempt_attribute(*role), map);
             }
-            Change::Refused(role) => {
-                let path = self.attempt(*role, "refused");
-                let value = self.value(AttributeValue::Bool(true));
-                self.sets.push(format!("{path} = {value}"));
-            }
-            Change::Ending(role) => {
-                let path = self.attempt(*role, "ending");
-                let value = self.value(AttributeValue::Bool(true));
-                self.sets.push(format!("{path} = {value}"));
-            }
+            Change::Refused(role) => self.mark(*role, "refused"),
+            Change::Ending(role) => self.mark(*role, "ending"),
             Change::Instance(role, machine) => {
                 self.set(&id_attribute(*role), AttributeValue::S(machine.instance_id.0.clone()));
                 let more = [
@@ -415,6 +407,13 @@ impl Expression {
             }
             Change::ForgetFailure => FAILURE.into_iter().for_each(|name| self.remove(name)),
         }
+    }
+
+    /// Say yes to one part of the standing attempt.
+    fn mark(&mut self, role: Role, part: &str) {
+        let path = self.attempt(role, part);
+        let value = self.value(AttributeValue::Bool(true));
+        self.sets.push(format!("{path} = {value}"));
     }
 
     /// The path of one part of a role's attempt.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 
+/// The tag by which a machine finds its meeting.
+pub const MEETING_TAG: &str = "MeetingID";
+
 /// The tag whose removal makes the system's watchdog ignore a machine: see where `launch.rs` ends one.
 pub const ROLE_TAG: &str = "Role";
 
@@ -96,7 +99,7 @@ pub enum ImdsTokens {
 pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("Name".to_owned(), name(meeting, role)),
-        ("MeetingID".to_owned(), meeting.to_string()),
+        (MEETING_TAG.to_owned(), meeting.to_string()),
         (ROLE_TAG.to_owned(), role.to_string()),
         ("Project".to_owned(), project.to_owned()),
     ])

@@ -268,6 +268,10 @@ const BRIEF: Scenario = Scenario { brief: true, ..ONE_ROLE };
 const BRIEF_BY_OUTCOME: Scenario = Scenario { strict: false, ..BRIEF };
 const LIVES: Scenario = Scenario { deaths: 1, acts: 1, lives: true, strict: false, ..ONE_ROLE };
 
+/// A delivery has to wait until its lease is over; the one that takes over dies.
+const TAKEN_OVER: Scenario =
+    Scenario { faults: 2, deaths: 1, only: &[Trouble::Slow, Trouble::Refused], ..BRIEF_BY_OUTCOME };
+
 /// The meeting ends while it is launched, and the watchdog brings it back to life.
 const REVIVED: Scenario = Scenario { faults: 1, acts: 2, only: &[Trouble::Slow], ..BRIEF_BY_OUTCOME };
 
@@ -277,16 +281,7 @@ const TEETH: [Tooth; 37] = [
         "3, never blind: the lease is taken",
         Every(Scenario { standing: 5, ..ONE_ROLE }),
     ),
-    (
-        Guard::TheClaimComparesTheAttempts,
-        "2, never lost",
-        Every(Scenario {
-            faults: 2,
-            deaths: 1,
-            only: &[Trouble::Slow, Trouble::Refused],
-            ..BRIEF_BY_OUTCOME
-        }),
-    ),
+    (Guard::TheClaimComparesTheAttempts, "2, never lost", Every(TAKEN_OVER)),
     (
         Guard::TheClaimComparesWhatWasRefused,
         "3, never blind: token-0-2 is sent although it was marked as refused",
@@ -331,16 +326,7 @@ const TEETH: [Tooth; 37] = [
     (Guard::ALostAnswerIsReplayed, "1, never two", Walks),
     (Guard::ARefusalAfterAnUnansweredSendingWaits, "1, never two", Walks),
     (Guard::ARefusedReplayIsLookedUp, "1, never two", Walks),
-    (
-        Guard::TheNextAttemptIsOurs,
-        "2, never lost",
-        Every(Scenario {
-            faults: 2,
-            deaths: 1,
-            only: &[Trouble::Slow, Trouble::Refused],
-            ..BRIEF_BY_OUTCOME
-        }),
-    ),
+    (Guard::TheNextAttemptIsOurs, "2, never lost", Every(TAKEN_OVER)),
     (
         Guard::TheNextAttemptComparesTheToken,
         "2, never lost",

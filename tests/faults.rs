@@ -315,11 +315,7 @@ fn teacher_recorded(stack: &Stack) {
 /// A delivery died when it had launched both machines, and heard of neither.
 fn left_open(stack: &Stack) {
     new(stack);
-    stack.aws.add_faults(json!([fault!(RunInstances, hold = "after", times = 2)]));
-    let outcome = deliver_until(stack, |held| held.len() == 2, || stack.lambda.kill());
-    assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
-    stack.aws.release(json!({"discard": true}));
-    stack.all_is_quiet();
+    killed_while_held(stack, 2, fault!(RunInstances, hold = "after", times = 2));
     stack.time_passes();
     stack.lambda.warm_up();
 }
@@ -350,13 +346,18 @@ fn dead_and_answered(stack: &Stack) {
 /// A delivery died while it ended the teacher's machine, whose meeting had ended, and has come back to life since.
 fn half_ended(stack: &Stack) {
     ended(stack);
-    stack.aws.add_faults(json!([fault!(TerminateInstances, hold = "before", times = 1)]));
-    let outcome = deliver_until(stack, |held| held.len() == 1, || stack.lambda.kill());
+    killed_while_held(stack, 1, fault!(TerminateInstances, hold = "before", times = 1));
+    stack.set("status", "SCHEDULED");
+    stack.lambda.warm_up();
+}
+
+/// A delivery dies while so many of its calls are held, and what was held goes no further.
+fn killed_while_held(stack: &Stack, count: usize, hold: Value) {
+    stack.aws.add_faults(json!([hold]));
+    let outcome = deliver_until(stack, |held| held.len() == count, || stack.lambda.kill());
     assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
     stack.aws.release(json!({"discard": true}));
     stack.all_is_quiet();
-    stack.set("status", "SCHEDULED");
-    stack.lambda.warm_up();
 }
 
 fn end(stack: &Stack) {

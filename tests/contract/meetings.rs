@@ -306,7 +306,24 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
     let no_attempt: Other = |r| r.student.attempt = None;
     let other_attempt: Other = |r| r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-9"));
     let other_machine: Other = |r| r.student.instance_id = Some(id("i-9"));
+    let next_attempt = || {
+        let next = plain_attempt(m, Student, "token-3");
+        record::next_attempt(m, me, Student, &token("token-2"), next)
+    };
+    let followed: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3"));
+    let ending: Other = |r| r.student.attempt.as_mut().expect("an attempt").ending = true;
     vec![
+        Write {
+            name: "the end",
+            fits: old.clone(),
+            update: record::end(m, Student, &token("token-2")),
+            after: ending,
+            unfit: vec![
+                ("another attempt", other_attempt),
+                ("no attempt", no_attempt),
+                ("a machine", other_machine),
+            ],
+        },
         Write {
             name: "the claim of a new meeting",
             fits: new.clone(),
@@ -357,14 +374,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         Write {
             name: "the next attempt",
             fits: old.clone(),
-            update: record::next_attempt(
-                m,
-                me,
-                Student,
-                &token("token-2"),
-                plain_attempt(m, Student, "token-3"),
-            ),
-            after: |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3")),
+            update: next_attempt(),
+            after: followed,
             unfit: vec![
                 ("another's lease", owner_changed),
                 ("no lease", lease_gone),
@@ -378,14 +389,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         Write {
             name: "the next attempt after the status moved on",
             fits: healthy.clone(),
-            update: record::next_attempt(
-                m,
-                me,
-                Student,
-                &token("token-2"),
-                plain_attempt(m, Student, "token-3"),
-            ),
-            after: |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3")),
+            update: next_attempt(),
+            after: followed,
             unfit: vec![("over", over)],
         },
         Write {
@@ -408,6 +413,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                 ("an unknown status", unknown),
                 ("another attempt", other_attempt),
                 ("no attempt", no_attempt),
+                ("its end is written", ending),
                 ("another machine", other_machine),
             ],
         },

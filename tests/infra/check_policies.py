@@ -20,7 +20,6 @@ Prints one finding a line and ends with 1 if there is any, with 2 if the command
 each is judged by itself. Needs no network and no AWS account.
 """
 
-import argparse
 import copy
 import json
 import re
@@ -30,8 +29,8 @@ from collections import Counter
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 
+import arguments
 from answers import REFUSED, SETS, stacks
 from calls import NOT_SENT, ROLES, UNTOUCHED
 from judge import allows, faults, kinds, parse, trusts, unanswered
@@ -60,10 +59,12 @@ EXCEPTIONS = {
 
 
 def main():
-    arguments = parse_arguments()
+    templates, asks = arguments.parse(
+        __doc__, "--asks", "FUNCTION=ACTION,ACTION,…", "the actions that the function's source asks for"
+    )
     found = False
-    for template in arguments.templates:
-        findings, counts = check(template, dict(arguments.asks))
+    for template in templates:
+        findings, counts = check(template, asks)
         findings = list(findings)
         for finding in findings:
             print(f"{template}: {finding}")
@@ -71,27 +72,6 @@ def main():
             print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
         found = found or bool(findings)
     sys.exit(1 if found else 0)
-
-
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
-    parser.add_argument(
-        "--asks",
-        action="append",
-        default=[],
-        type=function_and_actions,
-        metavar="FUNCTION=ACTION,ACTION,…",
-        help="the actions that the function's source asks for; once for each function of the template",
-    )
-    return parser.parse_args()
-
-
-def function_and_actions(text):
-    function, equals, actions = text.partition("=")
-    if not (function and equals and actions):
-        raise argparse.ArgumentTypeError(f"expected FUNCTION=ACTION,ACTION,…, not {text!r}")
-    return function, set(actions.split(","))
 
 
 def check(template, asks):

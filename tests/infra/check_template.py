@@ -19,11 +19,10 @@ Prints one finding a line and ends with 1 if there is any, with 2 if the command
 and no AWS account.
 """
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
+import arguments
 from sam import REGION, translate  # before cfnlint, for the Region that it sets
 
 from cfnlint.api import lint, lint_file
@@ -31,10 +30,12 @@ from cfnlint.config import ManualArgs
 
 
 def main():
-    arguments = parse_arguments()
+    templates, expected = arguments.parse(
+        __doc__, "--variables", "FUNCTION=NAME,NAME,…", "the environment variables that this function reads"
+    )
     found = False
-    for template in arguments.templates:
-        findings = check(template, dict(arguments.variables))
+    for template in templates:
+        findings = check(template, expected)
         for finding in findings:
             print(finding)
         if not findings:
@@ -52,27 +53,6 @@ def check(template, expected):
             findings += as_deployed(template, translated)
             findings += variables(template, translated, expected)
     return findings
-
-
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
-    parser.add_argument(
-        "--variables",
-        action="append",
-        default=[],
-        type=function_and_names,
-        metavar="FUNCTION=NAME,NAME,…",
-        help="the environment variables that this function reads; once for each function of the template",
-    )
-    return parser.parse_args()
-
-
-def function_and_names(text):
-    function, equals, names = text.partition("=")
-    if not (function and equals and names):
-        raise argparse.ArgumentTypeError(f"expected FUNCTION=NAME,NAME,…, not {text!r}")
-    return function, {name.strip() for name in names.split(",") if name.strip()}
 
 
 def as_written(path):

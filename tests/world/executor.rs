@@ -155,7 +155,7 @@ pub enum Fate {
     LostAfter,
     /// No answer now; the effect comes this much later, whatever has become of the caller.
     LateBy(Duration),
-    /// No answer now; the effect comes later, or never: the explorer decides. For a launch or a write.
+    /// No answer now; the effect comes later, or never: the explorer decides. For what changes something.
     Late,
     /// This answer, and no effect, before EC2 looks at the client token.
     Fails(Class, &'static str),

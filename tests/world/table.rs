@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elephant_launch::machine::Attempt;
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::Updated;
 use elephant_launch::record::{Change, Failure, Lease, Record, Requires, Update};
@@ -36,14 +37,8 @@ impl Table {
                 Change::Lease(lease) => record.lease = Some(as_kept(lease)),
                 Change::DropLease => record.lease = None,
                 Change::Attempt(role, attempt) => record.seat_mut(*role).attempt = Some(attempt.clone()),
-                Change::Refused(role) => {
-                    let attempt = record.seat_mut(*role).attempt.as_mut();
-                    attempt.expect("UpdateItem cannot set a path inside a missing map").refused = true;
-                }
-                Change::Ending(role) => {
-                    let attempt = record.seat_mut(*role).attempt.as_mut();
-                    attempt.expect("UpdateItem cannot set a path inside a missing map").ending = true;
-                }
+                Change::Refused(role) => standing(record, *role).refused = true,
+                Change::Ending(role) => standing(record, *role).ending = true,
                 Change::Instance(role, machine) => {
                     record.seat_mut(*role).instance_id = Some(machine.instance_id.clone());
                 }
@@ -58,6 +53,11 @@ impl Table {
         }
         Updated::Done
     }
+}
+
+/// The attempt that a mark is set on.
+fn standing(record: &mut Record, role: Role) -> &mut Attempt {
+    record.seat_mut(role).attempt.as_mut().expect("UpdateItem cannot set a path inside a missing map")
 }
 
 /// The record has times to the millisecond.

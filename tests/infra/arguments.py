@@ -1,0 +1,28 @@
+"""What the checks of a template are told on the command line."""
+
+import argparse
+from pathlib import Path
+
+
+def parse(doc, option, metavar, meaning):
+    """Templates, and names for each function of theirs: --option FUNCTION=NAME,NAME,… as a dict of sets."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
+    parser.add_argument(
+        option,
+        action="append",
+        default=[],
+        type=lambda text: function_and_names(text, metavar),
+        metavar=metavar,
+        dest="names",
+        help=f"{meaning}; once for each function of the template",
+    )
+    arguments = parser.parse_args()
+    return arguments.templates, dict(arguments.names)
+
+
+def function_and_names(text, metavar):
+    function, equals, names = text.partition("=")
+    if not (function and equals and names):
+        raise argparse.ArgumentTypeError(f"expected {metavar}, not {text!r}")
+    return function, {name.strip() for name in names.split(",") if name.strip()}
