@@ -17,6 +17,8 @@ mod world;
 
 #[path = "contract/alike.rs"]
 mod alike;
+#[path = "contract/deliveries.rs"]
+mod deliveries;
 #[path = "contract/machines.rs"]
 mod machines;
 #[path = "contract/meetings.rs"]
@@ -33,7 +35,7 @@ mod wire;
 use elephant_launch::error::Class;
 use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::MeetingId;
-use elephant_launch::needs::{Machines, Meetings, Networks};
+use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, Record};
 use world::cloud::TerminatedToken;
@@ -44,6 +46,8 @@ trait Stage {
     fn meetings(&self) -> &impl Meetings;
     fn machines(&self) -> &impl Machines;
     fn networks(&self) -> &impl Networks;
+    /// The clock and the random tokens of one more delivery.
+    fn delivery(&self) -> (impl Clock, impl Tokens);
 
     /// A word that no other promise is given on this stage: meetings and tokens are named after it.
     fn name(&self) -> &str;
@@ -159,7 +163,17 @@ promises! {
     }
     networks {
         the_default_network_has_subnets_in_several_zones,
+        subnets_are_found_by_name_and_no_default_is_looked_up,
+        a_subnet_that_is_named_and_not_there_is_a_wrong_setting,
         the_root_device_of_the_image_is_known,
         a_permission_that_is_missing_has_its_class,
+    }
+    deliveries {
+        the_clock_never_goes_back,
+        a_sleep_is_as_long_as_was_asked_for,
+        sleepers_wake_in_their_order,
+        no_token_comes_twice,
+        no_two_deliveries_have_one_owner,
+        a_back_off_is_waited_in_part_or_in_full,
     }
 }

@@ -1,26 +1,27 @@
-//! The stage in memory: the world's table and cloud, every request answered at once by `executor.rs`.
+//! The stage in memory: a port of the world's, and its executor, which answers one request at a time.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use elephant_launch::error::{AwsError, Class};
-use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, Token};
+use elephant_launch::error::Class;
+use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Machines, Meetings, Networks, Updated};
-use elephant_launch::network::{Found, Subnet};
-use elephant_launch::record::{Failure, Record, Update};
+use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
+use elephant_launch::network::Subnet;
+use elephant_launch::record::{Failure, Record};
+use elephant_launch::timing::Timing;
+use jiff::SignedDuration;
 
 use crate::world::cloud::TerminatedToken;
-use crate::world::executor::{Call, Executor, Fate, Reply, World};
+use crate::world::config;
+use crate::world::executor::{Executor, Fate, Port, World};
 use crate::{Blank, Stage};
-
-/// The delivery in whose name everything is asked.
-const DELIVERY: usize = 0;
 
 pub struct Memory {
     world: World,
+    port: Port,
     name: String,
     next: RefCell<Option<(&'static str, Fate)>>,
 }
@@ -33,86 +34,57 @@ impl Memory {
 
     pub fn named(name: &str) -> Memory {
         let world = World::new([]);
-        // The world answers deliveries alone: this one is known to it, and does nothing more.
-        let mut executor = Executor::new(&world);
-        executor.deliver("nobody");
-        executor.kill(DELIVERY);
-        Memory { world, name: name.to_owned(), next: RefCell::new(None) }
+        Memory { port: port(&world), world, name: name.to_owned(), next: RefCell::new(None) }
     }
 
+    /// One request is answered whenever the promise can go no further; when there is none, time passes.
     pub fn run<T>(&self, promise: impl Future<Output = T>) -> T {
-        match pin!(promise).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(value) => value,
-            Poll::Pending => unreachable!("every request is answered at once"),
+        let mut executor = Executor::new(&self.world);
+        let mut promise = pin!(promise);
+        loop {
+            if let Poll::Ready(kept) = promise.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return kept;
+            }
+            let request = {
+                let state = self.world.0.borrow();
+                let request = state.pending.iter().find(|p| !p.call.is_sleep());
+                request.map(|p| (p.number, p.call.name()))
+            };
+            match request {
+                Some((number, action)) => {
+                    let fate = self.next.borrow_mut().take_if(|(next, _)| *next == action);
+                    executor.answer(number, &fate.map_or(Fate::Answered, |(_, fate)| fate));
+                }
+                None => {
+                    let (until, _) = executor.first_sleeper().expect("it waits for something");
+                    self.world.0.borrow_mut().move_clock(until);
+                    executor.wake();
+                }
+            }
         }
     }
-
-    fn ask(&self, call: Call) -> Reply {
-        let fate = self.next.borrow_mut().take_if(|(action, _)| *action == call.name());
-        let fate = fate.map_or(Fate::Answered, |(_, fate)| fate);
-        let now = self.world.now();
-        self.world.0.borrow_mut().meet(&call, DELIVERY, now, &fate).expect("the delivery lives")
-    }
 }
 
-macro_rules! asked {
-    ($stage:expr, $call:expr, $reply:ident) => {
-        match $stage.ask($call) {
-            Reply::$reply(answer) => answer,
-            _ => unreachable!("the reply fits the call"),
-        }
-    };
-}
-
-impl Meetings for Memory {
-    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
-        asked!(self, Call::GetItem(meeting.clone()), Record)
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
-        asked!(self, Call::UpdateItem(update.clone()), Updated)
-    }
-}
-
-impl Machines for Memory {
-    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
-        asked!(self, Call::RunInstances(attempt.clone()), Machine)
-    }
-
-    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
-        asked!(self, Call::DescribeInstances(token.clone()), Machines)
-    }
-
-    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        asked!(self, Call::DeleteTags(instance.clone()), Done)
-    }
-
-    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        asked!(self, Call::TerminateInstances(instance.clone()), Done)
-    }
-}
-
-impl Networks for Memory {
-    async fn find_subnets(&self, _: Option<&[String]>) -> Result<Found, AwsError> {
-        asked!(self, Call::DescribeSubnets, Subnets)
-    }
-
-    async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
-        asked!(self, Call::DescribeImages, Device)
-    }
+fn port(world: &World) -> Port {
+    world.port("nobody", config(), Timing::DEFAULT.delivery, SignedDuration::ZERO)
 }
 
 impl Stage for Memory {
     fn meetings(&self) -> &impl Meetings {
-        self
+        &self.port
     }
 
     fn machines(&self) -> &impl Machines {
-        self
+        &self.port
     }
 
     fn networks(&self) -> &impl Networks {
-        self
+        &self.port
+    }
+
+    fn delivery(&self) -> (impl Clock, impl Tokens) {
+        let port = port(&self.world);
+        (port.clone(), port)
     }
 
     fn name(&self) -> &str {
@@ -126,7 +98,7 @@ impl Stage for Memory {
     }
 
     async fn delete(&self, meeting: &MeetingId) {
-        self.world.0.borrow_mut().table.delete(meeting);
+        self.world.delete(meeting.as_str());
     }
 
     /// The world's record is one that was understood: it knows no values but those.

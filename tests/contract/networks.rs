@@ -24,6 +24,22 @@ pub async fn the_default_network_has_subnets_in_several_zones(stage: &impl Stage
     assert!(zones.len() >= 3, "{zones:?}");
 }
 
+pub async fn subnets_are_found_by_name_and_no_default_is_looked_up(stage: &impl Stage) {
+    let [one, _, two, ..] = &stage.subnets()[..] else { panic!("there are three") };
+    let ids = [one, two].map(|subnet| subnet.subnet_id.clone());
+    let found = stage.networks().find_subnets(Some(&ids)).await.expect("they are there");
+    assert_eq!(found.default_vpc, None);
+    let found: BTreeSet<String> = found.subnets.into_iter().map(|subnet| subnet.subnet_id).collect();
+    assert_eq!(found, BTreeSet::from(ids));
+}
+
+pub async fn a_subnet_that_is_named_and_not_there_is_a_wrong_setting(stage: &impl Stage) {
+    let ids = [stage.subnets()[0].subnet_id.clone(), "subnet-0fffffffffffffff0".to_owned()];
+    let error = stage.networks().find_subnets(Some(&ids)).await.expect_err("one is not there");
+    assert_eq!((error.action, error.class), ("DescribeSubnets", Class::Misconfigured));
+    assert_eq!(error.code(), "InvalidSubnetID.NotFound");
+}
+
 pub async fn the_root_device_of_the_image_is_known(stage: &impl Stage) {
     let device = stage.networks().find_root_device(stage.image()).await;
     assert_eq!(device, Ok("/dev/xvda".to_owned()));

@@ -14,9 +14,10 @@ use aws_sdk_ec2::types::{Filter, Instance};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::Class;
+use elephant_launch::lambda::{RandomTokens, WallClock};
 use elephant_launch::machine::{ImdsTokens, InstanceId, Parameters, RootVolume};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Machines, Meetings, Networks};
+use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, MeetTime, Record};
 use elephant_launch::timing::Timing;
@@ -121,6 +122,10 @@ impl Stage for Wire {
 
     fn networks(&self) -> &impl Networks {
         &self.shared.ec2
+    }
+
+    fn delivery(&self) -> (impl Clock, impl Tokens) {
+        (WallClock, RandomTokens)
     }
 
     fn name(&self) -> &str {

@@ -159,3 +159,13 @@ impl Cloud {
         self.refusing.insert((instance_type.into(), zone.into()), (class, code));
     }
 }
+
+/// Of all subnets those with these ids, as EC2 answers who asks for them by name. No default VPC is looked up then.
+pub fn named(all: Found, subnet_ids: &[String]) -> Result<Found, AwsError> {
+    let of = |id: &String| all.subnets.iter().find(|subnet| subnet.subnet_id == *id).cloned();
+    let subnets: Option<Vec<Subnet>> = subnet_ids.iter().map(of).collect();
+    match subnets {
+        Some(subnets) => Ok(Found { default_vpc: None, subnets }),
+        None => Err(aws_error("DescribeSubnets", Class::Misconfigured, "InvalidSubnetID.NotFound")),
+    }
+}

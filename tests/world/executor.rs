@@ -25,7 +25,7 @@ use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
-use super::cloud::Cloud;
+use super::cloud::{self, Cloud};
 use super::sabotage::{Guard, is_claim};
 use super::table::Table;
 use super::{aws_error, config, start};
@@ -313,6 +313,28 @@ impl World {
         state.cloud.live().filter(of).map(|l| l.machine.instance_id.0.clone()).collect()
     }
 
+    /// The ports of a delivery that begins now.
+    pub fn port(&self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) -> Port {
+        let mut state = self.0.borrow_mut();
+        let deadline = state.now + time_left;
+        let delivery = state.known.len();
+        state.known.push(Known {
+            meeting: super::meeting(id),
+            deadline,
+            skew,
+            config,
+            tokens: 0,
+            calls: 0,
+            history: 0,
+            owner: None,
+            claimed: None,
+            ended: false,
+            read: None,
+        });
+        state.tell(|| format!("delivery {delivery} begins"));
+        Port { world: self.clone(), delivery }
+    }
+
     /// The story so far, for a failure.
     pub fn story(&self) -> String {
         self.0.borrow().story.iter().flatten().cloned().collect::<Vec<_>>().join("\n")
@@ -340,7 +362,7 @@ impl State {
 
     pub fn delete(&mut self, id: &MeetingId) {
         self.tell(|| "another program deletes the record".into());
-        self.table.records.remove(id);
+        self.table.delete(id);
         self.by_hand.retain(|(meeting, _)| meeting != id);
         *self.lives.entry(id.clone()).or_default() += 1;
     }
@@ -596,14 +618,16 @@ impl Machines for Port {
 }
 
 impl Networks for Port {
-    async fn find_subnets(&self, _: Option<&[String]>) -> Result<Found, AwsError> {
-        {
-            let state = self.world.0.borrow();
-            if state.lookups_are_cached {
-                return Ok(state.cloud.found());
-            }
+    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+        let cached = self.world.0.borrow().lookups_are_cached;
+        let found = match cached {
+            true => Ok(self.world.0.borrow().cloud.found()),
+            false => answered!(self, Call::DescribeSubnets, Subnets),
+        };
+        match subnet_ids {
+            Some(ids) => found.and_then(|found| cloud::named(found, ids)),
+            None => found,
         }
-        answered!(self, Call::DescribeSubnets, Subnets)
     }
 
     async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
@@ -699,27 +723,12 @@ impl Executor {
     /// Begin a delivery with this configuration, this much time, and a clock that is this far ahead.
     pub fn deliver_with(&mut self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) {
         let meeting = super::meeting(id);
-        let (delivery, deadline, timing) = {
-            let mut state = self.world.0.borrow_mut();
-            let deadline = state.now + time_left;
-            state.known.push(Known {
-                meeting: meeting.clone(),
-                deadline,
-                skew,
-                config: config.clone(),
-                tokens: 0,
-                calls: 0,
-                history: 0,
-                owner: None,
-                claimed: None,
-                ended: false,
-                read: None,
-            });
-            let delivery = state.known.len() - 1;
-            state.tell(|| format!("delivery {delivery} begins"));
-            (delivery, deadline, state.timing())
+        let port = self.world.port(id, config.clone(), time_left, skew);
+        let delivery = port.delivery;
+        let (deadline, timing) = {
+            let state = self.world.0.borrow();
+            (state.known[delivery].deadline, state.timing())
         };
-        let port = Port { world: self.world.clone(), delivery };
         let launcher = Launcher {
             meetings: port.clone(),
             ec2: port.clone(),
@@ -788,7 +797,7 @@ impl Executor {
     pub fn first_sleeper(&self) -> Option<(Timestamp, u64)> {
         let state = self.world.0.borrow();
         let sleeper = |p: &Pending| match p.call {
-            Call::Sleep(until) => Some((until, p.number)),
+            Call::Sleep(until) if p.reply.is_none() => Some((until, p.number)),
             _ => None,
         };
         state.pending.iter().filter_map(sleeper).min()
