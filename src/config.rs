@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::error::{Error, Kind};
 use crate::machine::{ImdsTokens, InstanceProfile};
 use crate::meeting::TAG_VALUE_LIMIT;
+use crate::one_time::Target;
 
 /// Every variable that is read, in the order of the README's table.
 pub const VARIABLES: [&str; 15] = [
@@ -29,8 +30,21 @@ pub const VARIABLES: [&str; 15] = [
     "LAUNCH_WINDOW_MINUTES",
 ];
 
-/// Where the SDK sends its requests; it panics on an empty one, so we look first.
-const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB"];
+/// The same for the function `schedule`.
+pub const SCHEDULE_VARIABLES: [&str; 8] = [
+    "TABLE_NAME",
+    "LAUNCH_FUNCTION_ARN",
+    "SCHEDULER_ROLE_ARN",
+    "SCHEDULE_GROUP",
+    "SCHEDULE_DEAD_LETTERS_ARN",
+    "LEAD_MINUTES",
+    "FLEXIBLE_WINDOW_MINUTES",
+    "LAUNCH_WINDOW_MINUTES",
+];
+
+/// What must be left of the lead when the flexible window is over: Scheduler is precise to a minute, and the launch and
+/// the machines' start want one, too.
+const LEFT_OF_THE_LEAD: u64 = 2;
 
 /// The zones that the system uses in its home Region.
 const HOME_REGION: &str = "us-west-2";
@@ -53,6 +67,21 @@ pub struct Config {
     pub imds_tokens: Option<ImdsTokens>,
     pub project_tag: String,
     /// A delivery later than this after the meeting's time launches nothing.
+    pub launch_window: Duration,
+}
+
+/// What the function `schedule` is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleConfig {
+    pub table_name: String,
+    /// The group that the schedules stand in.
+    pub group: String,
+    pub target: Target,
+    /// How long before the meeting its schedule fires.
+    pub lead: Duration,
+    /// Scheduler picks a moment in this window from then on; zero: none. Whole minutes.
+    pub flexible_window: Duration,
+    /// As for `launch`, which launches nothing after it.
     pub launch_window: Duration,
 }
 
@@ -87,9 +116,7 @@ impl From<Problems> for Error {
 
 impl Config {
     pub fn from_env() -> Result<Self, Problems> {
-        Config::from_variables(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        Config::from_variables(variable)
     }
 
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
@@ -110,8 +137,7 @@ impl Config {
         });
         let iam_profile =
             env.optional("IAM_PROFILE", "an instance profile's name, or its ARN", instance_profile);
-        let table_name =
-            env.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name);
+        let table_name = env.table_name();
         let supported_azs =
             env.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
                 list(text, zone)
@@ -152,15 +178,8 @@ impl Config {
         let project_tag = env.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
             (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
         });
-        let launch_window =
-            env.optional("LAUNCH_WINDOW_MINUTES", "a whole number of minutes from 0 to 10080", |text| {
-                text.parse().ok().filter(|minutes| *minutes <= 10_080_u64)
-            });
-        for name in ENDPOINTS {
-            if (env.variable)(name).is_some_and(|value| value.trim().is_empty()) {
-                env.problems.push(format!("{name} is set and empty, expected a URL (or unset it)"));
-            }
-        }
+        let launch_window = env.launch_window();
+        env.endpoints(&["EC2", "DYNAMODB"]);
 
         match (image_id, instance_types, security_group_ids) {
             (Some(image_id), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
@@ -170,13 +189,13 @@ impl Config {
                     security_group_ids,
                     key_name,
                     iam_profile,
-                    table_name: table_name.unwrap_or_else(|| "elephant-meetings".to_owned()),
+                    table_name,
                     supported_azs,
                     subnet_ids,
                     volume,
                     imds_tokens,
                     project_tag: project_tag.unwrap_or_else(|| "Elephant".to_owned()),
-                    launch_window: Duration::from_secs(launch_window.unwrap_or(120) * 60),
+                    launch_window,
                 })
             }
             _ => Err(Problems(env.problems)),
@@ -196,6 +215,73 @@ impl Config {
     }
 }
 
+impl ScheduleConfig {
+    pub fn from_env() -> Result<Self, Problems> {
+        ScheduleConfig::from_variables(variable)
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+
+        let table_name = env.table_name();
+        let function = env.required("LAUNCH_FUNCTION_ARN", "the ARN of the function launch", |text| {
+            arn("lambda", ":function:", text)
+        });
+        let role =
+            env.required("SCHEDULER_ROLE_ARN", "the ARN of the role with which Scheduler invokes it", |text| {
+                arn("iam", ":role/", text)
+            });
+        let group = env.required(
+            "SCHEDULE_GROUP",
+            "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
+            |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
+        );
+        let dead_letters = env.required("SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue", |text| {
+            arn("sqs", ":", text)
+        });
+        let minutes = |least| {
+            move |text: &str| text.parse().ok().filter(|minutes| (least..=1440_u64).contains(minutes))
+        };
+        let lead =
+            env.optional("LEAD_MINUTES", "a whole number of minutes from 1 to 1440", minutes(1)).unwrap_or(15);
+        let window = env
+            .optional("FLEXIBLE_WINDOW_MINUTES", "a whole number of minutes from 0 to 1440", minutes(0))
+            .unwrap_or(5);
+        let launch_window = env.launch_window();
+        env.endpoints(&["DYNAMODB", "SCHEDULER"]);
+        let least = window + LEFT_OF_THE_LEAD;
+        if env.problems.is_empty() && lead < least {
+            env.problems.push(format!(
+                "LEAD_MINUTES is {lead}, expected at least {least}: with FLEXIBLE_WINDOW_MINUTES {window} a meeting could \
+                 begin before it is launched (Scheduler is precise to a minute)"
+            ));
+        }
+
+        match (function, role, group, dead_letters) {
+            (Some(function), Some(role), Some(group), Some(dead_letters)) if env.problems.is_empty() => {
+                Ok(ScheduleConfig {
+                    table_name,
+                    group,
+                    target: Target { function, role, dead_letters },
+                    lead: Duration::from_secs(lead * 60),
+                    flexible_window: Duration::from_secs(window * 60),
+                    launch_window,
+                })
+            }
+            _ => Err(Problems(env.problems)),
+        }
+    }
+}
+
+/// What Lambda calls the function that we run in, for its metrics; `local` where Lambda has no say.
+pub fn function_name() -> String {
+    variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// The environment while it is read: collects what is wrong instead of stopping at the first problem.
 struct Environment<V> {
     variable: V,
@@ -213,6 +299,29 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
 
     fn optional<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.value(name).and_then(|text| self.parsed(name, &text, expected, parse))
+    }
+
+    fn table_name(&mut self) -> String {
+        self.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name)
+            .unwrap_or_else(|| "elephant-meetings".to_owned())
+    }
+
+    fn launch_window(&mut self) -> Duration {
+        let minutes =
+            self.optional("LAUNCH_WINDOW_MINUTES", "a whole number of minutes from 0 to 10080", |text| {
+                text.parse().ok().filter(|minutes| *minutes <= 10_080_u64)
+            });
+        Duration::from_secs(minutes.unwrap_or(120) * 60)
+    }
+
+    /// Where the SDK sends its requests; it panics on an empty one, so we look first.
+    fn endpoints(&mut self, services: &[&str]) {
+        let of_a_service = services.iter().map(|service| format!("AWS_ENDPOINT_URL_{service}"));
+        for name in std::iter::once("AWS_ENDPOINT_URL".to_owned()).chain(of_a_service) {
+            if (self.variable)(&name).is_some_and(|value| value.trim().is_empty()) {
+                self.problems.push(format!("{name} is set and empty, expected a URL (or unset it)"));
+            }
+        }
     }
 
     fn value(&self, name: &str) -> Option<String> {
@@ -276,6 +385,18 @@ fn instance_profile(text: &str) -> Option<InstanceProfile> {
 }
 
 fn table_name(text: &str) -> Option<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    ((3..=255).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+    ((3..=255).contains(&text.len()) && text.chars().all(is_plain)).then(|| text.to_owned())
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-.".contains(c)
+}
+
+/// `arn:partition:service:region:account:…`, with a word that tells what of the service it names.
+fn arn(service: &str, names: &str, text: &str) -> Option<String> {
+    let pieces: Vec<&str> = text.splitn(6, ':').collect();
+    let [ "arn", partition, named, _, account, resource ] = pieces[..] else { return None };
+    let whole = partition.starts_with("aws") && named == service && !resource.is_empty();
+    let account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+    (whole && account && text.contains(names) && !text.contains(char::is_whitespace)).then(|| text.to_owned())
 }

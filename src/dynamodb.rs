@@ -7,6 +7,7 @@
 //! UpdateItem cannot set a path inside a map that is missing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -14,6 +15,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use jiff::Timestamp;
@@ -21,8 +23,9 @@ use jiff::Timestamp;
 use crate::error::{AwsError, Class};
 use crate::machine::{Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{Meetings, Updated};
-use crate::record::{Change, Lease, MeetTime, Owner, Record, Requires, Seat, Update};
+use crate::metrics::Calls;
+use crate::needs::{Created, Meetings, NewMeetings, Updated};
+use crate::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, Update};
 use crate::sdk;
 
 type Item = HashMap<String, AttributeValue>;
@@ -30,6 +33,8 @@ type Item = HashMap<String, AttributeValue>;
 const ID: &str = "id";
 const STATUS: &str = "status";
 const MEET_TIME: &str = "meet_time";
+const CREATED_AT: &str = "created_at";
+const TERMINATION_REASON: &str = "termination_reason";
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
@@ -50,6 +55,13 @@ impl Table {
             .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
             .build();
         Table { client: Client::from_conf(config), name: name.to_owned() }
+    }
+
+    /// Count its requests.
+    pub fn counted(mut self, calls: &Arc<Calls>) -> Self {
+        let config = self.client.config().to_builder().interceptor(sdk::CallCounter(calls.clone()));
+        self.client = Client::from_conf(config.build());
+        self
     }
 
     fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
@@ -83,13 +95,7 @@ impl Table {
 /// DynamoDB's codes by what to do next. A code that we do not know is ambiguous: repeating a conditional write is safe.
 fn class_of(code: Option<&str>) -> Class {
     match code {
-        Some(
-            "ProvisionedThroughputExceededException"
-            | "ThrottlingException"
-            | "RequestLimitExceeded"
-            | "ThrottledException"
-            | "LimitExceededException",
-        ) => Class::Throttled,
+        Some(code) if sdk::is_throttle(code) => Class::Throttled,
         Some("ResourceNotFoundException" | "ValidationException" | "SerializationException") => {
             Class::Misconfigured
         }
@@ -154,6 +160,45 @@ impl Meetings for Table {
             Err(error) => Err(self.failed("UpdateItem", error)),
         }
     }
+}
+
+impl NewMeetings for Table {
+    async fn create(&self, record: &NewRecord) -> Result<Created, AwsError> {
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(to_item(record)))
+            .condition_expression("attribute_not_exists(#id)")
+            .expression_attribute_names("#id", ID)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Created::Done),
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                let PutItemError::ConditionalCheckFailedException(refused) = service.err() else {
+                    unreachable!("checked in the guard")
+                };
+                let item = refused.item.clone().unwrap_or_default();
+                let found = to_record(&record.meeting_id, &item).map_err(|what| unreadable("PutItem", what))?;
+                Ok(Created::Exists(Box::new(found)))
+            }
+            Err(error) => Err(self.failed("PutItem", error)),
+        }
+    }
+}
+
+fn to_item(record: &NewRecord) -> Item {
+    let mut item: Item = serde_dynamo::to_item(&record.attributes).expect("JSON is plain data");
+    let ours = [
+        (ID, record.meeting_id.to_string()),
+        (STATUS, Status::Scheduled.as_str().to_owned()),
+        (MEET_TIME, record.meet_time.clone()),
+    ];
+    item.extend(ours.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
+    item.entry(CREATED_AT.to_owned()).or_insert_with(|| AttributeValue::S(time(record.created_at)));
+    item
 }
 
 fn unreadable(action: &'static str, what: String) -> AwsError {
@@ -406,6 +451,11 @@ impl Expression {
                 }
             }
             Change::ForgetFailure => FAILURE.into_iter().for_each(|name| self.remove(name)),
+            Change::MeetTime(text) => self.set(MEET_TIME, AttributeValue::S(text.clone())),
+            Change::Terminated(reason) => {
+                self.set(STATUS, AttributeValue::S(Status::Terminated.as_str().to_owned()));
+                self.set(TERMINATION_REASON, AttributeValue::S(reason.clone()));
+            }
         }
     }
 

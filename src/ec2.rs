@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
@@ -20,6 +21,7 @@ use aws_sdk_ec2::types::{
 
 use crate::error::{AwsError, Class};
 use crate::machine::{Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, ROLE_TAG, State, Token};
+use crate::metrics::Calls;
 use crate::needs::{Machines, Networks};
 use crate::network::{Found, Subnet};
 use crate::sdk;
@@ -38,6 +40,13 @@ impl Ec2 {
             .timeout_config(TimeoutConfig::builder().operation_timeout(timing.ec2).build())
             .build();
         Ec2 { client: Client::from_conf(config), run_instances: timing.run_instances, limit: timing.ec2 }
+    }
+
+    /// Count its requests.
+    pub fn counted(mut self, calls: &Arc<Calls>) -> Self {
+        let config = self.client.config().to_builder().interceptor(sdk::CallCounter(calls.clone()));
+        self.client = Client::from_conf(config.build());
+        self
     }
 }
 
@@ -275,18 +284,7 @@ fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
         | "AddressLimitExceeded"
         | "ResourceLimitExceeded" => Class::Quota,
 
-        "RequestLimitExceeded"
-        | "Throttling"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "TooManyRequestsException"
-        | "SlowDown"
-        | "EC2ThrottledException"
-        | "PriorRequestNotComplete"
-        | "BandwidthLimitExceeded"
-        | "LimitExceededException" => Class::Throttled,
+        code if sdk::is_throttle(code) => Class::Throttled,
 
         "InternalError"
         | "InternalFailure"

@@ -92,10 +92,16 @@ pub enum Kind {
     DeadlineTooClose,
     RecordUnavailable,
     Ec2Unavailable,
+    /// `schedule` only: the meeting was ended or cancelled, and its id is used up.
+    MeetingOver,
+    /// `schedule` only: a meeting with machines cannot be cancelled.
+    MeetingLaunched,
+    /// `schedule` only: EventBridge Scheduler did not do what was asked.
+    SchedulerUnavailable,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 16] = [
         Kind::InvalidEvent,
         Kind::MeetingNotFound,
         Kind::MeetingBusy,
@@ -109,6 +115,9 @@ impl Kind {
         Kind::DeadlineTooClose,
         Kind::RecordUnavailable,
         Kind::Ec2Unavailable,
+        Kind::MeetingOver,
+        Kind::MeetingLaunched,
+        Kind::SchedulerUnavailable,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -126,6 +135,9 @@ impl Kind {
             Kind::DeadlineTooClose => "DeadlineTooClose",
             Kind::RecordUnavailable => "RecordUnavailable",
             Kind::Ec2Unavailable => "Ec2Unavailable",
+            Kind::MeetingOver => "MeetingOver",
+            Kind::MeetingLaunched => "MeetingLaunched",
+            Kind::SchedulerUnavailable => "SchedulerUnavailable",
         }
     }
 
@@ -137,14 +149,17 @@ impl Kind {
             | Kind::Throttled
             | Kind::DeadlineTooClose
             | Kind::RecordUnavailable
-            | Kind::Ec2Unavailable => true,
+            | Kind::Ec2Unavailable
+            | Kind::SchedulerUnavailable => true,
             Kind::InvalidEvent
             | Kind::MeetingNotFound
             | Kind::InvalidRecord
             | Kind::NoUsableSubnet
             | Kind::QuotaExceeded
             | Kind::InvalidConfiguration
-            | Kind::Unauthorized => false,
+            | Kind::Unauthorized
+            | Kind::MeetingOver
+            | Kind::MeetingLaunched => false,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The JSON that arrives, and the request that it means.
 //!
 //! A schedule of ours sends `{"meeting_id": …}`; older ones of the system send `{"meetingId": …}`; a rule of an event
-//! bus wraps either in `detail`. Further fields are welcome and, but for the context attributes of EventBridge
-//! Scheduler, ignored.
+//! bus wraps either in `detail`. `launch` welcomes further fields and, but for the context attributes of EventBridge
+//! Scheduler, ignores them; `schedule` writes them to the record.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind};
@@ -12,88 +13,214 @@ use crate::meeting::MeetingId;
 /// How much of a refused event is shown.
 const SHOWN: usize = 200;
 
-const SPELLINGS: [&str; 2] = ["meeting_id", "meetingId"];
+const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
+const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
+
+/// An item of DynamoDB holds 400 KB; what we write beside them needs little.
+const ATTRIBUTES_LIMIT: usize = 350 * 1024;
+/// DynamoDB nests 32 levels deep.
+const DEPTH_LIMIT: usize = 30;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     pub meeting_id: MeetingId,
-    pub schedule: Schedule,
+    pub context: ScheduleContext,
 }
 
 /// What EventBridge Scheduler says of a delivery, where the schedule's Input carries its context attributes
 /// (`"scheduled_time": "<aws.scheduler.scheduled-time>"` and so on; each arrives as a string). For the log only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
+pub struct ScheduleContext {
     pub schedule_arn: Option<String>,
     pub scheduled_time: Option<String>,
     pub execution_id: Option<String>,
     pub attempt_number: Option<String>,
 }
 
+/// A request to have a meeting launched in time, or not to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Schedule {
+    /// A new meeting, or another time for one that stands.
+    Meeting(Appointment),
+    Cancel {
+        meeting_id: MeetingId,
+        reason: String,
+    },
+}
+
+/// A meeting as whoever arranges it describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Appointment {
+    pub meeting_id: MeetingId,
+    pub meet_time: Timestamp,
+    /// As it was sent: other programs read it.
+    pub meet_time_text: String,
+    /// Further attributes of a new record: names, the room's address, whatever other programs need.
+    pub attributes: Map<String, Value>,
+}
+
 impl Launch {
     pub fn from_json(event: &Value) -> Result<Self, Error> {
-        let refused = |problem: String| {
-            Error::new(
-                Kind::InvalidEvent,
-                format!("the event {problem}, got {}", shown(event)),
-                r#"send {"meeting_id": "<the id of a record in the table>"}"#,
-            )
-        };
-        let Value::Object(outer) = event else {
-            return Err(refused(format!("is {}, not an object", kind_of(event))));
-        };
-        // An envelope of EventBridge: the request is its detail.
-        let fields = match outer.get("detail") {
-            Some(Value::Object(detail)) if !names_a_meeting(outer) => detail,
-            Some(other) if !names_a_meeting(outer) => {
-                return Err(refused(format!("has a detail that is {}, not an object", kind_of(other))));
-            }
-            _ => outer,
-        };
-        let mut ids = Vec::new();
-        for spelling in SPELLINGS {
-            match fields.get(spelling) {
-                None => {}
-                Some(Value::String(text)) => {
-                    let id = MeetingId::new(text)
-                        .map_err(|what| refused(format!("has a {spelling} that {what}")))?;
-                    ids.push(id);
-                }
-                Some(other) => {
-                    return Err(refused(format!(
-                        "has a {spelling} that is {}, not a string",
-                        kind_of(other)
-                    )));
-                }
-            }
-        }
-        ids.dedup();
-        match <[MeetingId; 1]>::try_from(ids) {
-            Ok([meeting_id]) => Ok(Launch { meeting_id, schedule: Schedule::from_fields(fields) }),
-            Err(ids) if ids.is_empty() => Err(refused("has no meeting_id".into())),
-            Err(_) => Err(refused("has a meeting_id and a meetingId that differ".into())),
-        }
+        let refused = |problem| refused(event, problem, r#"{"meeting_id": "<the id of a record in the table>"}"#);
+        let fields = fields(event).map_err(refused)?;
+        let meeting_id = meeting_id(fields).map_err(refused)?;
+        Ok(Launch { meeting_id, context: ScheduleContext::from_fields(fields) })
     }
 }
 
 impl Schedule {
+    pub fn meeting_id(&self) -> &MeetingId {
+        match self {
+            Schedule::Meeting(appointment) => &appointment.meeting_id,
+            Schedule::Cancel { meeting_id, .. } => meeting_id,
+        }
+    }
+
+    pub fn from_json(event: &Value) -> Result<Self, Error> {
+        let expected = r#"{"meeting_id": "…", "meet_time": "2026-01-05T10:00:00Z", …} or {"meeting_id": "…", "cancel": true}"#;
+        let refused = |problem| refused(event, problem, expected);
+        let fields = fields(event).map_err(refused)?;
+        let meeting_id = meeting_id(fields).map_err(refused)?;
+        match fields.get("cancel") {
+            Some(Value::Bool(true)) => {
+                let reason = match fields.get("reason") {
+                    None | Some(Value::Null) => "cancelled".to_owned(),
+                    Some(Value::String(text)) if !text.trim().is_empty() => text.trim().to_owned(),
+                    Some(_) => return Err(refused("has a reason that is no text".to_owned())),
+                };
+                Ok(Schedule::Cancel { meeting_id, reason })
+            }
+            None | Some(Value::Bool(false)) => {
+                Ok(Schedule::Meeting(Appointment::from_fields(meeting_id, fields).map_err(refused)?))
+            }
+            Some(other) => Err(refused(format!("has a cancel that is {}, not a boolean", kind_of(other)))),
+        }
+    }
+}
+
+impl Appointment {
+    fn from_fields(meeting_id: MeetingId, fields: &Map<String, Value>) -> Result<Self, String> {
+        let texts = spelled(fields, MEET_TIME)?;
+        let (spelling, text) = match texts[..] {
+            [] => return Err("has no meet_time".to_owned()),
+            [(spelling, text)] => (spelling, text.trim()),
+            _ => return Err("has a meet_time and a meetTime".to_owned()),
+        };
+        let meet_time = text.parse().map_err(|_| {
+            format!("has a {spelling} that is no ISO 8601 time with an offset such as 2026-01-05T10:00:00Z")
+        })?;
+        let ours = |name: &str| MEETING_ID.contains(&name) || MEET_TIME.contains(&name) || name == "cancel";
+        let mut attributes = Map::new();
+        for (name, value) in fields.iter().filter(|(name, _)| !ours(name)) {
+            if let Some(writer) = writer_of(name) {
+                return Err(format!("has the field {name}, an attribute of the record that {writer} writes"));
+            }
+            if name.is_empty() || depth(value) > DEPTH_LIMIT {
+                return Err(format!("has the field {name:?}, which no attribute of a record can hold"));
+            }
+            attributes.insert(name.clone(), value.clone());
+        }
+        let length = Value::Object(attributes.clone()).to_string().len();
+        if length > ATTRIBUTES_LIMIT {
+            return Err(format!(
+                "has further fields of {length} bytes, and a record has room for {ATTRIBUTES_LIMIT}"
+            ));
+        }
+        Ok(Appointment { meeting_id, meet_time, meet_time_text: text.to_owned(), attributes })
+    }
+}
+
+/// Attributes that come into the record later, each from its own program; a new record must not bring them along.
+fn writer_of(attribute: &str) -> Option<&'static str> {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| attribute.ends_with(suffix));
+    match attribute {
+        "id" | "status" => Some("this function"),
+        "termination_reason" => Some("whoever ends the meeting"),
+        "instance_id" => Some("the machine"),
+        _ if attribute.starts_with("launch_") => Some("the function launch"),
+        _ if ends(&["_ec2_id", "_attempt", "_availability_zone", "_instance_type", "_launched_at"]) => {
+            Some("the function launch")
+        }
+        _ if ends(&["_ec2_link"]) => Some("the DNS watchdog"),
+        _ if ends(&["_session_data"]) => Some("the machine"),
+        _ => None,
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The event's fields; of an envelope of EventBridge those of its detail, where the request is.
+fn fields(event: &Value) -> Result<&Map<String, Value>, String> {
+    let Value::Object(outer) = event else {
+        return Err(format!("is {}, not an object", kind_of(event)));
+    };
+    let names_a_meeting = MEETING_ID.iter().any(|spelling| outer.contains_key(*spelling));
+    match outer.get("detail") {
+        Some(Value::Object(detail)) if !names_a_meeting => Ok(detail),
+        Some(other) if !names_a_meeting => {
+            Err(format!("has a detail that is {}, not an object", kind_of(other)))
+        }
+        _ => Ok(outer),
+    }
+}
+
+fn meeting_id(fields: &Map<String, Value>) -> Result<MeetingId, String> {
+    let mut ids = Vec::new();
+    for (spelling, text) in spelled(fields, MEETING_ID)? {
+        ids.push(MeetingId::new(text).map_err(|what| format!("has a {spelling} that {what}"))?);
+    }
+    ids.dedup();
+    match <[MeetingId; 1]>::try_from(ids) {
+        Ok([meeting_id]) => Ok(meeting_id),
+        Err(ids) if ids.is_empty() => Err("has no meeting_id".into()),
+        Err(_) => Err("has a meeting_id and a meetingId that differ".into()),
+    }
+}
+
+/// What stands under each spelling of a field that has to be a string.
+fn spelled<'f>(
+    fields: &'f Map<String, Value>,
+    spellings: [&'static str; 2],
+) -> Result<Vec<(&'static str, &'f str)>, String> {
+    let mut texts = Vec::new();
+    for spelling in spellings {
+        match fields.get(spelling) {
+            None => {}
+            Some(Value::String(text)) => texts.push((spelling, text.as_str())),
+            Some(other) => return Err(format!("has a {spelling} that is {}, not a string", kind_of(other))),
+        }
+    }
+    Ok(texts)
+}
+
+fn refused(event: &Value, problem: String, expected: &str) -> Error {
+    Error::new(
+        Kind::InvalidEvent,
+        format!("the event {problem}, got {}", shown(event)),
+        format!("send {expected}"),
+    )
+}
+
+impl ScheduleContext {
     fn from_fields(fields: &Map<String, Value>) -> Self {
         let text = |name: &str| match fields.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        Schedule {
+        ScheduleContext {
             schedule_arn: text("schedule_arn"),
             scheduled_time: text("scheduled_time"),
             execution_id: text("execution_id"),
             attempt_number: text("attempt_number"),
         }
     }
-}
-
-fn names_a_meeting(fields: &Map<String, Value>) -> bool {
-    SPELLINGS.iter().any(|spelling| fields.contains_key(*spelling))
 }
 
 fn kind_of(value: &Value) -> &'static str {

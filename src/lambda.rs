@@ -1,6 +1,7 @@
 //! The door: what Lambda brings in becomes a request with a deadline, and an [`Error`] becomes what Lambda records.
 
 use std::future::Future;
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,11 +10,12 @@ use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service
 use serde::Serialize;
 use serde_json::Value;
 use tracing::instrument::{Instrument, Instrumented};
-use tracing::{Span, field, info_span};
+use tracing::{Span, error, field, info_span};
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::machine::Token;
+use crate::metrics::{Ending, Meter, Outcome};
 use crate::needs::{Clock, Tokens};
 use crate::record::Owner;
 use crate::timing::{Timing, after};
@@ -30,17 +32,35 @@ pub fn start_logging() {
 }
 
 /// Answer every event that comes with `verb`, which gets the event and the time by which it has to be answered. Every
-/// line of the log carries the request id and, once the verb has said [`meeting`], the meeting's.
-pub async fn serve<R: Serialize, F: Future<Output = Result<R, Error>>>(
+/// line of the log carries the request id and, once the verb has said [`meeting`], the meeting's; at the end of each
+/// delivery stand its metrics.
+pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>(
     name: &'static str,
     timing: &Timing,
+    meter: &Meter,
     verb: impl Fn(Value, Timestamp) -> F,
 ) -> Result<(), lambda_runtime::Error> {
-    let handler = service_fn(|event: LambdaEvent<Value>| {
-        verb(event.payload, deadline(event.context.deadline, Timestamp::now(), timing))
+    let handler = service_fn(async |event: LambdaEvent<Value>| {
+        let started = Timestamp::now();
+        // Boxed, for the compiler gives up on the layout of a verb inside all of the runtime's layers.
+        let answer = Box::pin(verb(event.payload, deadline(event.context.deadline, started, timing))).await;
+        emit(&meter.report(Ending::of(&answer), started, Timestamp::now()));
+        answer
     });
     // A returned error is logged by the runtime, outside the handler: the span has to be around both.
     Runtime::new(handler).layer(layer_fn(|inner| InSpan { inner, name })).run().await
+}
+
+/// Answer every event with what is wrong with the configuration. A function that ends at the start would be reported as
+/// "Runtime exited" and nothing else; one that answers puts the problems where the operator looks.
+pub async fn refuse<R: Serialize + Outcome>(
+    name: &'static str,
+    timing: &Timing,
+    meter: &Meter,
+    problem: Error,
+) -> Result<(), lambda_runtime::Error> {
+    error!(error = %problem.chain(), "the function cannot work");
+    serve(name, timing, meter, |_, _| async { Err::<R, _>(problem.clone()) }).await
 }
 
 /// Gives every delivery a span of its own, in which the verb and the runtime's handling of its result log.
@@ -67,6 +87,12 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for InSpan<S> {
         let future = span.in_scope(|| self.inner.call(invocation));
         future.instrument(span)
     }
+}
+
+/// Write a delivery's metrics, whole lines of the log, which CloudWatch reads there.
+fn emit(lines: &str) {
+    // Standard output is a pipe of Lambda's; where it is closed, nobody is left to be told.
+    let _ = std::io::stdout().lock().write_all(lines.as_bytes());
 }
 
 /// From here on this delivery's log lines name its meeting.

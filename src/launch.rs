@@ -18,7 +18,8 @@ use tracing::{info, warn};
 pub use answer::{Answer, MachineAnswer, Outcome};
 
 use crate::config::Config;
-use crate::error::{AwsError, Class, Error};
+use crate::deadline::{Backoff, Deadline, not_sent};
+use crate::error::{AwsError, Error};
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
@@ -42,11 +43,6 @@ pub struct Launcher<M, E, C, T> {
     pub timing: Timing,
     pub lookups: Lookups,
 }
-
-/// Back-off between two tries of the same request to DynamoDB, which refills its buckets quickly.
-const TABLE_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Back-off for EC2, whose bucket for RunInstances refills twice a second.
-const EC2_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Launcher<M, E, C, T> {
     /// Look up what does not depend on a meeting, before the first delivery comes. A failure is not the end: the
@@ -137,8 +133,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
             }
             // A record that changes under each claim is left in peace for a moment.
             claims += 1;
-            let (first, ceiling) = TABLE_BACKOFF;
-            let pause = plan::backoff(claims, self.launcher.tokens.jitter(), first, ceiling);
+            let pause = Backoff::TABLE.pause(claims, self.launcher.tokens.jitter());
             if !self.fits(pause) {
                 return Err(self.deadline_too_close());
             }
@@ -149,7 +144,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     async fn read(&self) -> Result<Option<Record>, AwsError> {
         let launcher = self.launcher;
         let read = || launcher.meetings.read(self.meeting);
-        self.persist(launcher.timing.table, TABLE_BACKOFF, || true, read).await
+        self.persist(launcher.timing.table, Backoff::TABLE, || true, read).await
     }
 
     /// The attempts to send: those that stand, and new ones made from what was looked up.
@@ -204,7 +199,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         }
         let launcher = self.launcher;
         let write = || launcher.meetings.update(&update);
-        let answer = self.persist(launcher.timing.table, TABLE_BACKOFF, in_window, write).await;
+        let answer = self.persist(launcher.timing.table, Backoff::TABLE, in_window, write).await;
         match answer.map_err(|error| self.table_failed(error))? {
             Updated::Refused(found) => {
                 let planned: Vec<(Role, Attempt)> =
@@ -291,7 +286,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         for (role, token) in open {
             let ec2 = &self.launcher.ec2;
             let found = self
-                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || true, || ec2.find(&token))
+                .persist(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&token))
                 .await
                 .map_err(|error| self.left_running(role, None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {
@@ -317,8 +312,8 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         }
         let ec2 = &self.launcher.ec2;
         let limit = self.launcher.timing.ec2;
-        self.persist(limit, EC2_BACKOFF, || true, || ec2.remove_role_tag(instance)).await?;
-        self.persist(limit, EC2_BACKOFF, || true, || ec2.terminate(instance)).await?;
+        self.persist(limit, Backoff::EC2, || true, || ec2.remove_role_tag(instance)).await?;
+        self.persist(limit, Backoff::EC2, || true, || ec2.terminate(instance)).await?;
         info!(%role, instance_id = %instance, "machine ended: no record names it");
         Ok(Ended::Ended)
     }
@@ -326,44 +321,26 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
         let launcher = self.launcher;
         let write = || launcher.meetings.update(update);
-        self.persist(launcher.timing.table, TABLE_BACKOFF, || true, write).await
+        self.persist(launcher.timing.table, Backoff::TABLE, || true, write).await
     }
 
-    /// Repeat a request that may be repeated (it was refused for its rate, its answer was lost, or it came too early)
-    /// as long as it is still wanted and can be answered, within its limit, before the deadline.
     async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
-        (first, ceiling): (Duration, Duration),
+        backoff: Backoff,
         wanted: impl Fn() -> bool,
         request: impl Fn() -> F,
     ) -> Result<R, AwsError> {
-        if !self.fits(limit) {
-            return Err(not_sent());
-        }
-        let mut tries = 0;
-        loop {
-            let error = match request().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            tries += 1;
-            let pause = plan::backoff(tries, self.launcher.tokens.jitter(), first, ceiling);
-            let again = matches!(error.class, Class::Throttled | Class::Ambiguous | Class::Propagating);
-            if !again || !self.fits(pause + limit) {
-                return Err(error);
-            }
-            info!(%error, tries, "the same request is sent again");
-            self.launcher.clock.sleep(pause).await;
-            if !wanted() {
-                return Err(error);
-            }
-        }
+        self.deadline().persist(limit, backoff, wanted, request).await
     }
 
     /// Whether something that takes this long ends before the deadline.
     fn fits(&self, duration: Duration) -> bool {
-        after(self.now(), duration) <= self.deadline
+        self.deadline().fits(duration)
+    }
+
+    fn deadline(&self) -> Deadline<'_, C, T> {
+        Deadline { clock: &self.launcher.clock, tokens: &self.launcher.tokens, at: self.deadline }
     }
 
     fn now(&self) -> Timestamp {
@@ -372,16 +349,5 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
 
     fn window(&self) -> Duration {
         self.launcher.config.launch_window
-    }
-}
-
-fn not_sent() -> AwsError {
-    AwsError {
-        action: "the next request",
-        class: Class::NotSent,
-        code: None,
-        message: "not sent, because its answer could come after the deadline".to_owned(),
-        request_id: None,
-        advice: String::new(),
     }
 }

@@ -34,19 +34,25 @@
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
+//! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`config`] | 3 | environment → typed values, every problem at once; the only reader of `std::env` |
 //! | [`event`] | 3 | the JSON that arrives → typed requests |
 //! | [`plan`] | 4 | every decision, as pure functions |
 //! | [`needs`] | 4 | the small traits that the verbs ask for |
+//! | [`deadline`] | 5 | what may still be begun before a deadline: repeats with a pause |
 //! | [`lookups`] | 5 | what is looked up once and kept: subnets, the image's root device |
-//! | [`launch`] | 6 | the verb: read → plan → claim → launch → record → answer |
-//! | `sdk` | 6 | what both adapters need of the SDK: its errors in our words |
+//! | [`metrics`] | 5 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
+//! | [`launch`] | 6 | a verb: read → plan → claim → launch → record → answer |
+//! | [`schedule`] | 6 | a verb: record → one-time schedule, moved and cancelled with it |
+//! | [`sdk`] | 6 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
 //! | [`dynamodb`] | 7 | adapter: the record over a table |
 //! | [`ec2`] | 7 | adapter: machines and subnets over EC2, error codes → meaning |
+//! | [`scheduler`] | 7 | adapter: one-time schedules over EventBridge Scheduler |
 //! | [`lambda`] | 8 | the door: logging, serving, deadlines, `Error` → what Lambda records |
 //! | `bin/launch.rs` | 9 | main: configuration, clients, serve |
+//! | `bin/schedule.rs` | 9 | the same for the other verb |
 //!
 //! # The way of one delivery
 //!
@@ -54,6 +60,7 @@
 //! → [`machine::InstanceId`] → record → [`launch::Answer`] → JSON.
 
 pub mod config;
+pub mod deadline;
 pub mod dynamodb;
 pub mod ec2;
 pub mod error;
@@ -63,9 +70,13 @@ pub mod launch;
 pub mod lookups;
 pub mod machine;
 pub mod meeting;
+pub mod metrics;
 pub mod needs;
 pub mod network;
+pub mod one_time;
 pub mod plan;
 pub mod record;
-pub(crate) mod sdk;
+pub mod schedule;
+pub mod scheduler;
+pub mod sdk;
 pub mod timing;

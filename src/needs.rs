@@ -14,7 +14,8 @@ use crate::error::AwsError;
 use crate::machine::{Attempt, InstanceId, Machine, Token};
 use crate::meeting::MeetingId;
 use crate::network::Found;
-use crate::record::{Owner, Record, Update};
+use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
+use crate::record::{NewRecord, Owner, Record, Update};
 
 /// The table of meetings.
 pub trait Meetings {
@@ -31,6 +32,35 @@ pub enum Updated {
     Done,
     /// A requirement did not hold: the record that stood there instead, if one did.
     Refused(Option<Box<Record>>),
+}
+
+/// Records that do not stand yet.
+pub trait NewMeetings {
+    /// `dynamodb:PutItem`, on condition that no record stands under the id.
+    async fn create(&self, record: &NewRecord) -> Result<Created, AwsError>;
+}
+
+/// The answer to a record that was to be the first of its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    Done,
+    /// This one stands already.
+    Exists(Box<Record>),
+}
+
+/// One-time schedules of EventBridge Scheduler, in the group of the configuration.
+pub trait Schedules {
+    /// `scheduler:CreateSchedule` (with `iam:PassRole`); `false`: one of this name stands already.
+    async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
+
+    /// `scheduler:GetSchedule`.
+    async fn find(&self, name: &ScheduleName) -> Result<Standing, AwsError>;
+
+    /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
+    async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
+
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
 }
 
 /// EC2's instances.

@@ -149,10 +149,31 @@ pub enum Change {
     Launched,
     Failure(Failure),
     ForgetFailure,
+    /// The meeting is at another time, in the words in which it was asked for.
+    MeetTime(String),
+    /// The meeting is over before it began, and why.
+    Terminated(String),
+}
+
+/// A record that is written where none stands: `SCHEDULED`, with whatever the other programs need to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRecord {
+    pub meeting_id: MeetingId,
+    pub meet_time: String,
+    pub created_at: Timestamp,
+    /// None of them has a name that is ours.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Take the lease and write the attempts, provided that nothing which the plan rests on has changed since it was read.
 pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Update {
+    let mut changes = vec![Change::Lease(lease)];
+    changes.extend(attempts.iter().map(|(role, attempt)| Change::Attempt(*role, attempt.clone())));
+    Update { meeting_id: read.meeting_id.clone(), requires: unchanged(read), changes }
+}
+
+/// Lease, status, ids and attempts are as they were read.
+fn unchanged(read: &Record) -> Vec<Requires> {
     let mut requires = vec![
         Requires::Exists,
         Requires::Lease(read.lease.clone()),
@@ -166,9 +187,7 @@ pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Updat
         let attempt = seat.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
         requires.push(Requires::Attempt(role, attempt));
     }
-    let mut changes = vec![Change::Lease(lease)];
-    changes.extend(attempts.iter().map(|(role, attempt)| Change::Attempt(*role, attempt.clone())));
-    Update { meeting_id: read.meeting_id.clone(), requires, changes }
+    requires
 }
 
 /// Move the end of our own lease. On condition of the lease as we know it: of two renewals the earlier one must not
@@ -287,5 +306,26 @@ pub fn report(read: &Record, failure: Failure) -> Update {
         meeting_id: read.meeting_id.clone(),
         requires: vec![Requires::Exists, Requires::Lease(read.lease.clone())],
         changes: vec![Change::Failure(failure)],
+    }
+}
+
+/// Move a meeting to another time, unless it is over. Of two moves at once the one that is written last stands.
+pub fn move_to(meeting_id: &MeetingId, meet_time: &str) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
+        ],
+        changes: vec![Change::MeetTime(meet_time.to_owned())],
+    }
+}
+
+/// End a meeting that has no machine, none on its way, and no delivery at work, provided that it stayed so.
+pub fn cancel(read: &Record, reason: &str) -> Update {
+    Update {
+        meeting_id: read.meeting_id.clone(),
+        requires: unchanged(read),
+        changes: vec![Change::Terminated(reason.to_owned())],
     }
 }

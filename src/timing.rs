@@ -25,6 +25,8 @@ pub struct Timing {
     pub ec2: Duration,
     /// After this long a request to DynamoDB is given up as unanswered.
     pub table: Duration,
+    /// After this long a request to EventBridge Scheduler is given up as unanswered.
+    pub scheduler: Duration,
     /// How long the subnets and the image's root device that were looked up are believed.
     pub lookups: Duration,
 }
@@ -38,6 +40,7 @@ impl Timing {
         run_instances: Duration::from_secs(10),
         ec2: Duration::from_secs(5),
         table: Duration::from_secs(3),
+        scheduler: Duration::from_secs(5),
         lookups: Duration::from_secs(5 * 60),
     };
 

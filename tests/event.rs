@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{Launch, Schedule};
+use elephant_launch::event::{Launch, ScheduleContext};
 use serde_json::{Value, json};
 
 #[test]
@@ -103,14 +103,14 @@ fn the_context_attributes_of_the_scheduler_are_read() {
         "meeting_id": "m", "schedule_arn": "arn:aws:scheduler:…", "scheduled_time": "2026-11-22T09:55:00Z",
         "execution_id": "d32c5ca9", "attempt_number": "2"
     });
-    let expected = Schedule {
+    let expected = ScheduleContext {
         schedule_arn: Some("arn:aws:scheduler:…".into()),
         scheduled_time: Some("2026-11-22T09:55:00Z".into()),
         execution_id: Some("d32c5ca9".into()),
         attempt_number: Some("2".into()),
     };
     for event in [attributes.clone(), json!({"detail": attributes})] {
-        assert_eq!(Launch::from_json(&event).map(|launch| launch.schedule), Ok(expected.clone()), "{event}");
+        assert_eq!(Launch::from_json(&event).map(|launch| launch.context), Ok(expected.clone()), "{event}");
     }
 }
 
@@ -118,7 +118,7 @@ fn the_context_attributes_of_the_scheduler_are_read() {
 fn context_attributes_of_any_kind_refuse_nothing() {
     let event = json!({"meeting_id": "m", "attempt_number": 2, "scheduled_time": null, "execution_id": {}});
     let launch = Launch::from_json(&event).expect("they are for the log only");
-    assert_eq!(launch.schedule, Schedule { attempt_number: Some("2".into()), ..Schedule::default() });
+    assert_eq!(launch.context, ScheduleContext { attempt_number: Some("2".into()), ..ScheduleContext::default() });
 }
 
 #[test]

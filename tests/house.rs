@@ -114,11 +114,15 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in
     let only = [
         ("aws_sdk_ec2", ["ec2"].as_slice()),
         ("aws_sdk_dynamodb", ["dynamodb"].as_slice()),
+        ("aws_sdk_scheduler", ["scheduler"].as_slice()),
         ("aws_smithy_runtime_api", ["sdk"].as_slice()),
         ("aws_smithy_types", ["sdk"].as_slice()),
         ("serde_dynamo", ["dynamodb"].as_slice()),
-        ("aws_config", ["ec2", "dynamodb", "bin/launch.rs"].as_slice()),
-        ("lambda_runtime", ["lambda", "bin/launch.rs"].as_slice()),
+        ("aws_config", ["sdk", "ec2", "dynamodb", "scheduler"].as_slice()),
+        ("aws_smithy_http_client", ["sdk"].as_slice()),
+        ("metrique_writer_core", ["metrics"].as_slice()),
+        ("metrique_writer_format_emf", ["metrics"].as_slice()),
+        ("lambda_runtime", ["lambda", "bin/launch.rs", "bin/schedule.rs"].as_slice()),
         ("std::env", ["config"].as_slice()),
         ("env::var", ["config"].as_slice()),
     ];
@@ -152,7 +156,8 @@ fn the_tests_change_no_feature_of_a_dependency() {
 #[test]
 fn every_variable_and_every_error_type_is_explained_in_the_readme() {
     let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
-    for variable in elephant_launch::config::VARIABLES {
+    use elephant_launch::config::{SCHEDULE_VARIABLES, VARIABLES};
+    for variable in VARIABLES.iter().chain(&SCHEDULE_VARIABLES) {
         assert!(readme.contains(&format!("`{variable}`")), "README.md does not explain {variable}");
     }
     for kind in elephant_launch::error::Kind::ALL {

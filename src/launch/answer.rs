@@ -12,6 +12,7 @@ use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
 use crate::machine::{InstanceId, Parameters};
 use crate::meeting::{Role, Status};
+use crate::metrics;
 use crate::plan::Reason;
 use crate::record::{Record, Seat};
 
@@ -51,6 +52,23 @@ pub enum Outcome {
     Adopted,
     /// The id stood in the record.
     AlreadyRecorded,
+}
+
+impl metrics::Outcome for Answer {
+    /// The whole delivery in the word of its most eager role.
+    fn outcome(&self) -> &'static str {
+        let some = |outcome: Outcome| self.machines.values().any(|machine| machine.outcome == outcome);
+        match () {
+            () if some(Outcome::Launched) => "launched",
+            () if some(Outcome::Adopted) => "adopted",
+            () if some(Outcome::AlreadyRecorded) => "already_recorded",
+            () => "skipped",
+        }
+    }
+
+    fn launched(&self) -> bool {
+        self.machines.values().any(|machine| machine.outcome != Outcome::AlreadyRecorded)
+    }
 }
 
 impl MachineAnswer {

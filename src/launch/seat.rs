@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome};
-use super::{Delivery, EC2_BACKOFF, Ended, Held, Work};
+use super::{Delivery, Ended, Held, Work};
+use crate::deadline::Backoff;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
@@ -354,7 +355,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         loop {
             let asked = self.now();
             let mut found = self
-                .persist(self.launcher.timing.ec2, EC2_BACKOFF, || true, || ec2.find(&attempt.token))
+                .persist(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&attempt.token))
                 .await
                 .map_err(|error| failed(self.out_of_time(role, error), None))?;
             if refusal.class == Class::ParameterMismatch {
@@ -443,8 +444,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
 
     /// Wait before the same attempt is sent again; leave at once if that could not be recorded any more.
     async fn pause(&self, tries: u32, role: Role, error: &AwsError) -> Result<(), Unfilled> {
-        let (first, ceiling) = EC2_BACKOFF;
-        let pause = plan::backoff(tries, self.launcher.tokens.jitter(), first, ceiling);
+        let pause = Backoff::EC2.pause(tries, self.launcher.tokens.jitter());
         self.wait_until(after(self.now(), pause), role, error).await
     }
 

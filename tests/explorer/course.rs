@@ -149,6 +149,7 @@ const BRIEF: Timing = Timing {
     run_instances: Duration::from_secs(4),
     ec2: Duration::from_secs(3),
     table: Duration::from_secs(3),
+    scheduler: Duration::from_secs(3),
     lookups: Duration::from_secs(60),
 };
 

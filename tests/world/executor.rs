@@ -136,6 +136,8 @@ fn change_in_words(change: &Change) -> Option<String> {
         Change::Launched => "LAUNCHED".into(),
         Change::Failure(failure) => format!("the failure {}", failure.code),
         Change::ForgetFailure => return None,
+        Change::MeetTime(text) => format!("the time {text}"),
+        Change::Terminated(reason) => format!("TERMINATED, {reason}"),
     })
 }
 

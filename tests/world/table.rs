@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use elephant_launch::machine::Attempt;
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::Updated;
-use elephant_launch::record::{Change, Failure, Lease, Record, Requires, Update};
+use elephant_launch::record::{Change, Failure, Lease, MeetTime, Record, Requires, Update};
 use jiff::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ impl Table {
         // Without `Requires::Exists` an update creates what it does not find.
         let record = self.records.entry(update.meeting_id.clone()).or_insert_with(|| Record {
             status: None,
-            meet_time: elephant_launch::record::MeetTime::Missing,
+            meet_time: MeetTime::Missing,
             ..super::scheduled(update.meeting_id.as_str())
         });
         for change in &update.changes {
@@ -49,6 +49,10 @@ impl Table {
                 Change::ForgetFailure => {
                     self.failures.remove(&update.meeting_id);
                 }
+                Change::MeetTime(text) => {
+                    record.meet_time = MeetTime::At(text.parse().expect("the event was read"));
+                }
+                Change::Terminated(_) => record.status = Some(Status::Terminated),
             }
         }
         Updated::Done

@@ -1,0 +1,96 @@
+//! A deadline, and what may still be begun before it.
+//!
+//! Shared by the verbs: a request that may be repeated (it was refused for its rate, its answer was lost, or it came too
+//! early) is repeated with a random pause, as long as its answer can still come in time. Not handled here: RunInstances,
+//! whose repeats are the launch protocol's.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::info;
+
+use crate::error::{AwsError, Class};
+use crate::needs::{Clock, Tokens};
+use crate::plan;
+use crate::timing::after;
+
+/// The first pause between two tries of the same request, and the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    pub first: Duration,
+    pub ceiling: Duration,
+}
+
+impl Backoff {
+    /// DynamoDB refills its buckets quickly.
+    pub const TABLE: Backoff =
+        Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
+    /// EC2's bucket for RunInstances refills twice a second.
+    pub const EC2: Backoff = Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
+    /// EventBridge Scheduler answers a burst of writes with 429, and recovers within seconds.
+    pub const SCHEDULER: Backoff =
+        Backoff { first: Duration::from_millis(200), ceiling: Duration::from_secs(4) };
+
+    /// The pause after this many tries; `fraction` is the random part of it, from 0 to 1.
+    pub fn pause(self, tries: u32, fraction: f64) -> Duration {
+        plan::backoff(tries, fraction, self.first, self.ceiling)
+    }
+}
+
+/// The time by which a delivery has to be answered, by the clock that its pauses are slept on.
+pub struct Deadline<'d, C, T> {
+    pub clock: &'d C,
+    pub tokens: &'d T,
+    pub at: Timestamp,
+}
+
+impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
+    /// Whether something that takes this long ends in time.
+    pub fn fits(&self, duration: Duration) -> bool {
+        after(self.clock.now(), duration) <= self.at
+    }
+
+    /// Send a request, which takes at most `limit`, and repeat it while it is `wanted`.
+    pub async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        limit: Duration,
+        backoff: Backoff,
+        wanted: impl Fn() -> bool,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        if !self.fits(limit) {
+            return Err(not_sent());
+        }
+        let mut tries = 0;
+        loop {
+            let error = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            let pause = backoff.pause(tries, self.tokens.jitter());
+            let again = matches!(error.class, Class::Throttled | Class::Ambiguous | Class::Propagating);
+            if !again || !self.fits(pause + limit) {
+                return Err(error);
+            }
+            info!(%error, tries, "the same request is sent again");
+            self.clock.sleep(pause).await;
+            if !wanted() {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// What a request is answered with that is not begun, because its answer could come too late.
+pub fn not_sent() -> AwsError {
+    AwsError {
+        action: "the next request",
+        class: Class::NotSent,
+        code: None,
+        message: "not sent, because its answer could come after the deadline".to_owned(),
+        request_id: None,
+        advice: String::new(),
+    }
+}

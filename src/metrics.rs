@@ -1,0 +1,283 @@
+//! What CloudWatch is told of a delivery: one line in its embedded metric format, and one for each place that refused.
+//!
+//! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting. Counted is
+//! at the ports ([`Metered`] stands between a verb and its adapters) and on the wire ([`Calls`]), so no verb knows of it.
+//! Dimensions stay few: the function, and one of outcome, error type, or zone and type. `infra/README.md` explains each
+//! metric, `infra/template.yaml` watches them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use metrique_writer_core::format::Format;
+use metrique_writer_core::unit::{Count, Second, Unit, WithUnit};
+use metrique_writer_core::{Entry, EntryWriter};
+use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
+
+use crate::error::{AwsError, Error, Kind};
+use crate::machine::{Attempt, InstanceId, Machine, Token};
+use crate::meeting::MeetingId;
+use crate::needs::{Created, Machines, Meetings, Networks, NewMeetings, Updated};
+use crate::network::Found;
+use crate::plan::Refusal;
+use crate::record::{MeetTime, NewRecord, Record, Update};
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "ElephantLaunch";
+
+/// Requests on the wire, the SDK's own repeats included.
+#[derive(Debug, Default)]
+pub struct Calls {
+    sent: AtomicU64,
+    throttled: AtomicU64,
+}
+
+impl Calls {
+    pub fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What is counted during one delivery. What was counted before the first (while the function initialised) is the first's.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub calls: Arc<Calls>,
+    attempts: Cell<u64>,
+    refusals: RefCell<Vec<(Refusal, Place)>>,
+    meet_time: Cell<Option<Timestamp>>,
+}
+
+/// Where a launch was refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    availability_zone: String,
+    instance_type: String,
+}
+
+/// What an answer that is no error says to the metrics.
+pub trait Outcome {
+    /// One word of few.
+    fn outcome(&self) -> &'static str;
+
+    /// Whether the delivery launched or adopted a machine, and both ids stand in the record now.
+    fn launched(&self) -> bool {
+        false
+    }
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub outcome: &'static str,
+    pub failed: Option<Kind>,
+    pub launched: bool,
+}
+
+impl Ending {
+    pub fn of<A: Outcome>(answer: &Result<A, Error>) -> Self {
+        match answer {
+            Ok(answer) => Ending { outcome: answer.outcome(), failed: None, launched: answer.launched() },
+            Err(error) => Ending { outcome: "failed", failed: Some(error.kind), launched: false },
+        }
+    }
+}
+
+/// What is counted, and for which function.
+#[derive(Debug)]
+pub struct Meter {
+    pub tally: Rc<Tally>,
+    function: String,
+}
+
+impl Meter {
+    pub fn new(function: String) -> Self {
+        Meter { tally: Rc::default(), function }
+    }
+
+    /// The lines that a delivery ends with; the counts begin anew.
+    pub fn report(&self, ending: Ending, started: Timestamp, now: Timestamp) -> String {
+        let function = self.function.as_str();
+        let tally = &self.tally;
+        let refusals = tally.refusals.take();
+        let took: Duration = now.duration_since(started).try_into().unwrap_or_default();
+        let meet_time = tally.meet_time.take();
+        let delivery = Delivery {
+            at: now.into(),
+            function,
+            ending,
+            duration: ending.launched.then_some(took),
+            lead: meet_time.filter(|_| ending.launched).map(|time| time.duration_since(now).as_secs_f64()),
+            attempts: tally.attempts.take(),
+            capacity_refusals: count(refusals.iter().filter(|(refusal, _)| *refusal == Refusal::Capacity)),
+            calls: tally.calls.sent.swap(0, Ordering::Relaxed),
+            throttles: tally.calls.throttled.swap(0, Ordering::Relaxed),
+        };
+        let mut places: BTreeMap<&Place, u64> = BTreeMap::new();
+        for (_, place) in &refusals {
+            *places.entry(place).or_default() += 1;
+        }
+        let mut lines = line(delivery.format(), &delivery);
+        for (place, refusals) in places {
+            let dimensions = ["FunctionName", "AvailabilityZone", "InstanceType"].map(str::to_owned);
+            let emf = Emf::builder(NAMESPACE.to_owned(), vec![dimensions.to_vec()]).build();
+            lines += &line(emf, &Refused { at: now.into(), function, place, refusals });
+        }
+        lines
+    }
+}
+
+fn count<T>(of: impl Iterator<Item = T>) -> u64 {
+    u64::try_from(of.count()).unwrap_or(u64::MAX)
+}
+
+/// One line with its end. A line that cannot be made is worth no delivery: it is left out, and the log says so.
+fn line(mut emf: Emf, entry: &impl Entry) -> String {
+    let mut line = Vec::new();
+    if let Err(error) = emf.format(entry, &mut line) {
+        tracing::warn!(error = %error, "a metric could not be written");
+        return String::new();
+    }
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+type Counted = WithUnit<u64, Count>;
+
+struct Delivery<'d> {
+    at: SystemTime,
+    function: &'d str,
+    ending: Ending,
+    duration: Option<Duration>,
+    lead: Option<f64>,
+    attempts: u64,
+    capacity_refusals: u64,
+    calls: u64,
+    throttles: u64,
+}
+
+impl Delivery<'_> {
+    /// Every metric by function; deliveries by outcome, failures by error type too.
+    fn format(&self) -> Emf {
+        let by = |dimension: &'static str, name: &'static str| MetricDirective {
+            dimensions: vec![vec!["FunctionName", dimension]],
+            metrics: vec![MetricDefinition { name, unit: Unit::Count, storage_resolution: None }],
+            namespace: NAMESPACE,
+        };
+        let emf = Emf::builder(NAMESPACE.to_owned(), vec![vec!["FunctionName".to_owned()]])
+            .directive(by("Outcome", "Deliveries"));
+        match self.ending.failed {
+            Some(_) => emf.directive(by("ErrorType", "Failures")).build(),
+            None => emf.build(),
+        }
+    }
+}
+
+impl Entry for Delivery<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        writer.timestamp(self.at);
+        writer.value("FunctionName", self.function);
+        writer.value("Outcome", self.ending.outcome);
+        writer.value("Deliveries", &Counted::from(1));
+        if let Some(kind) = self.ending.failed {
+            writer.value("ErrorType", kind.as_str());
+            writer.value("Failures", &Counted::from(1));
+        }
+        // In milliseconds, as `Duration` is written.
+        writer.value("LaunchDuration", &self.duration);
+        writer.value("LeadTime", &self.lead.map(WithUnit::<f64, Second>::from));
+        writer.value("Attempts", &Counted::from(self.attempts));
+        writer.value("CapacityRefusals", &Counted::from(self.capacity_refusals));
+        writer.value("AwsCalls", &Counted::from(self.calls));
+        writer.value("Throttles", &Counted::from(self.throttles));
+    }
+}
+
+struct Refused<'r> {
+    at: SystemTime,
+    function: &'r str,
+    place: &'r Place,
+    refusals: u64,
+}
+
+impl Entry for Refused<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        writer.timestamp(self.at);
+        writer.value("FunctionName", self.function);
+        writer.value("AvailabilityZone", self.place.availability_zone.as_str());
+        writer.value("InstanceType", self.place.instance_type.as_str());
+        writer.value("Refusals", &Counted::from(self.refusals));
+    }
+}
+
+/// A port that is counted.
+pub struct Metered<P> {
+    pub port: P,
+    pub tally: Rc<Tally>,
+}
+
+impl<P: Meetings> Meetings for Metered<P> {
+    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
+        let answer = self.port.read(meeting).await;
+        if let Ok(Some(Record { meet_time: MeetTime::At(time), .. })) = &answer {
+            self.tally.meet_time.set(Some(*time));
+        }
+        answer
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
+        self.port.update(update).await
+    }
+}
+
+impl<P: NewMeetings> NewMeetings for Metered<P> {
+    async fn create(&self, record: &NewRecord) -> Result<Created, AwsError> {
+        self.port.create(record).await
+    }
+}
+
+impl<P: Machines> Machines for Metered<P> {
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
+        self.tally.attempts.set(self.tally.attempts.get() + 1);
+        let answer = self.port.run(attempt).await;
+        if let Err(error) = &answer
+            && let Some(refusal) = Refusal::of(error.class)
+        {
+            let p = &attempt.parameters;
+            let place = Place {
+                availability_zone: p.availability_zone.clone(),
+                instance_type: p.instance_type.clone(),
+            };
+            self.tally.refusals.borrow_mut().push((refusal, place));
+        }
+        answer
+    }
+
+    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
+        self.port.find(token).await
+    }
+
+    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.port.remove_role_tag(instance).await
+    }
+
+    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.port.terminate(instance).await
+    }
+}
+
+impl<P: Networks> Networks for Metered<P> {
+    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+        self.port.find_subnets(subnet_ids).await
+    }
+
+    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
+        self.port.find_root_device(image_id).await
+    }
+}

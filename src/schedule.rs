@@ -1,0 +1,378 @@
+//! The verb `schedule`: a meeting gets its record and the one-time schedule that launches it; another time; or is cancelled.
+//!
+//! The record comes first and is the truth; the schedule follows it. Whoever has written the schedule reads the record
+//! once more, and goes on if it has changed meanwhile: so whatever is delivered twice, at once or half, record and
+//! schedule agree once a delivery has ended well, and no schedule stands for a meeting that was cancelled. What is
+//! decided stands in `plan/schedule.rs`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::config::ScheduleConfig;
+use crate::deadline::{Backoff, Deadline};
+use crate::error::{AwsError, Class, Error, Kind};
+use crate::event::{self, Appointment};
+use crate::meeting::{MeetingId, Role, Status};
+use crate::metrics;
+use crate::needs::{Clock, Created, Meetings, NewMeetings, Schedules, Tokens, Updated};
+use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
+use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation};
+use crate::record::{self, MeetTime, NewRecord, Record, Update};
+use crate::timing::Timing;
+
+/// The verb with everything that it needs; lives as long as the function's environment.
+pub struct Scheduler<M, S, C, T> {
+    pub meetings: M,
+    pub schedules: S,
+    pub clock: C,
+    pub tokens: T,
+    pub config: ScheduleConfig,
+    pub timing: Timing,
+}
+
+/// A request that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    pub meeting_id: String,
+    pub outcome: Outcome,
+    /// As the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meet_time: Option<String>,
+    /// The schedule that stands; absent where none is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Planned>,
+}
+
+/// When the launch is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub name: String,
+    pub fires_at: String,
+    pub flexible_window_minutes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Record and schedule are new, or the schedule was missing.
+    Scheduled,
+    /// To another time.
+    Moved,
+    /// Everything was as asked.
+    Unchanged,
+    /// Another request has moved the meeting meanwhile; its time stands.
+    Superseded,
+    Cancelled,
+}
+
+impl metrics::Outcome for Answer {
+    fn outcome(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Scheduled => "scheduled",
+            Outcome::Moved => "moved",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Superseded => "superseded",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Scheduler<M, S, C, T> {
+    /// One delivery, answered before `deadline`.
+    pub async fn schedule(&self, request: &event::Schedule, deadline: Timestamp) -> Result<Answer, Error> {
+        let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
+        match request {
+            event::Schedule::Meeting(wanted) => {
+                Delivery { scheduler: self, meeting: &wanted.meeting_id, deadline }.arrange(wanted).await
+            }
+            event::Schedule::Cancel { meeting_id, reason } => {
+                Delivery { scheduler: self, meeting: meeting_id, deadline }.cancel(reason).await
+            }
+        }
+    }
+}
+
+/// One invocation of the function for one meeting.
+struct Delivery<'s, M, S, C, T> {
+    scheduler: &'s Scheduler<M, S, C, T>,
+    meeting: &'s MeetingId,
+    deadline: Deadline<'s, C, T>,
+}
+
+impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, M, S, C, T> {
+    async fn arrange(&self, wanted: &Appointment) -> Result<Answer, Error> {
+        let launch_window = self.scheduler.config.launch_window;
+        if !plan::can_be_launched(wanted.meet_time, self.now(), launch_window) {
+            return Err(self.long_past(wanted, launch_window));
+        }
+        let mut outcome = Outcome::Unchanged;
+        let mut record = match self.create(wanted).await? {
+            None => {
+                info!(meet_time = wanted.meet_time_text, "record written");
+                outcome = Outcome::Scheduled;
+                None
+            }
+            Some(found) => Some(found),
+        };
+        while let Some(found) = &record {
+            match plan::arrangement(found, wanted) {
+                Arrangement::Over => return Err(self.over(found.status.as_ref()).await),
+                Arrangement::Launched => {
+                    info!("both machines stand in the record: no schedule is needed");
+                    let meet_time = Some(wanted.meet_time_text.clone());
+                    let meeting_id = self.meeting.to_string();
+                    return Ok(Answer { meeting_id, outcome, meet_time, schedule: None });
+                }
+                Arrangement::Schedule => break,
+                Arrangement::Move => {
+                    match self.update(&record::move_to(self.meeting, &wanted.meet_time_text)).await? {
+                        Updated::Done => {
+                            info!(meet_time = wanted.meet_time_text, "meeting moved");
+                            outcome = Outcome::Moved;
+                            record = self.read().await?;
+                        }
+                        Updated::Refused(Some(now)) => record = Some(*now),
+                        Updated::Refused(None) => record = None,
+                    }
+                    if record.is_none() {
+                        return Err(self.deleted().await);
+                    }
+                }
+            }
+        }
+        self.follow(wanted, outcome).await
+    }
+
+    /// See to the schedule until it agrees with the record.
+    async fn follow(&self, wanted: &Appointment, mut outcome: Outcome) -> Result<Answer, Error> {
+        let mut meet_time = (wanted.meet_time, wanted.meet_time_text.clone());
+        loop {
+            let (schedule, changed) = self.ensure(meet_time.0).await?;
+            if changed && outcome == Outcome::Unchanged {
+                outcome = Outcome::Scheduled;
+            }
+            let Some(record) = self.read().await? else { return Err(self.deleted().await) };
+            if record.is_over() {
+                return Err(self.over(record.status.as_ref()).await);
+            }
+            match record.meet_time {
+                // Whoever took the time out of the record launches the meeting without a window; ours is as good as any.
+                MeetTime::At(now) if now != meet_time.0 => {
+                    outcome = Outcome::Superseded;
+                    meet_time = (now, now.to_string());
+                }
+                _ => {
+                    let schedule = Planned {
+                        name: schedule.name.to_string(),
+                        fires_at: schedule.at.to_string(),
+                        flexible_window_minutes: schedule.flexible_window_minutes,
+                    };
+                    let (meeting_id, meet_time) = (self.meeting.to_string(), Some(meet_time.1));
+                    return Ok(Answer { meeting_id, outcome, meet_time, schedule: Some(schedule) });
+                }
+            }
+        }
+    }
+
+    /// The schedule for a meeting of this time stands; whether something had to be done for it.
+    async fn ensure(&self, meet_time: Timestamp) -> Result<(OneTimeSchedule, bool), Error> {
+        let scheduler = self.scheduler;
+        loop {
+            let wanted = plan::one_time(&scheduler.config, self.meeting, meet_time, self.now());
+            let name = &wanted.name;
+            if self.send(|| scheduler.schedules.create(&wanted)).await? {
+                info!(schedule = %name, at = %wanted.at, "schedule created");
+                return Ok((wanted, true));
+            }
+            let standing = self.send(|| scheduler.schedules.find(name)).await?;
+            match plan::adjustment(&standing, &wanted, self.now()) {
+                Adjustment::Keep => {
+                    let standing = match standing {
+                        Standing::OneTime(found) => found,
+                        _ => wanted,
+                    };
+                    return Ok((standing, false));
+                }
+                Adjustment::Replace => {
+                    if self.send(|| scheduler.schedules.replace(&wanted)).await? {
+                        info!(schedule = %name, at = %wanted.at, "schedule replaced");
+                        return Ok((wanted, true));
+                    }
+                }
+                // It fired and went between the two requests.
+                Adjustment::Create => {}
+            }
+        }
+    }
+
+    async fn cancel(&self, reason: &str) -> Result<Answer, Error> {
+        let timing = &self.scheduler.timing;
+        let mut read = self.read().await?;
+        let outcome = loop {
+            let Some(record) = read else { return Err(self.deleted().await) };
+            match plan::cancellation(&record, self.now(), timing.skew) {
+                Cancellation::AlreadyOver => break Outcome::Unchanged,
+                Cancellation::Unknown(status) => return Err(self.unknown(&status)),
+                Cancellation::Leased(until) => return Err(self.busy(until)),
+                Cancellation::Launched(roles) => return Err(self.launched(&record, &roles)),
+                Cancellation::Cancel => match self.update(&record::cancel(&record, reason)).await? {
+                    Updated::Done => {
+                        info!(reason, "meeting cancelled");
+                        break Outcome::Cancelled;
+                    }
+                    Updated::Refused(found) => read = found.map(|found| *found),
+                },
+            }
+        };
+        self.delete_schedule().await?;
+        Ok(Answer { meeting_id: self.meeting.to_string(), outcome, meet_time: None, schedule: None })
+    }
+
+    async fn delete_schedule(&self) -> Result<(), Error> {
+        let name = ScheduleName::of(self.meeting);
+        let schedules = &self.scheduler.schedules;
+        if self.send(|| schedules.delete(&name)).await? {
+            info!(schedule = %name, "schedule deleted");
+        }
+        Ok(())
+    }
+
+    /// The record that stands already, or `None`: ours is written.
+    async fn create(&self, wanted: &Appointment) -> Result<Option<Record>, Error> {
+        let record = NewRecord {
+            meeting_id: self.meeting.clone(),
+            meet_time: wanted.meet_time_text.clone(),
+            created_at: self.now(),
+            attributes: wanted.attributes.clone(),
+        };
+        let meetings = &self.scheduler.meetings;
+        match self.write(|| meetings.create(&record)).await? {
+            Created::Done => Ok(None),
+            Created::Exists(found) => Ok(Some(*found)),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Record>, Error> {
+        let meetings = &self.scheduler.meetings;
+        self.write(|| meetings.read(self.meeting)).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, Error> {
+        let meetings = &self.scheduler.meetings;
+        self.write(|| meetings.update(update)).await
+    }
+
+    /// A request to the table; every one may be repeated.
+    async fn write<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let limit = self.scheduler.timing.table;
+        let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
+        answer.map_err(|error| self.failed("the table", Kind::RecordUnavailable, error))
+    }
+
+    /// A request to Scheduler; every one may be repeated.
+    async fn send<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let limit = self.scheduler.timing.scheduler;
+        let answer = self.deadline.persist(limit, Backoff::SCHEDULER, || true, request).await;
+        answer.map_err(|error| self.failed("EventBridge Scheduler", Kind::SchedulerUnavailable, error))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.scheduler.clock.now()
+    }
+
+    fn failed(&self, who: &str, unavailable: Kind, error: AwsError) -> Error {
+        let (kind, problem) = match error.class {
+            Class::NotSent => (Kind::DeadlineTooClose, "was not asked, for the time was up".to_owned()),
+            Class::Unreadable => (Kind::InvalidRecord, "holds a record that cannot be understood".to_owned()),
+            Class::Unauthorized => (Kind::Unauthorized, "may not be used".to_owned()),
+            Class::Misconfigured => (Kind::InvalidConfiguration, "cannot do what was asked".to_owned()),
+            _ => (unavailable, "did not answer in time".to_owned()),
+        };
+        let advice = match error.advice.as_str() {
+            "" => "deliver the same event again: it goes on where this delivery stopped",
+            advice => advice,
+        };
+        Error::new(kind, format!("meeting {}: {who} {problem}", self.meeting), advice).caused_by(error)
+    }
+
+    fn long_past(&self, wanted: &Appointment, launch_window: Duration) -> Error {
+        Error::new(
+            Kind::InvalidEvent,
+            format!(
+                "meeting {}: its meet_time {} is more than {} minutes ago (LAUNCH_WINDOW_MINUTES), so nothing would be \
+                 launched",
+                self.meeting,
+                wanted.meet_time_text,
+                launch_window.as_secs() / 60
+            ),
+            "send a meet_time to come",
+        )
+    }
+
+    /// The record is gone. A schedule of ours would only find that out once more.
+    async fn deleted(&self) -> Error {
+        self.tidy().await;
+        Error::new(
+            Kind::MeetingNotFound,
+            format!("meeting {}: no such record in the table", self.meeting),
+            "check the id and TABLE_NAME, or whether the meeting was deleted",
+        )
+    }
+
+    /// The meeting is over, or was cancelled while it was scheduled.
+    async fn over(&self, status: Option<&Status>) -> Error {
+        self.tidy().await;
+        let status = status.map_or("none", Status::as_str);
+        Error::new(
+            Kind::MeetingOver,
+            format!("meeting {}: its status is {status}, for which nothing is launched", self.meeting),
+            "schedule another meeting, with an id of its own",
+        )
+    }
+
+    /// A schedule that is left would invoke `launch` in vain, no more; so the error that led here counts.
+    async fn tidy(&self) {
+        if let Err(error) = self.delete_schedule().await {
+            warn!(error = %error.chain(), "a schedule may be left; it will launch nothing");
+        }
+    }
+
+    fn busy(&self, until: Timestamp) -> Error {
+        Error::new(
+            Kind::MeetingBusy,
+            format!("meeting {}: a delivery is launching it, until {until} at the latest", self.meeting),
+            "ask again after that: it has its machines then, which must be ended first",
+        )
+    }
+
+    fn launched(&self, record: &Record, roles: &[Role]) -> Error {
+        let machine = |role: &Role| match &record.seat(*role).instance_id {
+            Some(id) => format!("{role}: {id}"),
+            None => format!("{role}: a launch that is not settled"),
+        };
+        let machines = roles.iter().map(machine).collect::<Vec<_>>().join(", ");
+        Error::new(
+            Kind::MeetingLaunched,
+            format!("meeting {}: it has machines ({machines}) and cannot be cancelled", self.meeting),
+            "end its machines first",
+        )
+    }
+
+    fn unknown(&self, status: &Status) -> Error {
+        Error::new(
+            Kind::MeetingOver,
+            format!("meeting {}: its status is {:?}, which this version does not know", self.meeting, status.as_str()),
+            "leave it as it is, or correct the record: nothing is launched for it",
+        )
+    }
+}
