@@ -21,6 +21,16 @@ EVERYTHING = LEAST | {
     "VolumeEncrypted": "false",
     "ExistingTableName": "meetings.of-old",
     "ProjectTag": "Elephant: two/2",
+    "LeadMinutes": "30",
+    "FlexibleWindowMinutes": "0",
+    "LaunchEventAgeSeconds": "9000",
+    "LaunchReservedConcurrency": "50",
+    "ScheduleReservedConcurrency": "5",
+    "LogFormat": "Text",
+    "LogLevel": "DEBUG",
+    "AlarmTopicArn": "arn:aws:sns:us-west-2:123456789012:operators",
+    "SlowLaunchSeconds": "20",
+    "ShortLeadSeconds": "600",
 }
 
 # Name → answers and Region.
@@ -49,6 +59,8 @@ SETS = {
             "IamProfile": "machines",
             "MachineRoleArn": "arn:aws-cn:iam::123456789012:role/machine",
             "VolumeDevice": "/dev/xvda",
+            "LogLevel": "TRACE",
+            "AlarmTopicArn": "arn:aws-cn:sns:cn-north-1:123456789012:operators",
         },
         "cn-north-1",
     ),
@@ -64,6 +76,10 @@ REFUSED = {
     "a wildcard for the subnets": LEAST | {"SubnetIds": "*"},
     "a wildcard for the table": LEAST | {"ExistingTableName": "meet*"},
     "a variable in the project's tag": LEAST | {"ProjectTag": "${aws:username}"},
+    "a level of the log that drops the metrics": LEAST | {"LogLevel": "WARN"},
+    "an alarm topic that is none": LEAST | {"AlarmTopicArn": "operators"},
+    "an event age that Lambda does not offer": LEAST | {"LaunchEventAgeSeconds": "43200"},
+    "a lead of more than a day": LEAST | {"LeadMinutes": "1441"},
 }
 
 

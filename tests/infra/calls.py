@@ -17,6 +17,7 @@ INSTANCE = "instance/i-0123456789abcdef0"
 VPC = "vpc/vpc-0a1b2c3d"
 SOME_SUBNET = "subnet-0fedcba9876543210"
 ZONE_ID = "usw2-az1"
+SCHEDULE_NAME_LIMIT = 64
 
 
 @dataclass
@@ -36,6 +37,12 @@ class Role:
 
 def pieces(text):
     return [piece.strip() for piece in text.split(",") if piece.strip()]
+
+
+def with_another_step(path):
+    """a/b/c → a/other/c: the path once for each of its inner steps."""
+    steps = path.split("/")
+    return ["/".join([*steps[:i], "other", *steps[i + 1 :]]) for i in range(1, len(steps) - 1)]
 
 
 class Function:
@@ -78,11 +85,35 @@ class Function:
         group = self.stack.property(self.name, "LoggingConfig")["LogGroup"]
         yield self.log("write to another log", "PutLogEvents", "/aws/lambda/other")
         yield self.log("write to a log whose name begins like ours", "PutLogEvents", group + "2")
+        for other in with_another_step(group):
+            yield self.log("write to a log whose name ends like ours", "PutLogEvents", other)
         yield self.log("delete a log stream", "DeleteLogStream")
         yield self.log("read the log", "GetLogEvents")
+        yield Question("read the traces", "xray:BatchGetTraces", "", "*")
+        yield Question("change what is traced", "xray:PutEncryptionConfig", "", "*")
         own = self.stack.resolve({"Fn::GetAtt": [self.name, "Arn"]})
         yield Question("invoke itself", "lambda:InvokeFunction", "function", own)
         yield Question("change its own code", "lambda:UpdateFunctionCode", "function", own)
+
+
+def record(function, what, action, table=None):
+    """One record, by its key. AWS sends no dynamodb:Attributes that we could rely on: see NOT_SENT."""
+    keys = {"dynamodb:LeadingKeys": [MEETING], "dynamodb:ReturnConsumedCapacity": "NONE"}
+    keys |= {"dynamodb:Select": "ALL_ATTRIBUTES"} if action == "GetItem" else {}
+    keys |= {"dynamodb:ReturnValues": "NONE"} if action in ("PutItem", "UpdateItem", "DeleteItem") else {}
+    resource = function.arn("dynamodb", f"table/{table or function.env['TABLE_NAME']}")
+    return Question(what, f"dynamodb:{action}", "table", resource, keys)
+
+
+def table_misses(function):
+    """No other table, and no other way to ours than by a record's key."""
+    ours = function.record("", "GetItem").resource
+    yield function.record("read another table", "GetItem", "other")
+    yield function.record("write another table", "UpdateItem", "other")
+    yield function.record("add to another table", "PutItem", "other")
+    yield function.record("write a table whose name begins like ours", "UpdateItem", function.env["TABLE_NAME"] + "-2")
+    yield Question("read all records", "dynamodb:Scan", "table", ours)
+    yield Question("delete the table", "dynamodb:DeleteTable", "table", ours)
 
 
 class Launch(Function):
@@ -102,12 +133,7 @@ class Launch(Function):
     # --- The questions, with what a near miss may change ---------------------------------------------------
 
     def record(self, what, action, table=None):
-        """One record, by its key. AWS sends no dynamodb:Attributes that we could rely on: see NOT_SENT."""
-        keys = {"dynamodb:LeadingKeys": [MEETING], "dynamodb:ReturnConsumedCapacity": "NONE"}
-        keys |= {"dynamodb:Select": "ALL_ATTRIBUTES"} if action == "GetItem" else {}
-        keys |= {"dynamodb:ReturnValues": "NONE"} if action == "UpdateItem" else {}
-        resource = self.arn("dynamodb", f"table/{table or self.env['TABLE_NAME']}")
-        return Question(what, f"dynamodb:{action}", "table", resource, keys)
+        return record(self, what, action, table)
 
     def look_up(self, what, action, region=None):
         return Question(what, f"ec2:{action}", "", "*", {"ec2:Region": region or self.region})
@@ -245,14 +271,9 @@ class Launch(Function):
         machine, interface = self.arn("ec2", INSTANCE), self.of_interface()
         running = self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]}
 
-        # The table: no other, and no other way to it.
-        yield self.record("read another table", "GetItem", "other")
-        yield self.record("write another table", "UpdateItem", "other")
-        yield self.record("write a table whose name begins like ours", "UpdateItem", env["TABLE_NAME"] + "-2")
+        yield from table_misses(self)
         yield self.record("replace a record, attributes of others included", "PutItem")
         yield self.record("delete a record", "DeleteItem")
-        yield Question("read all records", "dynamodb:Scan", "table", self.record("", "GetItem").resource)
-        yield Question("delete the table", "dynamodb:DeleteTable", "table", self.record("", "GetItem").resource)
 
         # Look-ups: of this Region, and only those that the answers leave open.
         for action in ["DescribeInstances", "DescribeSubnets", "DescribeVpcs", "DescribeImages"]:
@@ -321,6 +342,8 @@ class Launch(Function):
         here, elsewhere = self.arn("ec2", "instance/*"), self.arn("ec2", "instance/*", region="eu-central-1")
         yield self.pass_role("pass another role", self.iam("role/Admin"))
         yield self.pass_role("pass a role that begins like ours", self.role + "2")
+        for other in with_another_step(self.role):
+            yield self.pass_role("pass a role of another path", other)
         yield self.pass_role("pass the role to Lambda", service="lambda", to=self.arn("lambda", "function:mine"))
         yield self.pass_role("pass the role to Lambda, which says it is for a machine", service="lambda", to=here)
         yield self.pass_role("pass the role to Auto Scaling, for its machines", service="autoscaling", to=here)
@@ -339,6 +362,73 @@ class Launch(Function):
         return Question(what, "ec2:DeleteTags", "volume", volume, keys | {"aws:TagKeys": ["Role"]})
 
 
+class Schedule(Function):
+    """The function `schedule`: the record in DynamoDB, its one-time schedule in EventBridge Scheduler."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "ScheduleFunction")
+        self.role = self.env["SCHEDULER_ROLE_ARN"]
+
+    def record(self, what, action, table=None):
+        return record(self, what, action, table)
+
+    def schedule(self, what, action, name=f"launch-{MEETING}", group=None):
+        resource = self.arn("scheduler", f"schedule/{group or self.env['SCHEDULE_GROUP']}/{name}")
+        return Question(what, f"scheduler:{action}", "schedule", resource)
+
+    def pass_role(self, what, role=None, service="scheduler"):
+        return Question(what, "iam:PassRole", "role", role or self.role, {"iam:PassedToService": f"{service}.amazonaws.com"})
+
+    def calls(self):
+        yield self.record("write a new record", "PutItem")
+        yield self.record("read the record that is there already", "GetItem")
+        yield self.record("move or cancel the meeting", "UpdateItem")
+        yield self.schedule("create the schedule", "CreateSchedule")
+        yield self.schedule("look at the schedule that is there already", "GetSchedule")
+        yield self.schedule("move the schedule", "UpdateSchedule")
+        yield self.schedule("delete the schedule", "DeleteSchedule")
+        longest = "launch-" + "m" * (SCHEDULE_NAME_LIMIT - len("launch-"))
+        yield self.schedule("create the schedule of a long id", "CreateSchedule", longest)
+        yield self.pass_role("give the schedule its role")
+
+    def misses(self):
+        ours = self.env["SCHEDULE_GROUP"]
+        yield from table_misses(self)
+        yield self.record("delete a record", "DeleteItem")
+
+        # Schedules: those of our group whose names begin with launch-, and nothing else of Scheduler's.
+        for action in ["CreateSchedule", "GetSchedule", "UpdateSchedule", "DeleteSchedule"]:
+            yield self.schedule(f"{action} in the default group", action, group="default")
+            yield self.schedule(f"{action} in a group whose name begins like ours", action, group=ours + "2")
+            yield self.schedule(f"{action} of the safety net", action, f"safety-{MEETING}")
+            yield self.schedule(f"{action} of a name that ends like ours", action, f"re-launch-{MEETING}")
+            yield self.schedule(f"{action} of the safety net in the default group", action, f"safety-{MEETING}", "default")
+        group = self.arn("scheduler", f"schedule-group/{ours}")
+        yield Question("delete the group and every schedule in it", "scheduler:DeleteScheduleGroup", "schedule-group", group)
+        yield Question("list the groups", "scheduler:ListScheduleGroups", "", "*")
+
+        # The schedules' role: no other, to no one but Scheduler.
+        yield self.pass_role("pass another role", self.iam("role/Admin"))
+        yield self.pass_role("pass a role that begins like ours", self.role + "2")
+        yield self.pass_role("pass the role of launch", self.stack.resolve({"Fn::GetAtt": ["LaunchRole", "Arn"]}))
+        yield self.pass_role("pass its own role", self.stack.resolve({"Fn::GetAtt": ["ScheduleRole", "Arn"]}))
+        yield self.pass_role("pass the role to Lambda", service="lambda")
+        yield self.pass_role("pass the role to EC2", service="ec2")
+        yield self.pass_role("pass the role to EventBridge's rules", service="events")
+        yield Question("change the schedules' role", "iam:PutRolePolicy", "role", self.role)
+        yield Question("assume the schedules' role", "sts:AssumeRole", "role", self.role)
+
+        # Launching is another function's: not by its name, and not by EC2.
+        launch = self.env["LAUNCH_FUNCTION_ARN"]
+        yield Question("invoke launch at once", "lambda:InvokeFunction", "function", launch)
+        machine = self.arn("ec2", INSTANCE)
+        yield Question("end a machine", "ec2:TerminateInstances", "instance", machine, {"ec2:Region": self.region})
+        dead_letters = self.env["SCHEDULE_DEAD_LETTERS_ARN"]
+        yield Question("send to the schedules' dead letters", "sqs:SendMessage", "queue", dead_letters)
+
+        yield from self.by_lambda_misses()
+
+
 class Scheduler:
     """The role of the schedules: EventBridge Scheduler invokes the function, and keeps what it could not deliver."""
 
@@ -353,7 +443,9 @@ class Scheduler:
 
     def misses(self):
         failures = self.stack.resolve({"Fn::GetAtt": ["LaunchFailures", "Arn"]})
+        schedule = self.stack.resolve({"Fn::GetAtt": ["ScheduleFunction", "Arn"]})
         yield Question("invoke another function", "lambda:InvokeFunction", "function", self.launch + "2")
+        yield Question("invoke schedule", "lambda:InvokeFunction", "function", schedule)
         yield Question("invoke an old version", "lambda:InvokeFunction", "function", self.launch + ":1")
         yield Question("change the function's code", "lambda:UpdateFunctionCode", "function", self.launch)
         yield Question("send to another queue", "sqs:SendMessage", "queue", self.dead_letters + "2")
@@ -412,6 +504,14 @@ ROLES = {
         mistrust=by_others,
         function="LaunchFunction",
     ),
+    "ScheduleRole": Role(
+        calls=lambda stack: Schedule(stack).calls(),
+        by_service=lambda stack: Schedule(stack).by_lambda(),
+        misses=lambda stack: Schedule(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function="ScheduleFunction",
+    ),
     "SchedulerRole": Role(
         calls=lambda stack: [],
         by_service=lambda stack: Scheduler(stack).calls(),
@@ -462,6 +562,8 @@ NOT_SENT = {
     "ec2:VolumeInitializationRate": "not asked for",
     "ec2:VolumeIops": "not asked for: VolumeType allows no type that needs it",
     "ec2:VolumeThroughput": "not asked for",
+    "iam:AssociatedResourceArn": "AWS does not say that Scheduler sends it; launch's PassRole, by EC2, has it",
     "lambda:EventSourceToken": "Alexa's",
     "lambda:InvokedViaFunctionUrl": "the function has no URL",
+    "logs:LogGeneratingResourceArns": "of traces that CloudWatch Logs delivers for a service; Lambda sends its own",
 }

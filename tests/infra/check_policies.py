@@ -8,7 +8,8 @@ of what the role is for (calls.py):
 1. Sufficient: every call is allowed, whatever AWS asks about it.
 2. Narrow: every near miss is denied, and so is every call in another Region or account.
 3. Necessary: without any one statement, action, resource, principal, condition or value of a condition, or with a
-   resource widened to its whole Region, to every account or to everything, one of the two tables breaks.
+   resource widened to its whole Region, to every account, to everything or in one step of its path, one of the two
+   tables breaks.
 4. The tables are true to AWS: they name every resource and condition key that the Service Authorization Reference
    lists for the calls, or say why it does not come up, and ask nothing that it does not list.
 5. The calls of a function are those that its source asks for, as named on the command line.
@@ -55,6 +56,9 @@ EXCEPTIONS = {
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
     ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,
+    ("PERMISSIONS_MANAGEMENT_ACTIONS", "ScheduleRole", "all statements"): (
+        "a schedule is given the role by which it invokes launch: this one alone, and to Scheduler alone"
+    ),
 }
 
 
@@ -258,6 +262,11 @@ def wider(resource):
     for position in (3, 4):
         if parts[position] not in ("", "*"):
             yield ":".join([*parts[:position], "*", *parts[position + 1 :]])
+    # Of schedule/GROUP/launch-*: every group, every name.
+    steps = parts[5].split("/")
+    for position in range(1, len(steps)):
+        if steps[position] != "*":
+            yield ":".join([*parts[:5], "/".join([*steps[:position], "*", *steps[position + 1 :]])])
 
 
 def listed(value):

@@ -55,6 +55,7 @@ class Unresolved(Exception):
 # What a resource's Ref and attributes are, by its type: the property that names it (without it, CloudFormation makes
 # a name up), Ref, and each attribute.
 TYPES = {
+    "AWS::CloudWatch::Dashboard": ("DashboardName", "{name}", {}),
     "AWS::DynamoDB::Table": (
         "TableName",
         "{name}",
@@ -74,7 +75,7 @@ TYPES = {
     "AWS::SQS::Queue": (
         "QueueName",
         "https://sqs.{region}.{suffix}/{account}/{name}",
-        {"Arn": "arn:{partition}:sqs:{region}:{account}:{name}"},
+        {"Arn": "arn:{partition}:sqs:{region}:{account}:{name}", "QueueName": "{name}"},
     ),
     "AWS::Scheduler::ScheduleGroup": (
         "Name",
@@ -84,6 +85,13 @@ TYPES = {
 }
 
 NO_VALUE = object()
+
+
+def is_between(least, text, most):
+    try:
+        return least <= float(text) <= most
+    except ValueError:
+        return False
 
 
 class Stack:
@@ -144,7 +152,11 @@ class Stack:
         pieces = [piece.strip() for piece in text.split(",")] if declared["Type"] == "CommaDelimitedList" else [text]
         allowed = [str(value) for value in declared.get("AllowedValues", [])]
         pattern = declared.get("AllowedPattern", "")
+        least, most = float(declared.get("MinValue", "-inf")), float(declared.get("MaxValue", "inf"))
         for piece in pieces:
+            if declared["Type"] == "Number" and not is_between(least, piece, most):
+                self.refusals.append(f"{key} may not be {piece!r}")
+                continue
             if (allowed and piece not in allowed) or (pattern and not re.fullmatch(pattern, piece)):
                 self.refusals.append(f"{key} may not be {piece!r}")
         self.parameters[key] = pieces if declared["Type"] == "CommaDelimitedList" else text
