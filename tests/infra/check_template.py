@@ -2,7 +2,7 @@
 
     check_template.py infra/template.yaml --variables LaunchFunction=AMI_ID,INSTANCE_TYPE,...
 
-Of several templates each is checked by itself. Three checks, each of which sees what the others cannot:
+Of several templates each is checked by itself. Four checks, each of which sees what the others cannot:
 
 1. cfn-lint on the template as it is written.
 2. cfn-lint on the translated template, plain CloudFormation as the SAM transform makes it. As long as there is SAM
@@ -10,6 +10,8 @@ Of several templates each is checked by itself. Three checks, each of which sees
    nothing, a parameter that is not used.
 3. The environment variables of each function are exactly those named on the command line: a parameter that
    nobody reads and a variable that nobody sets are both mistakes.
+4. Under each set of answers to the parameters (answers.py) nothing fails unseen: repeats, queues, logs, alarms on
+   metrics that are written, a dashboard of such (operation.py).
 
 Not seen by any of them: a misspelt condition key, service principal or kind of resource in a policy, and whether
 the policy fits what the function does, which check_policies.py shows; a wrong schedule, which check_schedules.py
@@ -23,7 +25,9 @@ import json
 import sys
 
 import arguments
-from sam import REGION, translate  # before cfnlint, for the Region that it sets
+import operation
+from answers import SETS, stacks
+from sam import REGION, Unresolved, translate  # before cfnlint, for the Region that it sets
 
 from cfnlint.api import lint, lint_file
 from cfnlint.config import ManualArgs
@@ -52,6 +56,7 @@ def check(template, expected):
         if translated is not None:
             findings += as_deployed(template, translated)
             findings += variables(template, translated, expected)
+            findings += [f"{template}: {fault}" for fault in unseen(translated)]
     return findings
 
 
@@ -93,6 +98,21 @@ def variables(path, translated, expected):
             for variable in sorted(functions[name] - expected[name]):
                 findings.append(f"{path}: the template sets {variable}, which {name} does not read")
     return findings
+
+
+def unseen(translated):
+    """Each fault once, with the answers under which it was found unless that is all of them."""
+    found = {}
+    try:
+        for name, stack in stacks(translated).items():
+            if not stack.refusals:  # check_policies.py reports those
+                for fault in operation.faults(stack):
+                    found.setdefault(fault, []).append(name)
+        for fault in operation.of_defaults(translated):
+            found[fault] = [*SETS]
+    except Unresolved as error:
+        return [f"cannot be resolved: {error}"]
+    return [fault if len(names) == len(SETS) else f"{fault} [with {', '.join(names)}]" for fault, names in found.items()]
 
 
 if __name__ == "__main__":

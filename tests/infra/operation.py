@@ -1,0 +1,271 @@
+"""What an operator relies on, in a template under one set of answers: that nothing fails unseen.
+
+1. Each function repeats a failed event, gives it up in time, and has a queue for what is left; it logs where a
+   retention time is set, and sends traces.
+2. Each alarm watches a metric that is written (metrics.py), with the dimensions under which it is written, of a
+   function, queue or group of this stack, by a statistic that makes sense of it; it tells the topic, takes a minute
+   without a figure for a good one, and says what to do. Nothing that needs an alarm is without one.
+3. The dashboard is JSON, its widgets lie side by side, and every metric on it is written; every metric of ours is on
+   it.
+"""
+
+import json
+import re
+
+from metrics import METRICS, OURS, OUTCOMES, known
+
+FUNCTION, QUEUE, GROUP, ALARM = (
+    "AWS::Lambda::Function",
+    "AWS::SQS::Queue",
+    "AWS::Scheduler::ScheduleGroup",
+    "AWS::CloudWatch::Alarm",
+)
+# A graph of the console is 24 columns wide.
+COLUMNS = 24
+PERIODS = (60, 300)
+
+# What has to be watched, of each function of the stack (and for ours, of each that writes it), queue and group.
+WATCHED = {
+    ("AWS/Lambda", "DestinationDeliveryFailures"): "Sum",
+    ("AWS/Lambda", "Duration"): "Maximum",
+    ("AWS/Lambda", "Errors"): "Sum",
+    ("AWS/Lambda", "Throttles"): "Sum",
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): "Maximum",
+    ("AWS/Scheduler", "InvocationsFailedToBeSentToDeadLetterCount"): "Sum",
+    (OURS, "CapacityRefusals"): "Sum",
+    (OURS, "LaunchDuration"): "Maximum",
+    (OURS, "LeadTime"): "Minimum",
+    (OURS, "Throttles"): "Sum",
+}
+
+
+def faults(stack):
+    things = Things(stack)
+    yield from of_functions(stack, things)
+    yield from of_alarms(stack, things)
+    yield from of_dashboards(stack, things)
+
+
+class Things:
+    """The functions, queues and groups of a stack by the names that dimensions give them."""
+
+    def __init__(self, stack):
+        self.of = {
+            "FunctionName": {stack.property(name, "FunctionName"): name for name in stack.resources(FUNCTION)},
+            "QueueName": {stack.resolve({"Fn::GetAtt": [name, "QueueName"]}): name for name in stack.resources(QUEUE)},
+            "ScheduleGroup": {stack.property(name, "Name"): name for name in stack.resources(GROUP)},
+        }
+
+    def verb(self, function_name):
+        """elephant-launch runs `launch`."""
+        return function_name.rpartition("-")[2]
+
+    def fault(self, namespace, name, dimensions):
+        """Why there is no such metric, or None."""
+        metric = known(namespace, name)
+        if metric is None:
+            return f"nobody writes {namespace} {name}"
+        if tuple(sorted(dimensions)) not in {tuple(sorted(names)) for names in metric.dimensions}:
+            return f"{namespace} {name} is not written with the dimensions {', '.join(dimensions)}"
+        for key, values in self.of.items():
+            if key in dimensions and dimensions[key] not in values:
+                return f"{namespace} {name}: this stack has no {key} {dimensions[key]}"
+        if metric.verbs and self.verb(dimensions["FunctionName"]) not in metric.verbs:
+            return f"{dimensions['FunctionName']} does not write {name}"
+        outcome = dimensions.get("Outcome")
+        if outcome is not None and outcome not in OUTCOMES[self.verb(dimensions["FunctionName"])]:
+            return f"{dimensions['FunctionName']} knows no outcome {outcome}"
+        return None
+
+    def to_watch(self):
+        """(namespace, metric, the name of what it is of) for all that needs an alarm."""
+        for namespace, name in WATCHED:
+            metric = known(namespace, name)
+            for of in self.of[metric.dimensions[0][0]]:
+                if not metric.verbs or self.verb(of) in metric.verbs:
+                    yield namespace, name, of
+
+
+# --- Functions -------------------------------------------------------------------------------------------------
+
+
+def of_functions(stack, things):
+    configs = [stack.properties(name) for name in stack.resources("AWS::Lambda::EventInvokeConfig")]
+    queues = {stack.resolve({"Fn::GetAtt": [name, "Arn"]}) for name in stack.resources(QUEUE)}
+    logs = {stack.property(name, "LogGroupName"): name for name in stack.resources("AWS::Logs::LogGroup")}
+    taken = []
+    for name in things.of["FunctionName"].values():
+        function = stack.properties(name)
+        own = [config for config in configs if config["FunctionName"] == function["FunctionName"]]
+        if len(own) != 1:
+            yield f"{name}: expected one AWS::Lambda::EventInvokeConfig, found {len(own)}"
+            continue
+        taken.append(own[0].get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        if taken[-1] not in queues:
+            yield f"{name}: an event that fails for good goes to no queue of this stack"
+        if own[0].get("MaximumRetryAttempts") != 2:
+            yield f"{name}: a failed event is not repeated twice"
+        if "MaximumEventAgeInSeconds" not in own[0]:
+            yield f"{name}: an event may grow as old as Lambda likes"
+        group = function.get("LoggingConfig", {}).get("LogGroup")
+        if group not in logs or not stack.property(logs[group], "RetentionInDays"):
+            yield f"{name}: its log is kept for ever, or is not this stack's"
+        if function.get("TracingConfig", {}).get("Mode") != "Active":
+            yield f"{name}: sends no traces"
+        level = function.get("LoggingConfig", {}).get("ApplicationLogLevel")
+        if (function.get("LoggingConfig", {}).get("LogFormat") == "Text") != (level is None):
+            yield f"{name}: a level of the log goes with JSON, and with nothing else"
+    if len(set(taken)) != len(taken):
+        yield "two functions share a queue of failed events: a person could not tell whom to invoke again"
+
+
+def of_defaults(template):
+    """The event age of launch fits its lead and window; CloudFormation cannot compute it."""
+    default = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
+    fits = (default["LeadMinutes"] + default["LaunchWindowMinutes"]) * 60
+    if default["LaunchEventAgeSeconds"] != fits:
+        yield f"the default of LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = {fits}"
+    if default["LeadMinutes"] < default["FlexibleWindowMinutes"] + 2:
+        yield "the default of LeadMinutes leaves no room for FlexibleWindowMinutes and Scheduler's minute"
+
+
+# --- Alarms ----------------------------------------------------------------------------------------------------
+
+
+def of_alarms(stack, things):
+    topic = stack.parameters["AlarmTopicArn"]
+    alarms = {name: stack.properties(name) for name in stack.resources(ALARM)}
+    if not topic:
+        yield from (f"{name}: an alarm that tells nobody" for name in alarms)
+        return
+    watched = set()
+    for name, alarm in alarms.items():
+        namespace, metric = alarm.get("Namespace"), alarm.get("MetricName")
+        dimensions = {pair["Name"]: pair["Value"] for pair in alarm.get("Dimensions", [])}
+        fault = things.fault(namespace, metric, dimensions)
+        if fault:
+            yield f"{name}: {fault}"
+            continue
+        of = dimensions[known(namespace, metric).dimensions[0][0]]
+        watched.add((namespace, metric, of))
+        if alarm.get("Statistic") != WATCHED.get((namespace, metric)):
+            yield f"{name}: expected the statistic {WATCHED.get((namespace, metric))} of {metric}"
+        rising = "LessThan" not in alarm["ComparisonOperator"]
+        if rising == (alarm["Statistic"] == "Minimum"):
+            yield f"{name}: {alarm['Statistic']} and {alarm['ComparisonOperator']} do not go together"
+        if alarm.get("TreatMissingData") != "notBreaching":
+            yield f"{name}: a minute without a figure is not a bad one; expected TreatMissingData notBreaching"
+        if alarm.get("AlarmActions") != [topic]:
+            yield f"{name}: does not tell the topic"
+        if alarm.get("Period") not in PERIODS or alarm.get("EvaluationPeriods") != 1:
+            yield f"{name}: expected one period of {' or '.join(map(str, PERIODS))} s"
+        if not alarm.get("AlarmName", "").startswith(f"{stack.parameters['AWS::StackName']}-"):
+            yield f"{name}: its name does not say whose it is"
+        if len(re.findall(r"[.;]", alarm.get("AlarmDescription", ""))) < 2:
+            yield f"{name}: its description does not say what happened and what to do"
+        yield from of_threshold(stack, things, name, alarm, of)
+    names = [alarm.get("AlarmName") for alarm in alarms.values()]
+    for twice in sorted({name for name in names if names.count(name) > 1}):
+        yield f"two alarms are called {twice}"
+    for namespace, metric, of in things.to_watch():
+        if (namespace, metric, of) not in watched:
+            yield f"no alarm watches {namespace} {metric} of {of}"
+
+
+def of_threshold(stack, things, name, alarm, of):
+    metric, threshold = alarm["MetricName"], float(alarm["Threshold"])
+    if metric == "Duration":
+        limit = stack.property(things.of["FunctionName"][of], "Timeout") * 1000
+        if not limit * 0.75 <= threshold < limit:
+            yield f"{name}: {threshold:.0f} ms is not near the time-out of {limit} ms"
+    elif metric == "LaunchDuration":
+        if threshold != float(stack.parameters["SlowLaunchSeconds"]) * 1000:
+            yield f"{name}: not at SlowLaunchSeconds, in milliseconds"
+    elif metric == "LeadTime":
+        if threshold != float(stack.parameters["ShortLeadSeconds"]):
+            yield f"{name}: not at ShortLeadSeconds"
+    elif alarm["Namespace"] == OURS and metric == "Throttles":
+        if threshold < 1:
+            yield f"{name}: AWS throttles now and then; that is no alarm"
+    elif (alarm["ComparisonOperator"], threshold) != ("GreaterThanOrEqualToThreshold", 1):
+        yield f"{name}: one is enough"
+
+
+# --- Dashboards ------------------------------------------------------------------------------------------------
+
+
+def of_dashboards(stack, things):
+    dashboards = stack.resources("AWS::CloudWatch::Dashboard")
+    if len(dashboards) != 1:
+        yield f"expected one dashboard, found {len(dashboards)}"
+    for name in dashboards:
+        try:
+            widgets = json.loads(stack.property(name, "DashboardBody"))["widgets"]
+        except (ValueError, KeyError, TypeError) as error:
+            yield f"{name}: its body is not the JSON of a dashboard: {error!r}"
+            continue
+        yield from (f"{name}: {fault}" for fault in of_layout(widgets))
+        shown = set()
+        for widget in widgets:
+            properties = widget["properties"]
+            title = properties.get("title", "a widget without a title")
+            if properties.get("region") != stack.place["region"]:
+                yield f"{name}: {title}: shows another Region"
+            for namespace, metric, dimensions, statistic in on_widget(properties):
+                fault = things.fault(namespace, metric, dimensions)
+                if fault:
+                    yield f"{name}: {title}: {fault}"
+                elif statistic not in known(namespace, metric).statistics:
+                    yield f"{name}: {title}: {statistic} of {metric} says nothing"
+                else:
+                    shown.add((namespace, metric, dimensions.get("FunctionName", ""), dimensions.get("Outcome", "")))
+        for function in things.of["FunctionName"]:
+            verb = things.verb(function)
+            for metric, of_it in METRICS[OURS].items():
+                if verb in of_it.verbs and not any(at[:3] == (OURS, metric, function) for at in shown):
+                    yield f"{name}: {metric} of {function} is not on it"
+            for outcome in OUTCOMES[verb]:
+                if (OURS, "Deliveries", function, outcome) not in shown:
+                    yield f"{name}: the outcome {outcome} of {function} is not on it"
+        for queue in things.of["QueueName"]:
+            if not any(queue in json.dumps(widget) for widget in widgets):
+                yield f"{name}: the queue {things.of['QueueName'][queue]} is not on it"
+
+
+def of_layout(widgets):
+    cells = {}
+    for widget in widgets:
+        title = widget["properties"].get("title")
+        if widget["x"] + widget["width"] > COLUMNS:
+            yield f"{title}: reaches beyond the right edge"
+        for cell in [(x, y) for x in span(widget, "x", "width") for y in span(widget, "y", "height")]:
+            if cells.setdefault(cell, title) != title:
+                yield f"{title}: lies over {cells[cell]}"
+                break
+
+
+def span(widget, start, length):
+    return range(widget[start], widget[start] + widget[length])
+
+
+def on_widget(properties):
+    """Each metric of a widget: namespace, name, dimensions, statistic."""
+    for row in properties["metrics"]:
+        options = row[-1] if isinstance(row[-1], dict) else {}
+        if "expression" in options:
+            yield from searched(options["expression"])
+            continue
+        namespace, name, *pairs = row if not isinstance(row[-1], dict) else row[:-1]
+        statistic = options.get("stat", properties["stat"])
+        yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic
+
+
+def searched(expression):
+    """SEARCH('{namespace,dimension,…} MetricName="…" FunctionName="…"', 'statistic', period)"""
+    match = re.fullmatch(r"SEARCH\('\{([^}]*)\} ([^']*)', '(\w+)', \d+\)", expression)
+    if not match:
+        yield expression, "which is no search that is understood here", {}, ""
+        return
+    namespace, *names = match[1].split(",")
+    terms = dict(re.findall(r'(\w+)="([^"]*)"', match[2]))
+    yield namespace, terms.pop("MetricName", "no name"), {name: terms.get(name) for name in names}, match[3]
