@@ -1,0 +1,189 @@
+# The stack of ../template.yaml as a Terraform module; tests/infra/check_terraform.py holds the two equal, resource by
+# resource, under every set of answers. What each part is for stands there and in ../README.md.
+
+locals {
+  create_table = var.existing_table_name == ""
+  table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
+}
+
+# --- Schedules: one for each meeting ----------------------------------------------------------------
+
+resource "aws_scheduler_schedule_group" "meetings" {
+  name = var.name
+}
+
+resource "aws_sqs_queue" "schedule_dead_letters" {
+  name_prefix               = "${var.name}-schedule-dead-letters-"
+  message_retention_seconds = 1209600 # 14 days, the most that SQS offers
+  sqs_managed_sse_enabled   = true
+}
+
+# --- The function launch ----------------------------------------------------------------------------
+
+resource "aws_lambda_function" "launch" {
+  function_name                  = "${var.name}-launch"
+  description                    = "Launches the two machines of one meeting, exactly once."
+  filename                       = var.launch_package
+  source_code_hash               = filebase64sha256(var.launch_package)
+  handler                        = "bootstrap"
+  runtime                        = "provided.al2023"
+  architectures                  = ["arm64"]
+  timeout                        = 60
+  memory_size                    = 256
+  role                           = aws_iam_role.launch.arn
+  reserved_concurrent_executions = var.launch_reserved_concurrency
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.launch.name
+  }
+
+  environment {
+    variables = {
+      AMI_ID                = var.ami_id
+      INSTANCE_TYPE         = join(",", var.instance_type)
+      SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
+      KEY_NAME              = var.key_name
+      IAM_PROFILE           = var.iam_profile
+      IMDS_TOKENS           = var.imds_tokens
+      SUPPORTED_AZS         = join(",", var.supported_azs)
+      SUBNET_IDS            = join(",", var.subnet_ids)
+      VOLUME_DEVICE         = var.volume_device
+      VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
+      VOLUME_TYPE           = var.volume_type
+      VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
+      TABLE_NAME            = local.table_name
+      PROJECT_TAG           = var.project_tag
+      LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
+    }
+  }
+
+  # Lambda asks, when it makes the function, whether its role may send traces.
+  depends_on = [aws_iam_role_policy.launch]
+}
+
+resource "aws_lambda_function_event_invoke_config" "launch" {
+  function_name                = aws_lambda_function.launch.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 2
+  maximum_event_age_in_seconds = var.launch_event_age_seconds
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.launch_failures.arn
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.launch]
+}
+
+resource "aws_cloudwatch_log_group" "launch" {
+  name              = "/aws/lambda/${var.name}-launch"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_sqs_queue" "launch_failures" {
+  name_prefix               = "${var.name}-launch-failures-"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+}
+
+# --- The function schedule --------------------------------------------------------------------------
+
+resource "aws_lambda_function" "schedule" {
+  function_name                  = "${var.name}-schedule"
+  description                    = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
+  filename                       = var.schedule_package
+  source_code_hash               = filebase64sha256(var.schedule_package)
+  handler                        = "bootstrap"
+  runtime                        = "provided.al2023"
+  architectures                  = ["arm64"]
+  timeout                        = 30
+  memory_size                    = 256
+  role                           = aws_iam_role.schedule.arn
+  reserved_concurrent_executions = var.schedule_reserved_concurrency
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.schedule.name
+  }
+
+  environment {
+    variables = {
+      TABLE_NAME                = local.table_name
+      LAUNCH_FUNCTION_ARN       = aws_lambda_function.launch.arn
+      SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
+      SCHEDULE_GROUP            = aws_scheduler_schedule_group.meetings.name
+      SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
+      LEAD_MINUTES              = tostring(var.lead_minutes)
+      FLEXIBLE_WINDOW_MINUTES   = tostring(var.flexible_window_minutes)
+      LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.schedule]
+}
+
+resource "aws_lambda_function_event_invoke_config" "schedule" {
+  function_name                = aws_lambda_function.schedule.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 2
+  maximum_event_age_in_seconds = 3600
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.schedule_failures.arn
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.schedule]
+}
+
+resource "aws_cloudwatch_log_group" "schedule" {
+  name              = "/aws/lambda/${var.name}-schedule"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_sqs_queue" "schedule_failures" {
+  name_prefix               = "${var.name}-schedule-failures-"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+}
+
+# --- The meetings -----------------------------------------------------------------------------------
+
+# The data of other programs too: Terraform refuses to destroy it. To let go of it: ../README.md, "Terraform".
+resource "aws_dynamodb_table" "meetings" {
+  count = local.create_table ? 1 : 0
+
+  name         = var.table_name
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "id"
+
+  attribute {
+    name = "id"
+    type = "S"
+  }
+
+  server_side_encryption {
+    enabled = true
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}

@@ -1,0 +1,91 @@
+# The outputs of ../template.yaml.
+
+output "launch_function_name" {
+  description = "Name of the function, for aws lambda invoke."
+  value       = aws_lambda_function.launch.function_name
+}
+
+output "launch_function_arn" {
+  description = "The target of a schedule (Target.Arn)."
+  value       = aws_lambda_function.launch.arn
+}
+
+output "launch_role_arn" {
+  description = "Role of the function, for the policy of a customer managed key if there is one."
+  value       = aws_iam_role.launch.arn
+}
+
+output "launch_log_group_name" {
+  description = "Where the function logs, for aws logs tail."
+  value       = aws_cloudwatch_log_group.launch.name
+}
+
+output "launch_failures_url" {
+  description = "Queue of the deliveries that failed three times."
+  value       = aws_sqs_queue.launch_failures.url
+}
+
+output "launch_failures_arn" {
+  description = "The same queue, for alarms and policies."
+  value       = aws_sqs_queue.launch_failures.arn
+}
+
+output "schedule_function_name" {
+  description = "Name of the function that plans meetings, for aws lambda invoke."
+  value       = aws_lambda_function.schedule.function_name
+}
+
+output "schedule_function_arn" {
+  description = "The same function, for the policy of whoever may plan meetings."
+  value       = aws_lambda_function.schedule.arn
+}
+
+output "schedule_role_arn" {
+  description = "Role of that function, for the policy of a customer managed key if there is one."
+  value       = aws_iam_role.schedule.arn
+}
+
+output "schedule_log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.schedule.name
+}
+
+output "schedule_failures_url" {
+  description = "Queue of the requests to it that failed three times."
+  value       = aws_sqs_queue.schedule_failures.url
+}
+
+output "schedule_failures_arn" {
+  description = "The same queue, for alarms and policies."
+  value       = aws_sqs_queue.schedule_failures.arn
+}
+
+output "meetings_table_name" {
+  description = "Table of the meetings."
+  value       = local.table_name
+}
+
+output "schedule_group_name" {
+  description = "The group in which each meeting gets its schedule (GroupName)."
+  value       = aws_scheduler_schedule_group.meetings.name
+}
+
+output "scheduler_role_arn" {
+  description = "The role of a schedule (Target.RoleArn)."
+  value       = aws_iam_role.scheduler.arn
+}
+
+output "schedule_dead_letters_url" {
+  description = "Queue of the deliveries that Scheduler could not hand to the function."
+  value       = aws_sqs_queue.schedule_dead_letters.url
+}
+
+output "schedule_dead_letters_arn" {
+  description = "The dead-letter queue of a schedule (Target.DeadLetterConfig.Arn)."
+  value       = aws_sqs_queue.schedule_dead_letters.arn
+}
+
+output "dashboard_name" {
+  description = "The dashboard, in CloudWatch under Dashboards."
+  value       = aws_cloudwatch_dashboard.this.dashboard_name
+}

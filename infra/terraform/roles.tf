@@ -1,0 +1,281 @@
+# What the functions and the schedules may do: the statements of ../template.yaml, which ../README.md explains one by one.
+
+locals {
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.region
+  account   = data.aws_caller_identity.current.account_id
+
+  ec2 = "arn:${local.partition}:ec2:${local.region}:${local.account}"
+  table_arn = local.create_table ? aws_dynamodb_table.meetings[0].arn : join(":", [
+    "arn", local.partition, "dynamodb", local.region, local.account, "table/${var.existing_table_name}"
+  ])
+
+  trust_of_lambda = {
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { Service = "lambda.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+      },
+    ]
+  }
+
+  # X-Ray knows no resources, and no condition that holds for a function.
+  send_traces = {
+    Sid      = "SendTraces"
+    Effect   = "Allow"
+    Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    Resource = "*"
+  }
+}
+
+# --- The schedules ----------------------------------------------------------------------------------
+
+resource "aws_iam_role" "scheduler" {
+  name_prefix = "${var.name}-scheduler-"
+  description = "EventBridge Scheduler invokes the launch function with this role."
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { Service = "scheduler.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+        Condition = {
+          StringEquals = {
+            "aws:SourceAccount" = local.account
+            "aws:SourceArn"     = aws_scheduler_schedule_group.meetings.arn
+          }
+        }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name = "invoke-launch"
+  role = aws_iam_role.scheduler.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "InvokeLaunch"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = aws_lambda_function.launch.arn
+      },
+      {
+        Sid      = "KeepWhatWasNotDelivered"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.schedule_dead_letters.arn
+      },
+    ]
+  })
+}
+
+# --- The function launch ----------------------------------------------------------------------------
+
+resource "aws_iam_role" "launch" {
+  name_prefix        = "${var.name}-launch-"
+  description        = "What the launch function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "launch" {
+  name = "launch"
+  role = aws_iam_role.launch.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "ReadAndWriteMeetings"
+          Effect   = "Allow"
+          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          Resource = local.table_arn
+        },
+        {
+          Sid    = "LookUp"
+          Effect = "Allow"
+          Action = concat(
+            ["ec2:DescribeInstances", "ec2:DescribeSubnets"],
+            length(var.subnet_ids) > 0 ? [] : ["ec2:DescribeVpcs"],
+            var.volume_device != "" ? [] : ["ec2:DescribeImages"],
+          )
+          Resource  = "*"
+          Condition = { StringEquals = { "ec2:Region" = local.region } }
+        },
+        {
+          Sid      = "LaunchMachines"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals = merge(
+              {
+                "aws:RequestTag/Project" = [var.project_tag]
+                "ec2:InstanceType"       = var.instance_type
+                "ec2:InstanceMarketType" = ["on-demand"]
+              },
+              length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
+              var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
+            )
+          }
+        },
+        {
+          Sid       = "LaunchTheirDisksAndInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:RunInstances"
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "LaunchFromTheImage"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "arn:${local.partition}:ec2:${local.region}::image/${var.ami_id}"
+        },
+        {
+          Sid      = "LaunchWithTheSecurityGroups"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
+        },
+        {
+          Sid    = "LaunchIntoSubnets"
+          Effect = "Allow"
+          Action = "ec2:RunInstances"
+          Resource = concat(
+            [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
+            length(var.subnet_ids) > 0 ? [] : ["${local.ec2}:subnet/*"],
+          )
+        },
+      ],
+      var.key_name == "" ? [] : [
+        {
+          Sid      = "LaunchWithTheKeyPair"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:key-pair/${var.key_name}"
+        },
+      ],
+      [
+        {
+          Sid      = "TagWhatIsLaunched"
+          Effect   = "Allow"
+          Action   = "ec2:CreateTags"
+          Resource = ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Condition = {
+            StringEquals                = { "ec2:CreateAction" = "RunInstances" }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Name", "MeetingID", "Role", "Project"] }
+          }
+        },
+        {
+          Sid       = "EndOurMachines"
+          Effect    = "Allow"
+          Action    = "ec2:TerminateInstances"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "RemoveTheirRoleTag"
+          Effect   = "Allow"
+          Action   = "ec2:DeleteTags"
+          Resource = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+      ],
+      var.iam_profile == "" ? [] : [
+        {
+          Sid      = "GiveMachinesTheirRole"
+          Effect   = "Allow"
+          Action   = "iam:PassRole"
+          Resource = var.machine_role_arn
+          Condition = {
+            StringEquals = { "iam:PassedToService" = "ec2.${data.aws_partition.current.dns_suffix}" }
+            ArnLike      = { "iam:AssociatedResourceArn" = "${local.ec2}:instance/*" }
+          }
+        },
+      ],
+      [
+        {
+          Sid      = "ReportFailures"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.launch_failures.arn
+        },
+        {
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.launch.arn}:*"
+        },
+        local.send_traces,
+      ],
+    )
+  })
+}
+
+# --- The function schedule --------------------------------------------------------------------------
+
+resource "aws_iam_role" "schedule" {
+  name_prefix        = "${var.name}-schedule-"
+  description        = "What the schedule function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "schedule" {
+  name = "schedule"
+  role = aws_iam_role.schedule.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "ReadAndWriteMeetings"
+        Effect   = "Allow"
+        Action   = ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
+        Resource = local.table_arn
+      },
+      {
+        Sid    = "ManageTheLaunchSchedules"
+        Effect = "Allow"
+        Action = [
+          "scheduler:CreateSchedule",
+          "scheduler:GetSchedule",
+          "scheduler:UpdateSchedule",
+          "scheduler:DeleteSchedule",
+        ]
+        Resource = join(":", [
+          "arn", local.partition, "scheduler", local.region, local.account,
+          "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
+        ])
+      },
+      {
+        Sid       = "GiveSchedulesTheirRole"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = aws_iam_role.scheduler.arn
+        Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+      },
+      {
+        Sid      = "ReportFailures"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.schedule_failures.arn
+      },
+      {
+        Sid      = "WriteLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${aws_cloudwatch_log_group.schedule.arn}:*"
+      },
+      local.send_traces,
+    ]
+  })
+}

@@ -1,0 +1,343 @@
+# The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
+# the same values; a test holds them equal. Three of them only Terraform needs, and they come first.
+
+variable "name" {
+  type        = string
+  default     = "elephant"
+  description = "What the names of all resources begin with; the name of the stack, in CloudFormation's words."
+
+  validation {
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,25}$", var.name))
+    error_message = "A letter, then up to 25 letters, digits and hyphens."
+  }
+}
+
+variable "launch_package" {
+  type        = string
+  description = "Path of the zip of the function launch, built for arm64: cargo lambda build --release --arm64 --output-format zip"
+}
+
+variable "schedule_package" {
+  type        = string
+  description = "Path of the zip of the function schedule, built by the same command."
+}
+
+# --- The machines ---------------------------------------------------------------------------------
+
+variable "ami_id" {
+  type        = string
+  description = "AMI_ID. Image that both machines start from; it must exist in the Region of this stack."
+
+  validation {
+    condition     = can(regex("^ami-([0-9a-f]{8}|[0-9a-f]{17})$", var.ami_id))
+    error_message = "An image id such as ami-0e7fd79d17e852d18."
+  }
+}
+
+variable "instance_type" {
+  type        = list(string)
+  description = "INSTANCE_TYPE. Instance types in order of preference: the next one is tried after every zone has refused the one before."
+
+  validation {
+    condition     = length(var.instance_type) > 0 && alltrue([for piece in var.instance_type : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", piece))])
+    error_message = "Instance types such as [\"t3.large\"] or [\"t3.large\", \"m5.large\"]."
+  }
+}
+
+variable "security_group_ids" {
+  type        = list(string)
+  description = "SECURITY_GROUP_IDS. Security groups of both machines; they belong to the VPC that the machines start in."
+
+  validation {
+    condition     = length(var.security_group_ids) > 0 && alltrue([for piece in var.security_group_ids : can(regex("^sg-([0-9a-f]{8}|[0-9a-f]{17})$", piece))])
+    error_message = "Security group ids such as [\"sg-0a1b2c3d\"]."
+  }
+}
+
+variable "key_name" {
+  type        = string
+  default     = ""
+  description = "KEY_NAME. Key pair for SSH or for the Windows password. Empty = no key pair."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", var.key_name))
+    error_message = "The name of a key pair of this Region, or nothing."
+  }
+}
+
+variable "iam_profile" {
+  type        = string
+  default     = ""
+  description = "IAM_PROFILE. Instance profile of the machines, by name or by ARN. Empty = none. With a profile, machine_role_arn is needed too."
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_+=,.@-]{1,128}|arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[A-Za-z0-9_+=,.@/-]+)?$", var.iam_profile))
+    error_message = "The name or the ARN of an instance profile, or nothing."
+  }
+
+  validation {
+    condition     = var.iam_profile == "" || var.machine_role_arn != ""
+    error_message = "iam_profile needs machine_role_arn, the ARN of the role inside that profile."
+  }
+}
+
+variable "machine_role_arn" {
+  type        = string
+  default     = ""
+  description = "ARN of the role inside the instance profile (aws iam get-instance-profile shows it). The function is allowed to pass this role to EC2 and no other. Ignored without iam_profile."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+)?$", var.machine_role_arn))
+    error_message = "The ARN of a role such as arn:aws:iam::123456789012:role/machine, or nothing."
+  }
+}
+
+variable "imds_tokens" {
+  type        = string
+  default     = "image"
+  description = "IMDS_TOKENS. Whether a machine must use IMDSv2 to read its own metadata. image = the image and the account decide; required is recommended as soon as the software on the image speaks IMDSv2."
+
+  validation {
+    condition     = contains(["image", "required", "optional"], var.imds_tokens)
+    error_message = "One of image, required, optional."
+  }
+}
+
+# --- Where they start -----------------------------------------------------------------------------
+
+variable "supported_azs" {
+  type        = list(string)
+  default     = []
+  description = "SUPPORTED_AZS. Availability Zones to use. Empty = us-west-2a, us-west-2b and us-west-2c in us-west-2, elsewhere every zone of the default VPC."
+
+  validation {
+    condition     = alltrue([for piece in var.supported_azs : can(regex("^[a-z]{2}-[a-z0-9-]+[a-z]$", piece))])
+    error_message = "Zone names such as [\"us-west-2a\", \"us-west-2b\"], or an empty list."
+  }
+}
+
+variable "subnet_ids" {
+  type        = list(string)
+  default     = []
+  description = "SUBNET_IDS. Subnets to use instead of those of the default VPC. Empty = the default VPC."
+
+  validation {
+    condition     = alltrue([for piece in var.subnet_ids : can(regex("^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", piece))])
+    error_message = "Subnet ids such as [\"subnet-0a1b2c3d\"], or an empty list."
+  }
+}
+
+# --- Their root volume ----------------------------------------------------------------------------
+
+variable "volume_device" {
+  type        = string
+  default     = ""
+  description = "VOLUME_DEVICE. Device name of the root volume. Empty = the one that the image names, which is nearly always right: another name adds a second disk."
+
+  validation {
+    condition     = can(regex("^(/dev/[a-z0-9]+)?$", var.volume_device))
+    error_message = "A device such as /dev/sda1, or nothing."
+  }
+}
+
+variable "volume_size_gb" {
+  type        = number
+  default     = 60
+  description = "VOLUME_SIZE_GB. Size of the root volume in GiB, at least that of the image."
+
+  validation {
+    condition     = var.volume_size_gb == floor(var.volume_size_gb) && var.volume_size_gb >= 1 && var.volume_size_gb <= 16384
+    error_message = "A whole number from 1 to 16384."
+  }
+}
+
+variable "volume_type" {
+  type        = string
+  default     = "gp3"
+  description = "VOLUME_TYPE. Type of the root volume."
+
+  validation {
+    condition     = contains(["gp3", "gp2", "standard"], var.volume_type)
+    error_message = "One of gp3, gp2, standard."
+  }
+}
+
+variable "volume_encrypted" {
+  type        = bool
+  default     = true
+  description = "VOLUME_ENCRYPTED. true encrypts the root volume with the account's default EBS key; false leaves the choice to the image and the account."
+}
+
+# --- The meetings ---------------------------------------------------------------------------------
+
+variable "table_name" {
+  type        = string
+  default     = "elephant-meetings"
+  description = "TABLE_NAME. Name of the table of meetings that this stack creates. Ignored when existing_table_name is given."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.table_name))
+    error_message = "3 to 255 letters, digits, dots, hyphens and underscores."
+  }
+}
+
+variable "existing_table_name" {
+  type        = string
+  default     = ""
+  description = "Name of a table of meetings that exists already in this account and Region, with the string \"id\" as its only key. The stack then creates none. Empty = create table_name."
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_.-]{3,255})?$", var.existing_table_name))
+    error_message = "The name of an existing table, or nothing."
+  }
+}
+
+variable "project_tag" {
+  type        = string
+  default     = "Elephant"
+  description = "PROJECT_TAG. Value of the tag \"Project\" of everything that is launched. The function may end only machines that carry it, so let no other system of this account use the same value."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 _.:/=+@-]{1,256}$", var.project_tag))
+    error_message = "1 to 256 letters, digits, spaces and _ . : / = + @ -"
+  }
+}
+
+variable "launch_window_minutes" {
+  type        = number
+  default     = 120
+  description = "LAUNCH_WINDOW_MINUTES. A delivery later than this after the start of its meeting launches nothing."
+
+  validation {
+    condition     = var.launch_window_minutes == floor(var.launch_window_minutes) && var.launch_window_minutes >= 0 && var.launch_window_minutes <= 10080
+    error_message = "A whole number of minutes from 0 to 10080 (a week)."
+  }
+}
+
+variable "lead_minutes" {
+  type        = number
+  default     = 15
+  description = "LEAD_MINUTES. How long before the start of a meeting its schedule fires; at least flexible_window_minutes + 2, for Scheduler is precise to one minute."
+
+  validation {
+    condition     = var.lead_minutes == floor(var.lead_minutes) && var.lead_minutes >= 1 && var.lead_minutes <= 1440
+    error_message = "A whole number of minutes from 1 to 1440 (a day), at least flexible_window_minutes + 2."
+  }
+
+  validation {
+    condition     = var.lead_minutes >= var.flexible_window_minutes + 2
+    error_message = "lead_minutes must be at least flexible_window_minutes + 2, for Scheduler is precise to one minute."
+  }
+}
+
+variable "flexible_window_minutes" {
+  type        = number
+  default     = 5
+  description = "FLEXIBLE_WINDOW_MINUTES. Scheduler picks a moment in this window from then on, so that meetings on the hour do not all launch at once. 0 = on the minute."
+
+  validation {
+    condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0 && var.flexible_window_minutes <= 1440
+    error_message = "A whole number of minutes from 0 to 1440, at most lead_minutes - 2."
+  }
+}
+
+# --- Operation ------------------------------------------------------------------------------------
+
+variable "launch_event_age_seconds" {
+  type        = number
+  default     = 8100
+  description = "How long an event may wait where Lambda throttles the function launch, its repeats included. Best (lead_minutes + launch_window_minutes) * 60: after that the function would launch nothing."
+
+  validation {
+    condition     = var.launch_event_age_seconds == floor(var.launch_event_age_seconds) && var.launch_event_age_seconds >= 60 && var.launch_event_age_seconds <= 21600
+    error_message = "A whole number of seconds from 60 to 21600 (six hours), the limits of Lambda."
+  }
+}
+
+variable "launch_reserved_concurrency" {
+  type        = number
+  default     = -1
+  description = "How many deliveries the function launch runs at once, reserved for it and at most. -1 = as many as the account has free. 0 = none: an emergency brake, events wait for launch_event_age_seconds."
+
+  validation {
+    condition     = var.launch_reserved_concurrency == floor(var.launch_reserved_concurrency) && var.launch_reserved_concurrency >= -1 && var.launch_reserved_concurrency <= 100000
+    error_message = "-1 (no reservation), 0 (stopped), or a number that leaves the account its 100 unreserved."
+  }
+}
+
+variable "schedule_reserved_concurrency" {
+  type        = number
+  default     = -1
+  description = "The same for the function schedule."
+
+  validation {
+    condition     = var.schedule_reserved_concurrency == floor(var.schedule_reserved_concurrency) && var.schedule_reserved_concurrency >= -1 && var.schedule_reserved_concurrency <= 100000
+    error_message = "-1 (no reservation), 0 (stopped), or a number that leaves the account its 100 unreserved."
+  }
+}
+
+variable "log_retention_days" {
+  type        = number
+  default     = 30
+  description = "How many days the logs of the functions are kept."
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "One of the retention times that CloudWatch Logs offers, such as 7, 30, 90 or 365."
+  }
+}
+
+variable "log_format" {
+  type        = string
+  default     = "JSON"
+  description = "Format of the functions' logs. Text is for people who read them unaided; Lambda then filters by no level, and log_level is ignored."
+
+  validation {
+    condition     = contains(["JSON", "Text"], var.log_format)
+    error_message = "JSON or Text."
+  }
+}
+
+variable "log_level" {
+  type        = string
+  default     = "INFO"
+  description = "The least level that the functions log. Ignored when log_format is Text."
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO"], var.log_level)
+    error_message = "TRACE, DEBUG or INFO. Anything higher would drop the metrics, which are lines of the log."
+  }
+}
+
+variable "alarm_topic_arn" {
+  type        = string
+  default     = ""
+  description = "SNS topic of this Region that every alarm tells. Empty = the stack makes no alarms."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?$", var.alarm_topic_arn))
+    error_message = "The ARN of an SNS topic such as arn:aws:sns:us-west-2:123456789012:operators, or nothing."
+  }
+}
+
+variable "slow_launch_seconds" {
+  type        = number
+  default     = 30
+  description = "An alarm says so when a launch took longer than this, from the start of the delivery until both ids stood in the record. The function's time-out is 60."
+
+  validation {
+    condition     = var.slow_launch_seconds == floor(var.slow_launch_seconds) && var.slow_launch_seconds >= 1 && var.slow_launch_seconds <= 60
+    error_message = "A whole number of seconds from 1 to 60."
+  }
+}
+
+variable "short_lead_seconds" {
+  type        = number
+  default     = 300
+  description = "An alarm says so when both ids stood in the record less than this before the start of the meeting: the machines need that long to become usable."
+
+  validation {
+    condition     = var.short_lead_seconds == floor(var.short_lead_seconds) && var.short_lead_seconds >= 0 && var.short_lead_seconds <= 86400
+    error_message = "A whole number of seconds from 0 to 86400 (a day)."
+  }
+}
