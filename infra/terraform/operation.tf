@@ -7,6 +7,8 @@ locals {
     schedule_failures     = aws_sqs_queue.schedule_failures.name
   }
 
+  has_alarms = var.alarms == null ? var.alarm_topic_arn != "" : var.alarms
+
   # Each looks at one metric of one thing; a minute without a figure is a good minute.
   alarms = {
     launch-failures = {
@@ -200,7 +202,7 @@ locals {
 
 resource "aws_cloudwatch_metric_alarm" "this" {
   # None, unless there is somebody to tell.
-  for_each = { for name, alarm in local.alarms : name => alarm if var.alarm_topic_arn != "" }
+  for_each = { for name, alarm in local.alarms : name => alarm if local.has_alarms }
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description

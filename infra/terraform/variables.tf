@@ -1,5 +1,5 @@
 # The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
-# the same values; a test holds them equal. Three of them only Terraform needs, and they come first.
+# the same values; a test holds them equal. Four of them only Terraform needs, and they come first.
 
 variable "name" {
   type        = string
@@ -20,6 +20,12 @@ variable "launch_package" {
 variable "schedule_package" {
   type        = string
   description = "Path of the zip of the function schedule, built by the same command."
+}
+
+variable "alarms" {
+  type        = bool
+  default     = null
+  description = "Whether to make the alarms. null = if there is an alarm_topic_arn; true where the topic is made in the same run, so that its ARN is not known yet when Terraform plans."
 }
 
 # --- The machines ---------------------------------------------------------------------------------
@@ -220,8 +226,8 @@ variable "lead_minutes" {
   description = "LEAD_MINUTES. How long before the start of a meeting its schedule fires; at least flexible_window_minutes + 2, for Scheduler is precise to one minute."
 
   validation {
-    condition     = var.lead_minutes == floor(var.lead_minutes) && var.lead_minutes >= 1 && var.lead_minutes <= 1440
-    error_message = "A whole number of minutes from 1 to 1440 (a day), at least flexible_window_minutes + 2."
+    condition     = var.lead_minutes == floor(var.lead_minutes) && var.lead_minutes <= 1440
+    error_message = "A whole number of minutes, at most 1440 (a day)."
   }
 
   validation {
@@ -236,8 +242,8 @@ variable "flexible_window_minutes" {
   description = "FLEXIBLE_WINDOW_MINUTES. Scheduler picks a moment in this window from then on, so that meetings on the hour do not all launch at once. 0 = on the minute."
 
   validation {
-    condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0 && var.flexible_window_minutes <= 1440
-    error_message = "A whole number of minutes from 0 to 1440, at most lead_minutes - 2."
+    condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0
+    error_message = "A whole number of minutes, at least 0 and at most lead_minutes - 2."
   }
 }
 

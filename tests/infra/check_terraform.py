@@ -1,0 +1,659 @@
+"""Holds a Terraform module equal to a SAM template: the same stack, whichever tool makes it.
+
+    check_terraform.py infra/template.yaml infra/terraform
+    check_terraform.py infra/template.yaml infra/terraform --bite
+
+Of several modules each is held against the template by itself. Both are resolved under each set of answers to the
+parameters (answers.py); then:
+
+1. Every parameter is a variable of the same name (AmiId, ami_id) and type, with the same default or without one, that
+   takes and refuses the same values.
+2. Every resource has its counterpart, property by property: functions and their environment, repeats, queues, logs,
+   table, schedule group, alarms, dashboard; roles with their trust and their policies, statement by statement. A
+   property that one of them sets and this check does not know is a finding.
+3. Every output has the same value.
+4. What only Terraform has to be told: that a function waits for its role's policy, and keeps the table.
+
+--bite shows that this is so: every value in the module, one at a time, is changed or taken out, and each time one of
+the checks has to say so. Prints one finding a line and ends with 1 if there is any, with 2 if the command line is
+wrong. Needs no network, no Terraform and no AWS account.
+"""
+
+import argparse
+import json
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import terraform
+from answers import LEAST, REFUSED, SETS
+from lark import Token, Tree
+from sam import Stack, Unresolved, translate
+from terraform import Module, text_of
+
+# Which resource of the module is which of the template. The alarms go by their names.
+COUNTERPARTS = {
+    "aws_cloudwatch_dashboard.this": "Dashboard",
+    "aws_cloudwatch_log_group.launch": "LaunchLogGroup",
+    "aws_cloudwatch_log_group.schedule": "ScheduleLogGroup",
+    "aws_dynamodb_table.meetings": "MeetingsTable",
+    "aws_iam_role.launch": "LaunchRole",
+    "aws_iam_role.schedule": "ScheduleRole",
+    "aws_iam_role.scheduler": "SchedulerRole",
+    "aws_lambda_function.launch": "LaunchFunction",
+    "aws_lambda_function.schedule": "ScheduleFunction",
+    "aws_lambda_function_event_invoke_config.launch": "LaunchFunctionEventInvokeConfig",
+    "aws_lambda_function_event_invoke_config.schedule": "ScheduleFunctionEventInvokeConfig",
+    "aws_scheduler_schedule_group.meetings": "ScheduleGroup",
+    "aws_sqs_queue.launch_failures": "LaunchFailures",
+    "aws_sqs_queue.schedule_dead_letters": "ScheduleDeadLetters",
+    "aws_sqs_queue.schedule_failures": "ScheduleFailures",
+}
+
+# What the template calls an attribute that only AWS or the provider knows; None is Ref.
+ATTRIBUTES = {
+    ("aws_cloudwatch_dashboard", "dashboard_name"): None,
+    ("aws_cloudwatch_log_group", "name"): None,
+    ("aws_cloudwatch_log_group", "arn"): "Arn",
+    ("aws_dynamodb_table", "name"): None,
+    ("aws_dynamodb_table", "arn"): "Arn",
+    ("aws_iam_role", "name"): None,
+    ("aws_iam_role", "arn"): "Arn",
+    ("aws_lambda_function", "function_name"): None,
+    ("aws_lambda_function", "arn"): "Arn",
+    ("aws_scheduler_schedule_group", "name"): None,
+    ("aws_scheduler_schedule_group", "arn"): "Arn",
+    ("aws_sqs_queue", "name"): "QueueName",
+    ("aws_sqs_queue", "arn"): "Arn",
+    ("aws_sqs_queue", "url"): None,
+}
+
+# Variables of which the template knows nothing, with what they are given here, and those that have a default with that:
+# the name of the stack in samconfig.toml, and no word on alarms.
+ONLY_TERRAFORM = {
+    "name": "elephant",
+    "launch_package": "launch.zip",
+    "schedule_package": "schedule.zip",
+    "alarms": None,
+}
+THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
+
+# Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
+LISTS = {"InstanceType", "SecurityGroupIds", "SupportedAzs", "SubnetIds"}
+TRUTHS = {"VolumeEncrypted"}
+
+# Values that a pattern takes, and such as it refuses.
+PROBES = {
+    "AmiId": ["ami-0123abcd", "ami-0123abcd0123abcd0", "ami-0123abc", "ami-*", "AMI-0123abcd", "ami-0123abcd\n"],
+    "InstanceType": ["t3.large", "u-6tb1.metal", "t3", "*", "t3.large;m5.large"],
+    "SecurityGroupIds": ["sg-0a1b2c3d", "sg-*", "sg-0a1b2c3d0"],
+    "KeyName": ["", "support key", "a*", "k" * 255, "k" * 256, "${x}"],
+    "MachineRoleArn": ["", "arn:aws:iam::123456789012:role/a/b", "arn:aws:iam::123456789012:role/*", "role"],
+    "SupportedAzs": ["", "us-west-2a", "us-west-2a,us-west-2b", "us-west-2", "*"],
+    "SubnetIds": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-0a1b2c3e", "subnet-*", "sg-0a1b2c3d"],
+    "VolumeDevice": ["", "/dev/sda1", "xvda", "/dev/"],
+    "TableName": ["abc", "ab", "a*c", "t" * 255, "t" * 256],
+    "ExistingTableName": ["", "abc", "ab", "a*c"],
+    "ProjectTag": ["E", "", "a*", "e" * 256, "e" * 257, "${aws:username}"],
+    "AlarmTopicArn": ["", "arn:aws:sns:us-west-2:123456789012:a", "a", "arn:aws:sqs:us-west-2:123456789012:a"],
+}
+# Two parameters at a time.
+TOGETHER = {
+    "IamProfile": [
+        {"IamProfile": value, "MachineRoleArn": role}
+        for value in ["", "machines", "arn:aws:iam::123456789012:instance-profile/a", "a*", "a/b"]
+        for role in ["", "arn:aws:iam::123456789012:role/a"]
+    ]
+}
+# What CloudFormation's rules cannot say, and Terraform's checks can.
+ONLY_TERRAFORM_REFUSES = [{"LeadMinutes": "6", "FlexibleWindowMinutes": "5"}]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("template", type=Path, metavar="TEMPLATE")
+    parser.add_argument("modules", type=Path, nargs="+", metavar="MODULE")
+    parser.add_argument("--bite", action="store_true", help="show that any change to the module is found")
+    arguments = parser.parse_args()
+    translated, errors = translate(arguments.template)
+    for error in errors:
+        print(f"{arguments.template}: {error}")
+    found = bool(errors)
+    for module in arguments.modules if translated else []:
+        findings, counts = check(translated, module, arguments.bite)
+        for finding in findings:
+            print(f"{module}: {finding}")
+        if not findings:
+            print(f"{module}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+        found = found or bool(findings)
+    sys.exit(1 if found else 0)
+
+
+def check(translated, folder, bite):
+    try:
+        parsed = terraform.parse(folder)
+        template = Template(translated)
+        findings = list(dict.fromkeys(compare(template, parsed)))
+        counts = {"variables": len(template.parameters), "sets of answers": len(SETS)}
+        counts |= {"resources": len(template.stacks["everything answered"].resources())}
+        if bite and not findings:
+            unnoticed, changes = mutate(template, parsed)
+            findings += [f"nothing is found {change}" for change in unnoticed]
+            counts |= {"changes found": changes}
+    except Unresolved as error:
+        return [f"cannot be resolved: {error}"], {}
+    return findings, counts
+
+
+class Template:
+    """The template's side, resolved once."""
+
+    def __init__(self, translated):
+        self.translated = translated
+        self.parameters = translated["Parameters"]
+        self.stacks = {name: Stack(translated, answers, region) for name, (answers, region) in SETS.items()}
+        self.words = {*self.parameters, *translated["Resources"], *translated["Outputs"]}
+        self.sides = {name: self._resolved(stack) for name, stack in self.stacks.items()}
+        # Whether CloudFormation takes them: (what is asked, answers, yes or no).
+        self.verdicts = [(answers, not Stack(translated, answers).refusals) for answers in self._probes()]
+
+    def _resolved(self, stack):
+        resources = {}
+        for name in stack.resources():
+            resource = self.translated["Resources"][name]
+            properties = {key: value for key, value in stack.properties(name).items() if key not in ("Code", "Tags")}
+            if resource.get("DeletionPolicy"):
+                properties["DeletionPolicy"] = resource["DeletionPolicy"]
+            key = properties["AlarmName"] if resource["Type"] == "AWS::CloudWatch::Alarm" else name
+            if "AlarmDescription" in properties:
+                properties["AlarmDescription"] = self.in_snake_case(properties["AlarmDescription"])
+            if "DashboardBody" in properties:
+                properties["DashboardBody"] = with_defaults(json.loads(properties["DashboardBody"]))
+            resources[key] = normal(properties)
+        outputs = {
+            snake_case(name): normal(stack.resolve(output["Value"])) for name, output in self.translated["Outputs"].items()
+        }
+        return resources, outputs
+
+    def in_snake_case(self, text):
+        """The names of parameters and resources in a sentence as Terraform has them."""
+        return re.sub(r"\w+", lambda match: snake_case(match[0]) if match[0] in self.words else match[0], text)
+
+    def _probes(self):
+        yield from (answers for answers, _ in SETS.values())
+        yield from REFUSED.values()
+        yield LEAST
+        yield from (LEAST | answers for several in TOGETHER.values() for answers in several)
+        for name, parameter in self.parameters.items():
+            values = list(PROBES.get(name, []))
+            if "AllowedValues" in parameter:
+                values += [*map(str, parameter["AllowedValues"]), "other", "0"]
+            if "MinValue" in parameter:
+                least, most = parameter["MinValue"], parameter["MaxValue"]
+                values += map(str, [least - 1, least, most, most + 1])
+            if not values and name not in TOGETHER:
+                raise Unresolved(f"PROBES has no values for {name}")
+            yield from (LEAST | self._room(name, value) | {name: value} for value in values)
+
+    def _room(self, name, value):
+        """So that a probe of one of the two is judged by its own limits: see ONLY_TERRAFORM_REFUSES."""
+        if name == "FlexibleWindowMinutes":
+            return {"LeadMinutes": "1440"}
+        return {"FlexibleWindowMinutes": "0"} if name == "LeadMinutes" else {}
+
+
+def snake_case(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+# --- Comparing -------------------------------------------------------------------------------------------------
+
+
+def compare(template, parsed):
+    yield from of_variables(template, parsed)
+    yield from of_resources(template, parsed)
+
+
+def of_resources(template, parsed):
+    yield from of_dependencies(parsed)
+    for name, stack in template.stacks.items():
+        module = module_of(template, parsed, SETS[name][0], stack)
+        if module.refusals:
+            yield from (f"refuses what CloudFormation takes: {refusal}" for refusal in module.refusals)
+            continue
+        resources, outputs = template.sides[name]
+        there = dict(counterparts(module))
+        for key in sorted(resources.keys() - there.keys()):
+            yield f"has nothing for {key} [with {name}]"
+        for key in sorted(there.keys() - resources.keys()):
+            yield f"{key} is not in the template [with {name}]"
+        for key in sorted(resources.keys() & there.keys()):
+            yield from differences(key, resources[key], normal(there[key]))
+        yield from differences("outputs", outputs, normal(module.outputs()))
+
+
+def differences(where, here, there):
+    """`here` is the template's."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in sorted(here.keys() | there.keys()):
+            if key not in there:
+                yield f"{where}: {key} is missing"
+            elif key not in here:
+                yield f"{where}: {key} is not in the template"
+            else:
+                yield from differences(f"{where}: {key}", here[key], there[key])
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        for position, (one, other) in enumerate(zip(here, there)):
+            yield from differences(f"{where}: {position + 1}", one, other)
+    elif here != there:
+        yield f"{where}: expected {shown(here)}, found {shown(there)}"
+
+
+def shown(value):
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def normal(value, key=""):
+    """CloudFormation's numbers may be text, IAM's lists of one may be no list, and their order is of no meaning."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    if isinstance(value, dict):
+        if key == "Condition":
+            return {operator: {k: as_set(v) for k, v in keys.items()} for operator, keys in value.items() if keys}
+        return {k: as_set(v) if k in ("Action", "Resource") else normal(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        if value and all(isinstance(piece, dict) and "Sid" in piece for piece in value):
+            return {piece["Sid"]: normal(piece) for piece in value} | twice(value)
+        return [normal(piece) for piece in value]
+    return value
+
+
+def as_set(value):
+    return sorted(value) if isinstance(value, list) else [value]
+
+
+def twice(statements):
+    names = [statement["Sid"] for statement in statements]
+    return {f"twice: {name}": "" for name in names if names.count(name) > 1}
+
+
+def with_defaults(body):
+    """A graph is not stacked unless it says so."""
+    for widget in body["widgets"]:
+        widget["properties"].setdefault("stacked", False)
+    return body
+
+
+# --- Variables -------------------------------------------------------------------------------------------------
+
+
+def of_variables(template, parsed):
+    variables = {labels[0]: block for labels, block in parsed.of_type("variable")}
+    named = {snake_case(name): name for name in template.parameters}
+    for name in sorted(named.keys() - variables.keys()):
+        yield f"no variable {name}, for the parameter {named[name]}"
+    for name in sorted(variables.keys() - named.keys() - ONLY_TERRAFORM.keys()):
+        yield f"the variable {name} is no parameter of the template"
+    for name in sorted(ONLY_TERRAFORM.keys() - variables.keys()):
+        yield f"no variable {name}"
+    scope = terraform.Scope(None, {})
+    for name in sorted(ONLY_TERRAFORM.keys() & variables.keys()):
+        default = variables[name].attributes.get("default")
+        default = "none" if default is None else terraform.evaluate(default, scope)
+        if default != THEIR_DEFAULTS.get(name, "none"):
+            yield f"{name}: expected the default {THEIR_DEFAULTS.get(name, 'none')!r}, found {default!r}"
+    for name in sorted(named.keys() & variables.keys()):
+        parameter, block = template.parameters[named[name]], variables[name]
+        expected, found = type_of(named[name], parameter), text_of(block.attributes.get("type", Tree("none", [])))
+        if expected != found:
+            yield f"{name}: expected the type {expected}, found {found or 'none'}"
+            continue
+        default = block.attributes.get("default")
+        default = "none" if default is None else terraform.evaluate(default, scope)
+        expected = as_terraform(named[name], parameter, str(parameter["Default"])) if "Default" in parameter else "none"
+        if default != expected or isinstance(default, bool) != isinstance(expected, bool):
+            yield f"{name}: expected the default {expected!r}, found {default!r}"
+        if "description" not in block.attributes:
+            yield f"{name}: no description"
+        pattern = parameter.get("AllowedPattern")
+        if pattern and in_terraform(named[name], parameter) not in patterns_of(block):
+            yield f"{name}: its pattern is not the template's, {pattern}"
+    if named.keys() | ONLY_TERRAFORM.keys() != variables.keys():
+        return
+    for answers, taken in template.verdicts:
+        module = module_of(template, parsed, answers, None)
+        if taken == bool(module.refusals):
+            told = {name: value for name, value in answers.items() if LEAST.get(name) != value}
+            yield f"CloudFormation {'takes' if taken else 'refuses'} {shown(told)}, and Terraform does not"
+    for answers in ONLY_TERRAFORM_REFUSES:
+        if not module_of(template, parsed, LEAST | answers, None).refusals:
+            yield f"takes {shown(answers)}"
+    for bad in ["", "1elephant", "e" * 27, "ele*"]:
+        if not module_of(template, parsed, LEAST, None, name=bad).refusals:
+            yield f"takes the name {bad!r}"
+
+
+def type_of(name, parameter):
+    if name in LISTS:
+        return "list(string)"
+    if name in TRUTHS:
+        return "bool"
+    return {"String": "string", "Number": "number"}[parameter["Type"]]
+
+
+def as_terraform(name, parameter, answer):
+    """An answer as somebody would write it in Terraform."""
+    if name in LISTS:
+        return [piece.strip() for piece in answer.split(",")] if answer else []
+    if name in TRUTHS:
+        return {"true": True, "false": False}.get(answer, answer)
+    if parameter["Type"] == "Number" and re.fullmatch(r"-?[0-9]+", answer):
+        return int(answer)
+    return answer
+
+
+def in_terraform(name, parameter):
+    """The pattern of a parameter as the variable has it: of a list that may be empty, that of one piece."""
+    pattern = parameter["AllowedPattern"]
+    of_several = re.fullmatch(r"\^\((?P<piece>.*)\(,(?P=piece)\)\*\)\?\$", pattern)
+    return f"^{of_several['piece']}$" if of_several else pattern
+
+
+def patterns_of(block):
+    """What the checks of a variable hold against regex()."""
+    for _, validation in block.of_type("validation"):
+        for call in validation.attributes["condition"].find_data("function_call"):
+            name, arguments = terraform.trees(call)
+            if text_of(name) == "regex":
+                yield terraform.evaluate(terraform.trees(arguments)[0], terraform.Scope(None, {}))
+
+
+def module_of(template, parsed, answers, stack, **more):
+    """The module, given the answers that the template was given."""
+    values = {
+        snake_case(name): as_terraform(name, template.parameters[name], str(answer)) for name, answer in answers.items()
+    }
+    place = stack.place if stack else {"partition": "", "region": "", "account": "", "suffix": ""}
+    data = {
+        "aws_caller_identity": {"account_id": place["account"]},
+        "aws_partition": {"partition": place["partition"], "dns_suffix": place["suffix"]},
+        "aws_region": {"region": place["region"]},
+    }
+    return Module(parsed, ONLY_TERRAFORM | values | more, data, lambda _, address, name: attribute(stack, address, name))
+
+
+@cache
+def attribute(stack, address, name):
+    """What the template's counterpart answers, so that both speak of the same ARN."""
+    kind = address.partition(".")[0]
+    if address not in COUNTERPARTS or (kind, name) not in ATTRIBUTES:
+        raise Unresolved(f"{name} of {address}: add it to ATTRIBUTES and COUNTERPARTS in check_terraform.py")
+    of_it = ATTRIBUTES[kind, name]
+    counterpart = COUNTERPARTS[address]
+    answer = stack.resolve({"Ref": counterpart} if of_it is None else {"Fn::GetAtt": [counterpart, of_it]})
+    # Terraform's ARN of a log group is the group's, CloudFormation's that of its streams.
+    return answer.removesuffix(":*") if kind == "aws_cloudwatch_log_group" else answer
+
+
+# --- Resources: each type of Terraform in the words of CloudFormation ---------------------------------------------
+
+
+def counterparts(module):
+    policies = {}
+    for address, resource in module.resources():
+        if address.startswith("aws_iam_role_policy."):
+            policies.setdefault(resource.pop("role"), []).append(resource)
+    for address, resource in module.resources():
+        kind = address.partition(".")[0]
+        if kind == "aws_iam_role_policy":
+            continue
+        if kind not in KINDS:
+            raise Unresolved(f"{address}: add its type to KINDS in check_terraform.py")
+        given = Given(address, resource)
+        if kind == "aws_iam_role":
+            translated = role(given, policies.pop(attribute_of(module, address, "name"), []))
+        else:
+            translated = KINDS[kind](given)
+        given.nothing_left()
+        if kind == "aws_cloudwatch_metric_alarm":
+            yield translated["AlarmName"], translated
+        elif address not in COUNTERPARTS:
+            yield address, translated
+        else:
+            yield COUNTERPARTS[address], {key: value for key, value in translated.items() if value is not None}
+    for role_name in policies:
+        raise Unresolved(f"a policy for the role {role_name}, which the module does not make")
+
+
+def attribute_of(module, address, name):
+    return module.attribute(module, address, name)
+
+
+class Given:
+    """A resource of Terraform whose attributes are taken out one by one: what is left at the end is not known here."""
+
+    def __init__(self, address, attributes):
+        self.address, self.attributes = address, dict(attributes)
+        self.inner = []
+
+    def take(self, name, otherwise=None):
+        return self.attributes.pop(name, otherwise)
+
+    def block(self, name):
+        """The one block of this type, or an empty one."""
+        blocks = self.attributes.pop(name, [])
+        if len(blocks) > 1:
+            raise Unresolved(f"{self.address}: more than one {name}")
+        self.inner.append(Given(f"{self.address}: {name}", blocks[0] if blocks else {}))
+        return self.inner[-1]
+
+    def named(self, prefix):
+        """A made-up name that says whose it is."""
+        given = self.take("name_prefix", "")
+        if not given.startswith(prefix) or not given.endswith("-"):
+            raise Unresolved(f"{self.address}: expected a name_prefix {prefix}…-, found {given!r}")
+
+    def nothing_left(self):
+        for name in self.attributes:
+            raise Unresolved(f"{self.address}: {name} is not known to check_terraform.py")
+        for given in self.inner:
+            given.nothing_left()
+
+
+def label(given):
+    return given.address.partition(".")[2].replace("_", "-")
+
+
+def function(given):
+    verb = label(given)
+    package = ONLY_TERRAFORM[f"{verb}_package"]
+    if (given.take("filename"), given.take("source_code_hash")) != (package, f"hash of {package}"):
+        raise Unresolved(f"{given.address}: expected the package {package}, and its hash")
+    reserved = given.take("reserved_concurrent_executions", -1)
+    logging = given.block("logging_config")
+    logs = {"LogFormat": "log_format", "ApplicationLogLevel": "application_log_level", "LogGroup": "log_group"}
+    logs = {key: logging.take(name) for key, name in logs.items()}
+    return {
+        "FunctionName": given.take("function_name"),
+        "Description": given.take("description"),
+        "Handler": given.take("handler"),
+        "Runtime": given.take("runtime"),
+        "Architectures": given.take("architectures"),
+        "Timeout": given.take("timeout"),
+        "MemorySize": given.take("memory_size"),
+        "Role": given.take("role"),
+        "ReservedConcurrentExecutions": None if reserved == -1 else reserved,
+        "TracingConfig": {"Mode": given.block("tracing_config").take("mode")},
+        "LoggingConfig": {key: value for key, value in logs.items() if value is not None},
+        "Environment": {"Variables": given.block("environment").take("variables", {})},
+    }
+
+
+def event_invoke_config(given):
+    on_failure = given.block("destination_config").block("on_failure")
+    return {
+        "FunctionName": given.take("function_name"),
+        "Qualifier": given.take("qualifier"),
+        "MaximumRetryAttempts": given.take("maximum_retry_attempts"),
+        "MaximumEventAgeInSeconds": given.take("maximum_event_age_in_seconds"),
+        "DestinationConfig": {"OnFailure": {"Destination": on_failure.take("destination")}},
+    }
+
+
+def queue(given):
+    given.named(f"elephant-{label(given)}-")
+    return {
+        "MessageRetentionPeriod": given.take("message_retention_seconds"),
+        "SqsManagedSseEnabled": given.take("sqs_managed_sse_enabled"),
+    }
+
+
+def log_group(given):
+    return {"LogGroupName": given.take("name"), "RetentionInDays": given.take("retention_in_days")}
+
+
+def schedule_group(given):
+    return {"Name": given.take("name")}
+
+
+def table(given):
+    key = given.take("hash_key")
+    attribute = given.block("attribute")
+    keeps = given.block("lifecycle").take("prevent_destroy", False)
+    return {
+        "TableName": given.take("name"),
+        "BillingMode": given.take("billing_mode"),
+        "AttributeDefinitions": [{"AttributeName": attribute.take("name"), "AttributeType": attribute.take("type")}],
+        "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+        "SSESpecification": {"SSEEnabled": given.block("server_side_encryption").take("enabled")},
+        "PointInTimeRecoverySpecification": {
+            "PointInTimeRecoveryEnabled": given.block("point_in_time_recovery").take("enabled")
+        },
+        "DeletionPolicy": "Retain" if keeps else "Delete",
+    }
+
+
+def role(given, policies):
+    given.named(f"elephant-{label(given)}-")
+    return {
+        "Description": given.take("description"),
+        "AssumeRolePolicyDocument": json.loads(given.take("assume_role_policy")),
+        "Policies": [
+            {"PolicyName": policy.pop("name"), "PolicyDocument": json.loads(policy.pop("policy")), **policy}
+            for policy in policies
+        ],
+    }
+
+
+def alarm(given):
+    dimensions = given.take("dimensions", {})
+    return {
+        "AlarmName": given.take("alarm_name"),
+        "AlarmDescription": given.take("alarm_description"),
+        "AlarmActions": given.take("alarm_actions"),
+        "Namespace": given.take("namespace"),
+        "MetricName": given.take("metric_name"),
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        "Statistic": given.take("statistic"),
+        "Period": given.take("period"),
+        "EvaluationPeriods": given.take("evaluation_periods"),
+        "ComparisonOperator": given.take("comparison_operator"),
+        "Threshold": given.take("threshold"),
+        "TreatMissingData": given.take("treat_missing_data"),
+    }
+
+
+def dashboard(given):
+    return {
+        "DashboardName": given.take("dashboard_name"),
+        "DashboardBody": with_defaults(json.loads(given.take("dashboard_body"))),
+    }
+
+
+KINDS = {
+    "aws_cloudwatch_dashboard": dashboard,
+    "aws_cloudwatch_log_group": log_group,
+    "aws_cloudwatch_metric_alarm": alarm,
+    "aws_dynamodb_table": table,
+    "aws_iam_role": role,
+    "aws_lambda_function": function,
+    "aws_lambda_function_event_invoke_config": event_invoke_config,
+    "aws_scheduler_schedule_group": schedule_group,
+    "aws_sqs_queue": queue,
+}
+
+
+def of_dependencies(parsed):
+    """Terraform makes role, policy and function at once where nothing says otherwise; Lambda then finds no permission."""
+    for labels, block in parsed.of_type("resource"):
+        if labels[0] in ("aws_lambda_function", "aws_lambda_function_event_invoke_config"):
+            expected = f"[aws_iam_role_policy.{labels[1]}]"
+            if text_of(block.attributes.get("depends_on", Tree("none", []))) != expected:
+                yield f"{'.'.join(labels)}: expected depends_on = {expected}"
+
+
+# --- Does it bite? ----------------------------------------------------------------------------------------------
+
+# What may say what it likes: sentences for people.
+SENTENCES = {"description", "error_message"}
+
+
+def mutate(template, parsed):
+    """Changes that no check finds, and how many there were."""
+    unnoticed, count = [], 0
+    for place, of_a_variable, undo in changes(parsed):
+        count += 1
+        check = of_variables if of_a_variable else of_resources
+        try:
+            found = next(check(template, parsed), None)
+        except (Unresolved, TypeError, KeyError, ValueError, AttributeError):
+            found = True  # Terraform would not take it either
+        undo()
+        if not found:
+            unnoticed.append(place)
+    return unnoticed, count
+
+
+def changes(body, where="", of_a_variable=False):
+    """Makes one change after the other, and says each time what kind it is and how to take it back."""
+    for name, tree in list(body.attributes.items()):
+        place = f"{where}{name}"
+        if where.startswith(("variable", "output")) and name in SENTENCES:
+            continue
+        del body.attributes[name]
+        yield f"without {place}", of_a_variable, lambda: body.attributes.update({name: tree})
+        for parent, position, changed in leaves(tree):
+            old = parent.children[position]
+            parent.children[position] = changed
+            text = f"with {str(changed)[:60]!r} for {str(old)[:60]!r} in {place}"
+            yield text, of_a_variable, lambda: parent.children.__setitem__(position, old)
+    for position, (kind, labels, inner) in enumerate(list(body.blocks)):
+        place = f"{where}{'.'.join([kind, *labels])}"
+        if kind in ("terraform", "data"):
+            continue
+        block = body.blocks.pop(position)
+        of_a_variable = place.startswith("variable")
+        yield f"without {place}", of_a_variable, lambda: body.blocks.insert(position, block)
+        yield from changes(inner, f"{place}.", of_a_variable)
+
+
+def leaves(tree):
+    """Each piece of text, number and truth value of an expression, with what it is changed to."""
+    for node in list(tree.iter_subtrees()):
+        for position, child in enumerate(node.children):
+            if not isinstance(child, Token):
+                continue
+            if child.type == "STRING_CHARS":
+                yield node, position, Token(child.type, f"{child}x")
+            elif child.type == "INT_LITERAL":
+                yield node, position, Token(child.type, str(int(child) + 1))
+            elif child.type in ("TRUE", "FALSE"):
+                yield node, position, Token(child.type, "false" if child == "true" else "true")
+
+
+if __name__ == "__main__":
+    main()
