@@ -1,6 +1,6 @@
-//! The template: cfn-lint on it and on what SAM makes of it, exactly the variables that the function reads, policies that
-//! are shown to be sufficient and necessary, schedule expressions that EventBridge takes. And each check finds what it is
-//! there for.
+//! The template: cfn-lint on it and on what SAM makes of it, exactly the variables that the functions read, alarms and a
+//! dashboard on metrics that are written, policies that are shown to be sufficient and necessary, schedule expressions
+//! that EventBridge takes, and a Terraform module that is the same stack. And each check finds what it is there for.
 
 #[path = "local/stack.rs"]
 mod local;
@@ -11,10 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elephant_launch::config::VARIABLES;
+use elephant_launch::config::{SCHEDULE_VARIABLES, VARIABLES};
 
 /// Each function of the template, and the verb that it runs.
-const FUNCTIONS: [(&str, &str); 1] = [("LaunchFunction", "launch")];
+const FUNCTIONS: [(&str, &str); 2] = [("LaunchFunction", "launch"), ("ScheduleFunction", "schedule")];
 
 /// The exit code of one of the checks in `tests/infra/`, and everything that it printed.
 fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
@@ -31,8 +31,11 @@ fn template() -> PathBuf {
 }
 
 fn check_template(templates: &[PathBuf]) -> (Option<i32>, String) {
-    let variables = format!("LaunchFunction={}", VARIABLES.join(","));
-    check("check_template.py", &[words(templates), vec!["--variables".to_owned(), variables]].concat())
+    let read: [(&str, &[&str]); 2] =
+        [("LaunchFunction", &VARIABLES), ("ScheduleFunction", &SCHEDULE_VARIABLES)];
+    let variables =
+        read.map(|(function, names)| ["--variables".to_owned(), format!("{function}={}", names.join(","))]);
+    check("check_template.py", &[words(templates), variables.concat()].concat())
 }
 
 fn check_policies(templates: &[PathBuf]) -> (Option<i32>, String) {
@@ -72,23 +75,57 @@ fn the_template_has_no_finding() {
     assert_eq!(code, Some(0), "{text}");
 }
 
+/// Each change, and a part of what has to be said about it.
+#[rustfmt::skip]
+const FAULTY: [(&str, &str, &str); 26] = [
+    // What the linter finds.
+    ("provided.al2023", "provided.al2099", "provided.al2099"),
+    ("Timeout: 60", "Timeout: 1000", "1000 is greater than the maximum of 900"),
+    ("ec2:RunInstances", "ec2:RunInstance", "'runinstance' is not one of"),
+    // Variables.
+    ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
+    ("          LEAD_MINUTES: !Ref LeadMinutes\n", "", "ScheduleFunction reads LEAD_MINUTES, which the template does not set"),
+    // A failure that nobody sees.
+    ("          Destination: !GetAtt ScheduleFailures.Arn", "          Destination: !GetAtt LaunchFailures.Arn", "two functions share a queue"),
+    ("      MaximumEventAgeInSeconds: 3600\n", "", "ScheduleFunction: an event may grow as old as Lambda likes"),
+    ("    Default: 8100", "    Default: 7200", "LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = 8100"),
+    ("      RetentionInDays: !Ref LogRetentionDays\n", "", "LaunchFunction: its log is kept for ever"),
+    ("      Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
+    ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),
+    // An alarm that never comes, or comes to nobody.
+    ("MetricName: LaunchDuration", "MetricName: LaunchTime", "SlowLaunchAlarm: nobody writes ElephantLaunch LaunchTime"),
+    ("        - Name: ScheduleGroup\n", "        - Name: GroupName\n", "InvocationsFailedToBeSentToDeadLetterCount is not written with the dimensions GroupName"),
+    ("          Value: !GetAtt ScheduleDeadLetters.QueueName", "          Value: !GetAtt ScheduleFailures.QueueName", "no alarm watches AWS/SQS ApproximateNumberOfMessagesVisible of elephant-ScheduleDeadLetters-"),
+    ("          Value: !GetAtt LaunchFailures.QueueName", "          Value: !Ref LaunchFailures", "this stack has no QueueName https://sqs"),
+    ("      Statistic: Minimum", "      Statistic: Average", "ShortLeadAlarm: expected the statistic Minimum"),
+    ("LessThanThreshold", "GreaterThanThreshold", "ShortLeadAlarm: Minimum and GreaterThanThreshold do not go together"),
+    ("${SlowLaunchSeconds}000", "${SlowLaunchSeconds}", "SlowLaunchAlarm: not at SlowLaunchSeconds, in milliseconds"),
+    ("Threshold: 50000", "Threshold: 65000", "LaunchDurationAlarm: 65000 ms is not near the time-out of 60000 ms"),
+    ("TreatMissingData: notBreaching", "TreatMissingData: missing", "a minute without a figure is not a bad one"),
+    ("AlarmActions: [!Ref AlarmTopicArn]", "AlarmActions: []", "does not tell the topic"),
+    ("    Condition: HasAlarms\n", "", "an alarm that tells nobody [with what must be answered"),
+    // A dashboard that shows nothing.
+    ("\"Refusals\\\" FunctionName", "\"Refusal\\\" FunctionName", "Which zones refused: nobody writes ElephantLaunch Refusal"),
+    ("\"Outcome\", \"moved\"", "\"Outcome\", \"shifted\"", "elephant-schedule knows no outcome shifted"),
+    ("\"start\": \"-PT12H\",", "\"start\": \"-PT12H\"", "its body is not the JSON of a dashboard"),
+    ("\"x\": 16, \"y\": 6", "\"x\": 15, \"y\": 6", "Launch requests to EC2: lies over Errors by type"),
+];
+
 #[test]
 fn the_check_finds_what_is_wrong_with_a_template() {
-    let changes = [
-        ("provided.al2023", "provided.al2099"),
-        ("Timeout: 60", "Timeout: 1000"),
-        ("ec2:RunInstances", "ec2:RunInstance"),
-        ("VOLUME_TYPE:", "VOLUME_KIND:"),
-    ];
+    let changes = FAULTY.map(|(from, to, _)| (from, to));
     let folder = tempfile::tempdir().expect("a folder");
     let wrong = sabotaged(folder.path(), &changes);
     let (code, text) = check_template(&wrong);
     assert_eq!(code, Some(1), "{text}");
-    for (file, (_, to)) in wrong.iter().zip(changes) {
-        let found = text
-            .lines()
-            .any(|line| line.starts_with(&file.display().to_string()) && !line.contains("no findings"));
-        assert!(found, "{to} is not found:\n{text}");
+    for (file, (_, to, finding)) in wrong.iter().zip(FAULTY) {
+        let name = file.display().to_string();
+        let found: Vec<&str> = text.lines().filter(|line| line.starts_with(&name)).collect();
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{to:?}: {finding:?} is not among its findings:\n{}",
+            found.join("\n")
+        );
     }
 }
 
@@ -103,14 +140,20 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 20] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 31] = [
     // A resource widened.
     ("key-pair/${KeyName}", "key-pair/*", "should not be: launch with another key pair"),
     ("image/${AmiId}", "image/*", "should not be: launch another image"),
     ("table/${ExistingTableName}", "table/*", "should not be: read another table"),
     ("arn:*:ec2:*:*:security-group/", "arn:*:ec2:*:*:*/", "a wildcard in the kind of a resource"),
     ("Resource: !GetAtt LaunchFailures.Arn", "Resource: \"*\"", "should not be: send to another queue"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}/*", "should not be: CreateSchedule of the safety net"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/*/launch-*", "should not be: UpdateSchedule in the default group"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}*/launch-*", "should not be: GetSchedule in a group whose name begins like ours"),
+    ("Resource: !GetAtt SchedulerRole.Arn", "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*", "should not be: pass the role of launch"),
+    ("Resource: !GetAtt ScheduleFailures.Arn", "Resource: !Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:*", "should not be: send to the schedules' dead letters"),
     // A condition left out.
+    ("                    iam:PassedToService: scheduler.amazonaws.com\n", "                    iam:PassedToService: [scheduler.amazonaws.com, lambda.amazonaws.com]\n", "should not be: pass the role to Lambda"),
     ("                  StringEquals:\n                    ec2:CreateAction: RunInstances\n", "", "should not be: tag a machine that runs"),
     ("                  \"Null\":\n                    aws:TagKeys: \"false\"\n", "", "should not be: take all tags"),
     ("                    ec2:MetadataHttpTokens: !If [ImdsV2Only, required, !Ref AWS::NoValue]\n", "", "should not be: launch a machine with IMDSv1"),
@@ -122,10 +165,15 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 20] = [
     ("!If [HasSubnets, !Ref AWS::NoValue, ec2:DescribeVpcs]", "ec2:DescribeVpcs", "nothing breaks without ec2:DescribeVpcs"),
     ("[Name, MeetingID, Role, Project]", "[Name, MeetingID, Role, Project, Owner]", "nothing breaks without Owner"),
     ("Service: lambda.amazonaws.com", "Service: [lambda.amazonaws.com, edgelambda.amazonaws.com]", "nothing breaks without edgelambda.amazonaws.com"),
+    ("- scheduler:DeleteSchedule\n", "- scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
+    ("- xray:PutTelemetryRecords\n", "- xray:PutTelemetryRecords\n                  - xray:GetSamplingRules\n", "nothing breaks without xray:GetSamplingRules"),
+    ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
     ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
     // Misspelt, or somewhere else.
     ("Action: iam:PassRole", "Action: iam:PasRole", "UNKNOWN_ACTION"),
     ("aws:ResourceTag/Project", "aws:ResourceTagg/Project", "UNKNOWN_CONDITION_FOR_ACTION"),
+    ("- scheduler:GetSchedule\n", "- scheduler:ReadSchedule\n", "UNKNOWN_ACTION"),
+    ("Role: !GetAtt ScheduleRole.Arn", "Role: !GetAtt LaunchRole.Arn", "ScheduleFunction: does not run with ScheduleRole"),
     ("Role: !GetAtt LaunchRole.Arn", "Role: !GetAtt SchedulerRole.Arn", "LaunchFunction: does not run with LaunchRole"),
     // A parameter that lets a wildcard in.
     ("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "^.{0,255}$", "CloudFormation would take a wildcard in the name of the key pair"),
@@ -150,15 +198,27 @@ fn the_check_finds_what_is_wrong_with_a_policy() {
 
 #[test]
 fn the_check_knows_what_the_function_asks_for() {
-    let mut asks = actions_asked_for_by("launch");
-    asks.remove("ec2:DeleteTags");
-    asks.insert("ec2:StopInstances".to_owned());
-    let asks = asks.into_iter().collect::<Vec<_>>().join(",");
-    let arguments = [template().display().to_string(), "--asks".to_owned(), format!("LaunchFunction={asks}")];
+    let changes = [
+        ("LaunchFunction", "launch", "ec2:DeleteTags", "ec2:StopInstances"),
+        ("ScheduleFunction", "schedule", "scheduler:UpdateSchedule", "scheduler:ListSchedules"),
+    ];
+    let mut arguments = vec![template().display().to_string()];
+    for (function, verb, forgotten, new) in changes {
+        let mut asks = actions_asked_for_by(verb);
+        assert!(asks.remove(forgotten), "{verb} asks for {forgotten}: {asks:?}");
+        asks.insert(new.to_owned());
+        let asks = asks.into_iter().collect::<Vec<_>>().join(",");
+        arguments.extend(["--asks".to_owned(), format!("{function}={asks}")]);
+    }
     let (code, text) = check("check_policies.py", &arguments);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("calls.py has ec2:DeleteTags, for which its source does not ask"), "{text}");
-    assert!(text.contains("its source asks for ec2:StopInstances"), "{text}");
+    for (function, _, forgotten, new) in changes {
+        let [unasked, unknown] = [
+            format!("{function}: calls.py has {forgotten}, for which its source does not ask"),
+            format!("{function}: its source asks for {new}, of which calls.py knows nothing"),
+        ];
+        assert!(text.contains(&unasked) && text.contains(&unknown), "{unasked}; {unknown}: {text}");
+    }
 }
 
 /// A verb's policy is what its signature asks for: the actions that `needs.rs` names for the traits that it uses.
@@ -196,8 +256,8 @@ fn is_action(word: &str) -> bool {
 #[test]
 fn every_request_of_the_adapters_is_named_in_needs() {
     let named: BTreeSet<String> = actions_of_traits().into_values().flatten().collect();
-    let sent: BTreeSet<String> = ["dynamodb", "ec2"].into_iter().flat_map(requests_of).collect();
-    assert!(sent.len() >= 9, "the requests are found: {sent:?}");
+    let sent: BTreeSet<String> = ["dynamodb", "ec2", "scheduler"].into_iter().flat_map(requests_of).collect();
+    assert!(sent.len() >= 14, "the requests are found: {sent:?}");
     let unnamed: Vec<&String> = sent.difference(&named).collect();
     assert!(unnamed.is_empty(), "{unnamed:?} are sent, and needs.rs does not name them");
     // What AWS judges besides, within RunInstances.
@@ -230,6 +290,76 @@ fn camel_case(name: &str) -> String {
 
 fn source(file: &str) -> String {
     fs::read_to_string(local::top().join("src").join(file)).expect("a source file")
+}
+
+// --- Terraform -----------------------------------------------------------------------------------------------
+
+#[test]
+fn the_terraform_module_is_the_same_stack_in_every_value() {
+    let (code, text) = check_terraform(&[module()], &["--bite"]);
+    assert_eq!(code, Some(0), "{text}");
+    eprint!("{text}");
+}
+
+/// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
+#[rustfmt::skip]
+const DRIFTED: [(&str, &str, &str, &str); 18] = [
+    ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: 1: PolicyDocument: Statement: ReadAndWriteMeetings: Action: expected"),
+    ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
+    ("roles.tf", "StringEquals                = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
+    ("roles.tf", "            Null                        = { \"aws:TagKeys\" = \"false\" }\n", "", "RemoveTheirRoleTag: Condition: Null is missing"),
+    ("roles.tf", "            \"aws:SourceArn\"     = aws_scheduler_schedule_group.meetings.arn\n", "", "SchedulerRole: AssumeRolePolicyDocument: Statement: 1: Condition: StringEquals: aws:SourceArn is missing"),
+    ("roles.tf", "        local.send_traces,\n", "", "LaunchRole: Policies: 1: PolicyDocument: Statement: SendTraces is missing"),
+    ("variables.tf", "default     = 120", "default     = 60", "launch_window_minutes: expected the default 120, found 60"),
+    ("variables.tf", "[\"TRACE\", \"DEBUG\", \"INFO\"]", "[\"TRACE\", \"DEBUG\", \"INFO\", \"WARN\"]", "CloudFormation refuses {\"LogLevel\": \"WARN\"}, and Terraform does not"),
+    ("variables.tf", "variable \"project_tag\"", "variable \"project\"", "no variable project_tag, for the parameter ProjectTag"),
+    ("variables.tf", " && var.volume_size_gb <= 16384", "", "CloudFormation refuses {\"VolumeSizeGb\": \"16385\"}, and Terraform does not"),
+    ("variables.tf", "var.lead_minutes >= var.flexible_window_minutes + 2", "true", "takes {\"LeadMinutes\": \"6\", \"FlexibleWindowMinutes\": \"5\"}"),
+    ("main.tf", "      SUBNET_IDS            = join(\",\", var.subnet_ids)\n", "", "LaunchFunction: Environment: Variables: SUBNET_IDS is missing"),
+    ("main.tf", "maximum_retry_attempts       = 2", "maximum_retry_attempts       = 0", "MaximumRetryAttempts: expected \"2\", found \"0\""),
+    ("main.tf", "    prevent_destroy = true\n", "", "MeetingsTable: DeletionPolicy: expected \"Retain\", found \"Delete\""),
+    ("main.tf", "  depends_on = [aws_iam_role_policy.schedule]\n", "", "aws_lambda_function.schedule: expected depends_on"),
+    ("operation.tf", "      threshold   = 50000\n", "      threshold   = 55000\n", "elephant-launch-duration: Threshold: expected \"50000\", found \"55000\""),
+    ("operation.tf", "FunctionName,ErrorType}", "ErrorType}", "Dashboard: DashboardBody: widgets: 5: properties: metrics"),
+    ("outputs.tf", "aws_sqs_queue.launch_failures.url", "aws_sqs_queue.schedule_failures.url", "outputs: launch_failures_url: expected"),
+];
+
+#[test]
+fn the_check_finds_what_is_not_the_same_in_terraform() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let each = DRIFTED.iter().enumerate().map(|(number, (file, from, to, _))| {
+        let wrong = folder.path().join(number.to_string());
+        fs::create_dir(&wrong).expect("a folder");
+        for entry in fs::read_dir(module()).expect("the module") {
+            let path = entry.expect("a file").path();
+            fs::copy(&path, wrong.join(path.file_name().expect("a name"))).expect("it is copied");
+        }
+        let right = fs::read_to_string(wrong.join(file)).expect("a file of the module");
+        assert!(right.contains(from), "{from} is in {file}");
+        fs::write(wrong.join(file), right.replace(from, to)).expect("it is written");
+        wrong
+    });
+    let wrong: Vec<PathBuf> = each.collect();
+    let (code, text) = check_terraform(&wrong, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    for (place, (_, from, _, finding)) in wrong.iter().zip(DRIFTED) {
+        let found = about(place, &text);
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{from:?}: {finding:?} is not among its findings:\n{}",
+            found.join("\n")
+        );
+    }
+}
+
+fn check_terraform(modules: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
+    let options = options.iter().map(|&option| option.to_owned());
+    let arguments = words(&[template()]).into_iter().chain(words(modules)).chain(options);
+    check("check_terraform.py", &arguments.collect::<Vec<_>>())
+}
+
+fn module() -> PathBuf {
+    local::top().join("infra").join("terraform")
 }
 
 // --- Schedules -----------------------------------------------------------------------------------------------

@@ -131,19 +131,21 @@ def main():
 
 
 def check(translated, folder, bite):
+    findings = {}
     try:
         parsed = terraform.parse(folder)
         template = Template(translated)
-        findings = list(dict.fromkeys(compare(template, parsed)))
+        for finding in compare(template, parsed):
+            findings[finding] = None
         counts = {"variables": len(template.parameters), "sets of answers": len(SETS)}
         counts |= {"resources": len(template.stacks["everything answered"].resources())}
         if bite and not findings:
             unnoticed, changes = mutate(template, parsed)
-            findings += [f"nothing is found {change}" for change in unnoticed]
+            findings = {f"nothing is found {change}": None for change in unnoticed}
             counts |= {"changes found": changes}
     except Unresolved as error:
-        return [f"cannot be resolved: {error}"], {}
-    return findings, counts
+        return [*findings, f"cannot be resolved: {error}"], {}
+    return [*findings], counts
 
 
 class Template:
