@@ -290,7 +290,7 @@ locals {
       stat    = "Sum"
       stacked = true
       metrics = [
-        for outcome in ["scheduled", "moved", "unchanged", "cancelled", "failed"] :
+        for outcome in ["scheduled", "moved", "unchanged", "superseded", "cancelled", "failed"] :
         ["ElephantLaunch", "Deliveries", "FunctionName", local.schedule, "Outcome", outcome, { label = outcome }]
       ]
     },

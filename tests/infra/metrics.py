@@ -64,7 +64,7 @@ METRICS = {
 # The values of the dimension Outcome.
 OUTCOMES = {
     "launch": ("launched", "adopted", "already_recorded", "skipped", "failed"),
-    "schedule": ("scheduled", "moved", "unchanged", "cancelled", "failed"),
+    "schedule": ("scheduled", "moved", "unchanged", "superseded", "cancelled", "failed"),
 }
 
 
