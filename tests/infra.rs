@@ -429,3 +429,20 @@ fn check_schedules(files: &[PathBuf], expressions: &[&str]) -> (Option<i32>, Str
 fn readme() -> PathBuf {
     local::top().join("infra").join("README.md")
 }
+
+// --- The workflow --------------------------------------------------------------------------------------------
+
+#[test]
+fn every_action_of_the_workflow_is_named_by_its_commit() {
+    let file = local::top().join(".github").join("workflows").join("ci.yml");
+    let workflow = fs::read_to_string(file).expect("the workflow");
+    let uses: Vec<&str> = workflow.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, rest)| rest).collect();
+    assert!(uses.len() >= 3, "the actions are found: {uses:?}");
+    for action in uses {
+        let (reference, version) = action.split_once(" # v").unwrap_or((action, ""));
+        let commit = reference.split_once('@').map_or("", |(_, commit)| commit);
+        let is_commit = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+        assert!(is_commit && !version.is_empty(), "expected NAME@COMMIT # vVERSION, found {action}");
+    }
+    assert!(workflow.contains("run: .ci/run"), "the workflow calls .ci/run");
+}
