@@ -436,7 +436,8 @@ fn readme() -> PathBuf {
 fn every_action_of_the_workflow_is_named_by_its_commit() {
     let file = local::top().join(".github").join("workflows").join("ci.yml");
     let workflow = fs::read_to_string(file).expect("the workflow");
-    let uses: Vec<&str> = workflow.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, rest)| rest).collect();
+    let uses: Vec<&str> =
+        workflow.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, rest)| rest).collect();
     assert!(uses.len() >= 3, "the actions are found: {uses:?}");
     for action in uses {
         let (reference, version) = action.split_once(" # v").unwrap_or((action, ""));
