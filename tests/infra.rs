@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use elephant_launch::config::{SCHEDULE_VARIABLES, VARIABLES};
+use elephant_launch::error::Kind;
 
 /// Each function of the template, and the verb that it runs.
 const FUNCTIONS: [(&str, &str); 2] = [("LaunchFunction", "launch"), ("ScheduleFunction", "schedule")];
@@ -274,7 +275,9 @@ fn requests_of(adapter: &str) -> Vec<String> {
     let code = source(&format!("{adapter}.rs"));
     let after_client = code.split("client").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('.'));
     let calls = after_client.filter_map(|rest| rest.split_once("()")).map(|(name, _)| name);
-    let operations = calls.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+    // A client is asked for its configuration too, which is no request.
+    let operations =
+        calls.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && *name != "config");
     operations.map(|name| format!("{adapter}:{}", camel_case(name))).collect()
 }
 
@@ -428,6 +431,38 @@ fn check_schedules(files: &[PathBuf], expressions: &[&str]) -> (Option<i32>, Str
 
 fn readme() -> PathBuf {
     local::top().join("infra").join("README.md")
+}
+
+// --- The runbook ---------------------------------------------------------------------------------------------
+
+#[test]
+fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
+    let written = fs::read_to_string(template()).expect("the template");
+    let alarms: Vec<&str> = written
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub ${AWS::StackName}-"))
+        .collect();
+    let parameters: Vec<&str> = written
+        .split_once("\nParameters:\n")
+        .and_then(|(_, rest)| rest.split_once("\nRules:\n"))
+        .expect("parameters, then rules")
+        .0
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| name.chars().all(char::is_alphanumeric))
+        .collect();
+    assert!(alarms.len() == 17 && parameters.len() == 28, "{alarms:?} {parameters:?}");
+
+    let text = fs::read_to_string(readme()).expect("the README");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    let errors = Kind::ALL.map(Kind::as_str);
+    for name in alarms.iter().chain(&parameters).chain(&errors) {
+        let row = rows
+            .iter()
+            .find(|row| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`"))));
+        let says = row.map_or(0, |row| row.len());
+        assert!(says > name.len() + 20, "infra/README.md has no line for {name}");
+    }
 }
 
 // --- The workflow --------------------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ variable "launch_event_age_seconds" {
 variable "launch_reserved_concurrency" {
   type        = number
   default     = -1
-  description = "How many deliveries the function launch runs at once, reserved for it and at most. -1 = as many as the account has free. 0 = none: an emergency brake, events wait for launch_event_age_seconds."
+  description = "How many deliveries the function launch runs at once, reserved for it and at most. -1 = as many as the account has free. 0 = none: an emergency brake, every event goes to launch_failures at once."
 
   validation {
     condition     = var.launch_reserved_concurrency == floor(var.launch_reserved_concurrency) && var.launch_reserved_concurrency >= -1 && var.launch_reserved_concurrency <= 100000
@@ -274,7 +274,7 @@ variable "launch_reserved_concurrency" {
 variable "schedule_reserved_concurrency" {
   type        = number
   default     = -1
-  description = "The same for the function schedule."
+  description = "The same for the function schedule, whose events go to schedule_failures."
 
   validation {
     condition     = var.schedule_reserved_concurrency == floor(var.schedule_reserved_concurrency) && var.schedule_reserved_concurrency >= -1 && var.schedule_reserved_concurrency <= 100000
