@@ -377,7 +377,8 @@ class Schedule(Function):
         return Question(what, f"scheduler:{action}", "schedule", resource)
 
     def pass_role(self, what, role=None, service="scheduler"):
-        return Question(what, "iam:PassRole", "role", role or self.role, {"iam:PassedToService": f"{service}.amazonaws.com"})
+        keys = {"iam:PassedToService": f"{service}.amazonaws.com"}
+        return Question(what, "iam:PassRole", "role", role or self.role, keys)
 
     def calls(self):
         yield self.record("write a new record", "PutItem")
@@ -397,14 +398,15 @@ class Schedule(Function):
         yield self.record("delete a record", "DeleteItem")
 
         # Schedules: those of our group whose names begin with launch-, and nothing else of Scheduler's.
+        safety = f"safety-{MEETING}"
         for action in ["CreateSchedule", "GetSchedule", "UpdateSchedule", "DeleteSchedule"]:
             yield self.schedule(f"{action} in the default group", action, group="default")
             yield self.schedule(f"{action} in a group whose name begins like ours", action, group=ours + "2")
-            yield self.schedule(f"{action} of the safety net", action, f"safety-{MEETING}")
+            yield self.schedule(f"{action} of the safety net", action, safety)
             yield self.schedule(f"{action} of a name that ends like ours", action, f"re-launch-{MEETING}")
-            yield self.schedule(f"{action} of the safety net in the default group", action, f"safety-{MEETING}", "default")
+            yield self.schedule(f"{action} of the safety net in the default group", action, safety, "default")
         group = self.arn("scheduler", f"schedule-group/{ours}")
-        yield Question("delete the group and every schedule in it", "scheduler:DeleteScheduleGroup", "schedule-group", group)
+        yield Question("delete the group with its schedules", "scheduler:DeleteScheduleGroup", "schedule-group", group)
         yield Question("list the groups", "scheduler:ListScheduleGroups", "", "*")
 
         # The schedules' role: no other, to no one but Scheduler.

@@ -112,7 +112,10 @@ def unseen(translated):
             found[fault] = [*SETS]
     except Unresolved as error:
         return [f"cannot be resolved: {error}"]
-    return [fault if len(names) == len(SETS) else f"{fault} [with {', '.join(names)}]" for fault, names in found.items()]
+    everywhere = len(SETS)
+    return [
+        fault if len(names) == everywhere else f"{fault} [with {', '.join(names)}]" for fault, names in found.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -173,10 +173,8 @@ class Template:
             if "DashboardBody" in properties:
                 properties["DashboardBody"] = with_defaults(json.loads(properties["DashboardBody"]))
             resources[key] = normal(properties)
-        outputs = {
-            snake_case(name): normal(stack.resolve(output["Value"])) for name, output in self.translated["Outputs"].items()
-        }
-        return resources, outputs
+        outputs = self.translated["Outputs"].items()
+        return resources, {snake_case(name): normal(stack.resolve(output["Value"])) for name, output in outputs}
 
     def in_snake_case(self, text):
         """The names of parameters and resources in a sentence as Terraform has them."""
@@ -385,7 +383,8 @@ def module_of(template, parsed, answers, stack, **more):
         "aws_partition": {"partition": place["partition"], "dns_suffix": place["suffix"]},
         "aws_region": {"region": place["region"]},
     }
-    return Module(parsed, ONLY_TERRAFORM | values | more, data, lambda _, address, name: attribute(stack, address, name))
+    values = ONLY_TERRAFORM | values | more
+    return Module(parsed, values, data, lambda _, address, name: attribute(stack, address, name))
 
 
 @cache
@@ -590,7 +589,7 @@ KINDS = {
 
 
 def of_dependencies(parsed):
-    """Terraform makes role, policy and function at once where nothing says otherwise; Lambda then finds no permission."""
+    """Where nothing says otherwise Terraform makes policy and function at once, and Lambda finds no permission."""
     for labels, block in parsed.of_type("resource"):
         if labels[0] in ("aws_lambda_function", "aws_lambda_function_event_invoke_config"):
             expected = f"[aws_iam_role_policy.{labels[1]}]"

@@ -1,4 +1,4 @@
-"""What there is to look at: the metrics that the functions write, and those of AWS that the alarms and the dashboard use.
+"""What there is to look at: the metrics that the functions write, and those of AWS that alarms and dashboard use.
 
     metrics.py            prints our own as JSON, for a test that holds them against what the code writes
 

@@ -96,7 +96,8 @@ class Module:
                     yield address, self._resolved(block, self.scope)
             elif "for_each" in block.attributes:
                 for key, value in evaluate(block.attributes["for_each"], self.scope).items():
-                    yield f'{address}["{key}"]', self._resolved(block, self.scope.within(each={"key": key, "value": value}))
+                    within = self.scope.within(each={"key": key, "value": value})
+                    yield f'{address}["{key}"]', self._resolved(block, within)
             else:
                 yield address, self._resolved(block, self.scope)
 
@@ -111,9 +112,8 @@ class Module:
         return resolved
 
     def outputs(self):
-        return {
-            labels[0]: evaluate(block.attributes["value"], self.scope) for labels, block in self.parsed.of_type("output")
-        }
+        outputs = self.parsed.of_type("output")
+        return {labels[0]: evaluate(block.attributes["value"], self.scope) for labels, block in outputs}
 
     def local(self, name):
         if name not in self.evaluated:
