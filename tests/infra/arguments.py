@@ -4,8 +4,11 @@ import argparse
 from pathlib import Path
 
 
-def parse(doc, option, metavar, meaning):
-    """Templates, and names for each function of theirs: --option FUNCTION=NAME,NAME,… as a dict of sets."""
+def parse(doc, option, metavar, meaning, **flags):
+    """Templates, and names for each function of theirs: --option FUNCTION=NAME,NAME,… as a dict of sets.
+
+    Each flag is an option without a value, with its meaning; those that were given come back as a set.
+    """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("templates", type=Path, nargs="+", metavar="TEMPLATE")
     parser.add_argument(
@@ -17,8 +20,11 @@ def parse(doc, option, metavar, meaning):
         dest="names",
         help=f"{meaning}; once for each function of the template",
     )
+    for flag, its_meaning in flags.items():
+        parser.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=its_meaning)
     arguments = parser.parse_args()
-    return arguments.templates, dict(arguments.names)
+    given = {flag for flag in flags if getattr(arguments, flag)}
+    return arguments.templates, dict(arguments.names), given
 
 
 def function_and_names(text, metavar):

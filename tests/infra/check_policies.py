@@ -63,7 +63,7 @@ EXCEPTIONS = {
 
 
 def main():
-    templates, asks = arguments.parse(
+    templates, asks, _ = arguments.parse(
         __doc__, "--asks", "FUNCTION=ACTION,ACTION,…", "the actions that the function's source asks for"
     )
     found = False
