@@ -227,23 +227,24 @@ impl ScheduleConfig {
         let function = env.required("LAUNCH_FUNCTION_ARN", "the ARN of the function launch", |text| {
             arn("lambda", ":function:", text)
         });
-        let role =
-            env.required("SCHEDULER_ROLE_ARN", "the ARN of the role with which Scheduler invokes it", |text| {
-                arn("iam", ":role/", text)
-            });
+        let role = env.required(
+            "SCHEDULER_ROLE_ARN",
+            "the ARN of the role with which Scheduler invokes it",
+            |text| arn("iam", ":role/", text),
+        );
         let group = env.required(
             "SCHEDULE_GROUP",
             "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
             |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
         );
-        let dead_letters = env.required("SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue", |text| {
-            arn("sqs", ":", text)
-        });
+        let dead_letters = env
+            .required("SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue", |text| arn("sqs", ":", text));
         let minutes = |least| {
             move |text: &str| text.parse().ok().filter(|minutes| (least..=1440_u64).contains(minutes))
         };
-        let lead =
-            env.optional("LEAD_MINUTES", "a whole number of minutes from 1 to 1440", minutes(1)).unwrap_or(15);
+        let lead = env
+            .optional("LEAD_MINUTES", "a whole number of minutes from 1 to 1440", minutes(1))
+            .unwrap_or(15);
         let window = env
             .optional("FLEXIBLE_WINDOW_MINUTES", "a whole number of minutes from 0 to 1440", minutes(0))
             .unwrap_or(5);
@@ -395,7 +396,7 @@ fn is_plain(c: char) -> bool {
 /// `arn:partition:service:region:account:…`, with a word that tells what of the service it names.
 fn arn(service: &str, names: &str, text: &str) -> Option<String> {
     let pieces: Vec<&str> = text.splitn(6, ':').collect();
-    let [ "arn", partition, named, _, account, resource ] = pieces[..] else { return None };
+    let ["arn", partition, named, _, account, resource] = pieces[..] else { return None };
     let whole = partition.starts_with("aws") && named == service && !resource.is_empty();
     let account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
     (whole && account && text.contains(names) && !text.contains(char::is_whitespace)).then(|| text.to_owned())

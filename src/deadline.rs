@@ -24,8 +24,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// DynamoDB refills its buckets quickly.
-    pub const TABLE: Backoff =
-        Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
+    pub const TABLE: Backoff = Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
     /// EC2's bucket for RunInstances refills twice a second.
     pub const EC2: Backoff = Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
     /// EventBridge Scheduler answers a burst of writes with 429, and recovers within seconds.

@@ -181,7 +181,8 @@ impl NewMeetings for Table {
                     unreachable!("checked in the guard")
                 };
                 let item = refused.item.clone().unwrap_or_default();
-                let found = to_record(&record.meeting_id, &item).map_err(|what| unreadable("PutItem", what))?;
+                let found =
+                    to_record(&record.meeting_id, &item).map_err(|what| unreadable("PutItem", what))?;
                 Ok(Created::Exists(Box::new(found)))
             }
             Err(error) => Err(self.failed("PutItem", error)),

@@ -61,7 +61,8 @@ pub struct Appointment {
 
 impl Launch {
     pub fn from_json(event: &Value) -> Result<Self, Error> {
-        let refused = |problem| refused(event, problem, r#"{"meeting_id": "<the id of a record in the table>"}"#);
+        let refused =
+            |problem| refused(event, problem, r#"{"meeting_id": "<the id of a record in the table>"}"#);
         let fields = fields(event).map_err(refused)?;
         let meeting_id = meeting_id(fields).map_err(refused)?;
         Ok(Launch { meeting_id, context: ScheduleContext::from_fields(fields) })

@@ -44,6 +44,11 @@ impl Calls {
     pub fn throttled(&self) {
         self.throttled.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// How many were sent, and how many refused for their rate, since this was last asked.
+    pub fn take(&self) -> (u64, u64) {
+        (self.sent.swap(0, Ordering::Relaxed), self.throttled.swap(0, Ordering::Relaxed))
+    }
 }
 
 /// What is counted during one delivery. What was counted before the first (while the function initialised) is the first's.
@@ -109,6 +114,7 @@ impl Meter {
         let refusals = tally.refusals.take();
         let took: Duration = now.duration_since(started).try_into().unwrap_or_default();
         let meet_time = tally.meet_time.take();
+        let (calls, throttles) = tally.calls.take();
         let delivery = Delivery {
             at: now.into(),
             function,
@@ -117,8 +123,8 @@ impl Meter {
             lead: meet_time.filter(|_| ending.launched).map(|time| time.duration_since(now).as_secs_f64()),
             attempts: tally.attempts.take(),
             capacity_refusals: count(refusals.iter().filter(|(refusal, _)| *refusal == Refusal::Capacity)),
-            calls: tally.calls.sent.swap(0, Ordering::Relaxed),
-            throttles: tally.calls.throttled.swap(0, Ordering::Relaxed),
+            calls,
+            throttles,
         };
         let mut places: BTreeMap<&Place, u64> = BTreeMap::new();
         for (_, place) in &refusals {

@@ -1,7 +1,7 @@
 //! The verb `schedule`: a meeting gets its record and the one-time schedule that launches it; another time; or is cancelled.
 //!
-//! The record comes first and is the truth; the schedule follows it. Whoever has written the schedule reads the record
-//! once more, and goes on if it has changed meanwhile: so whatever is delivered twice, at once or half, record and
+//! The record comes first and is the truth; the schedule follows it. Whoever has changed the schedule reads the record
+//! once more, and goes on if that has changed meanwhile: so whatever is delivered twice, at once or half, record and
 //! schedule agree once a delivery has ended well, and no schedule stands for a meeting that was cancelled. What is
 //! decided stands in `plan/schedule.rs`.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::ScheduleConfig;
 use crate::deadline::{Backoff, Deadline};
@@ -20,7 +20,7 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics;
 use crate::needs::{Clock, Created, Meetings, NewMeetings, Schedules, Tokens, Updated};
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
-use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation};
+use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, Wanted};
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
 
@@ -96,6 +96,15 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Scheduler<M, 
     }
 }
 
+/// Record and schedule after the last look.
+struct Agreed {
+    record: Option<Record>,
+    /// Absent where none is needed.
+    schedule: Option<OneTimeSchedule>,
+    /// Whether the schedule had to be changed.
+    changed: bool,
+}
+
 /// One invocation of the function for one meeting.
 struct Delivery<'s, M, S, C, T> {
     scheduler: &'s Scheduler<M, S, C, T>,
@@ -110,71 +119,77 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
             return Err(self.long_past(wanted, launch_window));
         }
         let mut outcome = Outcome::Unchanged;
-        let mut record = match self.create(wanted).await? {
-            None => {
-                info!(meet_time = wanted.meet_time_text, "record written");
-                outcome = Outcome::Scheduled;
-                None
+        let mut standing = self.create(wanted).await?;
+        if standing.is_none() {
+            info!(meet_time = wanted.meet_time_text, "record written");
+            outcome = Outcome::Scheduled;
+        }
+        while let Some(record) = &standing {
+            match plan::arrangement(record, wanted) {
+                Arrangement::Over | Arrangement::Asked => break,
+                Arrangement::Move => {}
             }
-            Some(found) => Some(found),
-        };
-        while let Some(found) = &record {
-            match plan::arrangement(found, wanted) {
-                Arrangement::Over => return Err(self.over(found.status.as_ref()).await),
-                Arrangement::Launched => {
-                    info!("both machines stand in the record: no schedule is needed");
-                    let meet_time = Some(wanted.meet_time_text.clone());
-                    let meeting_id = self.meeting.to_string();
-                    return Ok(Answer { meeting_id, outcome, meet_time, schedule: None });
+            match self.update(&record::move_to(self.meeting, &wanted.meet_time_text)).await? {
+                // Once and no more: two requests that want different times would take turns for ever.
+                Updated::Done => {
+                    info!(meet_time = wanted.meet_time_text, "meeting moved");
+                    outcome = Outcome::Moved;
+                    break;
                 }
-                Arrangement::Schedule => break,
-                Arrangement::Move => {
-                    match self.update(&record::move_to(self.meeting, &wanted.meet_time_text)).await? {
-                        Updated::Done => {
-                            info!(meet_time = wanted.meet_time_text, "meeting moved");
-                            outcome = Outcome::Moved;
-                            record = self.read().await?;
-                        }
-                        Updated::Refused(Some(now)) => record = Some(*now),
-                        Updated::Refused(None) => record = None,
-                    }
-                    if record.is_none() {
-                        return Err(self.deleted().await);
-                    }
-                }
+                Updated::Refused(Some(found)) => standing = Some(*found),
+                Updated::Refused(None) => return Err(self.no_such_meeting()),
             }
         }
-        self.follow(wanted, outcome).await
+        let agreed = self.agree().await?;
+        if agreed.changed && outcome == Outcome::Unchanged {
+            outcome = Outcome::Scheduled;
+        }
+        let Some(record) = agreed.record else { return Err(self.no_such_meeting()) };
+        if record.is_over() {
+            return Err(self.over(record.status.as_ref()));
+        }
+        let meet_time = match record.meet_time {
+            MeetTime::At(time) if time != wanted.meet_time => {
+                outcome = Outcome::Superseded;
+                time.to_string()
+            }
+            _ => wanted.meet_time_text.clone(),
+        };
+        let schedule = agreed.schedule.map(|schedule| Planned {
+            name: schedule.name.to_string(),
+            fires_at: schedule.at.to_string(),
+            flexible_window_minutes: schedule.flexible_window_minutes,
+        });
+        Ok(Answer { meeting_id: self.meeting.to_string(), outcome, meet_time: Some(meet_time), schedule })
     }
 
-    /// See to the schedule until it agrees with the record.
-    async fn follow(&self, wanted: &Appointment, mut outcome: Outcome) -> Result<Answer, Error> {
-        let mut meet_time = (wanted.meet_time, wanted.meet_time_text.clone());
+    /// Make the schedule agree with the record, until a look at the record after the last change finds that it does.
+    ///
+    /// A schedule whose meeting is gone is left alone: the record may come back, and its schedule with it, between our
+    /// look and our deletion. It fires in vain.
+    async fn agree(&self) -> Result<Agreed, Error> {
+        let mut agreed = Agreed { record: None, schedule: None, changed: false };
+        let mut done = None;
         loop {
-            let (schedule, changed) = self.ensure(meet_time.0).await?;
-            if changed && outcome == Outcome::Unchanged {
-                outcome = Outcome::Scheduled;
+            agreed.record = self.read().await?;
+            let wanted = plan::wanted(agreed.record.as_ref());
+            if done == Some(wanted) {
+                return Ok(agreed);
             }
-            let Some(record) = self.read().await? else { return Err(self.deleted().await) };
-            if record.is_over() {
-                return Err(self.over(record.status.as_ref()).await);
-            }
-            match record.meet_time {
-                // Whoever took the time out of the record launches the meeting without a window; ours is as good as any.
-                MeetTime::At(now) if now != meet_time.0 => {
-                    outcome = Outcome::Superseded;
-                    meet_time = (now, now.to_string());
+            let changed;
+            (agreed.schedule, changed) = match wanted {
+                Wanted::AsItIs => (None, false),
+                Wanted::None => (None, self.delete_schedule().await?),
+                Wanted::For(meet_time) => {
+                    let (schedule, changed) = self.ensure(meet_time).await?;
+                    (Some(schedule), changed)
                 }
-                _ => {
-                    let schedule = Planned {
-                        name: schedule.name.to_string(),
-                        fires_at: schedule.at.to_string(),
-                        flexible_window_minutes: schedule.flexible_window_minutes,
-                    };
-                    let (meeting_id, meet_time) = (self.meeting.to_string(), Some(meet_time.1));
-                    return Ok(Answer { meeting_id, outcome, meet_time, schedule: Some(schedule) });
-                }
+            };
+            agreed.changed |= changed;
+            if wanted == Wanted::AsItIs {
+                return Ok(agreed);
             }
+            done = Some(wanted);
         }
     }
 
@@ -213,7 +228,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         let timing = &self.scheduler.timing;
         let mut read = self.read().await?;
         let outcome = loop {
-            let Some(record) = read else { return Err(self.deleted().await) };
+            let Some(record) = read else { return Err(self.no_such_meeting()) };
             match plan::cancellation(&record, self.now(), timing.skew) {
                 Cancellation::AlreadyOver => break Outcome::Unchanged,
                 Cancellation::Unknown(status) => return Err(self.unknown(&status)),
@@ -228,17 +243,24 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
                 },
             }
         };
-        self.delete_schedule().await?;
-        Ok(Answer { meeting_id: self.meeting.to_string(), outcome, meet_time: None, schedule: None })
+        let agreed = self.agree().await?;
+        let meeting_id = self.meeting.to_string();
+        // A record that is on again is another meeting's, of the same id.
+        let outcome = match agreed.record {
+            Some(record) if !record.is_over() => Outcome::Superseded,
+            _ => outcome,
+        };
+        Ok(Answer { meeting_id, outcome, meet_time: None, schedule: None })
     }
 
-    async fn delete_schedule(&self) -> Result<(), Error> {
+    async fn delete_schedule(&self) -> Result<bool, Error> {
         let name = ScheduleName::of(self.meeting);
         let schedules = &self.scheduler.schedules;
-        if self.send(|| schedules.delete(&name)).await? {
+        let deleted = self.send(|| schedules.delete(&name)).await?;
+        if deleted {
             info!(schedule = %name, "schedule deleted");
         }
-        Ok(())
+        Ok(deleted)
     }
 
     /// The record that stands already, or `None`: ours is written.
@@ -319,9 +341,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         )
     }
 
-    /// The record is gone. A schedule of ours would only find that out once more.
-    async fn deleted(&self) -> Error {
-        self.tidy().await;
+    fn no_such_meeting(&self) -> Error {
         Error::new(
             Kind::MeetingNotFound,
             format!("meeting {}: no such record in the table", self.meeting),
@@ -329,22 +349,13 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         )
     }
 
-    /// The meeting is over, or was cancelled while it was scheduled.
-    async fn over(&self, status: Option<&Status>) -> Error {
-        self.tidy().await;
+    fn over(&self, status: Option<&Status>) -> Error {
         let status = status.map_or("none", Status::as_str);
         Error::new(
             Kind::MeetingOver,
             format!("meeting {}: its status is {status}, for which nothing is launched", self.meeting),
             "schedule another meeting, with an id of its own",
         )
-    }
-
-    /// A schedule that is left would invoke `launch` in vain, no more; so the error that led here counts.
-    async fn tidy(&self) {
-        if let Err(error) = self.delete_schedule().await {
-            warn!(error = %error.chain(), "a schedule may be left; it will launch nothing");
-        }
     }
 
     fn busy(&self, until: Timestamp) -> Error {
@@ -371,7 +382,11 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     fn unknown(&self, status: &Status) -> Error {
         Error::new(
             Kind::MeetingOver,
-            format!("meeting {}: its status is {:?}, which this version does not know", self.meeting, status.as_str()),
+            format!(
+                "meeting {}: its status is {:?}, which this version does not know",
+                self.meeting,
+                status.as_str()
+            ),
             "leave it as it is, or correct the record: nothing is launched for it",
         )
     }

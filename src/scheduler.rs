@@ -13,8 +13,8 @@ use aws_sdk_scheduler::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_scheduler::operation::RequestId;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
 use aws_sdk_scheduler::types::{
-    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, ScheduleState,
-    Target,
+    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy,
+    ScheduleState, Target,
 };
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -73,7 +73,10 @@ impl Group {
                 )
             }
             Class::Misconfigured if failed.code.as_deref() == Some("ResourceNotFoundException") => {
-                format!("SCHEDULE_GROUP is {}: set it to a schedule group of this account and Region", self.name)
+                format!(
+                    "SCHEDULE_GROUP is {}: set it to a schedule group of this account and Region",
+                    self.name
+                )
             }
             Class::Misconfigured if about("role") => {
                 "set SCHEDULER_ROLE_ARN to a role that scheduler.amazonaws.com may assume".to_owned()
@@ -160,7 +163,9 @@ impl Schedules for Group {
             .await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                Ok(false)
+            }
             Err(error) => Err(self.failed("UpdateSchedule", error)),
         }
     }
@@ -169,7 +174,9 @@ impl Schedules for Group {
         let answer = self.client.delete_schedule().name(name.as_str()).group_name(&self.name).send().await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                Ok(false)
+            }
             Err(error) => Err(self.failed("DeleteSchedule", error)),
         }
     }

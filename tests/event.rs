@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{Launch, ScheduleContext};
+use elephant_launch::event::{Launch, Schedule, ScheduleContext};
+use elephant_launch::meeting::MeetingId;
 use serde_json::{Value, json};
 
 #[test]
@@ -118,7 +119,10 @@ fn the_context_attributes_of_the_scheduler_are_read() {
 fn context_attributes_of_any_kind_refuse_nothing() {
     let event = json!({"meeting_id": "m", "attempt_number": 2, "scheduled_time": null, "execution_id": {}});
     let launch = Launch::from_json(&event).expect("they are for the log only");
-    assert_eq!(launch.context, ScheduleContext { attempt_number: Some("2".into()), ..ScheduleContext::default() });
+    assert_eq!(
+        launch.context,
+        ScheduleContext { attempt_number: Some("2".into()), ..ScheduleContext::default() }
+    );
 }
 
 #[test]
@@ -169,13 +173,118 @@ fn reason(event: &Value) -> Option<String> {
     reason.strip_prefix("the event ").map(str::to_owned)
 }
 
-/// Every sample of this verb in `events/`.
+// The verb `schedule`.
+
+#[test]
+fn a_request_to_schedule_is_understood_in_both_spellings_and_in_an_envelope() {
+    let plain = json!({"meeting_id": " m ", "meet_time": "2027-01-05T11:00:00+01:00", "room": {"n": [1, null, true]}});
+    let camel =
+        json!({"meetingId": "m", "meetTime": "2027-01-05T11:00:00+01:00", "room": {"n": [1, null, true]}});
+    for event in [plain.clone(), camel, json!({"detail": plain, "source": "us"})] {
+        let Ok(Schedule::Meeting(appointment)) = Schedule::from_json(&event) else { panic!("{event}") };
+        assert_eq!(appointment.meeting_id.as_str(), "m");
+        assert_eq!(appointment.meet_time, "2027-01-05T10:00:00Z".parse().expect("a time"));
+        assert_eq!(
+            appointment.meet_time_text, "2027-01-05T11:00:00+01:00",
+            "other programs read it as it was sent"
+        );
+        let attributes: Vec<&String> = appointment.attributes.keys().collect();
+        assert_eq!(attributes, ["room"], "nothing that is ours: {event}");
+    }
+}
+
+#[test]
+fn a_request_to_cancel_is_understood() {
+    for (event, said) in [
+        (json!({"meeting_id": "m", "cancel": true}), "cancelled"),
+        (json!({"meetingId": "m", "cancel": true, "reason": " ill "}), "ill"),
+        (json!({"meeting_id": "m", "cancel": true, "reason": null, "meet_time": "whenever"}), "cancelled"),
+    ] {
+        let expected =
+            Schedule::Cancel { meeting_id: MeetingId::new("m").expect("an id"), reason: said.to_owned() };
+        assert_eq!(Schedule::from_json(&event), Ok(expected), "{event}");
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_meant_is_refused_and_says_why() {
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    let long = "x".repeat(360 * 1024);
+    for (fields, said) in [
+        (json!({}), "has no meet_time"),
+        (json!({"meet_time": null}), "has a meet_time that is null, not a string"),
+        (
+            json!({"meet_time": "2027-01-05T10:00:00"}),
+            "has a meet_time that is no ISO 8601 time with an offset",
+        ),
+        (
+            json!({"meet_time": "2027-01-05T10:00:00Z", "meetTime": "2027-01-05T10:00:00Z"}),
+            "has a meet_time and a meetTime",
+        ),
+        (json!({"cancel": "yes"}), "has a cancel that is a string, not a boolean"),
+        (json!({"cancel": true, "reason": 7}), "has a reason that is no text"),
+        (json!({"deep": deep}), "has the field \"deep\", which no attribute"),
+        (json!({"long": long}), "has further fields of"),
+        (json!({"": 1}), "has the field \"\", which no attribute"),
+        (json!({"id": "m"}), "has the field id,"),
+        (json!({"status": "LAUNCHED"}), "has the field status,"),
+        (
+            json!({"teacher_ec2_id": "i-1"}),
+            "has the field teacher_ec2_id, an attribute of the record that the function launch writes",
+        ),
+        (json!({"student_attempt": {}}), "has the field student_attempt,"),
+        (json!({"launch_owner": "me"}), "has the field launch_owner,"),
+        (
+            json!({"teacher_ec2_link": "x"}),
+            "has the field teacher_ec2_link, an attribute of the record that the DNS watchdog",
+        ),
+        (json!({"student_session_data": {}}), "has the field student_session_data,"),
+        (
+            json!({"instance_id": "i-1"}),
+            "has the field instance_id, an attribute of the record that the machine",
+        ),
+        (json!({"termination_reason": "x"}), "has the field termination_reason,"),
+    ] {
+        let mut event = fields.clone();
+        event["meeting_id"] = json!("m");
+        let has_time = ["meet_time", "meetTime", "cancel"].iter().any(|name| fields.get(name).is_some());
+        if !has_time && fields != json!({}) {
+            event["meet_time"] = json!("2027-01-05T10:00:00Z");
+        }
+        let error = Schedule::from_json(&event).expect_err(said);
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
+        assert!(error.chain().len() < 1_500, "{}", error.chain().len());
+    }
+}
+
+#[test]
+fn the_samples_of_schedule_are_what_their_names_say() {
+    let samples = samples_of("schedule");
+    assert!(samples.len() >= 5, "{samples:?}");
+    for (name, event) in samples {
+        match (Schedule::from_json(&event), name.as_str()) {
+            (Ok(Schedule::Cancel { .. }), "schedule-cancel.json") => {}
+            (Ok(Schedule::Meeting(_)), "schedule.json" | "schedule-move.json") => {}
+            (Err(error), _) if name.starts_with("schedule-refused-") => {
+                assert_eq!(error.kind, Kind::InvalidEvent)
+            }
+            (request, _) => panic!("{name}: {request:?}"),
+        }
+    }
+}
+
+/// Every sample of the verb `launch` in `events/`.
 fn samples() -> Vec<(String, Value)> {
+    samples_of("launch")
+}
+
+fn samples_of(verb: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let files = fs::read_dir(&folder).expect("events/ is a folder of the project");
     files
         .map(|file| file.expect("it can be listed").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("launch"))
+        .filter(|name| name.starts_with(verb))
         .map(|name| {
             let path = folder.join(&name);
             let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("events/{name}: {error}"));

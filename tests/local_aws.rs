@@ -8,6 +8,7 @@ mod meeting;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,10 @@ fn machine_volume_and_interface_carry_the_tags_and_the_record_keeps_what_others_
 fn every_sample_event_is_launched_or_refused_as_its_name_says() {
     let stack = Stack::up();
     let folder = local::top().join("events");
-    let mut samples: Vec<_> =
-        std::fs::read_dir(&folder).expect("events/").flatten().map(|e| e.path()).collect();
+    let files = std::fs::read_dir(&folder).expect("events/").flatten().map(|entry| entry.path());
+    let of_launch =
+        |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("launch"));
+    let mut samples: Vec<_> = files.filter(of_launch).collect();
     samples.sort();
     assert!(samples.len() > 10, "{samples:?}");
     for sample in samples {

@@ -94,7 +94,8 @@ pub fn adjustment(standing: &Standing, wanted: &OneTimeSchedule, now: Timestamp)
     } == *wanted;
     // A window would let it fire later than it is wanted.
     let by_then = after(found.at, Duration::from_secs(60 * u64::from(found.flexible_window_minutes)));
-    let in_time = by_then <= after(wanted.at, Duration::from_secs(60 * u64::from(wanted.flexible_window_minutes)));
+    let in_time =
+        by_then <= after(wanted.at, Duration::from_secs(60 * u64::from(wanted.flexible_window_minutes)));
     if lead_has_begun && fires && in_time && otherwise_equal { Adjustment::Keep } else { Adjustment::Replace }
 }
 
@@ -105,21 +106,40 @@ pub enum Arrangement {
     Over,
     /// The record has another time: write this one.
     Move,
-    /// The record is as asked, and has its machines: no schedule is needed.
-    Launched,
-    /// The record is as asked: see to the schedule.
-    Schedule,
+    /// The record is as asked.
+    Asked,
 }
 
 pub fn arrangement(record: &Record, wanted: &Appointment) -> Arrangement {
     if record.is_over() {
         Arrangement::Over
-    } else if record.meet_time != MeetTime::At(wanted.meet_time) {
-        Arrangement::Move
-    } else if Role::BOTH.iter().all(|role| record.seat(*role).instance_id.is_some()) {
-        Arrangement::Launched
+    } else if record.meet_time == MeetTime::At(wanted.meet_time) {
+        Arrangement::Asked
     } else {
-        Arrangement::Schedule
+        Arrangement::Move
+    }
+}
+
+/// The schedule that a record asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// One that launches a meeting of this time.
+    For(Timestamp),
+    /// None: the meeting is over.
+    None,
+    /// Whatever there is will do: the record is gone, has its machines, or names no time.
+    AsItIs,
+}
+
+pub fn wanted(record: Option<&Record>) -> Wanted {
+    let Some(record) = record else { return Wanted::AsItIs };
+    if record.is_over() {
+        return Wanted::None;
+    }
+    let launched = Role::BOTH.iter().all(|role| record.seat(*role).instance_id.is_some());
+    match record.meet_time {
+        MeetTime::At(time) if !launched => Wanted::For(time),
+        _ => Wanted::AsItIs,
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Answer {
 pub struct Request {
     /// As AWS names it: `RunInstances`, `GetItem`.
     pub action: String,
+    /// Path and query.
+    pub target: String,
     pub body: String,
 }
 
@@ -140,12 +142,14 @@ async fn serve(
 ) -> Result<Response<Played>, io::Error> {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     let target = target.and_then(|target| target.rsplit('.').next()).map(str::to_owned);
+    let of_path = rest_action(&request);
+    let path = request.uri().to_string();
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let body = String::from_utf8_lossy(&body).into_owned();
-    let action = target.or_else(|| form_action(&body)).unwrap_or_default();
+    let action = target.or(of_path).or_else(|| form_action(&body)).unwrap_or_default();
     let answer = {
         let mut state = lock(&state);
-        state.requests.push(Request { action: action.clone(), body });
+        state.requests.push(Request { action: action.clone(), target: path, body });
         let script = state.scripts.get_mut(&action);
         script.and_then(|script| if script.len() > 1 { script.pop_front() } else { script.front().cloned() })
     };
@@ -163,6 +167,18 @@ async fn serve(
         }
         Answer::Silence => std::future::pending().await,
     }
+}
+
+/// The action of EventBridge Scheduler that stands in method and path.
+fn rest_action(request: &hyper::Request<Incoming>) -> Option<String> {
+    request.uri().path().strip_prefix("/schedules/")?;
+    let verb = match request.method().as_str() {
+        "POST" => "Create",
+        "GET" => "Get",
+        "PUT" => "Update",
+        _ => "Delete",
+    };
+    Some(format!("{verb}Schedule"))
 }
 
 /// The action of a form: `Action=RunInstances&…`.
