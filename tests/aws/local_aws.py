@@ -73,9 +73,8 @@ def read_body(environ):
     return environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
 
 
-def serve(port):
+def serve(port, local_aws):
     """Serve in the background. The server object knows its port."""
-    local_aws = LocalAws()
     local_aws.warm_up(WARM_REGION)
     server = make_server(HOST, port, local_aws, threaded=True, request_handler=RequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -102,7 +101,7 @@ def main():
     signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     # The one line below is all that goes to stdout, whatever moto may print.
     ready, sys.stdout = sys.stdout, sys.stderr
-    server = serve(arguments.port)
+    server = serve(arguments.port, LocalAws())
     print(json.dumps({"endpoint": f"http://{HOST}:{server.port}"}), file=ready, flush=True)
     threading.Thread(target=end_with_stdin, daemon=True).start()
     signal.sigwait(END_SIGNALS)

@@ -1,0 +1,256 @@
+"""What MiniStack lacks to stand for AWS here.
+
+* EventBridge Scheduler judges what it is given (names, one-time expressions, windows, retries), asks for iam:PassRole,
+  looks for a due schedule every second, fills in its context attributes, and invokes with the schedule's own role or not
+  at all: what that role may not do ends in the schedule's dead-letter queue. Its clock can be put ahead.
+* IAM sees a schedule in the group that it is in.
+* A function gets its log settings in its environment, as Lambda gives them; and what it wrote before its answer is in the
+  log of that delivery, however busy this machine is.
+* A line in the embedded metric format becomes metrics.
+
+Still other than AWS: flexible windows are not waited for, a schedule fires in UTC whatever its time zone, Scheduler does
+not retry, and a ClientToken means nothing to it.
+"""
+
+import contextlib
+import datetime
+import json
+import re
+import select
+import time
+import uuid
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.lambda_runtime import ProvidedWorker
+from ministack.core.responses import get_account_id, get_region
+from ministack.core.router import extract_access_key_id
+from ministack.services import cloudwatch, eventbridge, lambda_svc, scheduler
+
+TICK = 1
+# For what has been read from a function's output to arrive in its log.
+LOG_DELAY = 0.05
+
+NAME = re.compile(r"[0-9a-zA-Z-_.]{1,64}")
+AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+# What a schedule's role needs for each kind of target.
+ACTION_OF = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
+SCHEDULE_PATH = re.compile(r"/schedules/([^/]+)")
+
+plain_resource_arn = iam_actions.extract_resource_arn
+plain_scheduler = scheduler.handle_request
+plain_invoke_target = eventbridge._invoke_target
+plain_worker_env = lambda_svc._provided_worker_env
+plain_emit_logs = lambda_svc._emit_lambda_logs
+plain_drain_log = ProvidedWorker._drain_stderr_bounded
+
+
+def install():
+    """Put the extension into MiniStack, before it serves."""
+    scheduler._SCHEDULE_TICK_INTERVAL = TICK
+    scheduler.time = SchedulerClock()
+    scheduler.handle_request = scheduler_request
+    iam_actions.extract_resource_arn = resource_arn
+    eventbridge._invoke_target = invoke_target
+    lambda_svc._provided_worker_env = worker_env
+    lambda_svc._emit_lambda_logs = emit_logs
+    ProvidedWorker._drain_stderr_bounded = drain_log
+
+
+class SchedulerClock:
+    """Takes the place of the module `time` in MiniStack's Scheduler: a schedule that is due tomorrow can fire now."""
+
+    ahead = 0
+
+    def time(self):
+        return time.time() + self.ahead
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+
+
+# --- EventBridge Scheduler: what it is asked -------------------------------------------------------------------------
+
+
+def resource_arn(service, method, path, headers, body, query_params, region, account_id):
+    """MiniStack takes every schedule for one of the group `default`."""
+    name = SCHEDULE_PATH.fullmatch(path)
+    if service == "scheduler" and name:
+        return f"arn:aws:scheduler:{region}:{account_id}:schedule/{group_of(body, query_params)}/{name[1]}"
+    return plain_resource_arn(service, method, path, headers, body, query_params, region, account_id)
+
+
+def group_of(body, query_params):
+    in_query = query_params.get("groupName") or ["default"]
+    in_query = in_query[0] if isinstance(in_query, list) else in_query
+    return json.loads(body).get("GroupName", "default") if body else in_query
+
+
+async def scheduler_request(method, path, headers, body, query_params):
+    name = SCHEDULE_PATH.fullmatch(path)
+    if name and method in ("POST", "PUT"):
+        schedule = json.loads(body)
+        wrong = what_is_wrong(name[1], schedule)
+        if wrong:
+            return scheduler._error(400, "ValidationException", wrong)
+        denied = may_not_pass(schedule["Target"]["RoleArn"], headers, query_params)
+        if denied:
+            return denied
+    return await plain_scheduler(method, path, headers, body, query_params)
+
+
+def what_is_wrong(name, schedule):
+    """A sentence, or None. For one-time schedules; nobody here creates another."""
+    target, window = schedule.get("Target", {}), schedule.get("FlexibleTimeWindow", {})
+    retry = target.get("RetryPolicy", {})
+    minutes = window.get("MaximumWindowInMinutes")
+    for found, sentence in [
+        (not NAME.fullmatch(name), f"the name {name!r} is not 1 to 64 letters, digits and -_."),
+        (not is_one_time(schedule.get("ScheduleExpression")), "the expression is no at(yyyy-mm-ddThh:mm:ss)"),
+        (window.get("Mode") not in ("OFF", "FLEXIBLE"), "the flexible window is neither OFF nor FLEXIBLE"),
+        (window.get("Mode") == "OFF" and minutes is not None, "a window that is OFF has no length"),
+        (window.get("Mode") == "FLEXIBLE" and not in_range(minutes, 1, 1440), "a window has 1 to 1440 minutes"),
+        (not in_range(retry.get("MaximumEventAgeInSeconds", 86400), 60, 86400), "an event age has 60 to 86400 s"),
+        (not in_range(retry.get("MaximumRetryAttempts", 185), 0, 185), "there are 0 to 185 retries"),
+        (schedule.get("ActionAfterCompletion", "NONE") not in ("NONE", "DELETE"), "unknown action after completion"),
+        (not target.get("Arn") or not target.get("RoleArn"), "the target needs an Arn and a RoleArn"),
+        (not is_json(target.get("Input", "{}")), "the input for a function is JSON"),
+    ]:
+        if found:
+            return f"Invalid schedule: {sentence}."
+    return None
+
+
+def is_one_time(expression):
+    found = AT.fullmatch(expression or "")
+    try:
+        return bool(found and datetime.datetime.fromisoformat(found[1]))
+    except ValueError:
+        return False
+
+
+def in_range(number, least, most):
+    return isinstance(number, int) and least <= number <= most
+
+
+def is_json(text):
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def may_not_pass(role_arn, headers, query_params):
+    """The refusal of iam:PassRole, or None. AWS asks whoever creates or changes a schedule."""
+    denied = iam_evaluator.enforce(
+        extract_access_key_id(headers, query_params),
+        "iam:PassRole",
+        "iam",
+        get_region(),
+        resource_arn=role_arn,
+        service_context={"iam:PassedToService": "scheduler.amazonaws.com"},
+    )
+    if not denied:
+        return None
+    return iam_actions.access_denied_response(
+        "scheduler", "iam:PassRole", getattr(denied, "principal_arn", ""), str(uuid.uuid4()), headers=headers
+    )
+
+
+# --- EventBridge Scheduler: what it does -----------------------------------------------------------------------------
+
+
+def invoke_target(target, event, rule, view=None):
+    """Of a rule of EventBridge as MiniStack does it; of a schedule with its context attributes, and with its role."""
+    if event.get("Source") != "aws.scheduler":
+        return plain_invoke_target(target, event, rule, view)
+    context = {
+        "schedule-arn": rule["Arn"],
+        "scheduled-time": scheduled_time(rule["ScheduleExpression"]),
+        "execution-id": str(uuid.uuid4()),
+        "attempt-number": "1",
+    }
+    given = target.get("Input", "{}")
+    for key, value in context.items():
+        given = given.replace(f"<aws.scheduler.{key}>", value)
+    if role_allows(target["RoleArn"], ACTION_OF[target["Arn"].split(":")[2]], target["Arn"]):
+        return plain_invoke_target({**target, "Input": given}, event, rule, view)
+    queue = target.get("DeadLetterConfig", {}).get("Arn")
+    # What Scheduler could not deliver goes to the queue with the same role, or is lost.
+    if queue and role_allows(target["RoleArn"], "sqs:SendMessage", queue):
+        return plain_invoke_target({"Arn": queue, "Input": given}, event, rule, view)
+    return None
+
+
+def scheduled_time(expression):
+    found = AT.fullmatch(expression)
+    return f"{found[1]}Z" if found else ""
+
+
+def role_allows(role_arn, action, resource):
+    account = get_account_id()
+    name = role_arn.rsplit("/", 1)[-1]
+    context = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{account}:assumed-role/{name}/scheduler",
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+        service_context={},
+    )
+    policies = iam_evaluator._gather_role_policies(name, account)
+    return iam_evaluator.evaluate(context, policies).decision == "Allow"
+
+
+# --- Lambda ----------------------------------------------------------------------------------------------------------
+
+
+def worker_env(config, code_dir, port):
+    """MiniStack keeps LoggingConfig, and does not tell the function."""
+    logging = config.get("LoggingConfig") or {}
+    settings = {
+        "AWS_LAMBDA_LOG_FORMAT": logging.get("LogFormat"),
+        "AWS_LAMBDA_LOG_LEVEL": logging.get("ApplicationLogLevel"),
+        "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup"),
+    }
+    return {**plain_worker_env(config, code_dir, port), **{key: value for key, value in settings.items() if value}}
+
+
+def drain_log(worker, first_line_wait=LOG_DELAY):
+    """MiniStack looks for 5 ms, and what comes later it takes for the next delivery's."""
+    process = worker._proc
+    deadline = time.monotonic() + 1
+    with contextlib.suppress(OSError, ValueError):
+        while process and select.select([process.stdout], [], [], 0)[0] and time.monotonic() < deadline:
+            # An end of file counts as something to read, for ever.
+            if process.poll() is not None:
+                break
+            time.sleep(0.001)
+    return plain_drain_log(worker, first_line_wait, idle_confirm=LOG_DELAY, hard_cap=1)
+
+
+def emit_logs(func, request_id, log_text, *args, **more):
+    for line in (log_text or "").splitlines():
+        record_metrics(line)
+    return plain_emit_logs(func, request_id, log_text, *args, **more)
+
+
+def record_metrics(line):
+    """What CloudWatch makes of a line in the embedded metric format:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    try:
+        given = json.loads(line)
+        directives = given["_aws"]["CloudWatchMetrics"]
+    except (ValueError, LookupError, TypeError):
+        return
+    for directive in directives:
+        for names in directive["Dimensions"]:
+            dimensions = {name: given[name] for name in names}
+            for metric in directive["Metrics"]:
+                values = given[metric["Name"]]
+                for value in values if isinstance(values, list) else [values]:
+                    cloudwatch.record_metric(
+                        directive["Namespace"], metric["Name"], value, metric.get("Unit", "None"), dimensions
+                    )
