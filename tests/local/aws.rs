@@ -27,12 +27,15 @@ pub const IMAGE: &str = "ami-0a1b2c3d4e5f60001";
 pub type Item = HashMap<String, AttributeValue>;
 
 pub struct LocalAws {
+    /// Where EC2 is, and the control endpoint.
     pub endpoint: String,
+    /// Where everything else is.
+    pub aws: String,
     control: ureq::Agent,
     runtime: tokio::runtime::Runtime,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub ec2: aws_sdk_ec2::Client,
-    _process: Process,
+    process: Process,
     /// It ends when this closes, however we end.
     _stdin: Option<ChildStdin>,
 }
@@ -40,13 +43,18 @@ pub struct LocalAws {
 impl LocalAws {
     /// Start one on a free port; the first use on a machine makes its virtual environment.
     pub fn start(progress: &mut dyn Write) -> Result<LocalAws, String> {
+        LocalAws::run("local_aws.py", progress).map(|(aws, _)| aws)
+    }
+
+    /// Run one of the programs of `tests/aws/`. Comes with the line that it printed when it was ready.
+    pub fn run(program: &str, progress: &mut dyn Write) -> Result<(LocalAws, Value), String> {
         let folder = super::top().join("tests").join("aws");
         let python = python::environment("local-aws", &folder.join("requirements.txt"), progress)?;
-        let log = super::target().join("python").join("local-aws.log");
+        let log = super::target().join("python").join(program).with_extension("log");
         let stderr =
             File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
         let mut command = Command::new(python);
-        command.arg(folder.join("local_aws.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        command.arg(folder.join(program)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         // What a person has set for the real AWS must not reach the local one.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(name);
@@ -63,32 +71,41 @@ impl LocalAws {
             format!("the local AWS did not start:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
         })?;
         let endpoint = ready["endpoint"].as_str().ok_or("the local AWS named no endpoint")?.to_owned();
+        let aws = ready["aws"].as_str().unwrap_or(&endpoint).to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("no runtime: {error}"))?;
-        let sdk = sdk(&endpoint);
-        Ok(LocalAws {
+        let local = LocalAws {
             runtime,
-            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
-            ec2: aws_sdk_ec2::Client::new(&sdk),
+            dynamodb: aws_sdk_dynamodb::Client::new(&sdk(&aws)),
+            ec2: aws_sdk_ec2::Client::new(&sdk(&endpoint)),
             endpoint,
+            aws,
             control: ureq::Agent::new_with_defaults(),
-            _process: process,
+            process,
             _stdin: stdin,
-        })
+        };
+        Ok((local, ready))
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.process.id()
     }
 
     /// What the function needs to be told to use this AWS instead of the real one.
     pub fn environment(&self) -> Vec<(String, String)> {
-        [
-            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+        let mut variables = vec![
+            ("AWS_ENDPOINT_URL", self.aws.as_str()),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+        ];
+        if self.aws != self.endpoint {
+            variables.insert(1, ("AWS_ENDPOINT_URL_EC2", &self.endpoint));
+        }
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
@@ -195,7 +212,8 @@ impl LocalAws {
         self.control("POST", "settings", Some(&settings));
     }
 
-    fn control(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
+    /// One request to the control endpoint; `tests/aws/` says which there are.
+    pub fn control(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let url = format!("{}/_local/{what}", self.endpoint);
         let answer = match (method, body) {
             ("GET", _) => self.control.get(&url).call(),

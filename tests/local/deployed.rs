@@ -1,0 +1,244 @@
+//! The template, deployed on a laptop: the stack that `sam deploy` would make, in an AWS of its own
+//! (`tests/aws/deployed_aws.py`), with the real binaries as its functions.
+//!
+//! Not as on AWS: the functions are this machine's and not arm64; EC2 checks who asks and not what for; Lambda repeats a
+//! failed delivery at once; and what the head of `tests/aws/ministack_extension.py` names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::aws::{IMAGE, LocalAws};
+use super::lambda::Outcome;
+
+/// The stack's name, from which the template makes those of its functions.
+pub const STACK: &str = "elephant";
+/// Of the functions' own metrics.
+pub const NAMESPACE: &str = "ElephantLaunch";
+
+pub struct Deployed {
+    pub aws: LocalAws,
+    /// By name: the type of each resource that the template asks for.
+    pub resources: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
+    /// Everything that may be left once it has ended.
+    pub remains: Remains,
+}
+
+/// What AWS says no with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: String,
+    pub message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl Deployed {
+    /// Start an AWS and deploy the template with these binaries, by name. What is required is given: an image, a type, a
+    /// security group; `parameters` come on top.
+    pub fn start(
+        binaries: &[(&str, &Path)],
+        parameters: &[(&str, &str)],
+        progress: &mut dyn Write,
+    ) -> Result<Deployed, String> {
+        let (aws, ready) = LocalAws::run("deployed_aws.py", progress)?;
+        let remains = Remains::of(&aws, &ready)?;
+        let security_group = aws.security_group();
+        let required =
+            [("AmiId", IMAGE), ("InstanceType", "t3.large,m5.large"), ("SecurityGroupIds", &security_group)];
+        let parameters: BTreeMap<String, String> = required
+            .iter()
+            .chain(parameters)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let code: BTreeMap<&str, &Path> = binaries.iter().copied().collect();
+        let template = super::top().join("infra").join("template.yaml");
+        let asked = json!({"template": template, "stack": STACK, "parameters": parameters, "code": code});
+        let made = answer(aws.control("POST", "deploy", Some(&asked)))
+            .map_err(|refusal| format!("infra/template.yaml cannot be deployed: {}", refusal.message))?;
+        let texts = |what: &str| {
+            let pairs = made[what].as_object().cloned().unwrap_or_default();
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned()))
+                .collect()
+        };
+        Ok(Deployed { resources: texts("resources"), outputs: texts("outputs"), aws, parameters, remains })
+    }
+
+    /// One call, by boto3's name and in its words; for the services that have no Rust client here.
+    pub fn call(&self, service: &str, operation: &str, parameters: Value) -> Result<Value, Refusal> {
+        let asked = json!({"service": service, "operation": operation, "parameters": parameters});
+        answer(self.aws.control("POST", "call", Some(&asked)))
+    }
+
+    /// One call that must go well.
+    #[track_caller]
+    pub fn ask(&self, service: &str, operation: &str, parameters: Value) -> Value {
+        self.call(service, operation, parameters)
+            .unwrap_or_else(|refusal| panic!("{service} {operation}: {refusal}"))
+    }
+
+    #[track_caller]
+    pub fn output(&self, name: &str) -> &str {
+        let output = self.outputs.get(name);
+        output.unwrap_or_else(|| panic!("the stack has no output {name}, only {:?}", self.outputs))
+    }
+
+    /// Invoke the function that runs this verb, and wait for its answer.
+    pub fn invoke(&self, verb: &str, payload: &Value) -> Outcome {
+        let asked = json!({"FunctionName": self.function(verb), "Payload": payload.to_string()});
+        let answered = self.ask("lambda", "invoke", asked);
+        let payload = answered["Payload"].as_str().unwrap_or_default();
+        let payload: Value = serde_json::from_str(payload).unwrap_or(Value::Null);
+        if answered["FunctionError"].is_null() {
+            return Outcome::Answer(payload);
+        }
+        let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();
+        Outcome::Error { error_type: text("errorType"), error_message: text("errorMessage") }
+    }
+
+    /// Hand the event over as Scheduler does: nobody waits for an answer.
+    pub fn send(&self, verb: &str, payload: &Value) {
+        let asked = json!({"FunctionName": self.function(verb), "InvocationType": "Event",
+                           "Payload": payload.to_string()});
+        self.ask("lambda", "invoke", asked);
+    }
+
+    pub fn function(&self, verb: &str) -> String {
+        format!("{STACK}-{verb}")
+    }
+
+    pub fn log_group(&self, verb: &str) -> String {
+        format!("/aws/lambda/{STACK}-{verb}")
+    }
+
+    /// Every line in the function's log group, in order. The lines of a delivery come once it has ended.
+    pub fn log(&self, verb: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut token = Value::Null;
+        loop {
+            let mut asked = json!({"logGroupName": self.log_group(verb)});
+            if !token.is_null() {
+                asked["nextToken"] = token;
+            }
+            let page = self.ask("logs", "filter_log_events", asked);
+            let events = page["events"].as_array().cloned().unwrap_or_default();
+            lines.extend(events.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)));
+            token = page["nextToken"].clone();
+            if token.is_null() {
+                return lines;
+            }
+        }
+    }
+
+    /// A statistic of one of the functions' metrics under exactly these dimensions, in boto3's words: a data point for
+    /// each period of the last hours that has one, with the unit.
+    pub fn metric(&self, name: &str, statistic: &str, dimensions: &Value) -> Vec<Value> {
+        let now = jiff::Timestamp::now();
+        let hour = Duration::from_secs(3600);
+        let asked = json!({
+            "Namespace": NAMESPACE, "MetricName": name, "Dimensions": dimensions, "Statistics": [statistic],
+            "Period": 7200, "StartTime": (now - hour).to_string(), "EndTime": (now + hour).to_string(),
+        });
+        let found = self.ask("cloudwatch", "get_metric_statistics", asked);
+        found["Datapoints"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Take what is in the queue that this output names.
+    pub fn take_messages(&self, output: &str) -> Vec<Value> {
+        let url = self.output(output);
+        let received =
+            self.ask("sqs", "receive_message", json!({"QueueUrl": url, "MaxNumberOfMessages": 10}));
+        let messages = received["Messages"].as_array().cloned().unwrap_or_default();
+        let taken = messages.iter().map(|message| {
+            let handle = &message["ReceiptHandle"];
+            self.ask("sqs", "delete_message", json!({"QueueUrl": url, "ReceiptHandle": handle}));
+            serde_json::from_str(message["Body"].as_str().unwrap_or_default()).expect("a message in JSON")
+        });
+        taken.collect()
+    }
+
+    /// The schedule of this name in the stack's group, while it is there.
+    pub fn schedule(&self, name: &str) -> Option<Value> {
+        let asked = json!({"Name": name, "GroupName": self.output("ScheduleGroupName")});
+        match self.call("scheduler", "get_schedule", asked) {
+            Ok(schedule) => Some(schedule),
+            Err(refusal) if refusal.code == "ResourceNotFoundException" => None,
+            Err(refusal) => panic!("scheduler get_schedule: {refusal}"),
+        }
+    }
+
+    /// From now on Scheduler's clock is that much ahead: what is due by then fires now.
+    pub fn put_scheduler_ahead(&self, by: Duration) {
+        self.aws.control("POST", "ahead", Some(&json!({"seconds": by.as_secs()})));
+    }
+}
+
+fn answer(reply: Value) -> Result<Value, Refusal> {
+    if reply["error"].is_null() {
+        return Ok(reply);
+    }
+    let text = |name: &str| reply["error"][name].as_str().unwrap_or_default().to_owned();
+    Err(Refusal { code: text("code"), message: text("message") })
+}
+
+/// What a deployed stack has on this machine while it is up, and must not have afterwards.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    pub folder: PathBuf,
+    pub addresses: [String; 2],
+    /// The group of its processes, the functions among them, and the one that tidies up.
+    pub group: u32,
+    pub tidy: u64,
+}
+
+impl Remains {
+    fn of(aws: &LocalAws, ready: &Value) -> Result<Remains, String> {
+        let folder = ready["folder"].as_str().ok_or("the local AWS named no folder")?;
+        let tidy = ready["tidy"].as_u64().ok_or("the local AWS named no process")?;
+        let address = |endpoint: &str| endpoint.trim_start_matches("http://").to_owned();
+        Ok(Remains {
+            folder: folder.into(),
+            addresses: [address(&aws.endpoint), address(&aws.aws)],
+            group: aws.process(),
+            tidy,
+        })
+    }
+
+    /// The processes that are alive.
+    pub fn processes(&self) -> Vec<String> {
+        // A zombie is one that its parent, by then perhaps the first process of a container, has not asked for yet.
+        let listed = Command::new("ps").args(["-A", "-o", "pid=,pgid=,stat=,command="]).output();
+        let listed = listed.expect("ps runs").stdout;
+        let ours = |line: &&str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [pid, group, state, ..] = fields[..] else { return false };
+            !state.starts_with('Z') && (group == self.group.to_string() || pid == self.tidy.to_string())
+        };
+        String::from_utf8_lossy(&listed).lines().filter(ours).map(str::to_owned).collect()
+    }
+
+    /// What is there, in words; empty when nothing is.
+    pub fn found(&self) -> Vec<String> {
+        let mut found = self.processes();
+        if self.folder.exists() {
+            found.push(self.folder.display().to_string());
+        }
+        found.extend(
+            self.addresses.iter().filter(|address| std::net::TcpStream::connect(address).is_ok()).cloned(),
+        );
+        found
+    }
+}
