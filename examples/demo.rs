@@ -1,8 +1,9 @@
-//! The main job on a laptop: `cargo demo`.
+//! The whole story on a laptop: `cargo demo`.
 //!
-//! Starts a local AWS on 127.0.0.1, makes the table and one meeting, runs the real function behind a Runtime API,
-//! delivers `events/launch.json` twice, and shows what happened. `cargo demo -- --serve` leaves everything up for
-//! `cargo lambda invoke` and the `aws` CLI. Whatever way it ends, it ends everything that it started.
+//! Deploys the template to an AWS on 127.0.0.1, asks the function `schedule` for a meeting that is due in a moment, waits
+//! until EventBridge Scheduler fires the function `launch`, shows what is there then, and delivers the same event again.
+//! `cargo demo -- --serve` leaves everything up for `cargo lambda invoke` and the `aws` CLI. Whatever way it ends, it ends
+//! everything that it started.
 
 #![allow(clippy::print_stdout, reason = "this program talks to a person")]
 
@@ -10,29 +11,36 @@
 mod local;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use local::aws::{IMAGE, Item, LocalAws, TABLE};
-use local::lambda::{Function, Lambda, Outcome};
+use local::aws::REGION;
+use local::deployed::{Deployed, NAMESPACE};
+use local::lambda::Outcome;
 use local::process::Process;
-use serde_json::Value;
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 const USAGE: &str = "usage: cargo demo [-- --serve]
 
-  cargo demo              deliver events/launch.json twice to the function on a local AWS, and show what happened
-  cargo demo -- --serve   leave the local AWS and the function up, and print the lines to try it by hand";
+  cargo demo              deploy the template to an AWS on this machine, schedule a meeting, wait for its launch
+  cargo demo -- --serve   leave the deployed stack up, and print the lines to try it by hand";
 
-/// The port that `cargo lambda invoke` asks unless it is told another, and one for a function beside the one there.
-const INVOKE_PORT: u16 = 9000;
+/// For a function of one's own, beside the deployed one.
 const WATCH_PORT: u16 = 9001;
+const ROLES: [&str; 2] = ["teacher", "student"];
+
+/// Scheduler is precise to a minute on AWS, and to a second here.
+const LAUNCH_LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two lines about the wait, where no line can be written over.
+const REMINDER: u64 = 15;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -63,94 +71,106 @@ fn main() -> ExitCode {
 }
 
 fn demo(serve: bool) -> Result<(), String> {
-    let binary = build_function()?;
     let event_file = local::top().join("events").join("launch.json");
     let event = std::fs::read_to_string(&event_file).map_err(|e| format!("{}: {e}", event_file.display()))?;
     let event: Value = serde_json::from_str(&event).map_err(|e| format!("{}: {e}", event_file.display()))?;
     let meeting = event["meeting_id"].as_str().ok_or("events/launch.json names no meeting_id")?;
 
-    let started = Instant::now();
-    let aws = LocalAws::start(&mut io::stderr())?;
-    heading(&format!("A local AWS at {} ({:.1} s)", aws.endpoint, started.elapsed().as_secs_f32()));
-    aws.create_table();
-    let meet_time = Timestamp::now() + Duration::from_secs(10 * 60);
-    aws.put_meeting(&[
-        ("id", meeting),
-        ("teacher_name", "Ada"),
-        ("student_name", "Charles"),
-        ("meet_time", &format!("{meet_time:.3}")),
-        ("status", "SCHEDULED"),
-    ]);
-    println!("the table {TABLE} with one meeting, due in ten minutes");
-
-    let security_group = aws.security_group();
-    let configuration =
-        [("AMI_ID", IMAGE), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", security_group.as_str())]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let function = Function {
-        name: "launch".to_owned(),
-        binary,
-        environment: [aws.environment(), configuration.to_vec()].concat(),
-        timeout: Duration::from_secs(60),
-        echo: serve.then_some("launch | "),
-    };
+    let stack = deploy()?;
     if serve {
-        return leave_it_up(&aws, function, &configuration, meeting);
+        return leave_it_up(&stack, meeting);
     }
-    let lambda = Lambda::start(function, 0).map_err(|e| format!("the Runtime API cannot listen: {e}"))?;
 
-    heading("The record before");
-    show_record(&aws, meeting);
+    // Its launch should have been some minutes ago, so it is due a minute from now.
+    heading("A meeting in ten minutes is scheduled");
+    let appointment = json!({"meeting_id": meeting, "meet_time": in_minutes(10),
+                             "teacher_name": "Ada", "student_name": "Charles"});
+    let answer = invoke(&stack, "schedule", &appointment)?;
+    let schedule = answer["schedule"]["name"].as_str().ok_or("the answer names no schedule")?;
+    let due: Timestamp = answer["schedule"]["fires_at"]
+        .as_str()
+        .and_then(|time| time.parse().ok())
+        .ok_or("the answer does not say when the schedule fires")?;
 
-    heading("First delivery of events/launch.json");
-    let first = deliver(&aws, &lambda, &event)?;
+    heading("Its schedule");
+    show_schedule(&stack, schedule)?;
 
-    heading("The record after");
-    show_record(&aws, meeting);
+    heading("The wait for EventBridge Scheduler");
+    let took = wait_for_launch(&stack, meeting, schedule, due)?;
+    println!("it fired, and both machines stood in the record {:.1} s after it was due", took.as_secs_f32());
 
+    heading("The record");
+    show_record(&stack, meeting);
     heading("The machines");
-    let machines = show_instances(&aws, meeting);
+    let machines = show_instances(&stack, meeting);
+    heading("The log of the function launch");
+    show_log(&stack)?;
+    heading("Its metrics");
+    show_metrics(&stack);
 
-    heading("Second delivery of the same event");
-    let second = deliver(&aws, &lambda, &event)?;
-    let after = show_instances(&aws, meeting);
+    heading("The same event again");
+    stack.aws.clear_calls();
+    let second = invoke(&stack, "launch", &event)?;
+    let requests = stack.aws.calls().len();
+    println!("to EC2    {requests} requests");
 
-    for role in ["teacher", "student"] {
-        let launched = first["machines"][role]["instance_id"].as_str();
-        let recorded = aws.attribute(meeting, &format!("{role}_ec2_id"));
-        if launched.is_none() || recorded.as_deref() != launched {
-            return Err(format!(
-                "the {role}'s machine is {launched:?} in the answer and {recorded:?} in the record"
-            ));
-        }
-        if second["machines"][role]["instance_id"].as_str() != launched {
-            return Err(format!("the second delivery answered another machine for the {role}"));
-        }
-    }
-    if machines != after || machines.len() != 2 {
-        return Err(format!(
-            "expected the same two machines after both deliveries, got {machines:?} and {after:?}"
-        ));
+    let after: Vec<String> = stack.aws.instances(meeting).iter().map(id).collect();
+    check(&stack, meeting, &machines, &second)?;
+    if requests > 0 || after.len() != 2 || !machines.values().all(|machine| after.contains(machine)) {
+        return Err(format!("expected the same two machines as before, {machines:?}, and got {after:?}"));
     }
     heading("Both ids stand in the record, and the second delivery launched nothing.");
     println!("Next: cargo demo -- --serve, to try it by hand; infra/README.md, to deploy it.");
     Ok(())
 }
 
-/// The real binary. It is built together with this example, because then Cargo builds both with the same features of
-/// the same dependencies: on its own, the SDK would be compiled a second time.
-fn build_function() -> Result<PathBuf, String> {
+/// The machines are those of the record and of the second delivery's answer.
+fn check(
+    stack: &Deployed,
+    meeting: &str,
+    machines: &BTreeMap<String, String>,
+    second: &Value,
+) -> Result<(), String> {
+    for role in ROLES {
+        let launched = machines.get(role).map(String::as_str);
+        let recorded = stack.aws.attribute(meeting, &format!("{role}_ec2_id"));
+        if launched.is_none() || recorded.as_deref() != launched {
+            return Err(format!(
+                "the {role}'s machine is {launched:?} in EC2 and {recorded:?} in the record"
+            ));
+        }
+        if second["machines"][role]["instance_id"].as_str() != launched {
+            return Err(format!("the second delivery answered another machine for the {role}"));
+        }
+    }
+    Ok(())
+}
+
+fn deploy() -> Result<Deployed, String> {
+    let binaries = build_functions()?;
+    let binaries: Vec<(&str, &Path)> =
+        binaries.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
+    let started = Instant::now();
+    let stack = Deployed::start(&binaries, &[], &mut io::stderr())?;
+    heading(&format!(
+        "infra/template.yaml, deployed on this machine ({:.1} s)",
+        started.elapsed().as_secs_f32()
+    ));
+    println!("A local AWS at {} and, for EC2, {}", stack.aws.aws, stack.aws.endpoint);
+    let mut by_type = BTreeMap::<&str, Vec<&str>>::new();
+    for (name, kind) in &stack.resources {
+        by_type.entry(kind.trim_start_matches("AWS::")).or_default().push(name);
+    }
+    table(by_type.into_iter().map(|(kind, names)| (kind.to_owned(), names.join(", "))));
+    Ok(stack)
+}
+
+/// The real binaries, by name. They are built together with this example, because then Cargo builds all with the same
+/// features of the same dependencies: on its own, the SDK would be compiled a second time.
+fn build_functions() -> Result<BTreeMap<String, PathBuf>, String> {
     let mut build = Command::new(env!("CARGO"));
     build
-        .args([
-            "build",
-            "--bin",
-            "launch",
-            "--example",
-            "demo",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--bins", "--example", "demo", "--message-format", "json-render-diagnostics"])
         .current_dir(local::top())
         .stdout(Stdio::piped());
     // `cargo run` describes this package to us in variables that build scripts look at: with them in place some
@@ -161,16 +181,19 @@ fn build_function() -> Result<PathBuf, String> {
     let failed = |error: io::Error| format!("cargo build cannot be run: {error}");
     let build = Process::start_group(&mut build).map_err(failed)?;
     let output = build.take_stdout().ok_or("cargo build has no output")?;
-    let executable = BufReader::new(output)
+    let executables = BufReader::new(output)
         .lines()
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-        .filter(|message| message["target"]["name"] == "launch")
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .last();
-    match (build.wait().map_err(failed)?.success(), executable) {
-        (true, Some(executable)) => Ok(executable),
-        _ => Err("the function could not be built; see above".to_owned()),
+        .filter(|message| message["target"]["kind"][0] == "bin")
+        .filter_map(|message| {
+            let executable = message["executable"].as_str()?;
+            Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(executable)))
+        })
+        .collect();
+    match build.wait().map_err(failed)?.success() {
+        true => Ok(executables),
+        false => Err("the functions could not be built; see above".to_owned()),
     }
 }
 
@@ -180,110 +203,276 @@ fn is_about_this_package(variable: &str) -> bool {
         .any(|prefix| variable.starts_with(prefix))
 }
 
-fn deliver(aws: &LocalAws, lambda: &Lambda, event: &Value) -> Result<Value, String> {
-    println!("event    {event}");
-    aws.clear_calls();
+fn in_minutes(minutes: u64) -> String {
+    format!("{:.3}", Timestamp::now() + Duration::from_secs(60 * minutes))
+}
+
+/// Invoke a deployed function, and show event and answer.
+fn invoke(stack: &Deployed, verb: &str, event: &Value) -> Result<Value, String> {
+    println!("function  {}", stack.function(verb));
+    println!("event     {event}");
     let start = Instant::now();
-    let outcome = lambda.invoke(event);
+    let outcome = stack.invoke(verb, event);
     let took = start.elapsed();
-    let calls: Vec<String> =
-        aws.calls().iter().filter_map(|call| call["action"].as_str().map(str::to_owned)).collect();
     match outcome {
         Outcome::Answer(answer) => {
-            println!(
-                "answer   {}",
-                serde_json::to_string_pretty(&answer).unwrap_or_default().replace('\n', "\n         ")
-            );
-            println!("requests {} in {:.0} ms", calls.join(", "), took.as_secs_f64() * 1000.0);
+            let pretty = serde_json::to_string_pretty(&answer).unwrap_or_default();
+            println!("answer    {}", pretty.replace('\n', "\n          "));
+            println!("took      {:.0} ms", took.as_secs_f64() * 1000.0);
             Ok(answer)
         }
-        other => Err(format!("the delivery failed: {other:?}\nits log:\n{}", lambda.log().join("\n"))),
+        other => Err(format!("the delivery failed: {other:?}\nits log:\n{}", stack.log(verb).join("\n"))),
     }
 }
 
-fn show_record(aws: &LocalAws, meeting: &str) {
-    let record: BTreeMap<_, _> = aws.record(meeting).unwrap_or_default().into_iter().collect();
-    let width = record.keys().map(String::len).max().unwrap_or_default();
-    for (name, value) in record {
-        println!("{name:width$}  {}", in_words(&value));
+fn show_schedule(stack: &Deployed, name: &str) -> Result<(), String> {
+    let schedule = stack.schedule(name).ok_or_else(|| format!("there is no schedule {name}"))?;
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let target = &schedule["Target"];
+    let last = |arn: &Value| text(arn).rsplit([':', '/']).next().unwrap_or("?").to_owned();
+    let window = match schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"].as_u64() {
+        Some(minutes) => format!(", on AWS at a moment of its choice in the {minutes} minutes from then on"),
+        None => String::new(),
+    };
+    let fires = format!(
+        "{} {}{window}",
+        text(&schedule["ScheduleExpression"]),
+        text(&schedule["ScheduleExpressionTimezone"])
+    );
+    let then = match schedule["ActionAfterCompletion"].as_str() {
+        Some("DELETE") => "it is deleted",
+        _ => "it stays",
+    };
+    table([
+        ("name".to_owned(), format!("{name}, in the group {}", text(&schedule["GroupName"]))),
+        ("fires".to_owned(), fires),
+        ("then".to_owned(), then.to_owned()),
+        ("target".to_owned(), format!("the function {}", last(&target["Arn"]))),
+        ("role".to_owned(), last(&target["RoleArn"])),
+        (
+            "lost".to_owned(),
+            format!("deliveries go to the queue {}", last(&target["DeadLetterConfig"]["Arn"])),
+        ),
+        ("input".to_owned(), text(&target["Input"])),
+    ]);
+    Ok(())
+}
+
+/// Wait until the schedule has fired and both machines are recorded; how long that was after it was due.
+fn wait_for_launch(
+    stack: &Deployed,
+    meeting: &str,
+    schedule: &str,
+    due: Timestamp,
+) -> Result<Duration, String> {
+    let mut said = u64::MAX;
+    loop {
+        let now = Timestamp::now();
+        let left = u64::try_from(due.duration_since(now).as_secs()).unwrap_or(0);
+        if left < said {
+            say_what_is_left(left, &mut said);
+        }
+        let both = ROLES.iter().all(|role| stack.aws.attribute(meeting, &format!("{role}_ec2_id")).is_some());
+        if both && stack.schedule(schedule).is_none() {
+            if io::stdout().is_terminal() {
+                print!("\r\x1b[K");
+            }
+            return Ok(Duration::try_from(Timestamp::now().duration_since(due)).unwrap_or_default());
+        }
+        if now > due + LAUNCH_LIMIT {
+            let log = stack.log("launch").join("\n");
+            return Err(format!(
+                "the schedule was due at {due}, and there are no two machines yet; its log:\n{log}"
+            ));
+        }
+        thread::sleep(LOOK);
     }
 }
 
-/// An attribute's value as a person writes it.
+/// On a terminal one line that counts down, elsewhere a line now and then.
+fn say_what_is_left(left: u64, said: &mut u64) {
+    if io::stdout().is_terminal() {
+        print!("\rit fires in {left} s \x1b[K");
+        let _ = io::stdout().flush();
+        *said = left;
+    } else if said.saturating_sub(left) >= REMINDER {
+        println!("it fires in {left} s");
+        *said = left;
+    }
+}
+
+fn show_record(stack: &Deployed, meeting: &str) {
+    let record: BTreeMap<_, _> = stack.aws.record(meeting).unwrap_or_default().into_iter().collect();
+    table(record.into_iter().map(|(name, value)| (name, in_words(&value))));
+}
+
+/// An attribute's value as a person writes it; of what is inside a map, only that it is there.
 fn in_words(value: &AttributeValue) -> String {
     match value {
         AttributeValue::S(text) | AttributeValue::N(text) => text.clone(),
         AttributeValue::Bool(yes) => yes.to_string(),
         AttributeValue::Null(_) => "-".to_owned(),
         AttributeValue::L(list) => list.iter().map(in_words).collect::<Vec<_>>().join(", "),
-        AttributeValue::M(map) => map_in_words(map),
+        AttributeValue::M(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            let pairs = sorted.iter().map(|(name, value)| match value {
+                AttributeValue::M(_) => format!("{name}={{…}}"),
+                value => format!("{name}={}", in_words(value)),
+            });
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(" "))
+        }
         other => format!("{other:?}"),
     }
 }
 
-fn map_in_words(map: &Item) -> String {
-    let sorted: BTreeMap<_, _> = map.iter().collect();
-    let pairs: Vec<String> =
-        sorted.iter().map(|(name, value)| format!("{name}={}", in_words(value))).collect();
-    format!("{{{}}}", pairs.join(" "))
+fn id(instance: &aws_sdk_ec2::types::Instance) -> String {
+    instance.instance_id().unwrap_or("?").to_owned()
 }
 
-/// Prints the meeting's machines, and returns their ids.
-fn show_instances(aws: &LocalAws, meeting: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    for instance in aws.instances(meeting) {
-        let id = instance.instance_id().unwrap_or("?").to_owned();
+/// Prints the meeting's machines, and returns their ids by role.
+fn show_instances(stack: &Deployed, meeting: &str) -> BTreeMap<String, String> {
+    let mut ids = BTreeMap::new();
+    for instance in stack.aws.instances(meeting) {
         let state = instance.state().and_then(|state| state.name()).map_or("?", |name| name.as_str());
         let zone = instance.placement().and_then(|placement| placement.availability_zone()).unwrap_or("?");
         let kind = instance.instance_type().map_or("?", |kind| kind.as_str());
-        println!("{id}  {state}  {kind}  {zone}  token {}", instance.client_token().unwrap_or("?"));
+        println!("{}  {state}  {kind}  {zone}", id(&instance));
         let tags: BTreeMap<_, _> =
             instance.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
-        let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        println!("    {}", tags.join("  "));
-        ids.push(id);
+        let pairs: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        println!("    {}", pairs.join("  "));
+        ids.insert(tags.get("Role").copied().unwrap_or("?").to_owned(), id(&instance));
     }
-    ids.sort();
     ids
 }
 
-fn leave_it_up(
-    aws: &LocalAws,
-    function: Function,
-    configuration: &[(String, String)],
-    meeting: &str,
-) -> Result<(), String> {
+/// What the function said of its deliveries, a line each: message, then fields.
+fn show_log(stack: &Deployed) -> Result<(), String> {
+    let start = Instant::now();
+    loop {
+        let lines: Vec<String> = stack.log("launch").iter().filter_map(|line| log_line(line)).collect();
+        if !lines.is_empty() {
+            lines.iter().for_each(|line| println!("{line}"));
+            return Ok(());
+        }
+        if start.elapsed() > LAUNCH_LIMIT {
+            return Err(format!("nothing in the log group {}", stack.log_group("launch")));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// A line of the log in short; none for what Lambda says itself, and for metrics.
+fn log_line(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line["fields"].as_object()?;
+    let message = fields.get("message").and_then(Value::as_str).unwrap_or_default();
+    let rest = fields.iter().filter(|(name, value)| *name != "message" && !value.is_null());
+    let rest: Vec<String> = rest
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}={text}"),
+            None => format!("{name}={value}"),
+        })
+        .collect();
+    let line = format!("{:5} {message}  {}", line["level"].as_str().unwrap_or("?"), rest.join(" "));
+    Some(line.trim_end().to_owned())
+}
+
+/// Each metric of the functions' namespace that has a value, by name, unit and dimensions.
+fn show_metrics(stack: &Deployed) {
+    let listed = stack.ask("cloudwatch", "list_metrics", json!({"Namespace": NAMESPACE}));
+    let metrics = listed["Metrics"].as_array().cloned().unwrap_or_default();
+    let launch = stack.function("launch");
+    let mut rows = BTreeMap::new();
+    for metric in &metrics {
+        let name = metric["MetricName"].as_str().unwrap_or("?");
+        let dimensions = metric["Dimensions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let pairs: Vec<_> =
+            dimensions.iter().map(|pair| (text(&pair["Name"]), text(&pair["Value"]))).collect();
+        if !pairs.iter().any(|(name, value)| name == "FunctionName" && *value == launch) {
+            continue;
+        }
+        let further = pairs.iter().filter(|(name, _)| name != "FunctionName");
+        let further: Vec<String> = further.map(|(name, value)| format!("{name}={value}")).collect();
+        for point in stack.metric(name, "Sum", &metric["Dimensions"]) {
+            let unit = match point["Unit"].as_str() {
+                Some("Milliseconds") => " ms",
+                Some("Seconds") => " s",
+                _ => "",
+            };
+            let sum = point["Sum"].as_f64().unwrap_or_default();
+            rows.insert(format!("{name} {}", further.join(" ")), format!("{sum:.0}{unit}"));
+        }
+    }
+    table(rows);
+}
+
+fn leave_it_up(stack: &Deployed, meeting: &str) -> Result<(), String> {
     let path = cargo_lambda()?;
-    // Another program may have the usual port.
-    let lambda = Lambda::start(function.clone(), INVOKE_PORT).or_else(|_| Lambda::start(function, 0));
-    let lambda = lambda.map_err(|e| format!("the Runtime API cannot listen: {e}"))?;
-    let port = match lambda.address().port() {
-        INVOKE_PORT => String::new(),
-        other => format!(" --invoke-port {other}"),
-    };
-    let invoke = "cargo lambda invoke launch --data-file events/launch.json --invoke-address 127.0.0.1";
+    let event = json!({"meeting_id": meeting, "meet_time": in_minutes(180)});
+    stack.invoke("schedule", &event).answer();
+    let (schedule, launch) = (stack.function("schedule"), stack.function("launch"));
     heading("Up until Ctrl-C. In another terminal, in this folder:");
     if let Some(path) = path {
         println!("export PATH=\"{}:$PATH\"", path.display());
     }
-    println!("{invoke}{port}");
+    // The older AWS CLI looks for the Region under this name only.
+    let region = ("AWS_DEFAULT_REGION".to_owned(), REGION.to_owned());
+    println!("{}", export([stack.aws.environment(), vec![region]].concat()));
     println!();
-    println!("{}", export(&aws.environment()));
-    println!("aws dynamodb get-item --table-name {TABLE} --key '{{\"id\": {{\"S\": \"{meeting}\"}}}}'");
+    println!("# {meeting} is scheduled, in three hours; launch it now, as often as you like");
+    println!("cargo lambda invoke --remote {launch} --data-file events/launch.json");
+    println!();
+    println!("# schedule another one: less than fifteen minutes ahead it is launched a minute from now");
+    let soon = json!({"meeting_id": "soon", "meet_time": in_minutes(10)});
+    println!("cargo lambda invoke --remote {schedule} --data-ascii '{soon}'");
+    println!();
+    println!("# look");
+    println!(
+        "aws dynamodb get-item --table-name {} --key '{{\"id\": {{\"S\": \"{meeting}\"}}}}'",
+        stack.output("MeetingsTableName")
+    );
     println!("aws ec2 describe-instances --filters Name=tag:MeetingID,Values={meeting}");
+    println!("aws scheduler list-schedules --group-name {}", stack.output("ScheduleGroupName"));
+    println!("aws logs filter-log-events --log-group-name {}", stack.log_group("launch"));
+    println!("aws cloudwatch list-metrics --namespace {NAMESPACE}");
     println!();
     println!("# a function of your own, built anew after each change: with the variables above, and");
-    println!("{}", export(configuration));
+    println!("{}", export(configuration(stack)));
     println!("cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {WATCH_PORT}");
-    println!("{invoke} --invoke-port {WATCH_PORT}");
+    println!(
+        "cargo lambda invoke launch --data-file events/launch.json --invoke-address 127.0.0.1 --invoke-port {WATCH_PORT}"
+    );
     println!();
+    let mut printed = BTreeMap::<&str, usize>::new();
     loop {
-        thread::park();
+        for verb in ["schedule", "launch"] {
+            let lines = stack.log(verb);
+            let seen = printed.entry(verb).or_default();
+            for line in lines.iter().skip(*seen).filter_map(|line| log_line(line)) {
+                eprintln!("{verb:8} | {line}");
+            }
+            *seen = lines.len();
+        }
+        thread::sleep(5 * LOOK);
     }
 }
 
+/// The deployed function's own variables, those that are set.
+fn configuration(stack: &Deployed) -> Vec<(String, String)> {
+    let function =
+        stack.ask("lambda", "get_function_configuration", json!({"FunctionName": stack.function("launch")}));
+    let variables = function["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
 /// A line for the shell. No value here needs quotes.
-fn export(variables: &[(String, String)]) -> String {
+fn export(variables: Vec<(String, String)>) -> String {
     let pairs: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("export {}", pairs.join(" "))
 }
@@ -301,6 +490,14 @@ fn cargo_lambda() -> Result<Option<PathBuf>, String> {
 
 fn heading(text: &str) {
     println!("\n── {text}");
+}
+
+fn table(rows: impl IntoIterator<Item = (String, String)>) {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in rows {
+        println!("{name:width$}  {value}");
+    }
 }
 
 fn end_everything_on_a_signal() -> io::Result<()> {

@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use local::aws::eventually;
+use local::deployed::Deployed;
 use local::process::Process;
 use local::python;
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// The demo's promise, once everything is built.
+const STORY: Duration = Duration::from_secs(120);
 /// For what may have to be built or installed first.
 const FIRST_USE: Duration = Duration::from_secs(600);
 
@@ -30,37 +33,52 @@ fn demo() -> Command {
 }
 
 #[test]
-fn the_demo_launches_once_delivers_twice_and_ends_well() {
+fn the_demo_deploys_schedules_waits_and_delivers_twice() {
+    let start = Instant::now();
     let output = demo().output().expect("the demo runs");
+    let took = start.elapsed();
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{errors}");
+    // In this order.
+    let mut rest = &text[..];
     for expected in [
-        "The record before",
-        "SCHEDULED",
-        "\"outcome\": \"launched\"",
+        "infra/template.yaml, deployed",
+        "Lambda::Function",
+        "\"outcome\": \"scheduled\"",
+        "launch-demo-meeting, in the group elephant",
+        "at(",
+        "it fires in ",
+        "it fired",
         "LAUNCHED",
-        "us-west-2",
-        "Role=teacher",
         "Role=student",
+        "machine launched",
+        "LaunchDuration",
         "\"outcome\": \"already_recorded\"",
-        "requests GetItem in",
+        "to EC2    0 requests",
         "the second delivery launched nothing",
     ] {
-        assert!(text.contains(expected), "{expected:?} is missing:\n{text}\n{errors}");
+        let at = rest.find(expected).unwrap_or_else(|| panic!("{expected:?} is missing:\n{text}\n{errors}"));
+        rest = &rest[at + expected.len()..];
     }
+    // Whatever had to be built or installed first, it tells.
+    assert!(took < STORY || !errors.is_empty(), "it took {took:?}:\n{text}");
 }
 
 #[test]
 fn the_demo_ends_what_it_started_when_it_is_told_to_stop_and_when_it_is_killed() {
     for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-KILL", None)] {
-        let mut demo = demo().spawn().expect("the demo runs");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut demo = demo().env("TMPDIR", folder.path()).spawn().expect("the demo runs");
         let endpoint = endpoint(&mut demo);
         self::signal(signal, demo.id());
         let ended = demo.wait().expect("it ends");
         // It may have been done before the signal came.
         assert!(ended.success() || ended.code() == status, "{signal}: {ended}");
         eventually(&format!("after {signal} the local AWS is gone"), LIMIT, || {
-            std::net::TcpStream::connect(&endpoint).is_err().then_some(())
+            TcpStream::connect(&endpoint).is_err().then_some(())
+        });
+        eventually(&format!("after {signal} its temporary files are gone"), LIMIT, || {
+            folder.path().read_dir().expect("the folder").next().is_none().then_some(())
         });
     }
 }
@@ -75,18 +93,23 @@ fn what_the_demo_prints_works_and_everything_is_gone_after_ctrl_c() {
         let lines = printed.lock().expect("no panic").clone();
         lines.iter().any(|line| is_invoke(line) && line.ends_with("--invoke-port 9001")).then_some(lines)
     });
-    let [aws, ami, instance_type, groups] =
-        ["AWS_ENDPOINT_URL=", "AMI_ID=", "INSTANCE_TYPE=", "SECURITY_GROUP_IDS="]
+    let [aws, ec2, ami, instance_type, groups] =
+        ["AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_EC2=", "AMI_ID=", "INSTANCE_TYPE=", "SECURITY_GROUP_IDS="]
             .map(|name| exported(&printed, name).unwrap_or_else(|| panic!("no {name} in {printed:#?}")));
     assert!(
         ami.starts_with("ami-") && !instance_type.is_empty() && groups.starts_with("sg-"),
         "{printed:#?}"
     );
 
-    let path = printed.iter().find(|line| line.starts_with("export PATH=")).cloned().unwrap_or_default();
-    let invoke = printed.iter().find(|line| is_invoke(line)).expect("it was waited for");
+    let to = |function: &str| {
+        let line = printed.iter().find(|line| is_invoke(line) && line.contains(function));
+        let line = line.unwrap_or_else(|| panic!("no line for {function} in {printed:#?}"));
+        let exports: Vec<&str> =
+            printed.iter().filter(|line| line.starts_with("export ")).map(String::as_str).collect();
+        shell(&format!("{}\n{line}", exports.join("\n")))
+    };
     let machines = |outcome: &str| {
-        let answer = shell(&format!("{path}\n{invoke}"));
+        let answer = to("elephant-launch");
         ["teacher", "student"].map(|role| {
             let machine = &answer["machines"][role];
             assert_eq!(machine["outcome"], outcome, "{role}: {answer:#}\n{errors:#?}");
@@ -99,17 +122,17 @@ fn what_the_demo_prints_works_and_everything_is_gone_after_ctrl_c() {
     let launched = machines("launched");
     assert_ne!(launched[0], launched[1], "two machines");
     assert_eq!(machines("already_recorded"), launched);
+    assert_eq!(to("elephant-schedule")["outcome"], "scheduled");
 
-    let port = invoke.split("--invoke-port ").nth(1).unwrap_or("9000").parse().expect("a port");
-    let aws: SocketAddr = aws.trim_start_matches("http://").parse().expect("an address");
-    let invoked = SocketAddr::from(([127, 0, 0, 1], port));
-    for address in [aws, invoked] {
+    let addresses = [aws, ec2]
+        .map(|endpoint| endpoint.trim_start_matches("http://").parse::<SocketAddr>().expect("an address"));
+    for address in addresses {
         assert!(TcpStream::connect(address).is_ok(), "nobody listens at {address}");
     }
     signal("-INT", demo.id());
     let status = eventually("the demo ends", LIMIT, || demo.ended());
     assert_eq!(status.code(), Some(130), "{errors:#?}");
-    for address in [aws, invoked] {
+    for address in addresses {
         eventually(&format!("nobody listens at {address} any more"), LIMIT, || {
             TcpStream::connect(address).is_err().then_some(())
         });
@@ -249,4 +272,17 @@ fn a_missing_c_compiler_gets_a_sentence() {
     a_program(folder.path(), "cc", "echo linked \"$@\"");
     let output = Command::new(&cc).env("PATH", folder.path()).args(["a", "b"]).output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "linked a b\n");
+}
+
+#[test]
+fn a_template_that_cannot_be_deployed_gets_a_sentence() {
+    let launch = local::top().join("Cargo.toml");
+    for (binaries, parameters, sentence) in [
+        (vec![("launch", launch.as_path())], vec![], "runs the binary 'schedule', and there is none"),
+        (vec![], vec![("AmiId", "the newest")], "AmiId may not be 'the newest'"),
+    ] {
+        let problem = Deployed::start(&binaries, &parameters, &mut std::io::stderr()).err();
+        let problem = problem.expect("it cannot be deployed");
+        assert!(problem.contains(sentence) && problem.contains("infra/template.yaml"), "{problem}");
+    }
 }
