@@ -252,10 +252,11 @@ fn the_alarms_watch_what_the_functions_write() {
 fn a_delivery_that_fails_to_the_last_ends_in_the_on_failure_queue() {
     let stack = stack();
     stack.send("launch", &json!({"meeting_id": "m-nobody"}));
+    let event = json!({"meeting_id": "m-nobody"});
     let message = eventually("the queue has the failed delivery", LIMIT, || {
-        stack.take_messages("LaunchFailuresUrl").into_iter().next()
+        let messages = stack.take_messages("LaunchFailuresUrl");
+        messages.into_iter().find(|message| message["requestPayload"] == event)
     });
-    assert_eq!(message["requestPayload"], json!({"meeting_id": "m-nobody"}));
     assert_eq!(message["requestContext"]["condition"], "RetriesExhausted");
     assert_eq!(message["responsePayload"]["errorType"], "MeetingNotFound");
     let failed = stack
@@ -264,6 +265,10 @@ fn a_delivery_that_fails_to_the_last_ends_in_the_on_failure_queue() {
         .filter(|line| line.contains("m-nobody") && line.contains("MeetingNotFound"))
         .count();
     assert_eq!(failed, 3, "one delivery and two repeats");
+    let dimensions = json!([{"Name": "FunctionName", "Value": stack.function("launch")},
+                            {"Name": "ErrorType", "Value": "MeetingNotFound"}]);
+    let failures = stack.metric("Failures", "Sum", &dimensions);
+    assert!(failures.iter().any(|point| point["Sum"].as_f64() >= Some(3.0)), "{failures:?}");
 }
 
 #[test]
@@ -343,12 +348,9 @@ fn nothing_is_left_of_a_stack_when_it_ends() {
     let remains = stack.remains.clone();
     let running = remains.processes();
     assert!(running.iter().any(|process| process.contains("bootstrap")), "{running:#?}");
-    assert_eq!(
-        remains.found().len(),
-        running.len() + 3,
-        "the folder and both addresses: {:#?}",
-        remains.found()
-    );
+    let found = remains.found();
+    let [ec2, aws] = remains.addresses.clone();
+    assert!(found.ends_with(&[remains.folder.display().to_string(), ec2, aws]), "{found:#?}");
     drop(stack);
     eventually("nothing is left", LIMIT, || remains.found().is_empty().then_some(()));
 }
