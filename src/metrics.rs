@@ -100,11 +100,17 @@ impl Ending {
 pub struct Meter {
     pub tally: Rc<Tally>,
     function: String,
+    launches: bool,
 }
 
 impl Meter {
     pub fn new(function: String) -> Self {
-        Meter { tally: Rc::default(), function }
+        Meter { tally: Rc::default(), function, launches: false }
+    }
+
+    /// Of a function that launches machines: says of every delivery how often it tried, and was refused.
+    pub fn of_launches(function: String) -> Self {
+        Meter { launches: true, ..Meter::new(function) }
     }
 
     /// The lines that a delivery ends with; the counts begin anew.
@@ -115,14 +121,15 @@ impl Meter {
         let took: Duration = now.duration_since(started).try_into().unwrap_or_default();
         let meet_time = tally.meet_time.take();
         let (calls, throttles) = tally.calls.take();
+        let of_capacity = refusals.iter().filter(|(refusal, _)| *refusal == Refusal::Capacity);
         let delivery = Delivery {
             at: now.into(),
             function,
             ending,
             duration: ending.launched.then_some(took),
             lead: meet_time.filter(|_| ending.launched).map(|time| time.duration_since(now).as_secs_f64()),
-            attempts: tally.attempts.take(),
-            capacity_refusals: count(refusals.iter().filter(|(refusal, _)| *refusal == Refusal::Capacity)),
+            attempts: self.launches.then_some(tally.attempts.take()),
+            capacity_refusals: self.launches.then_some(count(of_capacity)),
             calls,
             throttles,
         };
@@ -162,8 +169,8 @@ struct Delivery<'d> {
     ending: Ending,
     duration: Option<Duration>,
     lead: Option<f64>,
-    attempts: u64,
-    capacity_refusals: u64,
+    attempts: Option<u64>,
+    capacity_refusals: Option<u64>,
     calls: u64,
     throttles: u64,
 }
@@ -198,8 +205,8 @@ impl Entry for Delivery<'_> {
         // In milliseconds, as `Duration` is written.
         writer.value("LaunchDuration", &self.duration);
         writer.value("LeadTime", &self.lead.map(WithUnit::<f64, Second>::from));
-        writer.value("Attempts", &Counted::from(self.attempts));
-        writer.value("CapacityRefusals", &Counted::from(self.capacity_refusals));
+        writer.value("Attempts", &self.attempts.map(Counted::from));
+        writer.value("CapacityRefusals", &self.capacity_refusals.map(Counted::from));
         writer.value("AwsCalls", &Counted::from(self.calls));
         writer.value("Throttles", &Counted::from(self.throttles));
     }

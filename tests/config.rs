@@ -1,11 +1,13 @@
 //! The environment: what each variable means, what is forgiven, and how every problem is named at once.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use elephant_launch::config::{Config, Problems, VARIABLES, Volume};
+use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES, Volume};
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile};
+use elephant_launch::one_time::Target;
 
 const REQUIRED: [(&str, &str); 3] =
     [("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", "sg-1")];
@@ -267,4 +269,105 @@ fn defaults() -> Config {
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+// The function `schedule`.
+
+const ARNS: [(&str, &str); 4] = [
+    ("LAUNCH_FUNCTION_ARN", "arn:aws:lambda:us-west-2:123456789012:function:elephant-launch"),
+    ("SCHEDULER_ROLE_ARN", "arn:aws:iam::123456789012:role/path/scheduler"),
+    ("SCHEDULE_GROUP", "elephant"),
+    ("SCHEDULE_DEAD_LETTERS_ARN", "arn:aws:sqs:us-west-2:123456789012:dead"),
+];
+
+fn schedule_with(changes: &[(&str, &str)]) -> Result<ScheduleConfig, Problems> {
+    ScheduleConfig::from_variables(|name| {
+        let changed = changes.iter().chain(&ARNS).find(|(changed, _)| *changed == name);
+        changed.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+#[test]
+fn schedule_needs_its_target_and_knows_the_rest() {
+    let target =
+        Target { function: ARNS[0].1.into(), role: ARNS[1].1.into(), dead_letters: ARNS[3].1.into() };
+    let expected = ScheduleConfig {
+        table_name: "elephant-meetings".into(),
+        group: "elephant".into(),
+        target,
+        lead: minutes(15),
+        flexible_window: minutes(5),
+        launch_window: minutes(120),
+    };
+    assert_eq!(schedule_with(&[]), Ok(expected.clone()));
+    let changes = [
+        ("TABLE_NAME", "other"),
+        ("LEAD_MINUTES", "2"),
+        ("FLEXIBLE_WINDOW_MINUTES", "0"),
+        ("LAUNCH_WINDOW_MINUTES", "7"),
+    ];
+    let changed = ScheduleConfig {
+        table_name: "other".into(),
+        lead: minutes(2),
+        flexible_window: minutes(0),
+        launch_window: minutes(7),
+        ..expected
+    };
+    assert_eq!(schedule_with(&changes), Ok(changed));
+}
+
+#[test]
+fn every_variable_of_schedule_is_told_by_name_when_it_is_wrong() {
+    let mut told = BTreeSet::new();
+    for (name, value) in [
+        ("TABLE_NAME", "x"),
+        ("LAUNCH_FUNCTION_ARN", ""),
+        ("LAUNCH_FUNCTION_ARN", "elephant-launch"),
+        ("LAUNCH_FUNCTION_ARN", "arn:aws:lambda:us-west-2:12:function:launch"),
+        ("LAUNCH_FUNCTION_ARN", ARNS[1].1),
+        ("SCHEDULER_ROLE_ARN", ""),
+        ("SCHEDULER_ROLE_ARN", "arn:aws:iam::123456789012:user/me"),
+        ("SCHEDULE_GROUP", ""),
+        ("SCHEDULE_GROUP", "a/b"),
+        ("SCHEDULE_DEAD_LETTERS_ARN", ""),
+        ("SCHEDULE_DEAD_LETTERS_ARN", "https://sqs.us-west-2.amazonaws.com/123456789012/dead"),
+        ("LEAD_MINUTES", "0"),
+        ("LEAD_MINUTES", "1441"),
+        ("LEAD_MINUTES", "6"),
+        ("FLEXIBLE_WINDOW_MINUTES", "-1"),
+        ("FLEXIBLE_WINDOW_MINUTES", "14"),
+        ("LAUNCH_WINDOW_MINUTES", "soon"),
+    ] {
+        let Err(Problems(problems)) = schedule_with(&[(name, value)]) else {
+            panic!("{name}={value:?} was accepted")
+        };
+        assert!(problems.len() == 1 && problems[0].contains(name), "{name}={value:?}: {problems:?}");
+        told.insert(name);
+    }
+    assert_eq!(told, SCHEDULE_VARIABLES.into());
+}
+
+#[test]
+fn a_meeting_must_not_begin_before_its_window_is_over() {
+    let Err(Problems(problems)) = schedule_with(&[("LEAD_MINUTES", "6")]) else { panic!("it was accepted") };
+    assert!(
+        problems[0].starts_with("LEAD_MINUTES is 6, expected at least 7: with FLEXIBLE_WINDOW_MINUTES 5"),
+        "{problems:?}"
+    );
+    assert!(schedule_with(&[("LEAD_MINUTES", "7")]).is_ok());
+}
+
+#[test]
+fn schedule_names_all_its_problems_at_once() {
+    let Err(Problems(problems)) = ScheduleConfig::from_variables(|name| match name {
+        "AWS_ENDPOINT_URL_SCHEDULER" => Some(String::new()),
+        _ => None,
+    }) else {
+        panic!("it was accepted")
+    };
+    assert_eq!(problems.len(), 5, "{problems:#?}");
 }

@@ -15,9 +15,9 @@ use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Parameters, RootVolume, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Meetings, Updated};
+use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
 use elephant_launch::record::{
-    self, Failure, Lease, MeetTime, Owner, Record, Recorded, Seat, StatusMove, Update,
+    self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, Seat, StatusMove, Update,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -819,4 +819,94 @@ fn full_attempt() -> Attempt {
         ..plain.parameters
     };
     Attempt { number: 2, token: Token("token-2".into()), refused: true, ending: false, parameters }
+}
+
+// A record that does not stand yet.
+
+fn new_record(attributes: Value) -> NewRecord {
+    let Value::Object(attributes) = attributes else { panic!("no object") };
+    NewRecord {
+        meeting_id: meeting(),
+        meet_time: "2026-11-22T11:00:00+01:00".into(),
+        created_at: time("2026-11-20T08:00:00.123456Z"),
+        attributes,
+    }
+}
+
+#[tokio::test]
+async fn a_new_record_is_written_only_where_none_stands() {
+    let wire = Wire::answering("PutItem", [Answer::Reply(200, "{}".into())]).await;
+    let record =
+        new_record(json!({"teacher_name": "Ada", "seats": [1, 2.5, true, null], "room": {"floor": ""}}));
+    assert_eq!(table(&wire).create(&record).await, Ok(Created::Done));
+    let request: Value = serde_json::from_str(&wire.only_request().body).expect("JSON");
+    let expected = json!({
+        "TableName": TABLE,
+        "Item": {
+            "id": {"S": "class 4/b 🐘"},
+            "status": {"S": "SCHEDULED"},
+            "meet_time": {"S": "2026-11-22T11:00:00+01:00"},
+            "created_at": {"S": "2026-11-20T08:00:00.123Z"},
+            "teacher_name": {"S": "Ada"},
+            "seats": {"L": [{"N": "1"}, {"N": "2.5"}, {"BOOL": true}, {"NULL": true}]},
+            "room": {"M": {"floor": {"S": ""}}},
+        },
+        "ConditionExpression": "attribute_not_exists(#id)",
+        "ExpressionAttributeNames": {"#id": "id"},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    });
+    assert_eq!(request, expected);
+}
+
+#[tokio::test]
+async fn the_time_of_creation_may_be_brought_along() {
+    let wire = Wire::answering("PutItem", [Answer::Reply(200, "{}".into())]).await;
+    let record = new_record(json!({"created_at": "yesterday"}));
+    assert_eq!(table(&wire).create(&record).await, Ok(Created::Done));
+    let request: Value = serde_json::from_str(&wire.only_request().body).expect("JSON");
+    assert_eq!(request["Item"]["created_at"], json!({"S": "yesterday"}));
+}
+
+#[tokio::test]
+async fn a_record_that_stands_is_shown_as_it_is() {
+    let refused = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+        "message": "The conditional request failed",
+        "Item": {"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}},
+    });
+    let wire = Wire::answering("PutItem", [Answer::Reply(400, refused.to_string())]).await;
+    let standing = Record { status: Some(Status::Terminated), ..record() };
+    let created = table(&wire).create(&new_record(json!({}))).await;
+    assert_eq!(created, Ok(Created::Exists(Box::new(standing))));
+}
+
+#[tokio::test]
+async fn a_meeting_is_moved_or_cancelled_by_one_conditional_write_each() {
+    let wire = Wire::answering("UpdateItem", [Answer::Reply(200, "{}".into())]).await;
+    let table = table(&wire);
+    for (update, sets) in [
+        (record::move_to(&meeting(), "2026-11-22T12:00:00Z"), "SET #meet_time = "),
+        (record::cancel(&record(), "the teacher is ill"), "SET #status = "),
+    ] {
+        assert_eq!(table.update(&update).await, Ok(Updated::Done));
+        let requests = wire.requests("UpdateItem");
+        let request: Value = serde_json::from_str(&requests.last().expect("one").body).expect("JSON");
+        assert!(request["UpdateExpression"].as_str().is_some_and(|e| e.starts_with(sets)), "{request}");
+        assert!(
+            request["ConditionExpression"].as_str().is_some_and(|c| c.starts_with("attribute_exists(#id)"))
+        );
+    }
+    let cancel: Value = serde_json::from_str(&wire.requests("UpdateItem")[1].body).expect("JSON");
+    for attribute in
+        ["launch_owner", "teacher_ec2_id", "student_ec2_id", "teacher_attempt", "student_attempt", "status"]
+    {
+        let asked =
+            cancel["ConditionExpression"].as_str().is_some_and(|c| c.contains(&format!("#{attribute}")));
+        assert!(asked, "a cancellation asks whether {attribute} is as it was read: {cancel}");
+    }
+    let values: Vec<&Value> =
+        cancel["ExpressionAttributeValues"].as_object().expect("values").values().collect();
+    for value in ["TERMINATED", "the teacher is ill"] {
+        assert!(values.contains(&&json!({"S": value})), "{value}: {cancel}");
+    }
 }

@@ -18,7 +18,7 @@ use tracing::info;
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let timing = Timing::DEFAULT;
-    let meter = Meter::new(config::function_name());
+    let meter = Meter::of_launches(config::function_name());
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answer>("launch", &timing, &meter, problems.into()).await,

@@ -38,7 +38,7 @@ METRICS = {
         "Attempts": Metric("Count", (FUNCTION,), verbs=LAUNCH),
         "CapacityRefusals": Metric("Count", (FUNCTION,), verbs=LAUNCH),
         "Refusals": Metric("Count", ((*FUNCTION, "AvailabilityZone", "InstanceType"),), verbs=LAUNCH),
-        "Failures": Metric("Count", ((*FUNCTION, "ErrorType"),), verbs=BOTH),
+        "Failures": Metric("Count", (FUNCTION, (*FUNCTION, "ErrorType")), verbs=BOTH),
         "AwsCalls": Metric("Count", (FUNCTION,), verbs=BOTH),
         "Throttles": Metric("Count", (FUNCTION,), verbs=BOTH),
     },
