@@ -287,11 +287,14 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     if !(1..=64).contains(&token.len()) || !token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(format!("its token is {token:?}, expected 1 to 64 letters, digits and hyphens"));
     }
-    // A record that was copied from another meeting's would launch a second machine for that one.
+    // We write both. A record that was copied from another meeting's would launch a second machine for that one, and
+    // without a tag nobody could tell whose machine it is.
     let tags = tags(meeting, role, "");
     for (key, ours) in [MEETING_TAG, ROLE_TAG].map(|key| (key, &tags[key])) {
-        if let Some(tag) = attempt.parameters.tags.get(key).filter(|tag| *tag != ours) {
-            return Err(format!("its tag {key} is {tag:?}, expected {ours:?}"));
+        match attempt.parameters.tags.get(key) {
+            Some(tag) if tag == ours => {}
+            Some(tag) => return Err(format!("its tag {key} is {tag:?}, expected {ours:?}")),
+            None => return Err(format!("its tag {key} is missing, expected {ours:?}")),
         }
     }
     // They are counted on from here, and a panic at the end of all numbers would name no attribute.

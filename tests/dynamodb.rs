@@ -1,9 +1,10 @@
 //! The adapter of the table against the real wire: items as other programs leave them, and the exact conditional writes.
 
+#[path = "samples/attempt.rs"]
+mod attempt;
 #[path = "wire/server.rs"]
 mod server;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -11,9 +12,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class};
-use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Parameters, RootVolume, Token, tags,
-};
+use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
 use elephant_launch::record::{
@@ -53,13 +52,13 @@ async fn a_full_record_is_understood() {
         "launch_lease_until": {"S": "2026-11-22T09:55:30.250Z"},
         "teacher_ec2_id": {"S": "i-1"},
         "student_ec2_id": {"S": "i-2"},
-        "teacher_attempt": item_of_the_plain_attempt(),
+        "teacher_attempt": item_of_the_plain_attempt(Teacher),
     });
     let expected = Record {
         status: Some(Status::Healthy),
         meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
         lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt()) },
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)) },
         student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None },
         ..record()
     };
@@ -164,6 +163,35 @@ async fn an_attribute_of_ours_that_cannot_be_understood_is_named() {
     }
 }
 
+/// It would be sent to the letter, and what is found by its token may be ended.
+#[tokio::test]
+async fn an_attempt_that_we_cannot_have_written_is_no_attempt() {
+    let tags = "/M/parameters/M/tags/M";
+    let cases = [
+        ("/M", "token", json!({"S": "token-*"}), "its token is \"token-*\", expected 1 to 64 letters"),
+        ("/M", "token", json!({"S": ""}), "its token is \"\", expected 1 to 64 letters"),
+        ("/M", "token", json!({"S": "t".repeat(65)}), "expected 1 to 64 letters, digits and hyphens"),
+        ("/M", "number", json!({"N": "4294967295"}), "its number is 4294967295, which no count"),
+        (tags, "MeetingID", json!({"S": "m"}), "its tag MeetingID is \"m\", expected \"class 4/b 🐘\""),
+        (tags, "MeetingID", Value::Null, "its tag MeetingID is missing, expected \"class 4/b 🐘\""),
+        (tags, "Role", json!({"S": "teacher"}), "its tag Role is \"teacher\", expected \"student\""),
+        (tags, "Role", Value::Null, "its tag Role is missing, expected \"student\""),
+    ];
+    for (place, part, value, said) in cases {
+        let mut attempt = item_of_the_plain_attempt(Student);
+        let parts = attempt.pointer_mut(place).and_then(Value::as_object_mut).expect("a part of it");
+        match value {
+            Value::Null => drop(parts.remove(part)),
+            value => drop(parts.insert(part.to_owned(), value)),
+        }
+        let error = read(json!({"student_attempt": attempt})).await.expect_err(said);
+        assert_eq!((error.action, error.class), ("GetItem", Class::Unreadable), "{said}");
+        let ours = "the attribute student_attempt is no attempt of ours: ";
+        let what = error.message.strip_prefix(ours).unwrap_or_else(|| panic!("{error:?}"));
+        assert!(what.contains(said), "{what:?} does not say {said:?}");
+    }
+}
+
 // Writing: each write of record.rs as DynamoDB gets it.
 
 #[tokio::test]
@@ -187,7 +215,7 @@ async fn an_update_names_its_record_and_asks_what_stood_there() {
 
 #[tokio::test]
 async fn the_claim_of_a_new_meeting() {
-    let attempts = [(Teacher, plain_attempt()), (Student, full_attempt())];
+    let attempts = [(Teacher, plain_attempt(Teacher)), (Student, full_attempt(Student))];
     let written = written(record::claim(&record(), lease(), &attempts)).await;
     let condition = "
         attribute_exists(id)
@@ -210,8 +238,8 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
     let read = Record {
         status: Some(Status::Launched),
         lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt()) },
-        student: Seat { instance_id: None, attempt: Some(full_attempt()) },
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)) },
+        student: Seat { instance_id: None, attempt: Some(full_attempt(Student)) },
         ..record()
     };
     let written = written(record::claim(&read, lease(), &[])).await;
@@ -273,7 +301,7 @@ async fn the_renewal_of_a_lease() {
 #[tokio::test]
 async fn the_next_attempt() {
     let refused = Token("token-1".into());
-    let update = record::next_attempt(&meeting(), &me(), Student, &refused, full_attempt());
+    let update = record::next_attempt(&meeting(), &me(), Student, &refused, full_attempt(Student));
     let condition = "
         attribute_exists(id)
         launch_owner = 'me'
@@ -406,7 +434,7 @@ async fn no_attribute_is_spelled_out() {
 
 #[tokio::test]
 async fn an_attempt_survives_the_round_trip() {
-    for attempt in [plain_attempt(), full_attempt()] {
+    for attempt in [plain_attempt(Student), full_attempt(Student)] {
         let request = sent(record::claim(&record(), lease(), &[(Student, attempt.clone())])).await;
         let values = request["ExpressionAttributeValues"].as_object().expect("an object");
         let map = values.values().find(|value| value.get("M").is_some()).expect("the attempt's map");
@@ -418,10 +446,10 @@ async fn an_attempt_survives_the_round_trip() {
 /// What a running version has written, every later one has to read.
 #[tokio::test]
 async fn an_attempt_is_written_in_the_form_that_it_always_had() {
-    let request = sent(record::claim(&record(), lease(), &[(Student, plain_attempt())])).await;
+    let request = sent(record::claim(&record(), lease(), &[(Student, plain_attempt(Student))])).await;
     let values = request["ExpressionAttributeValues"].as_object().expect("an object");
     let map = values.values().find(|value| value.get("M").is_some());
-    assert_eq!(map, Some(&item_of_the_plain_attempt()));
+    assert_eq!(map, Some(&item_of_the_plain_attempt(Student)));
 }
 
 // Answers to an update.
@@ -692,12 +720,16 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 fn every_write() -> Vec<Update> {
     let token = Token("token-1".into());
     vec![
-        record::claim(&record(), lease(), &[(Teacher, plain_attempt()), (Student, full_attempt())]),
+        record::claim(
+            &record(),
+            lease(),
+            &[(Teacher, plain_attempt(Teacher)), (Student, full_attempt(Student))],
+        ),
         record::claim(&Record { lease: Some(lease()), ..record() }, lease(), &[]),
         record::claim(&attempted(false), lease(), &[]),
-        record::claim(&attempted(true), lease(), &[(Student, plain_attempt())]),
+        record::claim(&attempted(true), lease(), &[(Student, plain_attempt(Student))]),
         renewal(),
-        record::next_attempt(&meeting(), &me(), Teacher, &token, full_attempt()),
+        record::next_attempt(&meeting(), &me(), Teacher, &token, full_attempt(Teacher)),
         record::instance(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched),
         record::instance(&meeting(), Student, &token, machine(), StatusMove::Keep),
         record::give_up(&meeting(), &me(), failure(), &[(Teacher, token)], true),
@@ -733,7 +765,7 @@ fn lease() -> Lease {
 
 /// A record with an attempt of the student.
 fn attempted(refused: bool) -> Record {
-    let attempt = Attempt { refused, ..plain_attempt() };
+    let attempt = Attempt { refused, ..plain_attempt(Student) };
     Record { student: Seat { instance_id: None, attempt: Some(attempt) }, ..record() }
 }
 
@@ -763,30 +795,16 @@ fn time(text: &str) -> Timestamp {
     text.parse().expect("it is a time")
 }
 
-/// An attempt with nothing optional in it.
-fn plain_attempt() -> Attempt {
-    let root_volume = RootVolume {
-        device_name: "/dev/xvda".into(),
-        size_gb: 60,
-        volume_type: "gp3".into(),
-        encrypted: true,
-    };
-    let parameters = Parameters {
-        image_id: "ami-1".into(),
-        instance_type: "t3.large".into(),
-        subnet_id: "subnet-1".into(),
-        availability_zone: "us-west-2a".into(),
-        security_group_ids: vec!["sg-1".into(), "sg-2".into()],
-        key_name: None,
-        iam_profile: None,
-        root_volume,
-        imds_tokens: None,
-        tags: BTreeMap::from([("Name".into(), "m_student".into())]),
-    };
-    Attempt { number: 1, token: Token("token-1".into()), refused: false, ending: false, parameters }
+/// Of the meeting that all this is about.
+fn plain_attempt(role: Role) -> Attempt {
+    attempt::plain_attempt(&meeting(), role, "token-1")
 }
 
-fn item_of_the_plain_attempt() -> Value {
+fn full_attempt(role: Role) -> Attempt {
+    Attempt { number: 2, refused: true, ..attempt::full_attempt(&meeting(), role, "token-2") }
+}
+
+fn item_of_the_plain_attempt(role: Role) -> Value {
     json!({"M": {
         "number": {"N": "1"},
         "token": {"S": "token-1"},
@@ -803,22 +821,14 @@ fn item_of_the_plain_attempt() -> Value {
                 "volume_type": {"S": "gp3"},
                 "encrypted": {"BOOL": true},
             }},
-            "tags": {"M": {"Name": {"S": "m_student"}}},
+            "tags": {"M": {
+                "Name": {"S": format!("class 4/b 🐘_{role}")},
+                "MeetingID": {"S": "class 4/b 🐘"},
+                "Role": {"S": role.as_str()},
+                "Project": {"S": "Elephant"},
+            }},
         }},
     }})
-}
-
-/// An attempt with everything optional in it, and values that are awkward to write.
-fn full_attempt() -> Attempt {
-    let plain = plain_attempt();
-    let parameters = Parameters {
-        key_name: Some("our key (2026)".into()),
-        iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a".into())),
-        imds_tokens: Some(ImdsTokens::Required),
-        tags: tags(&meeting(), Student, ""),
-        ..plain.parameters
-    };
-    Attempt { number: 2, token: Token("token-2".into()), refused: true, ending: false, parameters }
 }
 
 // A record that does not stand yet.

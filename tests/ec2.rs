@@ -1,5 +1,7 @@
 //! The adapter of EC2 against the real wire: the exact requests, and what each answer is taken for.
 
+#[path = "samples/attempt.rs"]
+mod attempt;
 #[path = "wire/server.rs"]
 mod server;
 
@@ -9,13 +11,14 @@ use std::time::{Duration, Instant};
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, RootVolume, State, Token, tags,
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{Machines, Networks};
 use elephant_launch::network::{Found, Subnet};
 use elephant_launch::timing::Timing;
 
+use attempt::plain_attempt;
 use server::{Answer, REQUEST_ID, Request, Wire};
 
 // The request that launches a machine.
@@ -602,28 +605,8 @@ fn meeting(id: &str) -> MeetingId {
     MeetingId::new(id).expect("it is an id")
 }
 
-/// An attempt with nothing optional in it.
 fn attempt() -> Attempt {
-    let root_volume = RootVolume {
-        device_name: "/dev/xvda".into(),
-        size_gb: 60,
-        volume_type: "gp3".into(),
-        encrypted: true,
-    };
-    let parameters = Parameters {
-        image_id: "ami-1".into(),
-        instance_type: "t3.large".into(),
-        subnet_id: "subnet-1".into(),
-        availability_zone: "us-west-2a".into(),
-        security_group_ids: vec!["sg-1".into(), "sg-2".into()],
-        key_name: None,
-        iam_profile: None,
-        root_volume,
-        imds_tokens: None,
-        tags: tags(&meeting("class 4/b"), Role::Teacher, "Elephant"),
-    };
-    let token = Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into());
-    Attempt { number: 1, token, refused: false, ending: false, parameters }
+    plain_attempt(&meeting("class 4/b"), Role::Teacher, "5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11")
 }
 
 fn class<T>(answer: Result<T, AwsError>) -> Option<Class> {

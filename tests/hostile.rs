@@ -381,6 +381,7 @@ mod records {
                 // Other types may mean the same, but not in what a write is conditional on.
                 Err(Wrong) => {
                     let attempt = seat.attempt.as_ref().expect("something stands there");
+                    assert!(model::is_ours(attempt, &meeting(), role), "{attempt:#?}");
                     let map = &item[model::attempt_of(role)]["M"];
                     assert_eq!(map["token"], json!({"S": attempt.token.0}));
                     assert_eq!(map["refused"], json!({"BOOL": attempt.refused}));

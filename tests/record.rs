@@ -1,8 +1,10 @@
 //! The writes: what each requires of the record that it meets, and what it changes.
 
-use std::collections::BTreeMap;
+#[path = "samples/attempt.rs"]
+mod attempt;
 
-use elephant_launch::machine::{Attempt, InstanceId, Parameters, RootVolume, Token};
+use attempt::plain_attempt;
+use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_launch::record::{
     self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
@@ -13,7 +15,7 @@ use Role::{Student, Teacher};
 
 #[test]
 fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
-    let attempts = [(Teacher, attempt("token-1")), (Student, attempt("token-2"))];
+    let attempts = [(Teacher, attempt(Teacher, "token-1")), (Student, attempt(Student, "token-2"))];
     let update = record::claim(&read(), lease(), &attempts);
     let requires = vec![
         Requires::Exists,
@@ -26,8 +28,8 @@ fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
     ];
     let changes = vec![
         Change::Lease(lease()),
-        Change::Attempt(Teacher, attempt("token-1")),
-        Change::Attempt(Student, attempt("token-2")),
+        Change::Attempt(Teacher, attempt(Teacher, "token-1")),
+        Change::Attempt(Student, attempt(Student, "token-2")),
     ];
     assert_eq!(update, Update { meeting_id: meeting(), requires, changes });
 }
@@ -38,8 +40,14 @@ fn a_claim_requires_whatever_was_read() {
     let read = Record {
         status: None,
         lease: Some(old.clone()),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(attempt("token-1")) },
-        student: Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt("token-2") }) },
+        teacher: Seat {
+            instance_id: Some(InstanceId("i-1".into())),
+            attempt: Some(attempt(Teacher, "token-1")),
+        },
+        student: Seat {
+            instance_id: None,
+            attempt: Some(Attempt { refused: true, ..attempt(Student, "token-2") }),
+        },
         ..read()
     };
     let requires = vec![
@@ -56,7 +64,8 @@ fn a_claim_requires_whatever_was_read() {
 
 #[test]
 fn a_claim_for_a_replay_changes_the_lease_alone() {
-    let read = Record { teacher: Seat { instance_id: None, attempt: Some(attempt("token-1")) }, ..read() };
+    let read =
+        Record { teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")) }, ..read() };
     assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
 }
 
@@ -74,7 +83,7 @@ fn a_renewal_requires_our_lease_with_the_end_that_we_know_and_moves_it() {
 
 #[test]
 fn the_next_attempt_takes_the_place_of_the_refused_one_and_of_no_other() {
-    let next = Attempt { number: 2, ..attempt("token-2") };
+    let next = Attempt { number: 2, ..attempt(Student, "token-2") };
     let expected = Update {
         meeting_id: meeting(),
         requires: vec![
@@ -208,9 +217,10 @@ fn a_report_says_why_and_requires_the_lease_that_was_read() {
 
 #[test]
 fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
-    let open = Seat { instance_id: None, attempt: Some(attempt("token-1")) };
-    assert_eq!(open.open_attempt(), Some(&attempt("token-1")));
-    let refused = Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt("token-1") }) };
+    let open = Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")) };
+    assert_eq!(open.open_attempt(), Some(&attempt(Teacher, "token-1")));
+    let refused =
+        Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }) };
     assert_eq!(refused.open_attempt(), None);
     let recorded = Seat { instance_id: Some(InstanceId("i-1".into())), ..open };
     assert_eq!(recorded.open_attempt(), None);
@@ -263,26 +273,8 @@ fn machine() -> Recorded {
     }
 }
 
-fn attempt(token: &str) -> Attempt {
-    let root_volume = RootVolume {
-        device_name: "/dev/xvda".into(),
-        size_gb: 60,
-        volume_type: "gp3".into(),
-        encrypted: true,
-    };
-    let parameters = Parameters {
-        image_id: "ami-1".into(),
-        instance_type: "t3.large".into(),
-        subnet_id: "subnet-1".into(),
-        availability_zone: "us-west-2a".into(),
-        security_group_ids: vec!["sg-1".into()],
-        key_name: None,
-        iam_profile: None,
-        root_volume,
-        imds_tokens: None,
-        tags: BTreeMap::new(),
-    };
-    Attempt { number: 1, token: Token(token.to_owned()), refused: false, ending: false, parameters }
+fn attempt(role: Role, token: &str) -> Attempt {
+    plain_attempt(&meeting(), role, token)
 }
 
 /// Statuses as the record has them; the empty word is a missing one.

@@ -1,19 +1,22 @@
 //! What the promises are tried on.
 
+#[path = "../samples/attempt.rs"]
+mod attempt;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Parameters, RootVolume, Token, tags,
-};
+use elephant_launch::machine::{Attempt, InstanceId, Parameters, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, Lease, MeetTime, Owner, Record, Recorded, Seat};
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
+
+pub use attempt::{full_attempt, plain_attempt};
 
 use crate::Stage;
 use crate::world::start;
@@ -67,51 +70,6 @@ pub fn recorded(instance_id: &str) -> Recorded {
 
 pub fn failure(reason: &str) -> Failure {
     Failure { reason: reason.into(), code: "CapacityExhausted".into(), at: at(7) }
-}
-
-/// For the table: nothing is launched by it.
-pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
-    Attempt {
-        number: 1,
-        token: Token(token.into()),
-        refused: false,
-        ending: false,
-        parameters: Parameters {
-            image_id: "ami-1".into(),
-            instance_type: "t3.large".into(),
-            subnet_id: "subnet-a".into(),
-            availability_zone: "us-west-2a".into(),
-            security_group_ids: vec!["sg-1".into()],
-            key_name: None,
-            iam_profile: None,
-            root_volume: RootVolume {
-                device_name: "/dev/xvda".into(),
-                size_gb: 60,
-                volume_type: "gp3".into(),
-                encrypted: true,
-            },
-            imds_tokens: None,
-            tags: tags(meeting, role, "Elephant"),
-        },
-    }
-}
-
-/// With everything that an attempt can have, and a number of more than one digit.
-pub fn full_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
-    let plain = plain_attempt(meeting, role, token);
-    Attempt {
-        number: 12,
-        parameters: Parameters {
-            security_group_ids: vec!["sg-2".into(), "sg-1".into()],
-            key_name: Some("key".into()),
-            iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::1:instance-profile/p".into())),
-            root_volume: RootVolume { encrypted: false, ..plain.parameters.root_volume },
-            imds_tokens: Some(ImdsTokens::Required),
-            tags: tags(meeting, role, ""),
-            ..plain.parameters
-        },
-        ..plain
-    }
 }
 
 /// One that this stage's EC2 can launch, in one of its zones, under a token of this promise's own.

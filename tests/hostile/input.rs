@@ -279,7 +279,8 @@ fn as_list(attempt: Value) -> Value {
 }
 
 const PLACES: &str = "number|token|refused|parameters|parameters.tags|parameters.root_volume|parameters.imds_tokens|\
-                      parameters.root_volume.size_gb|parameters.iam_profile|parameters.security_group_ids";
+                      parameters.root_volume.size_gb|parameters.iam_profile|parameters.security_group_ids|\
+                      parameters.tags.MeetingID|parameters.tags.Role";
 
 /// One part of it is gone, is something else, or is one too many.
 fn broke(mut attempt: Value, at: Index, value: Option<Value>, more: &str) -> Value {

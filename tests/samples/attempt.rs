@@ -1,0 +1,51 @@
+//! Attempts as we write them, for every test that needs one to read, to write or to send.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use elephant_launch::machine::{Attempt, ImdsTokens, InstanceProfile, Parameters, RootVolume, Token, tags};
+use elephant_launch::meeting::{MeetingId, Role};
+
+/// With nothing optional in it.
+pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
+    Attempt {
+        number: 1,
+        token: Token(token.into()),
+        refused: false,
+        ending: false,
+        parameters: Parameters {
+            image_id: "ami-1".into(),
+            instance_type: "t3.large".into(),
+            subnet_id: "subnet-1".into(),
+            availability_zone: "us-west-2a".into(),
+            security_group_ids: vec!["sg-1".into(), "sg-2".into()],
+            key_name: None,
+            iam_profile: None,
+            root_volume: RootVolume {
+                device_name: "/dev/xvda".into(),
+                size_gb: 60,
+                volume_type: "gp3".into(),
+                encrypted: true,
+            },
+            imds_tokens: None,
+            tags: tags(meeting, role, "Elephant"),
+        },
+    }
+}
+
+/// With everything that an attempt can have, values that are awkward to write, and a number of more than one digit.
+pub fn full_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
+    let plain = plain_attempt(meeting, role, token);
+    Attempt {
+        number: 12,
+        parameters: Parameters {
+            security_group_ids: vec!["sg-2".into(), "sg-1".into()],
+            key_name: Some("our key (2026)".into()),
+            iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a".into())),
+            root_volume: RootVolume { encrypted: false, ..plain.parameters.root_volume },
+            imds_tokens: Some(ImdsTokens::Required),
+            tags: tags(meeting, role, ""),
+            ..plain.parameters
+        },
+        ..plain
+    }
+}
