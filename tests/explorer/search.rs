@@ -2,6 +2,7 @@
 //! short.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use super::course::{Chooser, Played, Scenario, play};
 
@@ -46,28 +47,36 @@ impl DepthFirst {
         }
         false
     }
+
+    /// Of the first choices, which options are done with: `5 of 9` means that the sixth is being followed.
+    fn progress(&self) -> String {
+        let each = self.path.iter().take(4).map(|(chosen, options)| format!("{chosen} of {options}"));
+        each.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What a search has covered.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Covered {
     pub courses: u64,
     pub states: usize,
-    pub whole: bool,
+    /// Where it was when its time was up; `None`: every course was followed.
+    pub unfinished: Option<String>,
 }
 
-/// Follow every course; the first breach ends the search.
-pub fn exhaust(scenario: &Scenario) -> (Covered, Option<Played>) {
+/// Follow every course, as long as there is time; the first breach ends the search.
+pub fn exhaust(scenario: &Scenario, end: Option<Instant>) -> (Covered, Option<Played>) {
     let mut chooser = DepthFirst::default();
     let mut courses = 0;
     loop {
         let played = play(scenario, &mut chooser, false);
         courses += 1;
-        if !played.breaches.is_empty() {
-            return (Covered { courses, states: chooser.seen.len(), whole: false }, Some(played));
-        }
-        if !chooser.advance() {
-            return (Covered { courses, states: chooser.seen.len(), whole: true }, None);
+        let breach = (!played.breaches.is_empty()).then_some(played);
+        let more = breach.is_none() && chooser.advance();
+        let time_is_up = end.is_some_and(|end| Instant::now() >= end);
+        if !more || time_is_up {
+            let unfinished = (more || breach.is_some()).then(|| chooser.progress());
+            return (Covered { courses, states: chooser.seen.len(), unfinished }, breach);
         }
     }
 }
