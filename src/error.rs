@@ -37,6 +37,24 @@ pub enum Class {
     Unreadable,
 }
 
+impl Class {
+    pub const ALL: [Class; 13] = [
+        Class::Capacity,
+        Class::ZoneUnfit,
+        Class::SubnetUnfit,
+        Class::Quota,
+        Class::Throttled,
+        Class::Ambiguous,
+        Class::Propagating,
+        Class::ParameterMismatch,
+        Class::InstanceTerminated,
+        Class::Misconfigured,
+        Class::Unauthorized,
+        Class::NotSent,
+        Class::Unreadable,
+    ];
+}
+
 /// An answer of AWS that is no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {

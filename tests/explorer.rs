@@ -15,8 +15,10 @@ mod search;
 #[path = "world/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
+
+use elephant_launch::error::Class;
 
 use course::{Played, Scenario, Trouble, play};
 use search::{Covered, Random, Replay, exhaust, exhaust_until, shrunk};
@@ -239,6 +241,30 @@ fn random_walks_keep_the_promise() {
         let scenario = up_to(&most, &mut rng);
         let played = play(&scenario, &mut Random(rng), false);
         assert!(played.breaches.is_empty(), "walk {walk} of seed {seed}\n{}", report(&scenario, &played));
+    }
+}
+
+/// A class that no course met would be one whose handling nobody has looked at.
+#[test]
+fn every_error_class_has_its_representative() {
+    let mut missing = HashSet::from(Class::ALL);
+    for walk in 0..10_000 {
+        let mut rng = fastrand::Rng::with_seed(walk);
+        let scenario = up_to(&Scenario { faults: 6, deaths: 1, acts: 2, ..TWO }, &mut rng);
+        let played = play(&scenario, &mut Random(rng), false);
+        missing.retain(|class| !played.classes.contains(class));
+        if missing.is_empty() {
+            break;
+        }
+    }
+    assert!(missing.is_empty(), "no walk meets {missing:?}");
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/README.md");
+    let readme = std::fs::read_to_string(readme).expect("tests/README.md");
+    for class in Class::ALL {
+        assert!(
+            readme.contains(&format!("`{class:?}`")),
+            "tests/README.md does not say where {class:?} comes from"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 //! A choice is a number: 0 is the ordinary course. So a course is a list of numbers, and the same list is the same
 //! course again.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub struct Played {
     /// Empty: the promise held. Each begins with the number of the promise that it breaks.
     pub breaches: Vec<String>,
     pub story: Vec<String>,
+    /// Of the errors that its deliveries met.
+    pub classes: HashSet<Class>,
 }
 
 /// One way on.
@@ -234,7 +237,8 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
     }
     let mut state = course.world.0.borrow_mut();
     let story = state.story.take().unwrap_or_default();
-    Played { choices, breaches: std::mem::take(&mut state.breaches), story }
+    let (breaches, classes) = (std::mem::take(&mut state.breaches), std::mem::take(&mut state.classes));
+    Played { choices, breaches, story, classes }
 }
 
 fn first_record(scenario: &Scenario, index: usize) -> Record {

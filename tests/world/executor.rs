@@ -5,7 +5,7 @@
 //! The promise is checked after every step, by `promise.rs`; what that finds is kept in [`State::breaches`].
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
@@ -184,6 +184,21 @@ pub enum Reply {
     Woken,
 }
 
+impl Reply {
+    fn error(&self) -> Option<&AwsError> {
+        match self {
+            Reply::Record(answer) => answer.as_ref().err(),
+            Reply::Updated(answer) => answer.as_ref().err(),
+            Reply::Machine(answer) => answer.as_ref().err(),
+            Reply::Machines(answer) => answer.as_ref().err(),
+            Reply::Done(answer) => answer.as_ref().err(),
+            Reply::Subnets(answer) => answer.as_ref().err(),
+            Reply::Device(answer) => answer.as_ref().err(),
+            Reply::Woken => None,
+        }
+    }
+}
+
 pub struct Pending {
     pub number: u64,
     pub delivery: usize,
@@ -262,6 +277,8 @@ pub struct State {
     /// `None`: nobody reads it.
     pub story: Option<Vec<String>>,
     pub breaches: Vec<String>,
+    /// Of the errors that a delivery met.
+    pub classes: HashSet<Class>,
 }
 
 /// A handle on the world; clones are the same world.
@@ -291,6 +308,7 @@ impl World {
             lookups_are_cached: false,
             story: Some(Vec::new()),
             breaches: Vec::new(),
+            classes: HashSet::new(),
         })))
     }
 
@@ -846,6 +864,7 @@ impl Executor {
             (known.history, ordinal, now).hash(&mut hasher);
             digest(&reply, &mut hasher);
             known.history = hasher.finish();
+            state.classes.extend(reply.error().map(|error| error.class));
             state.pending[index].reply = Some(reply);
         }
         self.poll_all();
@@ -893,26 +912,19 @@ fn outcome(fate: &Fate, reply: Option<&Reply>) -> String {
 
 /// What of a reply the engine can act on.
 fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
-    let failed = |error: &AwsError, hasher: &mut DefaultHasher| error.class.hash(hasher);
     let machine = |machine: &Machine, hasher: &mut DefaultHasher| {
         (&machine.instance_id, machine.state.is_live(), &machine.state_reason, machine.tags.len())
             .hash(hasher);
     };
     std::mem::discriminant(reply).hash(hasher);
+    reply.error().map(|error| error.class).hash(hasher);
     match reply {
         Reply::Record(Ok(record)) => record_digest(record.as_ref(), hasher),
         Reply::Updated(Ok(Updated::Done)) => 1.hash(hasher),
         Reply::Updated(Ok(Updated::Refused(record))) => record_digest(record.as_deref(), hasher),
         Reply::Machine(Ok(found)) => machine(found, hasher),
         Reply::Machines(Ok(found)) => found.iter().for_each(|found| machine(found, hasher)),
-        Reply::Done(Ok(())) | Reply::Subnets(Ok(_)) | Reply::Device(Ok(_)) | Reply::Woken => {}
-        Reply::Record(Err(error))
-        | Reply::Updated(Err(error))
-        | Reply::Machine(Err(error))
-        | Reply::Machines(Err(error))
-        | Reply::Done(Err(error))
-        | Reply::Subnets(Err(error))
-        | Reply::Device(Err(error)) => failed(error, hasher),
+        _ => {}
     }
 }
 

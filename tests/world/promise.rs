@@ -1,7 +1,7 @@
 //! The promise, checked at every step. Each breach begins with the number of the promise that it breaks.
 
 use elephant_launch::config::Config;
-use elephant_launch::error::Error;
+use elephant_launch::error::{Class, Error, Kind};
 use elephant_launch::launch::Answer;
 use elephant_launch::machine::{Attempt, InstanceId};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
@@ -237,6 +237,10 @@ impl State {
             },
             Err(error) => format!("delivery {delivery} ends: {error:?}"),
         });
+        // The engine's own word for a request that it kept back; it shows in how the delivery ends.
+        if result.as_ref().is_err_and(|error| error.kind == Kind::DeadlineTooClose) {
+            self.classes.insert(Class::NotSent);
+        }
         if let Ok(answer) = result {
             // A record that was deleted and made again since is another meeting's, as far as this answer goes.
             if self.known[delivery].read == Some(self.life(&meeting)) {
