@@ -311,6 +311,21 @@ fn a_course_survives_being_written_down() {
     assert_eq!((written(&read, &choices), choices), (line, vec![0, 3, 12]));
 }
 
+/// A course as long as a walk makes it, told again from its last line alone.
+#[test]
+fn a_breach_is_told_briefly_and_its_last_line_replays_it() {
+    let tooth = TEETH.iter().find(|(guard, ..)| *guard == Guard::ARandomToken).expect("a tooth");
+    let (scenario, played) = bite(tooth).expect("it bites");
+    let told = report(&scenario, &played);
+    let (told, line) = told.rsplit_once("\nreplay: EXPLORE_REPLAY='").expect("the line that replays it");
+    let (line, _) = line.split_once("' cargo test").expect("a command");
+    let (scenario, choices) = read(line);
+    let again = play(&scenario, &mut Replay::of(&choices), true);
+    assert_eq!(format!("{}\n{}", again.breaches.join("\n"), again.story.join("\n")), told);
+    assert_eq!(again.breaches.first(), played.breaches.first());
+    assert!(choices.len() < played.choices.len(), "nothing was taken out of {choices:?}");
+}
+
 /// A guard, the promise that breaks without it, and where that shows.
 type Tooth = (Guard, &'static str, Search);
 
