@@ -249,18 +249,36 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
 
 /// Every attempt that we could have written for this role.
 pub fn our_attempt(role: Role) -> Any<Attempt> {
-    let digit = select("0123456789abcdef-ABC".chars().collect::<Vec<_>>());
-    let token = vec(digit, 1..=64).prop_map(String::from_iter).boxed();
-    let tags = text().prop_map(move |project| tags(&meeting(), role, &project)).boxed();
-    attempt(token, tags).prop_map(|ours| Attempt { number: ours.number / 2, ..ours }).boxed()
+    attempt(our_token(), our_tags(role)).prop_map(|ours| Attempt { number: ours.number / 2, ..ours }).boxed()
 }
 
-/// An attempt of ours, of somebody else's, one that is broken, or something in the place of one.
+fn our_token() -> Any<String> {
+    let digit = select("0123456789abcdef-ABC".chars().collect::<Vec<_>>());
+    vec(digit, 1..=64).prop_map(String::from_iter).boxed()
+}
+
+fn our_tags(role: Role) -> Any<BTreeMap<String, String>> {
+    text().prop_map(move |project| tags(&meeting(), role, &project)).boxed()
+}
+
+/// An attempt of ours, one that is ours but for one thing, one that is broken, or something in the place of one.
 fn an_attempt(role: Role) -> Any<Value> {
-    let token = prop_oneof![2 => word("5d1c9c1e-8f3e-4f0b-9a6b-3d2f1c0e7a5*|*||?*|token-1"), 1 => text()];
+    let token = prop_oneof![
+        2 => word("5d1c9c1e-8f3e-4f0b-9a6b-3d2f1c0e7a5*|*||?*|token-1"),
+        1 => (60..70_usize).prop_map(|length| "0".repeat(length)),
+        1 => text(),
+    ];
     let key = prop_oneof![2 => select(vec!["MeetingID", ROLE_TAG]).prop_map(str::to_owned), 1 => text()];
     let tag = prop_oneof![2 => word("m|another|teacher|student"), 1 => text()];
-    let strange = attempt(token.boxed(), btree_map(key, tag, 0..3).boxed());
+    let tags = (our_tags(role), btree_map(key, tag, 1..3)).prop_map(|(mut tags, others)| {
+        tags.extend(others);
+        tags
+    });
+    let strange = prop_oneof![
+        attempt(token.boxed(), our_tags(role)),
+        attempt(our_token(), tags.boxed()),
+        attempt(our_token(), our_tags(role)),
+    ];
     let broken = (our_attempt(role), any::<Index>(), option::of(attribute()), part());
     prop_oneof![
         4 => our_attempt(role).prop_map(|attempt| model::written(&attempt)),

@@ -12,7 +12,7 @@ use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
-use elephant_launch::machine::{Attempt, InstanceId, Machine, ROLE_TAG, State, Token};
+use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{Clock, Machines, Networks, Tokens};
 use elephant_launch::network::{Found, Subnet, Wanted};
@@ -122,7 +122,10 @@ impl Told {
         let kind = self.result.as_ref().err().map(|error| error.kind);
         assert!(!model::has_wrong_texts(before) || kind == Some(Kind::InvalidRecord), "{:?}", self.result);
         match &self.result {
-            Ok(answer) if answer.skipped.is_some() => self.nothing_was_launched(before),
+            Ok(answer) if answer.skipped.is_some() => {
+                self.nothing_was_launched(before);
+                self.nothing_was_to_be_launched(before);
+            }
             Ok(answer) => {
                 assert_eq!((answer.meeting_id.as_str(), answer.machines.len()), (meeting.as_str(), 2));
                 for role in Role::BOTH {
@@ -199,6 +202,22 @@ impl Told {
         assert_eq!(Some(&unmarked(before)), self.after.as_ref().map(unmarked).as_ref());
     }
 
+    /// The meeting is over or outside its window, and what was asked for can come no more.
+    fn nothing_was_to_be_launched(&self, before: &Item) {
+        let window = self.config.as_ref().expect("the record was read").launch_window;
+        assert!(!model::allows_launch(before, start(), window), "skipped: {before:#?}");
+        let open = Role::BOTH.into_iter().any(|role| self.has_open_attempt(before, role));
+        let settled = ends_before(before, start() - LATEST);
+        assert!(!open || settled, "a machine may still come: {before:#?}");
+    }
+
+    fn has_open_attempt(&self, item: &Item, role: Role) -> bool {
+        let meeting = self.meeting.as_ref().expect("the record was read");
+        let attempt = model::attempt(item, meeting, role);
+        model::text(item, model::id_of(role)) == Ok(None)
+            && attempt.is_ok_and(|attempt| attempt.is_some_and(|attempt| !attempt.refused))
+    }
+
     fn nothing_was_trampled(&self, before: &Item, after: &Item) {
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
@@ -228,10 +247,28 @@ impl Told {
             };
             let started = cloud.started.iter().filter(of_role).count();
             assert!(started <= usize::from(!recorded), "{started} machines for the {role}");
+            let meeting = self.meeting.as_ref().expect("the record was read");
+            let up = cloud.machines.iter().filter(|(_, machine)| {
+                let tag = |key: &str| machine.tags.get(key).map(String::as_str);
+                machine.state.is_live()
+                    && tag(MEETING_TAG) == Some(meeting.as_str())
+                    && tag(ROLE_TAG) == Some(role.as_str())
+            });
+            assert!(up.count() <= 1, "two machines for the {role}: {:#?}", cloud.machines);
         }
+        let leased = !ends_before(before, after(start(), Duration::from_secs(1)));
+        assert!(!leased || !cloud.requests.contains(&"RunInstances"), "another delivery has the lease");
         let foreign: Vec<_> = cloud.ended.iter().filter(|id| cloud.foreign.contains(id)).collect();
         assert!(foreign.is_empty(), "machines that are none of ours were ended: {foreign:?}");
     }
+}
+
+/// How long after its lease a delivery's last launch may take effect: margin and skew, less a second for the clock.
+const LATEST: Duration = Duration::from_secs(49);
+
+/// Whether no lease stands in the item that ends later than this.
+fn ends_before(item: &Item, time: Timestamp) -> bool {
+    model::lease(item).is_ok_and(|lease| lease.is_none_or(|(_, until)| until < time))
 }
 
 /// What EC2 has, and what was asked of it.
@@ -256,7 +293,8 @@ impl Cloud {
             cloud.foreign.push(id);
         }
         if let (Some(item), Some(meeting), true) = (item, meeting, machines_came) {
-            for attempt in Role::BOTH.iter().filter_map(|role| model::attempt(item, meeting, *role).ok()?) {
+            let attempts = Role::BOTH.iter().filter_map(|role| model::attempt(item, meeting, *role).ok()?);
+            for attempt in attempts.filter(|attempt| !attempt.refused) {
                 cloud.add(attempt.token, attempt.parameters.tags);
             }
         }
@@ -303,6 +341,7 @@ impl Ec2 {
 impl Machines for Ec2 {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
         let mut cloud = self.asked("RunInstances");
+        assert!(!attempt.refused && !attempt.ending, "its time is over: {attempt:#?}");
         assert!(
             self.is_claimed(attempt),
             "{attempt:#?} is sent, and the record says {:#?}",
