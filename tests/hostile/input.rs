@@ -280,11 +280,17 @@ fn an_attempt(role: Role) -> Any<Value> {
         attempt(our_token(), our_tags(role)),
     ];
     let broken = (our_attempt(role), any::<Index>(), option::of(attribute()), part());
+    let new_word = (our_attempt(role), text()).prop_map(|(attempt, word)| {
+        let mut attempt = model::written(&attempt);
+        attempt["M"]["parameters"]["M"]["imds_tokens"] = json!({"S": word});
+        attempt
+    });
     prop_oneof![
         4 => our_attempt(role).prop_map(|attempt| model::written(&attempt)),
         2 => strange.prop_map(|attempt| model::written(&attempt)),
         3 => broken.prop_map(|(attempt, at, value, more)| broke(model::written(&attempt), at, value, &more)),
         1 => our_attempt(role).prop_map(|attempt| as_list(model::written(&attempt))),
+        1 => new_word,
         1 => attribute(),
     ]
     .boxed()
@@ -329,12 +335,14 @@ pub fn item() -> Any<Item> {
     let one = |name: &'static str, chance, right: Any<Value>| {
         option::weighted(chance, right).prop_map(move |value| Some((name.to_owned(), value?))).boxed()
     };
-    let mut right = vec![one("status", 0.9, s(STATUSES)), one("meet_time", 0.8, s(TIMES))];
+    let any_text = text().prop_map(|text| json!({"S": text}));
+    let time = prop_oneof![6 => s(TIMES), 1 => any_text.clone()].boxed();
+    let mut right = vec![one("status", 0.9, s(STATUSES)), one("meet_time", 0.8, time)];
     for role in Role::BOTH {
         right.push(one(model::id_of(role), 0.2, s("i-1|i-0abc|i-0")));
         right.push(one(model::attempt_of(role), 0.5, an_attempt(role)));
     }
-    let until = prop_oneof![6 => s(LEASE_ENDS), 1 => text().prop_map(|text| json!({"S": text}))];
+    let until = prop_oneof![6 => s(LEASE_ENDS), 1 => any_text];
     let lease = option::weighted(0.4, (s("me|this delivery"), until));
     let ours = |names: &'static [&'static str]| select(names).prop_map(str::to_owned);
     let name =
