@@ -1,8 +1,10 @@
-//! The library as the targets need it: the rooms of `../src` but for EC2's adapter and Lambda's door.
+//! The library as the targets need it: the rooms of `../src` but for the other adapters, the verb `schedule` and Lambda's
+//! door.
 
 #[path = "../src"]
 mod rooms {
     pub mod config;
+    pub mod deadline;
     pub mod dynamodb;
     pub mod error;
     pub mod event;
@@ -10,11 +12,13 @@ mod rooms {
     pub mod lookups;
     pub mod machine;
     pub mod meeting;
+    pub mod metrics;
     pub mod needs;
     pub mod network;
+    pub mod one_time;
     pub mod plan;
     pub mod record;
-    pub(crate) mod sdk;
+    pub mod sdk;
     pub mod timing;
 }
 
