@@ -52,6 +52,13 @@ pub struct Attempt {
     pub parameters: Parameters,
 }
 
+impl Attempt {
+    /// The number of the one that follows it. At the end of all numbers, which only a hand can have written, it stays.
+    pub fn next_number(&self) -> u32 {
+        self.number.saturating_add(1)
+    }
+}
+
 /// Every parameter of RunInstances that we choose. What is constant (one machine, terminate on shutdown) is not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {

@@ -82,7 +82,7 @@ pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) 
     }
     let step = |role: Role| match record.seat(role).open_attempt() {
         Some(attempt) => Step::Replay { attempt: attempt.clone(), unanswered: lease_end.unwrap_or(now) },
-        None => Step::New { number: 1 + record.seat(role).attempt.as_ref().map_or(0, |last| last.number) },
+        None => Step::New { number: record.seat(role).attempt.as_ref().map_or(1, Attempt::next_number) },
     };
     Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
 }

@@ -318,7 +318,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         root_device: &str,
         candidate: &Candidate,
     ) -> Result<Attempt, Unfilled> {
-        let next = self.attempt(role, last.number + 1, root_device, candidate);
+        let next = self.attempt(role, last.next_number(), root_device, candidate);
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {
             Ok(Updated::Done) => (Standing::Written, None),

@@ -65,7 +65,7 @@ impl DynamoDb {
 }
 
 /// No delivery asks this much.
-const MOST_REQUESTS: usize = 1_000;
+const MOST_REQUESTS: usize = 100;
 
 impl HttpConnector for DynamoDb {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {

@@ -327,6 +327,12 @@ impl Ec2 {
         cloud
     }
 
+    fn is_ours(&self, attempt: &Attempt) -> bool {
+        let item = self.table.item().unwrap_or_default();
+        let id = model::text(&item, "id").ok().flatten().and_then(|id| MeetingId::new(id).ok());
+        id.is_some_and(|id| Role::BOTH.into_iter().any(|role| model::is_ours(attempt, &id, role)))
+    }
+
     /// Whether a role's attempt stands in the record as it is sent, under a lease of this delivery.
     fn is_claimed(&self, attempt: &Attempt) -> bool {
         let item = self.table.item().unwrap_or_default();
@@ -342,6 +348,7 @@ impl Machines for Ec2 {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
         let mut cloud = self.asked("RunInstances");
         assert!(!attempt.refused && !attempt.ending, "its time is over: {attempt:#?}");
+        assert!(self.is_ours(attempt), "we cannot have written it: {attempt:#?}");
         assert!(
             self.is_claimed(attempt),
             "{attempt:#?} is sent, and the record says {:#?}",
