@@ -47,6 +47,7 @@ pub struct Request {
     /// As AWS names it: `RunInstances`, `GetItem`.
     pub action: String,
     /// Path and query.
+    #[allow(dead_code, reason = "only what is asked over REST has it there")]
     pub target: String,
     pub body: String,
 }
