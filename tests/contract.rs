@@ -35,7 +35,7 @@ mod wire;
 use elephant_launch::error::Class;
 use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::MeetingId;
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
+use elephant_launch::needs::{Clock, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, Record};
 use world::cloud::TerminatedToken;
@@ -44,6 +44,7 @@ use world::executor::Fate;
 /// One implementation of the ports, and what is behind them.
 trait Stage {
     fn meetings(&self) -> &impl Meetings;
+    fn new_meetings(&self) -> &impl NewMeetings;
     fn machines(&self) -> &impl Machines;
     fn networks(&self) -> &impl Networks;
     /// The clock and the random tokens of one more delivery.
@@ -136,6 +137,9 @@ promises! {
         each_change_has_its_effect_and_no_other,
         one_requirement_that_does_not_hold_refuses_every_change,
         each_write_is_done_where_it_fits_and_refused_where_it_does_not,
+        a_new_record_is_scheduled_and_has_its_time,
+        a_record_that_stands_is_never_written_over,
+        of_creations_at_once_one_is_done,
         no_write_makes_a_record,
         of_claims_at_once_one_is_done,
         of_two_renewals_the_first_is_done,

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use elephant_launch::error::Class;
 use elephant_launch::meeting::{Role, Status};
-use elephant_launch::needs::{Meetings, Updated};
-use elephant_launch::record::{self, Change, Lease, Owner, Record, Requires, Seat, StatusMove, Update};
+use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_launch::record::{
+    self, Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, StatusMove, Update,
+};
 
 use Role::{Student, Teacher};
 
@@ -224,6 +226,8 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
         (Change::Instance(Teacher, recorded("i-3")), changed(|r| r.teacher.instance_id = Some(id("i-3")))),
         (Change::Instance(Student, recorded("i-3")), changed(|r| r.student.instance_id = Some(id("i-3")))),
         (Change::Launched, changed(|r| r.status = Some(Status::Launched))),
+        (Change::MeetTime(at(900).to_string()), changed(|r| r.meet_time = MeetTime::At(at(900)))),
+        (Change::Terminated("ill".into()), changed(|r| r.status = Some(Status::Terminated))),
         (Change::Failure(failure("why")), changed(|_| {})),
         (Change::ForgetFailure, changed(|_| {})),
     ];
@@ -312,7 +316,31 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
     };
     let followed: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3"));
     let ending: Other = |r| r.student.attempt.as_mut().expect("an attempt").ending = true;
+    let moved: Other = |r| r.meet_time = MeetTime::At(at(900));
+    let someones_lease: Other = |r| r.lease = Some(lease("you", 30));
+    let a_machine: Other = |r| r.teacher.instance_id = Some(id("i-1"));
+    let an_attempt: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-9"));
     vec![
+        Write {
+            name: "the move",
+            fits: old.clone(),
+            update: record::move_to(m, &at(900).to_string()),
+            after: moved,
+            unfit: vec![("a meeting that is over", over), ("an unknown status", unknown)],
+        },
+        Write {
+            name: "the cancellation",
+            fits: new.clone(),
+            update: record::cancel(&new, "ill"),
+            after: over,
+            unfit: vec![
+                ("a lease", someones_lease),
+                ("a machine", a_machine),
+                ("an attempt", an_attempt),
+                ("a meeting that is over", over),
+                ("an unknown status", unknown),
+            ],
+        },
         Write {
             name: "the end",
             fits: old.clone(),
@@ -506,6 +534,41 @@ pub async fn each_write_is_done_where_it_fits_and_refused_where_it_does_not(stag
         let mut record = fits;
         after(&mut record);
         stands(stage, Some(&record), name).await;
+    }
+}
+
+pub async fn a_new_record_is_scheduled_and_has_its_time(stage: &impl Stage) {
+    assert_eq!(stage.new_meetings().create(&new_record(stage)).await, Ok(Created::Done));
+    let expected = Record { meet_time: MeetTime::At(at(900)), ..scheduled(stage) };
+    stands(stage, Some(&expected), "after its creation").await;
+}
+
+pub async fn a_record_that_stands_is_never_written_over(stage: &impl Stage) {
+    for standing in [half_done(stage), Record { status: Some(Status::Terminated), ..scheduled(stage) }] {
+        stage.put(&standing).await;
+        let exists = Ok(Created::Exists(Box::new(standing.clone())));
+        assert_eq!(stage.new_meetings().create(&new_record(stage)).await, exists);
+        stands(stage, Some(&standing), "after another was to be created").await;
+        assert!(stage.strangers_stand(&meeting(stage)).await, "an attribute of another program is gone");
+    }
+}
+
+pub async fn of_creations_at_once_one_is_done(stage: &impl Stage) {
+    let new = new_record(stage);
+    let answers = all((0..4).map(|_| stage.new_meetings().create(&new))).await;
+    let done = answers.iter().filter(|answer| **answer == Ok(Created::Done)).count();
+    let others = answers.iter().filter(|answer| matches!(answer, Ok(Created::Exists(_)))).count();
+    assert_eq!((done, others), (1, 3), "{answers:?}");
+}
+
+/// Of a meeting at another time than [`scheduled`].
+fn new_record(stage: &impl Stage) -> NewRecord {
+    let attributes = serde_json::json!({"teacher_name": "Ada"});
+    NewRecord {
+        meeting_id: meeting(stage),
+        meet_time: at(900).to_string(),
+        created_at: at(0),
+        attributes: attributes.as_object().expect("an object").clone(),
     }
 }
 

@@ -5,12 +5,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use elephant_launch::error::Class;
+use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
+use elephant_launch::needs::{Clock, Created, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::Subnet;
-use elephant_launch::record::{Failure, Record};
+use elephant_launch::record::{Failure, NewRecord, Record};
 use elephant_launch::timing::Timing;
 use jiff::SignedDuration;
 
@@ -69,9 +69,20 @@ fn port(world: &World) -> Port {
     world.port("nobody", config(), Timing::DEFAULT.delivery, SignedDuration::ZERO)
 }
 
+/// The table that the courses of the verb `schedule` are told against, too.
+impl NewMeetings for Memory {
+    async fn create(&self, record: &NewRecord) -> Result<Created, AwsError> {
+        Ok(self.world.0.borrow_mut().table.create(record))
+    }
+}
+
 impl Stage for Memory {
     fn meetings(&self) -> &impl Meetings {
         &self.port
+    }
+
+    fn new_meetings(&self) -> &impl NewMeetings {
+        self
     }
 
     fn machines(&self) -> &impl Machines {

@@ -17,7 +17,7 @@ use elephant_launch::error::Class;
 use elephant_launch::lambda::{RandomTokens, WallClock};
 use elephant_launch::machine::{ImdsTokens, InstanceId, Parameters, RootVolume};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens};
+use elephant_launch::needs::{Clock, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, MeetTime, Record};
 use elephant_launch::timing::Timing;
@@ -113,6 +113,10 @@ impl Wire {
 
 impl Stage for Wire {
     fn meetings(&self) -> &impl Meetings {
+        &self.shared.table
+    }
+
+    fn new_meetings(&self) -> &impl NewMeetings {
         &self.shared.table
     }
 

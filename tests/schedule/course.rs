@@ -19,14 +19,14 @@ use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Clock, Created, Meetings, NewMeetings, Schedules, Tokens, Updated};
 use elephant_launch::one_time::{OneTimeSchedule, ScheduleName, Standing, Target};
-use elephant_launch::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, Update};
+use elephant_launch::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
 use elephant_launch::schedule::{Answer, Scheduler};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::world::table::Table;
-use crate::world::{aws_error, config as launch_config, meeting, scheduled, start};
+use crate::world::{aws_error, config as launch_config, meeting, start};
 
 /// One meeting, and what can go wrong with it.
 #[derive(Clone, Debug)]
@@ -251,21 +251,13 @@ impl World {
     }
 
     fn create(&mut self, new: &NewRecord) -> Created {
-        let standing = self.table.records.get(&new.meeting_id).cloned();
-        if let Some(standing) = standing.clone()
-            && self.sabotage != Some(Sabotage::CreateOverwrites)
+        if self.sabotage == Some(Sabotage::CreateOverwrites)
+            && let Some(standing) = self.table.records.remove(&new.meeting_id)
+            && (standing.is_over() || standing.lease.is_some())
         {
-            return Created::Exists(Box::new(standing));
-        }
-        if standing.is_some_and(|standing| {
-            standing.is_over() || standing.lease.is_some() || standing.teacher != Seat::default()
-        }) {
             self.breach("a new record was written over one that stands".into());
         }
-        let meet_time = MeetTime::At(new.meet_time.parse().expect("the event was read"));
-        let record = Record { meet_time, ..scheduled(new.meeting_id.as_str()) };
-        self.table.records.insert(new.meeting_id.clone(), record);
-        Created::Done
+        self.table.create(new)
     }
 
     /// What another program does; `None`: it has nothing to do.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use elephant_launch::machine::Attempt;
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::Updated;
-use elephant_launch::record::{Change, Failure, Lease, MeetTime, Record, Requires, Update};
+use elephant_launch::needs::{Created, Updated};
+use elephant_launch::record::{Change, Failure, Lease, MeetTime, NewRecord, Record, Requires, Update};
 use jiff::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,17 @@ impl Table {
     pub fn delete(&mut self, id: &MeetingId) {
         self.records.remove(id);
         self.failures.remove(id);
+    }
+
+    /// A record where none stands.
+    pub fn create(&mut self, new: &NewRecord) -> Created {
+        if let Some(standing) = self.records.get(&new.meeting_id) {
+            return Created::Exists(Box::new(standing.clone()));
+        }
+        let meet_time = MeetTime::At(new.meet_time.parse().expect("the event was read"));
+        let record = Record { meet_time, ..super::scheduled(new.meeting_id.as_str()) };
+        self.records.insert(new.meeting_id.clone(), record);
+        Created::Done
     }
 
     pub fn update(&mut self, update: &Update) -> Updated {
