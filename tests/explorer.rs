@@ -145,6 +145,12 @@ fn number(variable: &str) -> Option<u64> {
 mod exhaustive {
     use super::*;
 
+    /// By far the longest, and the first in the order of names, in which they begin: all others fit in beside it.
+    #[test]
+    fn a_single_role_with_two_faults_and_a_death() {
+        keeps_the_promise(&Scenario { faults: 2, deaths: 1, ..ONE_ROLE });
+    }
+
     #[test]
     fn both_roles_with_a_fault() {
         keeps_the_promise(&Scenario { faults: 1, ..TWO });
@@ -168,11 +174,6 @@ mod exhaustive {
     #[test]
     fn one_role_with_a_death_and_a_record_that_is_made_again() {
         keeps_the_promise(&Scenario { deaths: 1, acts: 1, lives: true, ..ONE_ROLE });
-    }
-
-    #[test]
-    fn one_role_with_two_faults_and_a_death() {
-        keeps_the_promise(&Scenario { faults: 2, deaths: 1, ..ONE_ROLE });
     }
 
     #[test]
