@@ -12,6 +12,8 @@ use crate::meeting::MeetingId;
 
 /// How much of a refused event is shown.
 const SHOWN: usize = 200;
+/// How much of the name of a refused field.
+const NAME_SHOWN: usize = 40;
 
 const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
 const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
@@ -113,11 +115,15 @@ impl Appointment {
         let ours = |name: &str| MEETING_ID.contains(&name) || MEET_TIME.contains(&name) || name == "cancel";
         let mut attributes = Map::new();
         for (name, value) in fields.iter().filter(|(name, _)| !ours(name)) {
+            let shown = || cut(name, NAME_SHOWN);
             if let Some(writer) = writer_of(name) {
-                return Err(format!("has the field {name}, an attribute of the record that {writer} writes"));
+                return Err(format!(
+                    "has the field {:?}, an attribute of the record that {writer} writes",
+                    shown()
+                ));
             }
             if name.is_empty() || depth(value) > DEPTH_LIMIT {
-                return Err(format!("has the field {name:?}, which no attribute of a record can hold"));
+                return Err(format!("has the field {:?}, which no attribute of a record can hold", shown()));
             }
             attributes.insert(name.clone(), value.clone());
         }
@@ -236,9 +242,12 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 fn shown(event: &Value) -> String {
-    let text = event.to_string();
-    match text.char_indices().nth(SHOWN) {
+    cut(&event.to_string(), SHOWN)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text,
+        None => text.to_owned(),
     }
 }

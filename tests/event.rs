@@ -226,24 +226,24 @@ fn a_request_that_cannot_be_meant_is_refused_and_says_why() {
         (json!({"deep": deep}), "has the field \"deep\", which no attribute"),
         (json!({"long": long}), "has further fields of"),
         (json!({"": 1}), "has the field \"\", which no attribute"),
-        (json!({"id": "m"}), "has the field id,"),
-        (json!({"status": "LAUNCHED"}), "has the field status,"),
+        (json!({"id": "m"}), "has the field \"id\","),
+        (json!({"status": "LAUNCHED"}), "has the field \"status\","),
         (
             json!({"teacher_ec2_id": "i-1"}),
-            "has the field teacher_ec2_id, an attribute of the record that the function launch writes",
+            "has the field \"teacher_ec2_id\", an attribute of the record that the function launch writes",
         ),
-        (json!({"student_attempt": {}}), "has the field student_attempt,"),
-        (json!({"launch_owner": "me"}), "has the field launch_owner,"),
+        (json!({"student_attempt": {}}), "has the field \"student_attempt\","),
+        (json!({"launch_owner": "me"}), "has the field \"launch_owner\","),
         (
             json!({"teacher_ec2_link": "x"}),
-            "has the field teacher_ec2_link, an attribute of the record that the DNS watchdog",
+            "has the field \"teacher_ec2_link\", an attribute of the record that the DNS watchdog",
         ),
-        (json!({"student_session_data": {}}), "has the field student_session_data,"),
+        (json!({"student_session_data": {}}), "has the field \"student_session_data\","),
         (
             json!({"instance_id": "i-1"}),
-            "has the field instance_id, an attribute of the record that the machine",
+            "has the field \"instance_id\", an attribute of the record that the machine",
         ),
-        (json!({"termination_reason": "x"}), "has the field termination_reason,"),
+        (json!({"termination_reason": "x"}), "has the field \"termination_reason\","),
     ] {
         let mut event = fields.clone();
         event["meeting_id"] = json!("m");

@@ -203,6 +203,11 @@ mod the_rest {
     }
 
     #[test]
+    fn both_roles_with_two_faults() {
+        keeps_the_promise_too(&Scenario { faults: 2, ..TWO });
+    }
+
+    #[test]
     fn one_role_with_two_faults_where_a_delivery_outlives_its_lease() {
         keeps_the_promise_too(&Scenario { faults: 2, brief: true, standing: 5, ..ONE_ROLE });
     }

@@ -16,16 +16,18 @@ mod table;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cases::holds;
-use elephant_launch::config::{Config, Problems, VARIABLES};
+use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
-use elephant_launch::event::Launch;
+use elephant_launch::event::{Launch, Schedule};
 use elephant_launch::machine::InstanceProfile;
-use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Meetings, Updated};
-use elephant_launch::record::{self, Lease, MeetTime, Owner, Record, Seat};
+use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_launch::plan::schedule::one_time;
+use elephant_launch::record::{self, Lease, MeetTime, NewRecord, Owner, Record, Seat};
 use elephant_launch::timing::{Timing, after};
 use input::{ENDPOINTS, REQUIRED, RIGHT, meeting};
 use model::{Item, Wrong};
@@ -85,6 +87,97 @@ mod events {
             let Ok(event) = serde_json::from_str(&text) else { return };
             let last: Map<String, Value> = fields.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
             assert_eq!(of(&event), of(&last.into()));
+        });
+    }
+
+    #[test]
+    fn a_request_to_schedule_is_one_that_can_be_written_or_is_refused() {
+        holds(2_000, input::schedule_event(), |event| {
+            let request = match Schedule::from_json(&event) {
+                Ok(request) => request,
+                Err(error) => return is_a_sane_refusal(&error),
+            };
+            assert_eq!(Some(request.meeting_id().as_str()), model::named(&event));
+            let appointment = match request {
+                Schedule::Meeting(appointment) => appointment,
+                Schedule::Cancel { reason, .. } => return assert!(!reason.trim().is_empty()),
+            };
+            assert_eq!(appointment.meet_time_text.parse().ok(), Some(appointment.meet_time));
+            let dynamodb = DynamoDb::of(None);
+            let table = Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table);
+            let record = NewRecord {
+                meeting_id: appointment.meeting_id.clone(),
+                meet_time: appointment.meet_time_text,
+                created_at: start(),
+                attributes: appointment.attributes,
+            };
+            assert_eq!(block_on(table.create(&record)), Ok(Created::Done));
+            let written =
+                block_on(table.read(&record.meeting_id)).expect("it is understood").expect("it stands");
+            assert_eq!(written.status, Some(Status::Scheduled));
+            assert_eq!(written.meet_time, MeetTime::At(appointment.meet_time));
+            assert_eq!(
+                (written.lease, written.teacher, written.student),
+                (None, Seat::default(), Seat::default())
+            );
+            let ours = [
+                "teacher_ec2_id",
+                "launch_owner",
+                "x_attempt",
+                "\n_session_data",
+                "instance_id",
+                "id",
+                "status",
+            ];
+            assert!(!record.attributes.keys().any(|name| ours.contains(&name.as_str())), "{record:?}");
+        });
+    }
+
+    #[test]
+    fn a_schedule_can_be_made_for_any_time() {
+        let config = ScheduleConfig::from_variables(|name| {
+            Some(
+                match name {
+                    "LAUNCH_FUNCTION_ARN" => "arn:aws:lambda:us-west-2:123456789012:function:launch",
+                    "SCHEDULER_ROLE_ARN" => "arn:aws:iam::123456789012:role/scheduler",
+                    "SCHEDULE_DEAD_LETTERS_ARN" => "arn:aws:sqs:us-west-2:123456789012:dead",
+                    "SCHEDULE_GROUP" => "elephant",
+                    _ => return None,
+                }
+                .to_owned(),
+            )
+        });
+        let config = config.expect("a configuration");
+        let (least, most) = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
+        holds(2_000, (input::text(), least..=most, least..=most), |(id, meet_time, now)| {
+            let Ok(meeting) = MeetingId::new(&id) else { return };
+            let [meet_time, now] =
+                [meet_time, now].map(|second| jiff::Timestamp::from_second(second).expect("a time"));
+            let schedule = one_time(&config, &meeting, meet_time, now);
+            assert!((1..=64).contains(&schedule.name.as_str().len()), "{}", schedule.name);
+            assert!(schedule.flexible_window_minutes <= 1440);
+            let age = schedule.retry.maximum_event_age.as_secs();
+            assert!((60..=86_400).contains(&age), "{age}");
+            let launch = serde_json::from_str(&schedule.input).map(|event| Launch::from_json(&event));
+            assert_eq!(launch.expect("JSON").map(|launch| launch.meeting_id), Ok(meeting));
+        });
+    }
+
+    #[test]
+    fn a_variable_of_schedule_that_is_wrong_is_named() {
+        holds(1_000, input::schedule_environment(), |variables| {
+            let read = ScheduleConfig::from_variables(|name| variables.get(name).cloned());
+            match read {
+                Ok(config) => assert!(config.lead >= config.flexible_window + Duration::from_secs(120)),
+                Err(Problems(problems)) => {
+                    assert!(!problems.is_empty());
+                    for problem in &problems {
+                        let name = problem.split(' ').next().unwrap_or_default();
+                        assert!(SCHEDULE_VARIABLES.contains(&name), "{problem}");
+                        assert!(problem.contains(", expected ") && !problem.contains('\n'), "{problem:?}");
+                    }
+                }
+            }
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elephant_launch::config::SCHEDULE_VARIABLES;
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceProfile, Parameters, ROLE_TAG, RootVolume, Token, tags,
 };
@@ -91,6 +92,41 @@ pub fn event() -> Any<Value> {
         3 => fields().prop_map(Value::from),
         2 => fields().prop_map(|detail| json!({"version": "0", "detail": detail})),
         2 => both,
+    ]
+    .boxed()
+}
+
+/// Any JSON, mostly one step away from an event of `schedule`.
+pub fn schedule_event() -> Any<Value> {
+    let time = prop_oneof![
+        4 => word("2027-01-05T10:00:00Z|2027-01-05T11:30:00.5+01:00| 2027-01-05 10:00Z |-009999-01-01T00:00:00Z|9999-12-30T00:00:00Z")
+            .prop_map(Value::from),
+        2 => text().prop_map(Value::from),
+        1 => json(),
+    ];
+    let cancel = prop_oneof![3 => any::<bool>().prop_map(Value::from), 1 => json()];
+    let reserved = word(
+        "id|status|teacher_ec2_id|launch_owner|x_attempt|\n_session_data|instance_id|termination_reason|created_at",
+    );
+    let asked = (
+        option::weighted(0.8, time.clone()),
+        option::weighted(0.1, time),
+        option::weighted(0.3, cancel),
+        option::weighted(0.2, json()),
+        option::weighted(0.2, (reserved, json())),
+    );
+    let fields = (fields(), asked).prop_map(|(mut fields, (snake, camel, cancel, reason, reserved))| {
+        fields.extend(snake.map(|time| ("meet_time".to_owned(), time)));
+        fields.extend(camel.map(|time| ("meetTime".to_owned(), time)));
+        fields.extend(cancel.map(|cancel| ("cancel".to_owned(), cancel)));
+        fields.extend(reason.map(|reason| ("reason".to_owned(), reason)));
+        fields.extend(reserved);
+        fields
+    });
+    prop_oneof![
+        1 => json(),
+        3 => fields.clone().prop_map(Value::from),
+        1 => fields.prop_map(|detail| json!({"version": "0", "detail": detail})),
     ]
     .boxed()
 }
@@ -364,4 +400,23 @@ pub fn story() -> Any<Story> {
     (variables, event, option::weighted(0.95, item()), any::<bool>())
         .prop_map(|(variables, event, item, machines_came)| Story { variables, event, item, machines_came })
         .boxed()
+}
+
+/// What may stand in the variables of `schedule`, right or not.
+pub fn schedule_environment() -> Any<BTreeMap<&'static str, String>> {
+    let right = |name: &'static str| match name {
+        "LAUNCH_FUNCTION_ARN" => "arn:aws:lambda:us-west-2:123456789012:function:launch",
+        "SCHEDULER_ROLE_ARN" => "arn:aws:iam::123456789012:role/scheduler",
+        "SCHEDULE_DEAD_LETTERS_ARN" => "arn:aws:sqs:us-west-2:123456789012:dead",
+        "LEAD_MINUTES" => "15|7|1440| 20",
+        "FLEXIBLE_WINDOW_MINUTES" => "0|5|1438",
+        "LAUNCH_WINDOW_MINUTES" => "0|10080",
+        _ => "elephant",
+    };
+    let value = move |name: &'static str| {
+        let value = prop_oneof![6 => word(right(name)), 1 => text()];
+        option::weighted(0.9, value).prop_map(move |value| value.map(|value| (name, value)))
+    };
+    let each: Vec<_> = SCHEDULE_VARIABLES.into_iter().map(value).collect();
+    each.prop_map(|each| each.into_iter().flatten().collect()).boxed()
 }

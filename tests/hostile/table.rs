@@ -81,6 +81,11 @@ impl HttpConnector for DynamoDb {
                 Ok(()) => (200, b"{}".to_vec()),
                 Err(error) => (400, error.to_string().into()),
             },
+            "PutItem" => {
+                assert!(state.item.is_none(), "a record that stands is not written over: {asked}");
+                state.item = asked["Item"].as_object().cloned().map(|item| item.into_iter().collect());
+                (200, b"{}".to_vec())
+            }
             other => panic!("{other:?} is not asked of a table"),
         };
         state.requests.push(action);
