@@ -18,7 +18,7 @@ use tracing::{info, warn};
 pub use answer::{Answer, MachineAnswer, Outcome};
 
 use crate::config::Config;
-use crate::deadline::{Backoff, Deadline, not_sent};
+use crate::deadline::{Backoff, Deadline};
 use crate::error::{AwsError, Error};
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
@@ -167,10 +167,15 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     }
 
     async fn candidates(&self) -> Result<(Vec<Candidate>, String), LookupError> {
-        if !self.fits(self.launcher.timing.ec2) {
-            return Err(LookupError::Aws(not_sent()));
-        }
-        let surroundings = self.launcher.surroundings().await?;
+        let look_up = || async {
+            match self.launcher.surroundings().await {
+                Err(LookupError::Aws(error)) => Err(error),
+                other => Ok(other),
+            }
+        };
+        let limit = self.launcher.timing.ec2;
+        let found = self.persist(limit, Backoff::LOOK_UP, || true, look_up).await;
+        let surroundings = found.map_err(LookupError::Aws)??;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
         let candidates = plan::candidates(&self.launcher.config.instance_types, &subnets);
         Ok((candidates, surroundings.root_device.clone()))

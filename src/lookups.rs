@@ -4,6 +4,7 @@
 //! the path of a delivery. They are looked up again when they are old, or when an answer of EC2 showed them stale.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::error::AwsError;
 use crate::needs::{Clock, Networks};
-use crate::network::{Subnet, Wanted, usable};
+use crate::network::{Found, Subnet, Wanted, usable};
 use crate::timing::{Timing, after};
 
 /// What a new attempt is made from, beside the configuration.
@@ -32,7 +33,14 @@ pub enum LookupError {
 #[derive(Default)]
 pub struct Lookups {
     kept: RefCell<Option<(Timestamp, Rc<Surroundings>)>>,
+    /// What was found while something else was not: where many functions start at once EC2 refuses some of their
+    /// look-ups, and a function that asked for everything again would make it refuse more.
+    found: RefCell<Part<Found>>,
+    root_device: RefCell<Part<String>>,
 }
+
+/// One of several look-ups, and since when it is known.
+type Part<T> = Option<(Timestamp, T)>;
 
 impl Lookups {
     pub async fn get(
@@ -49,20 +57,42 @@ impl Lookups {
         {
             return Ok(kept.clone());
         }
-        let (found, root_device) =
-            tokio::join!(networks.find_subnets(wanted.subnet_ids.as_deref()), root_device(networks, config));
-        let subnets =
-            usable(&found.map_err(LookupError::Aws)?, wanted).map_err(LookupError::NoUsableSubnet)?;
-        let root_device = root_device.map_err(LookupError::Aws)?;
-        let fresh = Rc::new(Surroundings { subnets, root_device });
-        *self.kept.borrow_mut() = Some((now, fresh.clone()));
+        let believed = |since: Timestamp| now < after(since, timing.lookups);
+        let (found, root_device) = tokio::join!(
+            once(&self.found, believed, now, networks.find_subnets(wanted.subnet_ids.as_deref())),
+            once(&self.root_device, believed, now, root_device(networks, config)),
+        );
+        let (found, root_device) = (found.map_err(LookupError::Aws)?, root_device.map_err(LookupError::Aws)?);
+        let since = found.0.min(root_device.0);
+        self.forget();
+        let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
+        let fresh = Rc::new(Surroundings { subnets, root_device: root_device.1 });
+        *self.kept.borrow_mut() = Some((since, fresh.clone()));
         Ok(fresh)
     }
 
     /// An answer showed them stale: whoever needs them next looks again.
     pub fn forget(&self) {
         *self.kept.borrow_mut() = None;
+        *self.found.borrow_mut() = None;
+        *self.root_device.borrow_mut() = None;
     }
+}
+
+/// What is known already, if it is not too old, or else what `look_up` finds.
+async fn once<T: Clone>(
+    part: &RefCell<Part<T>>,
+    believed: impl Fn(Timestamp) -> bool,
+    now: Timestamp,
+    look_up: impl Future<Output = Result<T, AwsError>>,
+) -> Result<(Timestamp, T), AwsError> {
+    let known = part.borrow().clone();
+    if let Some(known) = known.filter(|(since, _)| believed(*since)) {
+        return Ok(known);
+    }
+    let found = (now, look_up.await?);
+    *part.borrow_mut() = Some(found.clone());
+    Ok(found)
 }
 
 async fn root_device(networks: &impl Networks, config: &Config) -> Result<String, AwsError> {

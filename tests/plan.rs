@@ -599,10 +599,10 @@ fn an_unanswered_request_is_given_up_long_before_it_is_counted_lost() {
 }
 
 #[test]
-fn a_delivery_lives_one_minute_and_has_time_for_everything_once() {
-    assert_eq!(T.delivery, Duration::from_secs(60));
+fn a_delivery_lives_as_long_as_lambda_lets_it_and_has_time_for_everything_once_within_a_minute() {
+    assert_eq!(T.delivery, Duration::from_secs(900));
     let once = T.table + T.ec2 + T.table + T.run_instances + T.reserve();
-    assert!(once < T.delivery, "read, look-up, claim, launch, record take {once:?}");
+    assert!(once < Duration::from_secs(60), "read, look-up, claim, launch, record take {once:?}");
 }
 
 #[test]

@@ -141,18 +141,18 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         sending.tries += 1;
         match error.class {
             Class::Throttled => {
-                self.pause(sending.tries, role, &error).await?;
+                self.pause(Backoff::LAUNCH, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::Ambiguous => {
                 // It was on the wire until now at the latest.
                 sending.unanswered = Some(self.now());
-                self.pause(sending.tries, role, &error).await?;
+                self.pause(Backoff::EC2, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::Propagating if sending.invisible < PROPAGATION_TRIES => {
                 sending.invisible += 1;
-                self.pause(sending.tries, role, &error).await?;
+                self.pause(Backoff::EC2, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::InstanceTerminated => Ok(Verdict::Next(self.same_again(role, &sending.attempt).await?)),
@@ -367,7 +367,7 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
                 return Ok(found.into_iter().next());
             }
             tries += 1;
-            self.pause(tries, role, refusal).await?;
+            self.pause(Backoff::EC2, tries, role, refusal).await?;
         }
     }
 
@@ -443,8 +443,14 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
     }
 
     /// Wait before the same attempt is sent again; leave at once if that could not be recorded any more.
-    async fn pause(&self, tries: u32, role: Role, error: &AwsError) -> Result<(), Unfilled> {
-        let pause = Backoff::EC2.pause(tries, self.launcher.tokens.jitter());
+    async fn pause(
+        &self,
+        backoff: Backoff,
+        tries: u32,
+        role: Role,
+        error: &AwsError,
+    ) -> Result<(), Unfilled> {
+        let pause = backoff.pause(tries, self.launcher.tokens.jitter());
         self.wait_until(after(self.now(), pause), role, error).await
     }
 
