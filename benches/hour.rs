@@ -140,13 +140,6 @@ fn picture() -> String {
     }
     line((x(0.0), y(0.0)), (x(SECONDS), y(0.0)), "stroke=\"#444\"");
     line((x(900.0), y(0.0)), (x(900.0), y(MACHINES)), "stroke=\"#444\" stroke-dasharray=\"2 3\"");
-    // The bucket: a burst of five, then two a second.
-    let allowed = run(hour(500, 0, 1000, 900)).allowed.as_secs_f64();
-    line(
-        (x(1.3), y(5.0)),
-        (x(allowed), y(MACHINES)),
-        "stroke=\"#444\" stroke-width=\"1.5\" stroke-dasharray=\"7 4\"",
-    );
     let mut text = |at: (f64, f64), anchor: &str, colour: &str, text: &str| {
         let _ = writeln!(
             svg,
@@ -172,9 +165,9 @@ fn picture() -> String {
     ];
     for (index, (colour, name, _)) in lines.iter().enumerate() {
         let at = y(0.0) - 88.0 + 20.0 * index as f64;
-        text((x(490.0), at), "start", colour, name);
+        text((x(410.0), at), "start", colour, name);
     }
-    text((x(490.0), y(0.0) - 108.0), "start", "#444", "dashed: what EC2's bucket allows without a window");
+    text((x(410.0), y(0.0) - 108.0), "start", "#444", "dashed: what EC2's bucket allows without a window");
     for (colour, _, hour) in lines {
         let report = run(hour);
         let mut path = format!("M{:.1} {:.1}", x(0.0), y(0.0));
@@ -183,6 +176,16 @@ fn picture() -> String {
         }
         let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>");
     }
+    // The bucket: a burst of five, then two a second.
+    let allowed = run(hour(500, 0, 1000, 900)).allowed.as_secs_f64();
+    let _ = writeln!(
+        svg,
+        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"black\" stroke-width=\"1.5\" stroke-dasharray=\"3 9\"/>",
+        x(1.3),
+        y(5.0),
+        x(allowed),
+        y(MACHINES)
+    );
     svg.push_str("</svg>\n");
     svg
 }
