@@ -3,8 +3,9 @@
 //! The values hold each other up, so a change here is a change of the protocol (`lib.rs`):
 //! a lease outlives one RunInstances with its skew; margin and skew together stay below the minute
 //! after which Lambda repeats a failed delivery; that minute counts from the failure, so how long a delivery lives is
-//! free: one that outlives its lease renews it before it sends, and gives way if another has taken it. The reserve lets an answer be written before the deadline, and is no
-//! shorter than the skew, or a lease that is cut short by the deadline would be renewed for ever.
+//! free: one that outlives its lease renews it before it sends, and gives way if another has taken it. The reserve lets
+//! an answer be written before the deadline, and is no shorter than the skew, or a lease that is cut short by the
+//! deadline would be renewed for ever.
 
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ pub struct Timing {
     pub margin: Duration,
     /// How far the clocks of two functions may differ.
     pub skew: Duration,
-    /// The longest life of one delivery: the function's time-out, and the allowance where the deadline is unknown. Lambda
-    /// repeats only twice, so a delivery waits for EC2's bucket itself: five hundred meetings at once take nine minutes
-    /// of its two launches a second, two thousand all three deliveries of this length (`benches/HOUR.md`).
+    /// The longest life of one delivery, whatever the function's time-out is (60 s in the template), and the allowance
+    /// where the deadline is unknown. Lambda repeats only twice, so where hundreds of meetings begin at once a delivery
+    /// has to be let wait for EC2's two launches a second itself (`benches/HOUR.md`).
     pub delivery: Duration,
     /// After this long RunInstances is given up as unanswered.
     pub run_instances: Duration,

@@ -329,11 +329,11 @@ variable "alarm_topic_arn" {
 variable "slow_launch_seconds" {
   type        = number
   default     = 30
-  description = "An alarm says so when a launch took longer than this, from the start of the delivery until both ids stood in the record. The function's time-out is 900."
+  description = "An alarm says so when a launch took longer than this, from the start of the delivery until both ids stood in the record. The function's time-out is 60."
 
   validation {
-    condition     = var.slow_launch_seconds == floor(var.slow_launch_seconds) && var.slow_launch_seconds >= 1 && var.slow_launch_seconds <= 900
-    error_message = "A whole number of seconds from 1 to 900."
+    condition     = var.slow_launch_seconds == floor(var.slow_launch_seconds) && var.slow_launch_seconds >= 1 && var.slow_launch_seconds <= 60
+    error_message = "A whole number of seconds from 1 to 60."
   }
 }
 

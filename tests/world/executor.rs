@@ -290,8 +290,8 @@ impl World {
         let mut table = Table::default();
         table.records.extend(records.into_iter().map(|record| (record.meeting_id.clone(), record)));
         World(Rc::new(RefCell::new(State {
-            // A function with a time-out of a minute: what does not fit into one delivery is left to the next, which a
-            // course has to come to. How a delivery outlives its lease is the explorer's brief scenarios' part.
+            // The time-out of the template: what does not fit into a minute is left to the next delivery, which a course
+            // has to come to. How a delivery outlives its lease is the explorer's brief scenarios' part.
             truth: Timing { delivery: Duration::from_secs(60), ..Timing::DEFAULT },
             now: start(),
             table,
