@@ -77,6 +77,22 @@ impl Outcome {
     }
 }
 
+/// When what happened, for who measures. Each is the last of its kind, but for the first request for an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    pub started: Instant,
+    pub first_asked: Option<Instant>,
+    pub asked: Option<Instant>,
+    pub handed_out: Option<Instant>,
+    pub answered: Option<Instant>,
+}
+
+impl Moments {
+    fn starting_now() -> Moments {
+        Moments { started: Instant::now(), first_asked: None, asked: None, handed_out: None, answered: None }
+    }
+}
+
 #[derive(Clone)]
 pub struct Lambda {
     environment: Arc<Environment>,
@@ -90,6 +106,7 @@ struct Environment {
     process: Mutex<Option<Arc<Process>>>,
     /// The process has asked for an event.
     ready: AtomicBool,
+    moments: Mutex<Moments>,
     events: Mutex<VecDeque<Event>>,
     event_came: Notify,
     pending: Mutex<HashMap<String, mpsc::Sender<Progress>>>,
@@ -120,6 +137,7 @@ impl Lambda {
             turn: Mutex::default(),
             process: Mutex::default(),
             ready: AtomicBool::new(false),
+            moments: Mutex::new(Moments::starting_now()),
             events: Mutex::default(),
             event_came: Notify::new(),
             pending: Mutex::default(),
@@ -167,6 +185,15 @@ impl Lambda {
             assert!(waits, "the function asks for no event: {:#?}", self.whole_log());
             thread::sleep(LOOK);
         }
+    }
+
+    /// The number of the process, if one was started.
+    pub fn process_id(&self) -> Option<u32> {
+        locked(&self.environment.process).as_ref().map(|process| process.id())
+    }
+
+    pub fn moments(&self) -> Moments {
+        *locked(&self.environment.moments)
     }
 
     /// SIGKILL, whatever it is doing; an invocation under way ends as [`Outcome::Exited`].
@@ -239,6 +266,7 @@ impl Environment {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        *locked(&self.moments) = Moments::starting_now();
         let process = Process::start(&mut command)
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", function.binary.display()));
         let keep = |output: Option<Box<dyn Read + Send>>| {
@@ -261,6 +289,11 @@ impl Environment {
 
     /// The Runtime API's `next`: waits as long as it takes.
     async fn next(&self) -> Response<Full<Bytes>> {
+        let now = Instant::now();
+        self.moment(|moments| {
+            moments.first_asked.get_or_insert(now);
+            moments.asked = Some(now);
+        });
         self.ready.store(true, SeqCst);
         let event = loop {
             // The guard must not live across the wait.
@@ -270,7 +303,9 @@ impl Environment {
                 None => self.event_came.notified().await,
             }
         };
-        self.progress(&event.request_id, Progress::HandedOut(Instant::now()));
+        let now = Instant::now();
+        self.moment(|moments| moments.handed_out = Some(now));
+        self.progress(&event.request_id, Progress::HandedOut(now));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Response::builder()
             .header("content-type", "application/json")
@@ -282,6 +317,10 @@ impl Environment {
             )
             .body(Full::from(event.payload.to_string()))
             .expect("the headers are ASCII")
+    }
+
+    fn moment(&self, set: impl FnOnce(&mut Moments)) {
+        set(&mut locked(&self.moments));
     }
 
     fn progress(&self, request_id: &str, progress: Progress) {
@@ -313,6 +352,7 @@ async fn route(environment: &Arc<Environment>, request: Request<Incoming>) -> Re
     match (method, &path[..]) {
         (Method::GET, ["2018-06-01", "runtime", "invocation", "next"]) => environment.next().await,
         (Method::POST, ["2018-06-01", "runtime", "invocation", id, "response"]) => {
+            environment.moment(|moments| moments.answered = Some(Instant::now()));
             environment.progress(id, Progress::Done(Outcome::Answer(body(request).await)));
             reply(StatusCode::ACCEPTED, &Value::Null)
         }
