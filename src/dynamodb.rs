@@ -82,8 +82,12 @@ impl Table {
                 format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
             }
             (_, Some("ValidationException")) => {
+                let fields = match failed.action {
+                    "PutItem" => "that DynamoDB can hold each further field of the event, and ",
+                    _ => "",
+                };
                 format!(
-                    "check that the table {} has the partition key id, a string, and no sort key",
+                    "check {fields}that the table {} has the partition key id, a string, and no sort key",
                     self.name
                 )
             }

@@ -868,6 +868,18 @@ async fn a_new_record_is_written_only_where_none_stands() {
 }
 
 #[tokio::test]
+async fn a_field_that_cannot_be_stored_is_thought_of() {
+    let refused = json!({
+        "__type": "com.amazon.coral.validate#ValidationException",
+        "message": "One or more parameter values were invalid: Number overflow",
+    });
+    let wire = Wire::answering("PutItem", [Answer::Reply(400, refused.to_string())]).await;
+    let error = table(&wire).create(&new_record(json!({"seats": 1e300}))).await.expect_err("it is refused");
+    assert_eq!(error.class, Class::Misconfigured);
+    assert!(error.advice.contains("each further field") && error.advice.contains(TABLE), "{}", error.advice);
+}
+
+#[tokio::test]
 async fn the_time_of_creation_may_be_brought_along() {
     let wire = Wire::answering("PutItem", [Answer::Reply(200, "{}".into())]).await;
     let record = new_record(json!({"created_at": "yesterday"}));
