@@ -26,7 +26,7 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics::Calls;
 use crate::needs::{Created, Meetings, NewMeetings, Updated};
 use crate::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, Update};
-use crate::sdk;
+use crate::sdk::{self, CallCounter};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -50,18 +50,13 @@ pub struct Table {
 impl Table {
     /// The verbs repeat by themselves, with an eye on lease and deadline, so the SDK does not.
     pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
-        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
-            .build();
-        Table { client: Client::from_conf(config), name: name.to_owned() }
+        Table { client: Client::from_conf(config(sdk, limit).build()), name: name.to_owned() }
     }
 
-    /// Count its requests.
-    pub fn counted(mut self, calls: &Arc<Calls>) -> Self {
-        let config = self.client.config().to_builder().interceptor(sdk::CallCounter(calls.clone()));
-        self.client = Client::from_conf(config.build());
-        self
+    /// One whose requests are counted.
+    pub fn counted(sdk: &aws_config::SdkConfig, name: &str, limit: Duration, calls: &Arc<Calls>) -> Self {
+        let config = config(sdk, limit).interceptor(CallCounter(calls.clone())).build();
+        Table { client: Client::from_conf(config), name: name.to_owned() }
     }
 
     fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
@@ -94,6 +89,12 @@ impl Table {
             _ => String::new(),
         }
     }
+}
+
+fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::config::Builder::from(sdk)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
 /// DynamoDB's codes by what to do next. A code that we do not know is ambiguous: repeating a conditional write is safe.

@@ -24,7 +24,7 @@ use crate::machine::{Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, 
 use crate::metrics::Calls;
 use crate::needs::{Machines, Networks};
 use crate::network::{Found, Subnet};
-use crate::sdk;
+use crate::sdk::{self, CallCounter};
 use crate::timing::Timing;
 
 pub struct Ec2 {
@@ -36,18 +36,23 @@ pub struct Ec2 {
 impl Ec2 {
     /// The SDK repeats what may be repeated (everything but RunInstances), within one limit for all tries.
     pub fn new(sdk: &aws_config::SdkConfig, timing: &Timing) -> Self {
-        let config = aws_sdk_ec2::config::Builder::from(sdk)
-            .timeout_config(TimeoutConfig::builder().operation_timeout(timing.ec2).build())
-            .build();
-        Ec2 { client: Client::from_conf(config), run_instances: timing.run_instances, limit: timing.ec2 }
+        Ec2::of(config(sdk, timing), timing)
     }
 
-    /// Count its requests.
-    pub fn counted(mut self, calls: &Arc<Calls>) -> Self {
-        let config = self.client.config().to_builder().interceptor(sdk::CallCounter(calls.clone()));
-        self.client = Client::from_conf(config.build());
-        self
+    /// One whose requests are counted.
+    pub fn counted(sdk: &aws_config::SdkConfig, timing: &Timing, calls: &Arc<Calls>) -> Self {
+        Ec2::of(config(sdk, timing).interceptor(CallCounter(calls.clone())), timing)
     }
+
+    fn of(config: aws_sdk_ec2::config::Builder, timing: &Timing) -> Self {
+        let client = Client::from_conf(config.build());
+        Ec2 { client, run_instances: timing.run_instances, limit: timing.ec2 }
+    }
+}
+
+fn config(sdk: &aws_config::SdkConfig, timing: &Timing) -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::from(sdk)
+        .timeout_config(TimeoutConfig::builder().operation_timeout(timing.ec2).build())
 }
 
 impl Machines for Ec2 {

@@ -24,7 +24,7 @@ use crate::error::{AwsError, Class};
 use crate::metrics::Calls;
 use crate::needs::Schedules;
 use crate::one_time::{self, OneTimeSchedule, Retry, ScheduleName, Standing};
-use crate::sdk;
+use crate::sdk::{self, CallCounter};
 
 pub struct Group {
     client: Client,
@@ -34,18 +34,13 @@ pub struct Group {
 impl Group {
     /// The verb repeats by itself, with an eye on its deadline, so the SDK does not.
     pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
-        let config = aws_sdk_scheduler::config::Builder::from(sdk)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
-            .build();
-        Group { client: Client::from_conf(config), name: name.to_owned() }
+        Group { client: Client::from_conf(config(sdk, limit).build()), name: name.to_owned() }
     }
 
-    /// Count its requests.
-    pub fn counted(mut self, calls: &Arc<Calls>) -> Self {
-        let config = self.client.config().to_builder().interceptor(sdk::CallCounter(calls.clone()));
-        self.client = Client::from_conf(config.build());
-        self
+    /// One whose requests are counted.
+    pub fn counted(sdk: &aws_config::SdkConfig, name: &str, limit: Duration, calls: &Arc<Calls>) -> Self {
+        let config = config(sdk, limit).interceptor(CallCounter(calls.clone())).build();
+        Group { client: Client::from_conf(config), name: name.to_owned() }
     }
 
     fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
@@ -91,6 +86,12 @@ impl Group {
             _ => String::new(),
         }
     }
+}
+
+fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_scheduler::config::Builder {
+    aws_sdk_scheduler::config::Builder::from(sdk)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
 /// Scheduler's codes by what to do next. A code that we do not know is ambiguous: repeating a request is safe.

@@ -187,7 +187,7 @@ async fn requests_and_throttles_are_counted_on_the_wire() {
     let throttled = refusal(429, "ThrottlingException", "Rate exceeded");
     let wire = Wire::answering("CreateSchedule", [throttled, Answer::Reply(200, ARN.into())]).await;
     let calls = Arc::<Calls>::default();
-    let group = group(&wire).counted(&calls);
+    let group = Group::counted(&wire.sdk(), "elephant", LIMIT, &calls);
     let _ = group.create(&schedule()).await;
     assert_eq!(group.create(&schedule()).await, Ok(true));
     assert_eq!(calls.take(), (2, 1));

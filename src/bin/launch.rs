@@ -26,13 +26,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = sdk::load().await;
     let launcher = Launcher {
         meetings: Metered {
-            port: Table::new(&aws, &config.table_name, timing.table).counted(&meter.tally.calls),
+            port: Table::counted(&aws, &config.table_name, timing.table, &meter.tally.calls),
             tally: meter.tally.clone(),
         },
-        ec2: Metered {
-            port: Ec2::new(&aws, &timing).counted(&meter.tally.calls),
-            tally: meter.tally.clone(),
-        },
+        ec2: Metered { port: Ec2::counted(&aws, &timing, &meter.tally.calls), tally: meter.tally.clone() },
         clock: WallClock,
         tokens: RandomTokens,
         wanted: Wanted {

@@ -23,8 +23,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = sdk::load().await;
     let calls = &meter.tally.calls;
     let scheduler = Scheduler {
-        meetings: Table::new(&aws, &config.table_name, timing.table).counted(calls),
-        schedules: Group::new(&aws, &config.group, timing.scheduler).counted(calls),
+        meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
+        schedules: Group::counted(&aws, &config.group, timing.scheduler, calls),
         clock: WallClock,
         tokens: RandomTokens,
         config,
