@@ -1,8 +1,9 @@
 //! The whole process, from outside: the function as it is deployed, behind a Runtime API, against an AWS over TLS that
 //! answers as late as the real one. It prints the table that `benches/README.md` keeps.
 //!
-//! Beside the function run a function that does nothing (the floor) and the time that AWS's answers take by themselves
-//! (the critical path). All take turns, so that a busy minute of the machine is everybody's.
+//! Beside the function run a function that does nothing (the floor), the plain recipe (what the SDK's defaults make of the
+//! same job) and the time that AWS's answers take by themselves (the critical path). All take turns, so that a busy minute
+//! of the machine is everybody's.
 //!
 //! `cargo bench --bench process`; `RUNS` (10) says how often, `ALSO=name=path,…` adds other builds of the function, to
 //! compare before with after.
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use aws::{Aws, Call, DESCRIBE, READ, RUN_INSTANCES, WRITE};
+use aws::{Aws, Call, DESCRIBE, READ, RUN_INSTANCES, WRITE, Wait};
 use lambda::{Function, Lambda};
 use process::Process;
 
@@ -46,14 +47,18 @@ fn main() {
     let aws = Aws::start(&certificates.chain, &certificates.key);
     let mut helper = Helper::start();
 
+    // As many roots as in production: the plain recipe reads the system's, the function in Lambda Amazon's five.
     let system = ("SSL_CERT_FILE", path_of(&certificates.system_and_ours));
+    let amazon = ("AWS_CA_BUNDLE", path_of(&certificates.amazon_and_ours));
     let function = PathBuf::from(env!("CARGO_BIN_EXE_launch"));
-    let trust = std::slice::from_ref(&system);
-    let mut variants =
-        vec![Variant::new("empty", build("empty"), &[]), Variant::new("launch", function, trust)];
+    let mut variants = vec![
+        Variant::new("empty", build("empty"), None),
+        Variant::new("plain", build("plain"), Some(&system)),
+        Variant::new("launch", function, Some(&amazon)),
+    ];
     let also = std::env::var("ALSO").unwrap_or_default();
     for (name, path) in also.split(',').filter_map(|pair| pair.split_once('=')) {
-        variants.push(Variant::new(name, PathBuf::from(path), trust));
+        variants.push(Variant::new(name, PathBuf::from(path), Some(&amazon)));
     }
 
     for run in 1..=runs {
@@ -93,8 +98,9 @@ struct Run {
 }
 
 impl Variant {
-    fn new(name: &str, binary: PathBuf, trust: &[(&'static str, String)]) -> Variant {
-        let environment = trust.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    fn new(name: &str, binary: PathBuf, trust: Option<&(&'static str, String)>) -> Variant {
+        let environment =
+            trust.map(|(name, value)| ((*name).to_owned(), value.clone())).into_iter().collect();
         Variant { name: name.to_owned(), binary, environment, runs: Vec::new() }
     }
 
@@ -127,15 +133,16 @@ impl Variant {
 
     fn measure(&mut self, aws: &Aws, helper: &mut Helper) {
         // A start with no event waiting, for what the start alone takes.
+        aws.take_waits();
         let lambda = self.lambda(aws);
         lambda.warm_up();
         thread::sleep(QUIET);
-        let calls = aws.take_calls();
+        aws.take_calls();
         let moments = lambda.moments();
         let asked = moments.first_asked.expect("it is ready");
         let start_cpu = helper.cpu(&lambda);
         let start = asked - moments.started;
-        let waited = waited(&calls, asked);
+        let waited = waited(aws.take_waits(), asked);
         lambda.kill();
 
         // A start for an event, as Lambda's are; then another event.
@@ -199,15 +206,15 @@ fn rest(lambda: &Lambda) {
     thread::sleep(QUIET);
 }
 
-/// How long before `end` at least one request was waiting for its answer.
-fn waited(calls: &[Call], end: Instant) -> Duration {
-    let mut calls: Vec<&Call> = calls.iter().filter(|call| call.from < end).collect();
-    calls.sort_by_key(|call| call.from);
+/// How long before `end` something was waiting for an answer.
+fn waited(mut waits: Vec<Wait>, end: Instant) -> Duration {
+    waits.retain(|(from, _)| *from < end);
+    waits.sort();
     let mut sum = Duration::ZERO;
     let mut counted: Option<Instant> = None;
-    for call in calls {
-        let from = counted.map_or(call.from, |counted| counted.max(call.from));
-        let until = call.until.min(end);
+    for (from, until) in waits {
+        let from = counted.map_or(from, |counted| counted.max(from));
+        let until = until.min(end);
         sum += until.saturating_duration_since(from);
         counted = Some(counted.map_or(until, |counted| counted.max(until)));
     }
@@ -344,6 +351,8 @@ fn print(variants: &[Variant], helper: &mut Helper, folder: &Path, runs: usize) 
         format!("{:.3}", v.median(|run| run.cold) / (floor + cold_path))
     });
     row("CPU until then", &number(|run| run.cold_cpu));
+    let plain = variants[1].median(|run| run.cold_cpu);
+    row("… over the plain recipe's", &|v| format!("{:.2}", v.median(|run| run.cold_cpu) / plain));
     row("requests, in sequence (cold)", &|v| {
         format!("{}, {}", v.median(|run| run.cold_calls as f64), v.median(|run| run.cold_trips as f64))
     });

@@ -3,8 +3,12 @@
 //! Every problem is reported at once, by the variable's name, with what was expected: a deployment is mended in one go.
 //! An empty variable counts as unset, because that is what a template sends for a parameter left blank.
 
+mod access;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use access::{Access, Trust};
 
 use crate::error::{Error, Kind};
 use crate::machine::{ImdsTokens, InstanceProfile};

@@ -31,6 +31,9 @@ use crate::timing::{Timing, after};
 use answer::failed_lookup;
 use seat::{Filled, Unfilled};
 
+/// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
+const NOBODYS: &str = "warm-up";
+
 /// The verb `launch` with everything that it needs; lives as long as the function's environment.
 pub struct Launcher<M, E, C, T> {
     pub meetings: M,
@@ -45,11 +48,22 @@ pub struct Launcher<M, E, C, T> {
 }
 
 impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Launcher<M, E, C, T> {
-    /// Look up what does not depend on a meeting, before the first delivery comes. A failure is not the end: the
-    /// first delivery looks again, and reports.
+    /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
+    /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
+    /// again, and reports.
     pub async fn warm_up(&self) {
-        if let Err(error) = self.surroundings().await {
+        let open = async {
+            match MeetingId::new(NOBODYS) {
+                Ok(meeting) => self.meetings.read(&meeting).await.err(),
+                Err(_) => None,
+            }
+        };
+        let (found, table) = tokio::join!(self.surroundings(), open);
+        if let Err(error) = found {
             warn!(error = %failed_lookup(&error).chain(), "looking up subnets and image failed; the first delivery tries again");
+        }
+        if let Some(error) = table {
+            warn!(%error, "reading the table failed; the first delivery tries again");
         }
     }
 

@@ -186,11 +186,13 @@ impl Refusals {
         self.0.push((refusal, error, refused.clone()));
     }
 
-    /// The next candidate after the attempt that stands, or `None` when every one is used up. An attempt that is no
-    /// candidate any more (the configuration changed since it was written) is followed by the first.
+    /// The next candidate after the attempt that stands, or `None` when every one is used up. Those before it come last:
+    /// a delivery that found the attempt was not refused there itself. An attempt that is no candidate any more (the
+    /// configuration changed since it was written) is followed by the first.
     pub fn next<'c>(&self, candidates: &'c [Candidate], standing: &Parameters) -> Option<&'c Candidate> {
-        let first = position(candidates, standing).map_or(0, |index| index + 1);
-        candidates[first..].iter().find(|candidate| !self.rule_out(candidate))
+        let (before, after) =
+            candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
+        after.iter().chain(before).find(|candidate| !self.rule_out(candidate))
     }
 
     fn rule_out(&self, candidate: &Candidate) -> bool {

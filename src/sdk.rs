@@ -3,12 +3,18 @@
 //! The SDK's own rendering of an error is a dump of its structs with the whole body of the answer, a record with
 //! people's names for one. Here only what the parts say of themselves is kept, cut to a sane length.
 
-use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
@@ -19,16 +25,92 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::error::{AwsError, Class};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::config::{Access, Trust};
+use crate::error::{AwsError, Class, Error, Kind};
 use crate::metrics::Calls;
 
-/// Region, credentials and endpoints from where every AWS SDK looks, and one HTTP client for all services.
-pub async fn load() -> SdkConfig {
-    // ring instead of the default aws-lc, whose first use costs 50 ms of CPU, on a cold start's critical path.
-    let http = aws_smithy_http_client::Builder::new()
+/// Region, credentials and endpoints from where every AWS SDK looks, and one connector for all clients.
+pub async fn load(access: &Access) -> Result<SdkConfig, Error> {
+    let tls = tls_context(&access.trust)?;
+    let shared = connector(&tls, CONNECT);
+    // The SDK's own client would build a connector, with every root parsed, for each service client, and throw the
+    // first of each away. Another limit comes only from the places where credentials are looked for.
+    let http = http_client_fn(move |settings, _| match settings.connect_timeout() {
+        Some(limit) if limit != CONNECT => connector(&tls, limit),
+        _ => shared.clone(),
+    });
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        // It looks at every open body ten times a second, and each of our requests has a limit of its own.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = &access.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if access.credentials_in_environment {
+        loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
+    }
+    Ok(loader.load().await)
+}
+
+/// As long as the SDK's own clients wait for a connection.
+const CONNECT: Duration = Duration::from_millis(3100);
+
+/// The authorities of AWS's own endpoints.
+const AMAZON: &[u8] = include_bytes!("sdk/amazon.pem");
+
+fn tls_context(trust: &Trust) -> Result<TlsContext, Error> {
+    let store = match trust {
+        Trust::System => TrustStore::default(),
+        Trust::Amazon => TrustStore::empty().with_pem_certificate(AMAZON),
+        Trust::Bundle(file) => TrustStore::empty().with_pem_certificate(bundle(file)?),
+    };
+    TlsContext::builder().with_trust_store(store).build().map_err(|error| {
+        Error::new(
+            Kind::InvalidConfiguration,
+            format!("no TLS: {error}"),
+            "report this; it is a fault of ours",
+        )
+    })
+}
+
+fn connector(tls: &TlsContext, connect: Duration) -> SharedHttpConnector {
+    let connector = Connector::builder()
+        // ring instead of the default aws-lc, whose first use costs 50 ms of CPU, on a cold start's critical path.
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+        .tls_context(tls.clone())
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(connect).build())
+        .proxy_config(ProxyConfig::from_env())
+        .build();
+    SharedHttpConnector::new(connector)
+}
+
+/// The file, if it is one that can be used: the connector would panic at one that cannot.
+fn bundle(file: &Path) -> Result<Vec<u8>, Error> {
+    let wrong = |what: String| {
+        Error::new(
+            Kind::InvalidConfiguration,
+            format!("AWS_CA_BUNDLE is {}: {what}", file.display()),
+            "set AWS_CA_BUNDLE to a file of certificates in PEM, or unset it",
+        )
+    };
+    let text = std::fs::read(file).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|error| {
+            wrong(format!("certificate {} in it cannot be used: {error}", roots.len() + 1))
+        })?;
+    }
+    match roots.is_empty() {
+        true => Err(wrong("no certificate is in it".to_owned())),
+        false => Ok(text),
+    }
 }
 
 /// How much is kept of what AWS, or the way to it, says.
@@ -42,7 +124,7 @@ pub(crate) struct Answer {
 
 /// Classify an error: `class_of` gets code, message and HTTP status of what AWS answered; what was not answered is
 /// ambiguous, whatever the SDK's flags say of it.
-pub(crate) fn failed<E: ProvideErrorMetadata + Error + 'static>(
+pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
     Answer { action, request_id }: Answer,
     error: &SdkError<E, HttpResponse>,
     class_of: impl Fn(Option<&str>, &str, u16) -> Class,
@@ -146,7 +228,7 @@ fn only_reads(action: &str) -> bool {
 /// Without credentials or a Region the SDK fails before it connects, and says so in words only.
 fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool
 where
-    E: Error + 'static,
+    E: std::error::Error + 'static,
     R: std::fmt::Debug,
 {
     let SdkError::DispatchFailure(failure) = error else { return false };
@@ -157,7 +239,7 @@ where
 }
 
 /// What each link of the chain says of itself, each once.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut link = Some(error);
     while let Some(current) = link {

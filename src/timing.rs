@@ -19,7 +19,7 @@ pub struct Timing {
     pub margin: Duration,
     /// How far the clocks of two functions may differ.
     pub skew: Duration,
-    /// The longest life of one delivery, whatever the function's time-out is (60 s in the template), and the allowance
+    /// The longest life of one delivery, whatever the function's time-out is (300 s in the template), and the allowance
     /// where the deadline is unknown. Lambda repeats only twice, so where hundreds of meetings begin at once a delivery
     /// has to be let wait for EC2's two launches a second itself (`benches/HOUR.md`).
     pub delivery: Duration,

@@ -25,6 +25,13 @@ fn a_meeting() -> World {
     World::new([scheduled(M)])
 }
 
+/// The same for a function of one minute, in which the margin does not fit.
+fn a_meeting_and_a_short_timeout() -> World {
+    let world = a_meeting();
+    world.0.borrow_mut().truth.delivery = Duration::from_secs(60);
+    world
+}
+
 /// Run one delivery of the meeting to its end.
 fn deliver(world: &World) -> Result<Answer, Error> {
     told(Executor::new(world))
@@ -223,12 +230,18 @@ mod answers_that_are_lost {
 
     #[test]
     fn a_refusal_after_an_unanswered_sending_is_waited_for_and_judged_again() {
-        let world = a_meeting();
         // The first sending will still launch, 40 s later; the replay meets a zone without room.
-        let story = Executor::new(&world)
-            .plot(run_of(Role::Teacher), Fate::LateBy(Duration::from_secs(40)))
-            .plot(run_of(Role::Teacher), Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity"));
-        let result = told(story);
+        let late_and_refused = |world| {
+            Executor::new(world)
+                .plot(run_of(Role::Teacher), Fate::LateBy(Duration::from_secs(40)))
+                .plot(run_of(Role::Teacher), Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity"))
+        };
+        let world = a_meeting();
+        told(late_and_refused(&world)).expect("the late machine is adopted by the same delivery");
+        both_recorded(&world);
+
+        let world = a_meeting_and_a_short_timeout();
+        let result = told(late_and_refused(&world));
         assert_eq!(kind(result), Kind::Ec2Unavailable, "the wait does not fit before the deadline");
         after_a_minute(&world);
         deliver(&world).expect("the repeat adopts the late machine");
@@ -446,8 +459,13 @@ mod tokens {
 
     #[test]
     fn a_mismatch_without_a_machine_is_left_for_a_new_attempt_once_the_margin_has_passed() {
-        let world = a_meeting();
         let mismatch = Fate::Fails(Class::ParameterMismatch, "IdempotentParameterMismatch");
+        let world = a_meeting();
+        told(Executor::new(&world).plot(run_of(Role::Teacher), mismatch.clone())).expect("it waits");
+        assert_eq!(world.record(M).teacher.attempt.expect("an attempt").number, 2);
+        both_recorded(&world);
+
+        let world = a_meeting_and_a_short_timeout();
         let result = told(Executor::new(&world).plot(run_of(Role::Teacher), mismatch.clone()));
         assert_eq!(kind(result), Kind::Ec2Unavailable, "the margin does not fit before the deadline");
         after_a_minute(&world);

@@ -259,13 +259,19 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
 }
 
 #[test]
-fn a_standing_attempt_is_followed_by_what_comes_after_it() {
+fn a_standing_attempt_is_followed_by_what_comes_after_it_and_then_by_what_comes_before() {
     let all = candidates(&["t3.large", "m5.large"]);
     let standing = parameters("t3.large", &subnet("subnet-b", "b"));
     let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing);
     assert_eq!(next, Some(&all[2]), "the first zone may have been refused by an earlier delivery");
     let last = parameters("m5.large", &subnet("subnet-b", "b"));
-    assert_eq!(refusals(&[(Refusal::Capacity, &last)]).next(&all, &last), None);
+    // An earlier delivery was refused in the first places, or its machine died in the last one; this one was not.
+    let mut refused = refusals(&[(Refusal::Capacity, &last)]);
+    for place in &all[..all.len() - 1] {
+        assert_eq!(refused.next(&all, &last), Some(place));
+        refused.add(Refusal::Capacity, error(None), &parameters(&place.instance_type, &place.subnet));
+    }
+    assert_eq!(refused.next(&all, &last), None, "each once");
 }
 
 #[test]

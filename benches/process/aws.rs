@@ -2,9 +2,12 @@
 //! answers and a list of what was asked when. The meeting is new at each reading, so that each delivery launches.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +20,8 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// What each answer takes.
@@ -41,9 +45,13 @@ pub struct Aws {
     calls: Arc<Calls>,
 }
 
+/// From the arrival of something that wants an answer, a step of the handshake too, until there was one.
+pub type Wait = (Instant, Instant);
+
 #[derive(Default)]
 struct Calls {
     made: Mutex<Vec<Call>>,
+    waits: Mutex<Vec<Wait>>,
     machines: AtomicU32,
 }
 
@@ -88,12 +96,68 @@ impl Aws {
     }
 }
 
+impl Aws {
+    /// When it had something to answer since the last time, on any connection.
+    pub fn take_waits(&self) -> Vec<Wait> {
+        std::mem::take(&mut *self.calls.waits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A connection that notes how long the other side waits for an answer.
+struct Noted {
+    stream: TcpStream,
+    /// The last arrival. What is written after it, tickets of the session and then the answer, answers it.
+    since: Option<Instant>,
+    calls: Arc<Calls>,
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.since = (buffer.filled().len() > before).then(Instant::now);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready()
+            && let Some(since) = self.since
+        {
+            let mut waits = self.calls.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.push((since, Instant::now()));
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 async fn serve(listener: std::net::TcpListener, tls: &TlsAcceptor, calls: &Arc<Calls>) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, calls) = (tls.clone(), calls.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
+            let stream = Noted { stream, since: None, calls: calls.clone() };
             // A handshake that fails is told by the function that made it fail.
             let Ok(stream) = tls.accept(stream).await else { return };
             let service = service_fn(|request| {
@@ -116,6 +180,7 @@ async fn answer(calls: &Calls, request: Request<Incoming>) -> Response<Full<Byte
         None => body.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or("?").to_owned(),
     };
     let (delay, text) = match action.as_str() {
+        "GetItem" if body.contains(r#""warm-up""#) => (READ, "{}".to_owned()),
         "GetItem" => (READ, r#"{"Item":{"id":{"S":"m"},"status":{"S":"SCHEDULED"}}}"#.to_owned()),
         "UpdateItem" => (WRITE, "{}".to_owned()),
         "DescribeVpcs" => (

@@ -11,6 +11,8 @@ pub struct Certificates {
     pub key: PathBuf,
     /// The system's roots, and the run's.
     pub system_and_ours: PathBuf,
+    /// The roots that the function trusts in Lambda, and the run's.
+    pub amazon_and_ours: PathBuf,
 }
 
 /// Where Linux distributions keep all their roots in one file.
@@ -51,9 +53,11 @@ pub fn make(folder: &Path) -> Certificates {
     let system = SYSTEM.iter().find(|path| Path::new(path).is_file()).unwrap_or_else(|| {
         panic!("none of {SYSTEM:?} is here; install the system's roots (Debian, Ubuntu: apt install ca-certificates)")
     });
+    let amazon = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sdk/amazon.pem");
     Certificates {
         chain: joined(folder, "chain.pem", &[file("server.pem"), file("intermediate.pem")]),
         key: file("server.key"),
+        amazon_and_ours: joined(folder, "amazon.pem", &[amazon, file("root.pem")]),
         system_and_ours: joined(folder, "system.pem", &[PathBuf::from(system), file("root.pem")]),
     }
 }

@@ -28,7 +28,7 @@ resource "aws_lambda_function" "launch" {
   handler                        = "bootstrap"
   runtime                        = "provided.al2023"
   architectures                  = ["arm64"]
-  timeout                        = 60
+  timeout                        = var.launch_timeout_seconds
   memory_size                    = 256
   role                           = aws_iam_role.launch.arn
   reserved_concurrent_executions = var.launch_reserved_concurrency

@@ -122,14 +122,14 @@ locals {
     }
 
     launch-duration = {
-      description = "A delivery came near its time-out of 60 s. Its repeat goes on from the record. If this lasts, look in the log for what EC2 refuses or answers late: capacity, throttling, an outage."
+      description = "A delivery came near its time-out, launch_timeout_seconds. Its repeat goes on from the record. If this lasts, look in the log for what EC2 refuses or answers late: capacity, throttling, an outage."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
-      threshold   = 50000
+      threshold   = var.launch_timeout_seconds == 60 ? 50000 : (var.launch_timeout_seconds - 30) * 1000
     }
 
     schedule-duration = {

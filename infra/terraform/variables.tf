@@ -260,6 +260,17 @@ variable "launch_event_age_seconds" {
   }
 }
 
+variable "launch_timeout_seconds" {
+  type        = number
+  default     = 300
+  description = "The time-out of the function launch. EC2 starts two machines a second, and Lambda repeats a delivery only twice: 60 s do for 100 meetings that begin at once, 300 s for 500, 900 s for 2000."
+
+  validation {
+    condition     = contains([60, 300, 900], var.launch_timeout_seconds)
+    error_message = "60, 300 or 900 seconds."
+  }
+}
+
 variable "launch_reserved_concurrency" {
   type        = number
   default     = -1
@@ -329,11 +340,11 @@ variable "alarm_topic_arn" {
 variable "slow_launch_seconds" {
   type        = number
   default     = 30
-  description = "An alarm says so when a launch took longer than this, from the start of the delivery until both ids stood in the record. The function's time-out is 60."
+  description = "An alarm says so when a launch took longer than this, from the start of the delivery until both ids stood in the record."
 
   validation {
-    condition     = var.slow_launch_seconds == floor(var.slow_launch_seconds) && var.slow_launch_seconds >= 1 && var.slow_launch_seconds <= 60
-    error_message = "A whole number of seconds from 1 to 60."
+    condition     = var.slow_launch_seconds == floor(var.slow_launch_seconds) && var.slow_launch_seconds >= 1 && var.slow_launch_seconds <= 900
+    error_message = "A whole number of seconds from 1 to 900, the longest time-out of the function."
   }
 }
 

@@ -1,6 +1,6 @@
 //! The function `launch`: configuration, clients, serve.
 
-use elephant_launch::config::{self, Config};
+use elephant_launch::config::{self, Access, Config};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::event;
@@ -23,7 +23,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answer>("launch", &timing, &meter, problems.into()).await,
     };
-    let aws = sdk::load().await;
+    let aws = match sdk::load(&Access::from_env()).await {
+        Ok(aws) => aws,
+        Err(error) => return lambda::refuse::<Answer>("launch", &timing, &meter, error).await,
+    };
     let launcher = Launcher {
         meetings: Metered {
             port: Table::counted(&aws, &config.table_name, timing.table, &meter.tally.calls),

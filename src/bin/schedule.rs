@@ -1,6 +1,6 @@
 //! The function `schedule`: configuration, clients, serve.
 
-use elephant_launch::config::{self, ScheduleConfig};
+use elephant_launch::config::{self, Access, ScheduleConfig};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::event;
 use elephant_launch::lambda::{self, RandomTokens, WallClock};
@@ -20,7 +20,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answer>("schedule", &timing, &meter, problems.into()).await,
     };
-    let aws = sdk::load().await;
+    let aws = match sdk::load(&Access::from_env()).await {
+        Ok(aws) => aws,
+        Err(error) => return lambda::refuse::<Answer>("schedule", &timing, &meter, error).await,
+    };
     let calls = &meter.tally.calls;
     let scheduler = Scheduler {
         meetings: Table::counted(&aws, &config.table_name, timing.table, calls),

@@ -204,7 +204,7 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
                 "meeting {}: no machine could be launched and recorded before the deadline {}",
                 self.meeting, self.deadline
             ),
-            "the repeat goes on where this delivery stopped; if it comes again, raise the function's time-out to 60 s",
+            "the repeat goes on where this delivery stopped; if it comes again, raise the function's time-out (LaunchTimeoutSeconds)",
         )
     }
 

@@ -45,6 +45,9 @@ pub struct Scenario {
     pub variety: bool,
     /// Timings so short that a delivery outlives its lease after few faults. What the protocol rests on holds in them.
     pub brief: bool,
+    /// A function of one minute, in which a launch fits and the margin does not: what a wait would settle is left to the
+    /// next delivery.
+    pub minute: bool,
     /// Of all faults only these; empty: any.
     pub only: &'static [Trouble],
     pub off: Option<Guard>,
@@ -141,7 +144,7 @@ enum Act {
 }
 
 /// How a delivery may differ: its clock, the configuration it runs with, its time-out.
-const VARIANTS: usize = 5;
+const VARIANTS: usize = 6;
 
 /// A lease that has to be renewed as soon as an answer is late, and is over before a second one is.
 const BRIEF: Timing = Timing {
@@ -183,6 +186,8 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
         state.strict = scenario.strict;
         if scenario.brief {
             state.truth = BRIEF;
+        } else if scenario.minute {
+            state.truth.delivery = Duration::from_secs(60);
         }
         if scenario.variety {
             state.cloud.terminated_token = TerminatedToken::Instance;
@@ -523,6 +528,8 @@ fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Durati
         2 => (changed, SignedDuration::ZERO, truth.delivery),
         // A time-out that leaves no room to launch and record, and one that leaves room for one try.
         3 => (config(), SignedDuration::ZERO, shortest - Duration::from_millis(500)),
+        // One in which a launch fits, and the margin does not.
+        4 => (config(), SignedDuration::ZERO, Duration::from_secs(60)),
         _ => (config(), SignedDuration::ZERO, shortest + truth.table + Duration::from_millis(100)),
     }
 }

@@ -26,6 +26,7 @@ EVERYTHING = LEAST | {
     "LaunchEventAgeSeconds": "9000",
     "LaunchReservedConcurrency": "50",
     "ScheduleReservedConcurrency": "5",
+    "LaunchTimeoutSeconds": "60",
     "LogFormat": "Text",
     "LogLevel": "DEBUG",
     "AlarmTopicArn": "arn:aws:sns:us-west-2:123456789012:operators",

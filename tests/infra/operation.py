@@ -175,7 +175,7 @@ def of_alarms(stack, things):
 def of_threshold(stack, things, name, alarm, of):
     metric, threshold = alarm["MetricName"], float(alarm["Threshold"])
     if metric == "Duration":
-        limit = stack.property(things.of["FunctionName"][of], "Timeout") * 1000
+        limit = int(stack.property(things.of["FunctionName"][of], "Timeout")) * 1000
         if not limit * 0.75 <= threshold < limit:
             yield f"{name}: {threshold:.0f} ms is not near the time-out of {limit} ms"
     elif metric == "LaunchDuration":

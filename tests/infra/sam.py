@@ -210,6 +210,9 @@ class Stack:
             return any(argument)
         if key == "Fn::Join":
             return argument[0].join(argument[1])
+        if key == "Fn::FindInMap":
+            table, row, column = map(self.resolve, argument)
+            return self.template["Mappings"][table][row][str(column)]
         if key == "Fn::Split":
             return argument[1].split(argument[0])
         if key == "Fn::Select":

@@ -290,9 +290,9 @@ impl World {
         let mut table = Table::default();
         table.records.extend(records.into_iter().map(|record| (record.meeting_id.clone(), record)));
         World(Rc::new(RefCell::new(State {
-            // The time-out of the template: what does not fit into a minute is left to the next delivery, which a course
+            // The time-out of the template: what does not fit is left to the next delivery, which a course
             // has to come to. How a delivery outlives its lease is the explorer's brief scenarios' part.
-            truth: Timing { delivery: Duration::from_secs(60), ..Timing::DEFAULT },
+            truth: Timing { delivery: Duration::from_secs(300), ..Timing::DEFAULT },
             now: start(),
             table,
             cloud: Cloud::default(),
