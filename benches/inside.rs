@@ -11,7 +11,7 @@ use elephant_launch::event::Launch;
 use elephant_launch::machine::{Attempt, Token};
 use elephant_launch::meeting::Role;
 use elephant_launch::network::{Subnet, in_order};
-use elephant_launch::plan;
+use elephant_launch::plan::{self, Candidate};
 use elephant_launch::record::{self, Lease, Owner};
 use elephant_launch::timing::{Timing, after};
 use serde_json::json;
@@ -31,9 +31,19 @@ fn subnets() -> Vec<Subnet> {
     ['a', 'b', 'c', 'd'].map(subnet).to_vec()
 }
 
+fn candidates(config: &Config, subnets: &[Subnet]) -> Vec<Candidate> {
+    let zones = |kind: &String| {
+        let kind = kind.clone();
+        subnets.iter().map(move |subnet| (kind.clone(), subnet.availability_zone.clone()))
+    };
+    let offerings = config.instance_types.iter().flat_map(zones).collect();
+    plan::candidates(&config.markets, &config.instance_types, subnets, &offerings)
+}
+
 fn attempt(config: &Config, role: Role) -> Attempt {
-    let candidates = plan::candidates(&config.instance_types, &subnets());
+    let candidates = candidates(config, &subnets());
     plan::attempt(config, "/dev/xvda", &meeting("m"), role, 1, Token("token".into()), &candidates[0])
+        .expect("it has no user data")
 }
 
 fn reading_what_comes_in(bench: &mut Criterion) {
@@ -62,7 +72,7 @@ fn deciding(bench: &mut Criterion) {
     bench.bench_function("candidates", |b| {
         b.iter(|| {
             let subnets = in_order(&record.meeting_id, black_box(&subnets).clone());
-            plan::candidates(&config.instance_types, &subnets)
+            candidates(&config, &subnets)
         });
     });
     bench.bench_function("attempt", |b| b.iter(|| attempt(black_box(&config), Role::Teacher)));

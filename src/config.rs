@@ -5,18 +5,22 @@
 
 mod access;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use access::{Access, Trust};
 
 use crate::error::{Error, Kind};
-use crate::machine::{ImdsTokens, InstanceProfile};
+use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
+use crate::network::Network;
 use crate::one_time::Target;
+use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 24] = [
     "AMI_ID",
     "INSTANCE_TYPE",
     "SECURITY_GROUP_IDS",
@@ -25,12 +29,21 @@ pub const VARIABLES: [&str; 15] = [
     "TABLE_NAME",
     "SUPPORTED_AZS",
     "SUBNET_IDS",
+    "VPC_ID",
+    "VPC_NAME",
+    "PUBLIC_IP",
+    "MARKET",
     "VOLUME_DEVICE",
     "VOLUME_SIZE_GB",
     "VOLUME_TYPE",
+    "VOLUME_IOPS",
+    "VOLUME_THROUGHPUT",
     "VOLUME_ENCRYPTED",
+    "VOLUME_KMS_KEY_ID",
     "IMDS_TOKENS",
+    "USER_DATA",
     "PROJECT_TAG",
+    "EXTRA_TAGS",
     "LAUNCH_WINDOW_MINUTES",
 ];
 
@@ -50,6 +63,10 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
 /// the machines' start want one, too.
 const LEFT_OF_THE_LEAD: u64 = 2;
 
+/// EC2's limits: characters of a tag's key, and tags of a machine.
+const TAG_KEY_LIMIT: usize = 128;
+const TAGS_LIMIT: usize = 50;
+
 /// The zones that the system uses in its home Region.
 const HOME_REGION: &str = "us-west-2";
 const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
@@ -65,11 +82,18 @@ pub struct Config {
     pub table_name: String,
     /// As configured; see [`Config::zones`].
     pub supported_azs: Option<Vec<String>>,
-    pub subnet_ids: Option<Vec<String>>,
+    pub network: Network,
+    /// `None`: the subnet decides.
+    pub public_ip: Option<bool>,
+    /// In the order in which they are tried, never empty.
+    pub markets: Vec<Market>,
     pub volume: Volume,
     /// `None`: image and account decide.
     pub imds_tokens: Option<ImdsTokens>,
+    pub user_data: Option<UserData>,
     pub project_tag: String,
+    /// None of them is one of [`IDENTITY_TAGS`].
+    pub extra_tags: BTreeMap<String, String>,
     /// A delivery later than this after the meeting's time launches nothing.
     pub launch_window: Duration,
 }
@@ -96,6 +120,10 @@ pub struct Volume {
     pub size_gb: i32,
     pub volume_type: String,
     pub encrypted: bool,
+    /// `None`: EC2's own, as for the next two.
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+    pub kms_key_id: Option<String>,
 }
 
 /// Everything that is wrong with the environment, one line a variable.
@@ -146,31 +174,22 @@ impl Config {
             env.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
                 list(text, zone)
             });
-        let subnet_ids = env.optional("SUBNET_IDS", "subnet ids, subnet-…, separated by commas", |text| {
-            list(text, |piece| resource_id("subnet-", piece))
-        });
-        let volume = Volume {
-            device: env.optional("VOLUME_DEVICE", "a device name such as /dev/xvda", |text| {
-                (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
-            }),
-            size_gb: env
-                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 16384", |text| {
-                    text.parse().ok().filter(|size| (1..=16_384).contains(size))
-                })
-                .unwrap_or(60),
-            volume_type: env
-                .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
-                    ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
-                })
-                .unwrap_or_else(|| "gp3".to_owned()),
-            encrypted: env
-                .optional("VOLUME_ENCRYPTED", "true or false", |text| match text {
-                    "true" => Some(true),
-                    "false" => Some(false),
-                    _ => None,
-                })
-                .unwrap_or(true),
-        };
+        let network = env.network();
+        let public_ip = env
+            .optional("PUBLIC_IP", "true, false or subnet", |text| match text {
+                "subnet" => Some(None),
+                text => truth(text).map(Some),
+            })
+            .flatten();
+        let markets = env
+            .optional("MARKET", "on-demand, spot or spot-then-on-demand", |text| match text {
+                "on-demand" => Some(vec![Market::OnDemand]),
+                "spot" => Some(vec![Market::Spot]),
+                "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
+                _ => None,
+            })
+            .unwrap_or_else(|| vec![Market::OnDemand]);
+        let volume = env.volume();
         let imds_tokens = env
             .optional("IMDS_TOKENS", "image, required or optional", |text| match text {
                 "image" => Some(None),
@@ -179,9 +198,23 @@ impl Config {
                 _ => None,
             })
             .flatten();
+        let user_data = env.optional(
+            "USER_DATA",
+            "a script (#!…), #cloud-config, another text that cloud-init or EC2Launch knows by its beginning, or base64, of \
+             at most 16 KiB",
+            UserData::parse,
+        );
         let project_tag = env.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
             (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
         });
+        let extra_tags = env
+            .optional(
+                "EXTRA_TAGS",
+                "key=value pairs separated by commas, at most 46, keys of at most 128 characters that are none of Name, \
+                 MeetingID, Role, Project and do not begin with aws:, values of at most 256",
+                extra_tags,
+            )
+            .unwrap_or_default();
         let launch_window = env.launch_window();
         env.endpoints(&["EC2", "DYNAMODB"]);
 
@@ -195,10 +228,14 @@ impl Config {
                     iam_profile,
                     table_name,
                     supported_azs,
-                    subnet_ids,
+                    network,
+                    public_ip,
+                    markets,
                     volume,
                     imds_tokens,
+                    user_data,
                     project_tag: project_tag.unwrap_or_else(|| "Elephant".to_owned()),
+                    extra_tags,
                     launch_window,
                 })
             }
@@ -207,11 +244,11 @@ impl Config {
     }
 
     /// The zones that may be used; `None`: every zone. The system's own three are the default in its home Region, but
-    /// not for subnets that were named one by one.
+    /// not for a network that was named.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
         match &self.supported_azs {
             Some(zones) => Some(zones.clone()),
-            None if self.subnet_ids.is_none() && region == Some(HOME_REGION) => {
+            None if self.network == Network::Default && region == Some(HOME_REGION) => {
                 Some(HOME_ZONES.map(str::to_owned).to_vec())
             }
             None => None,
@@ -311,6 +348,77 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             .unwrap_or_else(|| "elephant-meetings".to_owned())
     }
 
+    /// One of three variables, or none.
+    fn network(&mut self) -> Network {
+        let subnets = self.optional("SUBNET_IDS", "subnet ids, subnet-…, separated by commas", |text| {
+            list(text, |piece| resource_id("subnet-", piece)).map(Network::Subnets)
+        });
+        let vpc = self
+            .optional("VPC_ID", "a VPC's id, vpc-…", |text| resource_id("vpc-", text).map(Network::Vpc));
+        let name = self.optional("VPC_NAME", "a tag value of at most 256 characters", |text| {
+            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| Network::VpcNamed(text.to_owned()))
+        });
+        let named = [("SUBNET_IDS", &subnets), ("VPC_ID", &vpc), ("VPC_NAME", &name)];
+        let set: Vec<&str> =
+            named.iter().filter(|(_, network)| network.is_some()).map(|(name, _)| *name).collect();
+        if set.len() > 1 {
+            self.problems
+                .push(format!("{} are set, and each names the network: keep one", set.join(" and ")));
+        }
+        subnets.or(vpc).or(name).unwrap_or_default()
+    }
+
+    fn volume(&mut self) -> Volume {
+        let whole = |range: RangeInclusive<i32>| {
+            move |text: &str| text.parse().ok().filter(|number| range.contains(number))
+        };
+        let volume = Volume {
+            device: self.optional("VOLUME_DEVICE", "a device name such as /dev/xvda", |text| {
+                (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
+            }),
+            size_gb: self
+                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 16384", whole(1..=16_384))
+                .unwrap_or(60),
+            volume_type: self
+                .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
+                    ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
+                })
+                .unwrap_or_else(|| "gp3".to_owned()),
+            iops: self.optional("VOLUME_IOPS", "a whole number from 3000 to 16000", whole(3000..=16_000)),
+            throughput: self.optional(
+                "VOLUME_THROUGHPUT",
+                "a whole number of MiB/s from 125 to 1000",
+                whole(125..=1000),
+            ),
+            encrypted: self.optional("VOLUME_ENCRYPTED", "true or false", truth).unwrap_or(true),
+            kms_key_id: self.optional("VOLUME_KMS_KEY_ID", "a KMS key's id, alias/… or ARN", kms_key),
+        };
+        for (name, set) in
+            [("VOLUME_IOPS", volume.iops.is_some()), ("VOLUME_THROUGHPUT", volume.throughput.is_some())]
+        {
+            if set && volume.volume_type != "gp3" {
+                let of = &volume.volume_type;
+                self.problems
+                    .push(format!("{name} is set, and only VOLUME_TYPE gp3 has it; it is {of}: unset one"));
+            }
+        }
+        // EC2 gives a gp3 volume a quarter of a MiB/s for each of its operations a second.
+        if let Some(throughput) = volume.throughput.filter(|t| 4 * t > volume.iops.unwrap_or(3000)) {
+            let iops = volume.iops.unwrap_or(3000);
+            self.problems.push(format!(
+                "VOLUME_THROUGHPUT is {throughput}, and {iops} IOPS allow at most {}: raise VOLUME_IOPS to {} or lower it",
+                iops / 4,
+                4 * throughput
+            ));
+        }
+        if volume.kms_key_id.is_some() && !volume.encrypted {
+            self.problems.push(
+                "VOLUME_KMS_KEY_ID is set, and VOLUME_ENCRYPTED is false: unset one of the two".to_owned(),
+            );
+        }
+        volume
+    }
+
     fn launch_window(&mut self) -> Duration {
         let minutes =
             self.optional("LAUNCH_WINDOW_MINUTES", "a whole number of minutes from 0 to 10080", |text| {
@@ -379,6 +487,38 @@ fn instance_type(text: &str) -> Option<String> {
 
 fn zone(text: &str) -> Option<String> {
     text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-').then(|| text.to_owned())
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// `k=v,…`. An empty value is one, an empty key is none.
+fn extra_tags(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
+        let (key, value) = piece.split_once('=')?;
+        let (key, value) = (key.trim(), value.trim());
+        let ours = IDENTITY_TAGS.contains(&key) || key.to_ascii_lowercase().starts_with("aws:");
+        let fits = key.chars().count() <= TAG_KEY_LIMIT && value.chars().count() <= TAG_VALUE_LIMIT;
+        if key.is_empty() || ours || !fits || tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return None;
+        }
+    }
+    (!tags.is_empty() && tags.len() + IDENTITY_TAGS.len() <= TAGS_LIMIT).then_some(tags)
+}
+
+fn kms_key(text: &str) -> Option<String> {
+    let id =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c));
+    match text.strip_prefix("arn:") {
+        Some(_) => arn("kms", ":key/", text).or_else(|| arn("kms", ":alias/", text)),
+        None => id(text).then(|| text.to_owned()),
+    }
 }
 
 fn instance_profile(text: &str) -> Option<InstanceProfile> {

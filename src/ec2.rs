@@ -1,7 +1,10 @@
-//! Machines and networks over EC2: requests, and error codes → meaning.
+//! Machines over EC2, and what is looked up there (a file each): requests, and error codes → meaning.
 //!
 //! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
 //! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
+
+mod instance_types;
+mod networks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,15 +18,17 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
-    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType, ShutdownBehavior, Tag,
-    TagSpecification, VolumeType,
+    InstanceInterruptionBehavior, InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest,
+    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, MarketType, ResourceType,
+    ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification, VolumeType,
 };
 
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, ROLE_TAG, State, Token};
+use crate::machine::{
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, ROLE_TAG, RootVolume, State, Token,
+};
 use crate::metrics::Calls;
-use crate::needs::{Machines, Networks};
-use crate::network::{Found, Subnet};
+use crate::needs::Machines;
 use crate::sdk::{self, CallCounter};
 use crate::timing::Timing;
 
@@ -58,13 +63,17 @@ fn config(sdk: &aws_config::SdkConfig, timing: &Timing) -> aws_sdk_ec2::config::
 impl Machines for Ec2 {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
         let p = &attempt.parameters;
-        let volume = EbsBlockDevice::builder()
-            .volume_size(p.root_volume.size_gb)
-            .volume_type(VolumeType::from(p.root_volume.volume_type.as_str()))
-            .delete_on_termination(true)
-            .set_encrypted(p.root_volume.encrypted.then_some(true))
-            .build();
-        let root = BlockDeviceMapping::builder().device_name(&p.root_volume.device_name).ebs(volume).build();
+        // A public address is a property of a network interface, which then has subnet and security groups, too.
+        let interface = p.public_ip.map(|public| {
+            InstanceNetworkInterfaceSpecification::builder()
+                .device_index(0)
+                .subnet_id(&p.subnet_id)
+                .set_groups(Some(p.security_group_ids.clone()))
+                .associate_public_ip_address(public)
+                .delete_on_termination(true)
+                .build()
+        });
+        let alone = interface.is_none();
         let once = aws_sdk_ec2::config::Builder::new()
             // A repeat by the SDK would hide a first time-out behind the second answer, and would repeat a refusal for
             // want of capacity, an HTTP 500, in the same zone.
@@ -78,11 +87,14 @@ impl Machines for Ec2 {
             .client_token(&attempt.token.0)
             .image_id(&p.image_id)
             .instance_type(InstanceType::from(p.instance_type.as_str()))
-            .subnet_id(&p.subnet_id)
-            .set_security_group_ids(Some(p.security_group_ids.clone()))
+            .set_subnet_id(alone.then(|| p.subnet_id.clone()))
+            .set_security_group_ids(alone.then(|| p.security_group_ids.clone()))
+            .set_network_interfaces(interface.map(|interface| vec![interface]))
             .set_key_name(p.key_name.clone())
             .set_iam_instance_profile(p.iam_profile.as_ref().map(to_iam_instance_profile))
-            .block_device_mappings(root)
+            .block_device_mappings(to_root_volume(&p.root_volume))
+            .set_instance_market_options((p.market == Market::Spot).then(to_spot))
+            .set_user_data(p.user_data.clone())
             .set_metadata_options(p.imds_tokens.map(to_metadata_options))
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
             .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
@@ -124,46 +136,7 @@ impl Machines for Ec2 {
     }
 }
 
-impl Networks for Ec2 {
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
-        let subnets = self.client.describe_subnets().set_subnet_ids(subnet_ids.map(<[String]>::to_vec));
-        let subnets = subnets.into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-        let default_vpc = async {
-            match subnet_ids {
-                Some(_) => Ok(None),
-                None => self.find_default_vpc().await,
-            }
-        };
-        let (subnets, default_vpc) = tokio::join!(self.all("DescribeSubnets", subnets), default_vpc);
-        let subnets = subnets.map_err(named)?;
-        Ok(Found { default_vpc: default_vpc?, subnets: subnets.iter().filter_map(to_subnet).collect() })
-    }
-
-    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
-        let pages = self.client.describe_images().image_ids(image_id).into_paginator().items().send();
-        let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let device = images.iter().find_map(|image| image.root_device_name());
-        device.map(str::to_owned).ok_or_else(|| AwsError {
-            action: "DescribeImages",
-            class: Class::Misconfigured,
-            code: None,
-            message: format!(
-                "no image {image_id} with a root device is visible to this account in this Region"
-            ),
-            request_id: None,
-            advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
-        })
-    }
-}
-
 impl Ec2 {
-    async fn find_default_vpc(&self) -> Result<Option<String>, AwsError> {
-        let default = Filter::builder().name("is-default").values("true").build();
-        let pages = self.client.describe_vpcs().filters(default).into_paginator().items().send();
-        let vpcs = self.all("DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(vpcs.iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned))
-    }
-
     /// All pages of a list, within one limit: the SDK's own is for each page.
     async fn all<T, E>(
         &self,
@@ -188,14 +161,6 @@ impl Ec2 {
     }
 }
 
-/// Subnets that were asked for by name come from the configuration: one that is not there is no subnet to drop.
-fn named(error: AwsError) -> AwsError {
-    match error.class {
-        Class::SubnetUnfit => AwsError { class: Class::Misconfigured, ..error },
-        _ => error,
-    }
-}
-
 fn to_iam_instance_profile(profile: &InstanceProfile) -> IamInstanceProfileSpecification {
     let builder = IamInstanceProfileSpecification::builder();
     match profile {
@@ -204,12 +169,43 @@ fn to_iam_instance_profile(profile: &InstanceProfile) -> IamInstanceProfileSpeci
     }
 }
 
+fn to_root_volume(volume: &RootVolume) -> BlockDeviceMapping {
+    let ebs = EbsBlockDevice::builder()
+        .volume_size(volume.size_gb)
+        .volume_type(VolumeType::from(volume.volume_type.as_str()))
+        .delete_on_termination(true)
+        .set_encrypted(volume.encrypted.then_some(true))
+        .set_iops(volume.iops)
+        .set_throughput(volume.throughput)
+        .set_kms_key_id(volume.kms_key_id.clone())
+        .build();
+    BlockDeviceMapping::builder().device_name(&volume.device_name).ebs(ebs).build()
+}
+
+/// One time: a persistent request would start machines of its own accord, and be nobody's to end.
+fn to_spot() -> InstanceMarketOptionsRequest {
+    let once = SpotMarketOptions::builder()
+        .spot_instance_type(SpotInstanceType::OneTime)
+        .instance_interruption_behavior(InstanceInterruptionBehavior::Terminate)
+        .build();
+    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(once).build()
+}
+
 fn to_metadata_options(tokens: ImdsTokens) -> InstanceMetadataOptionsRequest {
     let tokens = match tokens {
         ImdsTokens::Required => HttpTokensState::Required,
         ImdsTokens::Optional => HttpTokensState::Optional,
     };
     InstanceMetadataOptionsRequest::builder().http_tokens(tokens).build()
+}
+
+fn filter(name: &str, value: &str) -> Filter {
+    Filter::builder().name(name).values(value).build()
+}
+
+/// Any of these values.
+fn filter_of(name: &str, values: &[String]) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
 /// The same tags on everything that the call makes, so that a volume left behind is found as well.
@@ -241,15 +237,6 @@ fn to_machine(instance: &Instance) -> Option<Machine> {
             .iter()
             .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
             .collect(),
-    })
-}
-
-fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
-    Some(Subnet {
-        subnet_id: subnet.subnet_id()?.to_owned(),
-        vpc_id: subnet.vpc_id()?.to_owned(),
-        availability_zone: subnet.availability_zone()?.to_owned(),
-        available_ip_addresses: subnet.available_ip_address_count().unwrap_or(0),
     })
 }
 

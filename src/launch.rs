@@ -23,7 +23,7 @@ use crate::error::{AwsError, Error};
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
+use crate::needs::{Clock, LookUps, Machines, Meetings, Tokens, Updated};
 use crate::network::{Wanted, in_order};
 use crate::plan::{self, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
@@ -47,7 +47,7 @@ pub struct Launcher<M, E, C, T> {
     pub lookups: Lookups,
 }
 
-impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Launcher<M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Launcher<M, E, C, T> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
     /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
     /// again, and reports.
@@ -113,7 +113,7 @@ enum Ended {
     Kept,
 }
 
-impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
@@ -169,15 +169,15 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         };
         let work = |(role, step)| match (step, &places) {
             (Step::Replay { attempt, unanswered }, _) => {
-                Some(Work { role, attempt, unanswered: Some(unanswered) })
+                Some(Ok(Work { role, attempt, unanswered: Some(unanswered) }))
             }
             (Step::New { number }, Some((candidates, root_device))) => {
                 let attempt = self.attempt(role, number, root_device, &candidates[0]);
-                Some(Work { role, attempt, unanswered: None })
+                Some(attempt.map(|attempt| Work { role, attempt, unanswered: None }))
             }
             (Step::New { .. }, None) => None,
         };
-        Ok(steps.into_iter().filter_map(work).collect())
+        steps.into_iter().filter_map(work).collect()
     }
 
     async fn candidates(&self) -> Result<(Vec<Candidate>, String), LookupError> {
@@ -191,13 +191,21 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         let found = self.persist(limit, Backoff::LOOK_UP, || true, look_up).await;
         let surroundings = found.map_err(LookupError::Aws)??;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
-        let candidates = plan::candidates(&self.launcher.config.instance_types, &subnets);
+        let Config { markets, instance_types, .. } = &self.launcher.config;
+        let candidates = plan::candidates(markets, instance_types, &subnets, &surroundings.offerings);
         Ok((candidates, surroundings.root_device.clone()))
     }
 
-    fn attempt(&self, role: Role, number: u32, root_device: &str, candidate: &Candidate) -> Attempt {
+    fn attempt(
+        &self,
+        role: Role,
+        number: u32,
+        root_device: &str,
+        candidate: &Candidate,
+    ) -> Result<Attempt, Error> {
         let token = self.launcher.tokens.token();
         plan::attempt(&self.launcher.config, root_device, self.meeting, role, number, token, candidate)
+            .map_err(|reason| self.no_user_data(role, &reason))
     }
 
     async fn claim(&self, read: &Record, work: &[Work]) -> Result<Claimed, Error> {

@@ -35,6 +35,7 @@
 //! | [`timing`] | 0 | every duration that the protocol rests on |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
+//! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`config`] | 3 | environment → typed values, every problem at once; the only reader of `std::env` |
@@ -80,3 +81,4 @@ pub mod schedule;
 pub mod scheduler;
 pub mod sdk;
 pub mod timing;
+pub mod user_data;

@@ -75,6 +75,14 @@ pub struct Parameters {
     pub root_volume: RootVolume,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imds_tokens: Option<ImdsTokens>,
+    /// Whether it gets a public address; absent: the subnet decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<bool>,
+    #[serde(default, skip_serializing_if = "Market::is_on_demand")]
+    pub market: Market,
+    /// In base64, as it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -92,6 +100,41 @@ pub struct RootVolume {
     pub volume_type: String,
     /// `false` sends nothing: EC2 refuses `Encrypted=false` for an encrypted snapshot.
     pub encrypted: bool,
+    /// Of gp3; absent: EC2's 3000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iops: Option<i32>,
+    /// Of gp3, in MiB/s; absent: EC2's 125.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<i32>,
+    /// Id, alias or ARN; absent: the account's key for EBS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
+}
+
+/// How a machine is bought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Market {
+    #[default]
+    OnDemand,
+    /// One time: EC2 may take it back, and does not start it again.
+    Spot,
+}
+
+impl Market {
+    pub fn is_on_demand(&self) -> bool {
+        *self == Market::OnDemand
+    }
+}
+
+/// What follows a type's name where it matters how it is bought.
+impl fmt::Display for Market {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Market::OnDemand => "on demand",
+            Market::Spot => "spot",
+        })
+    }
 }
 
 /// Whether the instance metadata service asks for a session token; absent: image and account decide.
@@ -101,6 +144,9 @@ pub enum ImdsTokens {
     Required,
     Optional,
 }
+
+/// The keys of the tags below, which no other tag may displace.
+pub const IDENTITY_TAGS: [&str; 4] = ["Name", MEETING_TAG, ROLE_TAG, "Project"];
 
 /// The tags that say whose a machine is. The watchdog and the machine itself find their meeting by them.
 pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, String> {

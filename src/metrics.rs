@@ -21,8 +21,8 @@ use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 use crate::error::{AwsError, Error, Kind};
 use crate::machine::{Attempt, InstanceId, Machine, Token};
 use crate::meeting::MeetingId;
-use crate::needs::{Created, Machines, Meetings, Networks, NewMeetings, Updated};
-use crate::network::Found;
+use crate::needs::{Created, InstanceTypes, Machines, Meetings, Networks, NewMeetings, Updated};
+use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
 use crate::record::{MeetTime, NewRecord, Record, Update};
 
@@ -286,11 +286,17 @@ impl<P: Machines> Machines for Metered<P> {
 }
 
 impl<P: Networks> Networks for Metered<P> {
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
-        self.port.find_subnets(subnet_ids).await
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
+        self.port.find_subnets(network).await
     }
 
     async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
         self.port.find_root_device(image_id).await
+    }
+}
+
+impl<P: InstanceTypes> InstanceTypes for Metered<P> {
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
+        self.port.find_offerings(instance_types).await
     }
 }

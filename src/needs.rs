@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::error::AwsError;
 use crate::machine::{Attempt, InstanceId, Machine, Token};
 use crate::meeting::MeetingId;
-use crate::network::Found;
+use crate::network::{Found, Network, Offerings};
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::record::{NewRecord, Owner, Record, Update};
 
@@ -80,12 +80,23 @@ pub trait Machines {
 
 /// What does not depend on the meeting.
 pub trait Networks {
-    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC unless the subnets are named.
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError>;
+    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC or one that is named.
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError>;
 
     /// `ec2:DescribeImages`: the device name of the image's root volume.
     async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError>;
 }
+
+/// Which zone has which type.
+pub trait InstanceTypes {
+    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it.
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError>;
+}
+
+/// Everything that is looked up at the start.
+pub trait LookUps: Networks + InstanceTypes {}
+
+impl<T: Networks + InstanceTypes> LookUps for T {}
 
 pub trait Clock {
     fn now(&self) -> Timestamp;

@@ -15,34 +15,64 @@ pub struct Subnet {
     pub available_ip_addresses: i32,
 }
 
+/// Whose subnets are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The Region's default VPC.
+    #[default]
+    Default,
+    Vpc(String),
+    /// The VPC whose tag `Name` this is.
+    VpcNamed(String),
+    /// These and no others.
+    Subnets(Vec<String>),
+}
+
 /// What the look-up found, before anybody chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The Region's default VPC; `None` if there is none, or if nobody asked because the subnets are configured.
-    pub default_vpc: Option<String>,
+    /// The VPCs that are the default one, or of that name; nobody asks where their id or the subnets are configured.
+    pub vpcs: Vec<String>,
     pub subnets: Vec<Subnet>,
 }
+
+/// Which types are offered in which zones: type and zone, in pairs.
+pub type Offerings = BTreeSet<(String, String)>;
 
 /// Which subnets may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// These subnets and no others; `None`: those of the default VPC.
-    pub subnet_ids: Option<Vec<String>>,
+    pub network: Network,
     /// Only subnets in these zones; `None`: every zone.
     pub zones: Option<Vec<String>>,
 }
 
-/// The subnets that can host a machine. If there is none, the error lists what was found instead.
+/// The subnets that can host a machine. If there is none, the error lists what was found instead, and says which
+/// variable to change.
 pub fn usable(found: &Found, wanted: &Wanted) -> Result<Vec<Subnet>, String> {
-    if wanted.subnet_ids.is_none() && found.default_vpc.is_none() {
-        return Err(format!(
-            "this Region has no default VPC; {}",
-            listed("subnets of other VPCs found", found.subnets.iter().map(describe))
-        ));
-    }
-    let candidates: Vec<&Subnet> = match &wanted.subnet_ids {
-        Some(ids) => found.subnets.iter().filter(|s| ids.contains(&s.subnet_id)).collect(),
-        None => found.subnets.iter().filter(|s| Some(&s.vpc_id) == found.default_vpc.as_ref()).collect(),
+    let of = |vpc: &String| found.subnets.iter().filter(|s| s.vpc_id == *vpc).collect::<Vec<&Subnet>>();
+    let candidates = match (&wanted.network, &found.vpcs[..]) {
+        (Network::Subnets(ids), _) => found.subnets.iter().filter(|s| ids.contains(&s.subnet_id)).collect(),
+        (Network::Vpc(vpc), _) | (Network::Default | Network::VpcNamed(_), [vpc]) => of(vpc),
+        (Network::Default, _) => {
+            return Err(format!(
+                "this Region has no default VPC; {}",
+                listed("subnets of other VPCs found", found.subnets.iter().map(describe))
+            ));
+        }
+        (Network::VpcNamed(name), []) => {
+            return Err(format!(
+                "no VPC of this Region has the name {name:?} that VPC_NAME asks for; {}",
+                listed("subnets found", found.subnets.iter().map(describe))
+            ));
+        }
+        (Network::VpcNamed(name), vpcs) => {
+            return Err(format!(
+                "VPC_NAME is {name:?}, and that is the name of {} VPCs: {}; set VPC_ID to one of them",
+                vpcs.len(),
+                vpcs.join(", ")
+            ));
+        }
     };
     let usable: Vec<Subnet> = candidates
         .iter()

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, InstanceId, Machine, Parameters, RootVolume, Token, tags};
+use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::network::Subnet;
+use crate::network::{Offerings, Subnet};
 use crate::record::{MeetTime, Owner, Record};
 use crate::timing::{Timing, after};
 
@@ -100,25 +100,40 @@ pub fn reason_to_skip(record: &Record, now: Timestamp, window: Duration) -> Opti
     }
 }
 
-/// A place and a type to try.
+/// A place, a type and a market to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub instance_type: String,
     pub subnet: Subnet,
+    pub market: Market,
 }
 
-/// Every type in every subnet, in the order in which they are tried: all zones for the preferred type, then the next.
-pub fn candidates(instance_types: &[String], subnets: &[Subnet]) -> Vec<Candidate> {
-    let each = |instance_type: &String| {
-        let instance_type = instance_type.clone();
-        subnets
-            .iter()
-            .map(move |subnet| Candidate { instance_type: instance_type.clone(), subnet: subnet.clone() })
-    };
-    instance_types.iter().flat_map(each).collect()
+/// The order of attempts: all zones for the preferred type, then the next type, and when every type has been tried in the
+/// first market, all again in the second. A zone that does not offer a type is never tried for it.
+pub fn candidates(
+    markets: &[Market],
+    instance_types: &[String],
+    subnets: &[Subnet],
+    offerings: &Offerings,
+) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for market in markets {
+        for instance_type in instance_types {
+            let offered = |subnet: &&Subnet| {
+                offerings.contains(&(instance_type.clone(), subnet.availability_zone.clone()))
+            };
+            candidates.extend(subnets.iter().filter(offered).map(|subnet| Candidate {
+                instance_type: instance_type.clone(),
+                subnet: subnet.clone(),
+                market: *market,
+            }));
+        }
+    }
+    candidates
 }
 
-/// A new attempt for a role, from today's configuration.
+/// A new attempt for a role, from today's configuration. Refused, with the reason, where this meeting's user data cannot
+/// be made.
 pub fn attempt(
     config: &Config,
     root_device: &str,
@@ -127,7 +142,10 @@ pub fn attempt(
     number: u32,
     token: Token,
     candidate: &Candidate,
-) -> Attempt {
+) -> Result<Attempt, String> {
+    let user_data = config.user_data.as_ref().map(|data| data.filled(meeting, role)).transpose()?;
+    let mut all_tags = config.extra_tags.clone();
+    all_tags.extend(tags(meeting, role, &config.project_tag));
     let parameters = Parameters {
         image_id: config.image_id.clone(),
         instance_type: candidate.instance_type.clone(),
@@ -141,11 +159,17 @@ pub fn attempt(
             size_gb: config.volume.size_gb,
             volume_type: config.volume.volume_type.clone(),
             encrypted: config.volume.encrypted,
+            iops: config.volume.iops,
+            throughput: config.volume.throughput,
+            kms_key_id: config.volume.kms_key_id.clone(),
         },
         imds_tokens: config.imds_tokens,
-        tags: tags(meeting, role, &config.project_tag),
+        public_ip: config.public_ip,
+        market: candidate.market,
+        user_data,
+        tags: all_tags,
     };
-    Attempt { number, token, refused: false, ending: false, parameters }
+    Ok(Attempt { number, token, refused: false, ending: false, parameters })
 }
 
 /// A definite no of EC2 to one place, type or family: another may still do.
@@ -199,12 +223,16 @@ impl Refusals {
         self.0.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
+            // Spot has machines, and quotas, of its own.
+            let same_market = refused.market == candidate.market;
             match refusal {
                 // Not this type in this zone; another type may fit there.
-                Refusal::Capacity | Refusal::Zone => same_type && same_zone,
+                Refusal::Capacity | Refusal::Zone => same_type && same_zone && same_market,
                 Refusal::Subnet => refused.subnet_id == candidate.subnet.subnet_id,
                 // Quotas count vCPUs a group of families: another size of this family would be refused as well.
-                Refusal::Quota => family(&refused.instance_type) == family(&candidate.instance_type),
+                Refusal::Quota => {
+                    family(&refused.instance_type) == family(&candidate.instance_type) && same_market
+                }
             }
         })
     }
@@ -212,7 +240,9 @@ impl Refusals {
     /// Every refusal in words, for the error that ends the search.
     pub fn tried(&self) -> String {
         let each = |(_, error, p): &(Refusal, AwsError, Parameters)| {
-            format!("{} in {} ({}): {}", p.instance_type, p.availability_zone, p.subnet_id, error.code())
+            let spot = if p.market == Market::Spot { " spot" } else { "" };
+            let place = format!("{} ({})", p.availability_zone, p.subnet_id);
+            format!("{}{spot} in {place}: {}", p.instance_type, error.code())
         };
         self.0.iter().map(each).collect::<Vec<_>>().join(", ")
     }
@@ -229,9 +259,11 @@ pub fn same_again<'c>(candidates: &'c [Candidate], standing: &Parameters) -> Opt
 }
 
 fn position(candidates: &[Candidate], standing: &Parameters) -> Option<usize> {
-    candidates
-        .iter()
-        .position(|c| c.instance_type == standing.instance_type && c.subnet.subnet_id == standing.subnet_id)
+    candidates.iter().position(|c| {
+        c.instance_type == standing.instance_type
+            && c.subnet.subnet_id == standing.subnet_id
+            && c.market == standing.market
+    })
 }
 
 fn family(instance_type: &str) -> &str {

@@ -1,13 +1,15 @@
 //! The environment: what each variable means, what is forgiven, and how every problem is named at once.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES, Volume};
 use elephant_launch::error::{Error, Kind};
-use elephant_launch::machine::{ImdsTokens, InstanceProfile};
+use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
+use elephant_launch::network::Network;
 use elephant_launch::one_time::Target;
+use elephant_launch::user_data::UserData;
 
 const REQUIRED: [(&str, &str); 3] =
     [("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", "sg-1")];
@@ -47,21 +49,100 @@ const MEANINGS: &[Meaning] = &[
     ("SUPPORTED_AZS", "us-west-2-lax-1a,us-west-2d", |c| {
         c.supported_azs = Some(strings(&["us-west-2-lax-1a", "us-west-2d"]));
     }),
-    ("SUBNET_IDS", "subnet-b,subnet-a", |c| c.subnet_ids = Some(strings(&["subnet-b", "subnet-a"]))),
+    ("SUBNET_IDS", "subnet-b,subnet-a", |c| c.network = Network::Subnets(strings(&["subnet-b", "subnet-a"]))),
+    ("VPC_ID", "vpc-0abc", |c| c.network = Network::Vpc("vpc-0abc".into())),
+    ("VPC_NAME", "meetings (eu)", |c| c.network = Network::VpcNamed("meetings (eu)".into())),
+    ("PUBLIC_IP", "subnet", |_| ()),
+    ("PUBLIC_IP", "true", |c| c.public_ip = Some(true)),
+    ("PUBLIC_IP", "false", |c| c.public_ip = Some(false)),
+    ("MARKET", "on-demand", |_| ()),
+    ("MARKET", "spot", |c| c.markets = vec![Market::Spot]),
+    ("MARKET", "spot-then-on-demand", |c| c.markets = vec![Market::Spot, Market::OnDemand]),
     ("VOLUME_DEVICE", "/dev/sda1", |c| c.volume.device = Some("/dev/sda1".into())),
     ("VOLUME_DEVICE", "xvda", |c| c.volume.device = Some("xvda".into())),
     ("VOLUME_SIZE_GB", "1", |c| c.volume.size_gb = 1),
     ("VOLUME_SIZE_GB", "16384", |c| c.volume.size_gb = 16_384),
     ("VOLUME_TYPE", "gp2", |c| c.volume.volume_type = "gp2".into()),
+    ("VOLUME_IOPS", "3000", |c| c.volume.iops = Some(3000)),
+    ("VOLUME_IOPS", "16000", |c| c.volume.iops = Some(16_000)),
+    ("VOLUME_THROUGHPUT", "125", |c| c.volume.throughput = Some(125)),
+    ("VOLUME_THROUGHPUT", "750", |c| c.volume.throughput = Some(750)),
+    ("VOLUME_KMS_KEY_ID", "alias/meetings", |c| c.volume.kms_key_id = Some("alias/meetings".into())),
+    ("VOLUME_KMS_KEY_ID", "1234abcd-12ab-34cd-56ef-1234567890ab", |c| {
+        c.volume.kms_key_id = Some("1234abcd-12ab-34cd-56ef-1234567890ab".into());
+    }),
+    ("VOLUME_KMS_KEY_ID", "arn:aws:kms:us-west-2:123456789012:key/1234abcd", |c| {
+        c.volume.kms_key_id = Some("arn:aws:kms:us-west-2:123456789012:key/1234abcd".into());
+    }),
     ("VOLUME_ENCRYPTED", "true", |_| ()),
     ("VOLUME_ENCRYPTED", "false", |c| c.volume.encrypted = false),
     ("IMDS_TOKENS", "image", |_| ()),
     ("IMDS_TOKENS", "required", |c| c.imds_tokens = Some(ImdsTokens::Required)),
     ("IMDS_TOKENS", "optional", |c| c.imds_tokens = Some(ImdsTokens::Optional)),
+    ("USER_DATA", "#!/bin/sh\necho {role}", |c| {
+        c.user_data = Some(UserData::Text("#!/bin/sh\necho {role}".into()));
+    }),
+    ("USER_DATA", "I2Nsb3VkLWNvbmZpZwo=", |c| c.user_data = Some(UserData::Text("#cloud-config\n".into()))),
+    ("USER_DATA", "H4sIAAAA\n/w==", |c| {
+        c.user_data = Some(UserData::Binary(vec![0x1f, 0x8b, 8, 0, 0, 0, 0xff]));
+    }),
+    ("EXTRA_TAGS", "Team=A team, CostCentre=4711,Empty=,Sum=1+1=2", |c| {
+        let tags = [("Team", "A team"), ("CostCentre", "4711"), ("Empty", ""), ("Sum", "1+1=2")];
+        c.extra_tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    }),
     ("PROJECT_TAG", "Elephant (staging) 🐘", |c| c.project_tag = "Elephant (staging) 🐘".into()),
     ("LAUNCH_WINDOW_MINUTES", "0", |c| c.launch_window = Duration::ZERO),
     ("LAUNCH_WINDOW_MINUTES", "10080", |c| c.launch_window = Duration::from_secs(7 * 24 * 3600)),
 ];
+
+/// Settings that are each well-formed and cannot be meant together: the one problem that is said.
+const TOGETHER: &[(&[(&str, &str)], &str)] = &[
+    (
+        &[("SUBNET_IDS", "subnet-1"), ("VPC_ID", "vpc-1")],
+        "SUBNET_IDS and VPC_ID are set, and each names the network: keep one",
+    ),
+    (
+        &[("VPC_ID", "vpc-1"), ("VPC_NAME", "meetings")],
+        "VPC_ID and VPC_NAME are set, and each names the network: keep one",
+    ),
+    (
+        &[("VOLUME_TYPE", "gp2"), ("VOLUME_IOPS", "4000")],
+        "VOLUME_IOPS is set, and only VOLUME_TYPE gp3 has it; it is gp2: unset one",
+    ),
+    (
+        &[("VOLUME_TYPE", "standard"), ("VOLUME_THROUGHPUT", "200")],
+        "VOLUME_THROUGHPUT is set, and only VOLUME_TYPE gp3 has it; it is standard: unset one",
+    ),
+    (
+        &[("VOLUME_THROUGHPUT", "1000")],
+        "VOLUME_THROUGHPUT is 1000, and 3000 IOPS allow at most 750: raise VOLUME_IOPS to 4000 or lower it",
+    ),
+    (
+        &[("VOLUME_ENCRYPTED", "false"), ("VOLUME_KMS_KEY_ID", "alias/meetings")],
+        "VOLUME_KMS_KEY_ID is set, and VOLUME_ENCRYPTED is false: unset one of the two",
+    ),
+];
+
+#[test]
+fn settings_that_cannot_be_meant_together_are_one_problem() {
+    for (variables, expected) in TOGETHER {
+        assert_eq!(with(variables), Err(Problems(vec![(*expected).to_owned()])), "{variables:?}");
+    }
+    let fast =
+        with(&[("VOLUME_IOPS", "4000"), ("VOLUME_THROUGHPUT", "1000")]).expect("it is what gp3 allows");
+    assert_eq!((fast.volume.iops, fast.volume.throughput), (Some(4000), Some(1000)));
+}
+
+#[test]
+fn tags_of_ones_own_leave_room_for_ours() {
+    let tags = |count: usize| (0..count).map(|n| format!("t{n}=v")).collect::<Vec<_>>().join(",");
+    assert_eq!(with(&[("EXTRA_TAGS", &tags(46))]).expect("there is room").extra_tags.len(), 46);
+    assert!(with(&[("EXTRA_TAGS", &tags(47))]).is_err());
+    let long = |key: usize, value: usize| format!("{}={}", "k".repeat(key), "v".repeat(value));
+    assert!(with(&[("EXTRA_TAGS", &long(128, 256))]).is_ok());
+    assert!(with(&[("EXTRA_TAGS", &long(129, 1))]).is_err());
+    assert!(with(&[("EXTRA_TAGS", &long(1, 257))]).is_err());
+}
 
 #[test]
 fn every_variable_has_a_meaning_in_the_table_above() {
@@ -103,6 +184,25 @@ const NONSENSE: &[(&str, &str)] = &[
     ("SUPPORTED_AZS", "US-WEST-2A"),
     ("SUPPORTED_AZS", "us-west-2a us-west-2b"),
     ("SUBNET_IDS", "subnet-1,vpc-1"),
+    ("VPC_ID", "my-vpc"),
+    ("VPC_ID", "vpc-1,vpc-2"),
+    ("PUBLIC_IP", "yes"),
+    ("MARKET", "ondemand"),
+    ("MARKET", "on-demand-then-spot"),
+    ("VOLUME_IOPS", "2999"),
+    ("VOLUME_IOPS", "16001"),
+    ("VOLUME_THROUGHPUT", "124"),
+    ("VOLUME_THROUGHPUT", "1001"),
+    ("VOLUME_KMS_KEY_ID", "a key"),
+    ("VOLUME_KMS_KEY_ID", "arn:aws:iam::123456789012:role/key"),
+    ("USER_DATA", "echo hello"),
+    ("USER_DATA", "===="),
+    ("EXTRA_TAGS", "Team"),
+    ("EXTRA_TAGS", "=A"),
+    ("EXTRA_TAGS", "MeetingID=m"),
+    ("EXTRA_TAGS", "Team=A,Name=x"),
+    ("EXTRA_TAGS", "aws:team=A"),
+    ("EXTRA_TAGS", "Team=A,Team=B"),
     ("VOLUME_DEVICE", "C:"),
     ("VOLUME_SIZE_GB", "0"),
     ("VOLUME_SIZE_GB", "16385"),
@@ -185,7 +285,7 @@ fn spaces_and_empty_pieces_and_doubles_are_forgiven() {
     assert_eq!(config.instance_types, ["t3.large", "t3.xlarge"]);
     assert_eq!(config.security_group_ids, ["sg-1", "sg-2"]);
     assert_eq!(config.supported_azs, Some(strings(&["us-west-2a", "us-west-2b"])));
-    assert_eq!(config.subnet_ids, Some(strings(&["subnet-1"])));
+    assert_eq!(config.network, Network::Subnets(strings(&["subnet-1"])));
     assert_eq!(config.volume.size_gb, 80);
 }
 
@@ -259,10 +359,22 @@ fn defaults() -> Config {
         iam_profile: None,
         table_name: "elephant-meetings".into(),
         supported_azs: None,
-        subnet_ids: None,
-        volume: Volume { device: None, size_gb: 60, volume_type: "gp3".into(), encrypted: true },
+        network: Network::Default,
+        public_ip: None,
+        markets: vec![Market::OnDemand],
+        volume: Volume {
+            device: None,
+            size_gb: 60,
+            volume_type: "gp3".into(),
+            encrypted: true,
+            iops: None,
+            throughput: None,
+            kms_key_id: None,
+        },
         imds_tokens: None,
+        user_data: None,
         project_tag: "Elephant".into(),
+        extra_tags: BTreeMap::new(),
         launch_window: Duration::from_secs(120 * 60),
     }
 }

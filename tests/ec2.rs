@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, State, Token, tags,
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Machines, Networks};
-use elephant_launch::network::{Found, Subnet};
+use elephant_launch::needs::{InstanceTypes, Machines, Networks};
+use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
 
 use attempt::plain_attempt;
@@ -92,7 +92,7 @@ async fn what_is_optional_is_sent_only_where_it_is_configured() {
 /// What is configured, and the fields that it adds to and takes from the plain request.
 type Options = (&'static str, fn(&mut Parameters), &'static str, &'static str);
 
-const OPTIONS: [Options; 6] = [
+const OPTIONS: [Options; 11] = [
     ("a key", |p| p.key_name = Some("our key".into()), "KeyName=our key", ""),
     (
         "a profile by name",
@@ -109,6 +109,38 @@ const OPTIONS: [Options; 6] = [
     ("IMDSv2", |p| p.imds_tokens = Some(ImdsTokens::Required), "MetadataOptions.HttpTokens=required", ""),
     ("IMDSv1 too", |p| p.imds_tokens = Some(ImdsTokens::Optional), "MetadataOptions.HttpTokens=optional", ""),
     ("no encryption", |p| p.root_volume.encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
+    (
+        "a fast volume",
+        |p| (p.root_volume.iops, p.root_volume.throughput) = (Some(4000), Some(500)),
+        "BlockDeviceMapping.1.Ebs.Iops=4000\nBlockDeviceMapping.1.Ebs.Throughput=500",
+        "",
+    ),
+    (
+        "a key of one's own",
+        |p| p.root_volume.kms_key_id = Some("alias/meetings".into()),
+        "BlockDeviceMapping.1.Ebs.KmsKeyId=alias/meetings",
+        "",
+    ),
+    (
+        "spot",
+        |p| p.market = Market::Spot,
+        "InstanceMarketOptions.MarketType=spot
+         InstanceMarketOptions.SpotOptions.SpotInstanceType=one-time
+         InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate",
+        "",
+    ),
+    ("user data", |p| p.user_data = Some("IyE=".into()), "UserData=IyE=", ""),
+    (
+        "no public address",
+        |p| p.public_ip = Some(false),
+        "NetworkInterface.1.DeviceIndex=0
+         NetworkInterface.1.SubnetId=subnet-1
+         NetworkInterface.1.SecurityGroupId.1=sg-1
+         NetworkInterface.1.SecurityGroupId.2=sg-2
+         NetworkInterface.1.AssociatePublicIpAddress=false
+         NetworkInterface.1.DeleteOnTermination=true",
+        "SubnetId=subnet-1\nSecurityGroupId.1=sg-1\nSecurityGroupId.2=sg-2",
+    ),
 ];
 
 #[tokio::test]
@@ -443,10 +475,10 @@ async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
     wire.script("DescribeSubnets", [Answer::Reply(200, first), Answer::Reply(200, second)]);
     wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1", ""))]);
     let expected = Found {
-        default_vpc: Some("vpc-1".into()),
+        vpcs: vec!["vpc-1".into()],
         subnets: vec![subnet("subnet-1", "us-west-2a", 4091), subnet("subnet-2", "us-west-2b", 0)],
     };
-    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+    assert_eq!(ec2(&wire).find_subnets(&Network::Default).await, Ok(expected));
     assert_eq!(
         form(&wire.requests("DescribeSubnets")[0]),
         fields("Action=DescribeSubnets\nVersion=2016-11-15")
@@ -461,8 +493,8 @@ async fn the_default_vpc_may_be_on_the_second_page() {
     wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
     let pages = [describe_vpcs("", "page-2"), describe_vpcs("vpc-1", "")];
     wire.script("DescribeVpcs", pages.map(|page| Answer::Reply(200, page)));
-    let expected = Found { default_vpc: Some("vpc-1".into()), subnets: vec![] };
-    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+    let expected = Found { vpcs: vec!["vpc-1".into()], subnets: vec![] };
+    assert_eq!(ec2(&wire).find_subnets(&Network::Default).await, Ok(expected));
     assert_eq!(form(&wire.requests("DescribeVpcs")[1])["NextToken"], "page-2");
 }
 
@@ -471,7 +503,7 @@ async fn the_default_vpc_is_asked_for_by_a_filter() {
     let wire = Wire::start().await;
     wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
     wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1", ""))]);
-    ec2(&wire).find_subnets(None).await.expect("an answer");
+    ec2(&wire).find_subnets(&Network::Default).await.expect("an answer");
     let filter = "Action=DescribeVpcs\nVersion=2016-11-15\nFilter.1.Name=is-default\nFilter.1.Value.1=true";
     assert_eq!(form(&wire.requests("DescribeVpcs")[0]), fields(filter));
 }
@@ -484,8 +516,8 @@ async fn a_region_may_have_no_default_vpc() {
         [Answer::Reply(200, describe_subnets(&[("subnet-1", "us-west-2a", 9)], ""))],
     );
     wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("", ""))]);
-    let expected = Found { default_vpc: None, subnets: vec![subnet("subnet-1", "us-west-2a", 9)] };
-    assert_eq!(ec2(&wire).find_subnets(None).await, Ok(expected));
+    let expected = Found { vpcs: vec![], subnets: vec![subnet("subnet-1", "us-west-2a", 9)] };
+    assert_eq!(ec2(&wire).find_subnets(&Network::Default).await, Ok(expected));
 }
 
 #[tokio::test]
@@ -493,17 +525,68 @@ async fn named_subnets_are_asked_for_by_name_and_no_vpc_is() {
     let found = Answer::Reply(200, describe_subnets(&[("subnet-7", "us-west-2a", 9)], ""));
     let wire = Wire::answering("DescribeSubnets", [found]).await;
     let ids = ["subnet-7".to_owned(), "subnet-8".to_owned()];
-    let expected = Found { default_vpc: None, subnets: vec![subnet("subnet-7", "us-west-2a", 9)] };
-    assert_eq!(ec2(&wire).find_subnets(Some(&ids)).await, Ok(expected));
+    let expected = Found { vpcs: vec![], subnets: vec![subnet("subnet-7", "us-west-2a", 9)] };
+    assert_eq!(ec2(&wire).find_subnets(&Network::Subnets(ids.to_vec())).await, Ok(expected));
     let names = "Action=DescribeSubnets\nVersion=2016-11-15\nSubnetId.1=subnet-7\nSubnetId.2=subnet-8";
     assert_eq!(form(&wire.only_request()), fields(names));
+}
+
+#[tokio::test]
+async fn the_subnets_of_one_vpc_are_asked_for_by_its_id() {
+    let found = Answer::Reply(200, describe_subnets(&[("subnet-7", "us-west-2a", 9)], ""));
+    let wire = Wire::answering("DescribeSubnets", [found]).await;
+    let expected = Found { vpcs: vec![], subnets: vec![subnet("subnet-7", "us-west-2a", 9)] };
+    assert_eq!(ec2(&wire).find_subnets(&Network::Vpc("vpc-1".into())).await, Ok(expected));
+    let filter = "Action=DescribeSubnets\nVersion=2016-11-15\nFilter.1.Name=vpc-id\nFilter.1.Value.1=vpc-1";
+    assert_eq!(form(&wire.only_request()), fields(filter));
+}
+
+#[tokio::test]
+async fn a_vpc_is_found_by_its_name() {
+    let wire = Wire::start().await;
+    wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("vpc-1", ""))]);
+    let found = ec2(&wire).find_subnets(&Network::VpcNamed("meetings".into())).await.expect("an answer");
+    assert_eq!(found.vpcs, ["vpc-1"]);
+    let filter = "Action=DescribeVpcs\nVersion=2016-11-15\nFilter.1.Name=tag:Name\nFilter.1.Value.1=meetings";
+    assert_eq!(form(&wire.requests("DescribeVpcs")[0]), fields(filter));
+}
+
+#[tokio::test]
+async fn each_type_is_told_with_the_zones_that_offer_it() {
+    let wire = Wire::start().await;
+    let page = |pairs: &[(&str, &str)], next: &str| {
+        let items = pairs.iter().map(|(kind, zone)| {
+            format!("<item><instanceType>{kind}</instanceType><location>{zone}</location></item>")
+        });
+        let items: String = items.collect();
+        let next = if next.is_empty() { String::new() } else { format!("<nextToken>{next}</nextToken>") };
+        format!("<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>{next}</DescribeInstanceTypeOfferingsResponse>")
+    };
+    let first = page(&[("t3.large", "us-west-2a"), ("t3.large", "us-west-2b")], "page-2");
+    let second = page(&[("m5.large", "us-west-2a")], "");
+    wire.script("DescribeInstanceTypeOfferings", [Answer::Reply(200, first), Answer::Reply(200, second)]);
+    let kinds = ["t3.large".to_owned(), "m5.large".to_owned()];
+    let expected = [("m5.large", "us-west-2a"), ("t3.large", "us-west-2a"), ("t3.large", "us-west-2b")];
+    let expected = expected.map(|(kind, zone)| (kind.to_owned(), zone.to_owned())).into();
+    assert_eq!(ec2(&wire).find_offerings(&kinds).await, Ok(expected));
+    let asked = "Action=DescribeInstanceTypeOfferings
+        Version=2016-11-15
+        LocationType=availability-zone
+        Filter.1.Name=instance-type
+        Filter.1.Value.1=t3.large
+        Filter.1.Value.2=m5.large";
+    assert_eq!(form(&wire.requests("DescribeInstanceTypeOfferings")[0]), fields(asked));
 }
 
 #[tokio::test]
 async fn a_named_subnet_that_is_not_there_is_a_wrong_setting() {
     let unknown = refused(400, "InvalidSubnetID.NotFound", "The subnet ID 'subnet-7' does not exist");
     let wire = Wire::answering("DescribeSubnets", [unknown]).await;
-    let error = ec2(&wire).find_subnets(Some(&["subnet-7".to_owned()])).await.expect_err("it does not exist");
+    let error = ec2(&wire)
+        .find_subnets(&Network::Subnets(vec!["subnet-7".to_owned()]))
+        .await
+        .expect_err("it does not exist");
     assert_eq!(error.class, Class::Misconfigured);
     assert!(error.advice.contains("SUBNET_IDS"), "{:?}", error.advice);
 }

@@ -26,6 +26,7 @@ use elephant_launch::event::{Launch, Schedule};
 use elephant_launch::machine::InstanceProfile;
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_launch::network::Network;
 use elephant_launch::plan::schedule::one_time;
 use elephant_launch::record::{self, Lease, MeetTime, NewRecord, Owner, Record, Seat};
 use elephant_launch::timing::{Timing, after};
@@ -326,7 +327,11 @@ mod the_environment {
         assert_eq!(kept(&config.instance_types), owned(list("INSTANCE_TYPE")));
         assert_eq!(kept(&config.security_group_ids), owned(list("SECURITY_GROUP_IDS")));
         assert_eq!(config.supported_azs.as_deref().and_then(kept), owned(list("SUPPORTED_AZS")));
-        assert_eq!(config.subnet_ids.as_deref().and_then(kept), owned(list("SUBNET_IDS")));
+        let subnet_ids = match &config.network {
+            Network::Subnets(ids) => Some(ids.as_slice()),
+            _ => None,
+        };
+        assert_eq!(subnet_ids.and_then(kept), owned(list("SUBNET_IDS")));
         assert_eq!(config.key_name.as_deref(), text("KEY_NAME"));
         assert_eq!(Some(config.table_name.as_str()), text("TABLE_NAME").or(Some("elephant-meetings")));
         assert_eq!(Some(config.project_tag.as_str()), text("PROJECT_TAG").or(Some("Elephant")));

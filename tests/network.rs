@@ -1,10 +1,10 @@
 //! Which subnets can host a meeting, and in which order a meeting tries them.
 
 use elephant_launch::meeting::MeetingId;
-use elephant_launch::network::{Found, Subnet, Wanted, in_order, usable};
+use elephant_launch::network::{Found, Network, Subnet, Wanted, in_order, usable};
 
 const ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
-const ANY: Wanted = Wanted { subnet_ids: None, zones: None };
+const ANY: Wanted = Wanted { network: Network::Default, zones: None };
 
 #[test]
 fn only_the_default_vpc_counts() {
@@ -31,7 +31,7 @@ fn a_subnet_without_a_free_address_does_not_count() {
 #[test]
 fn named_subnets_count_whatever_their_vpc_and_no_others_do() {
     let found = found(None, &[("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)]);
-    let wanted = Wanted { subnet_ids: Some(strings(&["subnet-2", "subnet-3"])), ..ANY };
+    let wanted = Wanted { network: Network::Subnets(strings(&["subnet-2", "subnet-3"])), ..ANY };
     assert_eq!(ids(usable(&found, &wanted)), ["subnet-2"]);
 }
 
@@ -39,7 +39,7 @@ fn named_subnets_count_whatever_their_vpc_and_no_others_do() {
 fn named_subnets_still_have_to_lie_in_the_supported_zones() {
     let found = found(None, &[("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-1", 'b', 9)]);
     let wanted = Wanted {
-        subnet_ids: Some(strings(&["subnet-1", "subnet-2"])),
+        network: Network::Subnets(strings(&["subnet-1", "subnet-2"])),
         zones: Some(strings(&["us-west-2b"])),
     };
     assert_eq!(ids(usable(&found, &wanted)), ["subnet-2"]);
@@ -178,6 +178,25 @@ fn three() -> Vec<Subnet> {
     .subnets
 }
 
+#[test]
+fn a_vpc_that_is_named_must_be_one() {
+    let two = [("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)];
+    let named = Wanted { network: Network::VpcNamed("meetings".into()), ..ANY };
+    let of = |vpcs: &[&str]| Found { vpcs: strings(vpcs), ..found(None, &two) };
+    assert_eq!(ids(usable(&of(&["vpc-2"]), &named)), ["subnet-2"]);
+    let none = usable(&of(&[]), &named).expect_err("there is none");
+    assert!(none.contains("\"meetings\" that VPC_NAME asks for") && none.contains("subnet-1"), "{none}");
+    let both = usable(&of(&["vpc-1", "vpc-2"]), &named).expect_err("there are two");
+    assert!(both.contains("2 VPCs: vpc-1, vpc-2; set VPC_ID"), "{both}");
+}
+
+#[test]
+fn a_vpc_by_its_id_needs_no_look_up_of_vpcs() {
+    let two = [("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)];
+    let wanted = Wanted { network: Network::Vpc("vpc-1".into()), ..ANY };
+    assert_eq!(ids(usable(&found(None, &two), &wanted)), ["subnet-1"]);
+}
+
 /// Two subnets in each zone.
 fn six() -> Vec<Subnet> {
     let more = [("subnet-4", "vpc-1", 'a', 9), ("subnet-5", "vpc-1", 'b', 9), ("subnet-6", "vpc-1", 'c', 9)];
@@ -191,7 +210,10 @@ fn found(default_vpc: Option<&str>, subnets: &[(&str, &str, char, i32)]) -> Foun
         availability_zone: format!("us-west-2{zone}"),
         available_ip_addresses: *free,
     };
-    Found { default_vpc: default_vpc.map(str::to_owned), subnets: subnets.iter().map(subnet).collect() }
+    Found {
+        vpcs: default_vpc.map(str::to_owned).into_iter().collect(),
+        subnets: subnets.iter().map(subnet).collect(),
+    }
 }
 
 fn ids(subnets: Result<Vec<Subnet>, String>) -> Vec<String> {

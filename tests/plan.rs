@@ -6,7 +6,8 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Parameters, ROLE_TAG, RootVolume, State, Token,
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
+    State, Token,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::Subnet;
@@ -243,7 +244,7 @@ fn a_quota_does_not_confuse_families_that_begin_alike() {
 #[test]
 fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
-    let all = plan::candidates(&strings(&["t3.large"]), &subnets);
+    let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
     let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-3"));
@@ -252,7 +253,7 @@ fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
 #[test]
 fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a")];
-    let all = plan::candidates(&strings(&["t3.large"]), &subnets);
+    let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
     let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-2"));
@@ -272,6 +273,61 @@ fn a_standing_attempt_is_followed_by_what_comes_after_it_and_then_by_what_comes_
         refused.add(Refusal::Capacity, error(None), &parameters(&place.instance_type, &place.subnet));
     }
     assert_eq!(refused.next(&all, &last), None, "each once");
+}
+
+#[test]
+fn every_type_in_every_zone_comes_first_in_one_market_and_then_in_the_other() {
+    let all = in_markets(&[Market::Spot, Market::OnDemand], &["t3.large", "m5.large"]);
+    let told: Vec<String> =
+        all.iter().map(|c| format!("{} {} {}", c.market, c.instance_type, c.subnet.subnet_id)).collect();
+    let expected = [
+        "spot t3.large subnet-a",
+        "spot t3.large subnet-b",
+        "spot m5.large subnet-a",
+        "spot m5.large subnet-b",
+        "on demand t3.large subnet-a",
+        "on demand t3.large subnet-b",
+        "on demand m5.large subnet-a",
+        "on demand m5.large subnet-b",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_zone_that_does_not_offer_a_type_is_never_tried_for_it() {
+    let offerings = [("t3.large", "b"), ("m5.large", "a"), ("m5.large", "c")];
+    let offerings = offerings.map(|(kind, zone)| (kind.to_owned(), zone.to_owned())).into();
+    let subnets = [subnet("subnet-a", "a"), subnet("subnet-b", "b")];
+    let kinds = strings(&["t3.large", "m5.large"]);
+    let all = plan::candidates(&[Market::OnDemand], &kinds, &subnets, &offerings);
+    let told: Vec<(&str, &str)> =
+        all.iter().map(|c| (c.instance_type.as_str(), c.subnet.subnet_id.as_str())).collect();
+    assert_eq!(told, [("t3.large", "subnet-b"), ("m5.large", "subnet-a")]);
+}
+
+#[test]
+fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
+    let all = in_markets(&[Market::Spot, Market::OnDemand], &["t3.large"]);
+    for refusal in [Refusal::Capacity, Refusal::Zone, Refusal::Quota] {
+        let mut refused = Refusals::default();
+        let mut standing = parameters("t3.large", &all[0].subnet);
+        standing.market = Market::Spot;
+        refused.add(refusal, error(None), &standing);
+        let mut next = refused.next(&all, &standing).expect("there is more");
+        if refusal != Refusal::Quota {
+            assert_eq!(
+                (next.market, next.subnet.subnet_id.as_str()),
+                (Market::Spot, "subnet-b"),
+                "{refusal:?}"
+            );
+            standing = Parameters { market: Market::Spot, ..parameters("t3.large", &next.subnet) };
+            refused.add(refusal, error(None), &standing);
+            next = refused.next(&all, &standing).expect("there is more");
+        }
+        assert_eq!(next, &all[2], "{refusal:?}");
+    }
+    let spot = Parameters { market: Market::Spot, ..parameters("t3.large", &all[0].subnet) };
+    assert_eq!(refusals(&[(Refusal::Capacity, &spot)]).tried(), "t3.large spot in a (subnet-a): NoAnswer");
 }
 
 #[test]
@@ -399,10 +455,17 @@ fn a_machine_that_lost_its_role_alone_is_ours_and_half_ended() {
 #[test]
 fn a_new_attempt_says_everything_that_the_configuration_says() {
     let meeting = MeetingId::new("m").expect("it is an id");
-    let candidate = Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b") };
+    let candidate =
+        Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b"), market: Market::Spot };
     let token = Token("token-7".into());
     let made = plan::attempt(&config(), "/dev/sda1", &meeting, Student, 7, token.clone(), &candidate);
-    let tags = [("Name", "m_student"), ("MeetingID", "m"), ("Role", "student"), ("Project", "Elephant")];
+    let tags = [
+        ("Name", "m_student"),
+        ("MeetingID", "m"),
+        ("Role", "student"),
+        ("Project", "Elephant"),
+        ("Team", "A"),
+    ];
     let parameters = Parameters {
         image_id: "ami-1".into(),
         instance_type: "m5.large".into(),
@@ -414,13 +477,20 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
         root_volume: RootVolume {
             device_name: "/dev/sda1".into(),
             size_gb: 80,
-            volume_type: "gp2".into(),
+            volume_type: "gp3".into(),
             encrypted: true,
+            iops: Some(4000),
+            throughput: Some(500),
+            kms_key_id: Some("alias/meetings".into()),
         },
         imds_tokens: Some(ImdsTokens::Required),
+        public_ip: Some(true),
+        market: Market::Spot,
+        // #!/bin/sh, and then the meeting and the role.
+        user_data: Some("IyEvYmluL3NoCmVjaG8gbSBzdHVkZW50".into()),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     };
-    assert_eq!(made, Attempt { number: 7, token, refused: false, ending: false, parameters });
+    assert_eq!(made, Ok(Attempt { number: 7, token, refused: false, ending: false, parameters }));
 }
 
 #[test]
@@ -680,9 +750,15 @@ fn attempt(number: u32, token: &str) -> Attempt {
 }
 
 fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
-    let candidate = Candidate { instance_type: instance_type.to_owned(), subnet: subnet.clone() };
+    let candidate = Candidate {
+        instance_type: instance_type.to_owned(),
+        subnet: subnet.clone(),
+        market: Market::OnDemand,
+    };
     let meeting = MeetingId::new("m").expect("it is an id");
-    plan::attempt(&config(), "/dev/xvda", &meeting, Teacher, 1, Token("token".into()), &candidate).parameters
+    plan::attempt(&config(), "/dev/xvda", &meeting, Teacher, 1, Token("token".into()), &candidate)
+        .expect("its user data can be made")
+        .parameters
 }
 
 fn machine(instance: &str) -> Machine {
@@ -705,7 +781,22 @@ fn subnet(id: &str, zone: &str) -> Subnet {
 
 /// Each of these types in `subnet-a` and `subnet-b`.
 fn candidates(instance_types: &[&str]) -> Vec<Candidate> {
-    plan::candidates(&strings(instance_types), &[subnet("subnet-a", "a"), subnet("subnet-b", "b")])
+    in_markets(&[Market::OnDemand], instance_types)
+}
+
+/// The same in these markets.
+fn in_markets(markets: &[Market], instance_types: &[&str]) -> Vec<Candidate> {
+    of_subnets(markets, instance_types, &[subnet("subnet-a", "a"), subnet("subnet-b", "b")])
+}
+
+/// The same in these subnets, whose zones offer all of it.
+fn of_subnets(markets: &[Market], instance_types: &[&str], subnets: &[Subnet]) -> Vec<Candidate> {
+    let zones = |kind: &&str| {
+        let kind = (*kind).to_owned();
+        subnets.iter().map(move |subnet| (kind.clone(), subnet.availability_zone.clone()))
+    };
+    let offerings = instance_types.iter().flat_map(zones).collect();
+    plan::candidates(markets, &strings(instance_types), subnets, &offerings)
 }
 
 /// What is tried, one after the other, when every attempt is refused in this way.
@@ -755,8 +846,13 @@ fn config() -> Config {
         ("KEY_NAME", "key"),
         ("IAM_PROFILE", "profile"),
         ("VOLUME_SIZE_GB", "80"),
-        ("VOLUME_TYPE", "gp2"),
+        ("VOLUME_IOPS", "4000"),
+        ("VOLUME_THROUGHPUT", "500"),
+        ("VOLUME_KMS_KEY_ID", "alias/meetings"),
         ("IMDS_TOKENS", "required"),
+        ("PUBLIC_IP", "true"),
+        ("USER_DATA", "#!/bin/sh\necho {meeting_id} {role}"),
+        ("EXTRA_TAGS", "Team=A"),
     ];
     Config::from_variables(|name| {
         variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())

@@ -188,6 +188,7 @@ async fn answer(calls: &Calls, request: Request<Incoming>) -> Response<Full<Byte
             xml(&action, "<vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>"),
         ),
         "DescribeSubnets" => (DESCRIBE, xml(&action, &subnets())),
+        "DescribeInstanceTypeOfferings" => (DESCRIBE, xml(&action, &offerings())),
         "DescribeImages" => (
             DESCRIBE,
             xml(
@@ -225,6 +226,14 @@ fn subnets() -> String {
     };
     let items: String = ['a', 'b', 'c'].map(subnet).concat();
     format!("<subnetSet>{items}</subnetSet>")
+}
+
+fn offerings() -> String {
+    let offering = |zone: char| {
+        format!("<item><instanceType>t3.large</instanceType><location>us-west-2{zone}</location></item>")
+    };
+    let items: String = ['a', 'b', 'c'].map(offering).concat();
+    format!("<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>")
 }
 
 fn instance(number: u32) -> String {

@@ -36,7 +36,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: WallClock,
         tokens: RandomTokens,
         wanted: Wanted {
-            subnet_ids: config.subnet_ids.clone(),
+            network: config.network.clone(),
             zones: config.zones(aws.region().map(AsRef::as_ref)),
         },
         config,

@@ -235,6 +235,15 @@ impl<M, E, C, T> Delivery<'_, M, E, C, T> {
         Error { kind, problem: format!("meeting {}: {problem}", self.meeting), advice, cause }
     }
 
+    /// The user data asks for what this meeting cannot give it.
+    pub(super) fn no_user_data(&self, role: Role, reason: &str) -> Error {
+        Error::new(
+            Kind::InvalidConfiguration,
+            format!("meeting {}, {role}: {reason}", self.meeting),
+            "change USER_DATA, or give the meeting another id",
+        )
+    }
+
     /// RunInstances was refused in a way that no repeat and no other zone can change.
     pub(super) fn refused_for_good(&self, role: Role, error: AwsError) -> Error {
         let kind = match error.class {
@@ -289,7 +298,12 @@ pub(super) fn failed_lookup(error: &LookupError) -> Error {
         LookupError::NoUsableSubnet(found) => Error::new(
             Kind::NoUsableSubnet,
             found.clone(),
-            "set SUPPORTED_AZS to zones that have a subnet, or SUBNET_IDS to subnets with free addresses",
+            "set SUPPORTED_AZS to zones that have a subnet, or SUBNET_IDS, VPC_ID or VPC_NAME to what has free addresses",
+        ),
+        LookupError::NotOffered(found) => Error::new(
+            Kind::InvalidConfiguration,
+            found.clone(),
+            "set INSTANCE_TYPE to types that these zones offer, or SUPPORTED_AZS to zones that offer the type",
         ),
         LookupError::Aws(error) => {
             let kind = match error.class {

@@ -14,7 +14,7 @@ use crate::deadline::Backoff;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
-use crate::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
+use crate::needs::{Clock, LookUps, Machines, Meetings, Tokens, Updated};
 use crate::plan::{self, Candidate, Refusal, Refusals, Sending, Standing};
 use crate::record::{self, Recorded, StatusMove};
 use crate::timing::after;
@@ -77,7 +77,7 @@ enum Verdict {
     Next(Attempt),
 }
 
-impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
     pub(super) async fn fill_seat(
         &self,
         work: Work,
@@ -318,7 +318,9 @@ impl<M: Meetings, E: Machines + Networks, C: Clock, T: Tokens> Delivery<'_, M, E
         root_device: &str,
         candidate: &Candidate,
     ) -> Result<Attempt, Unfilled> {
-        let next = self.attempt(role, last.next_number(), root_device, candidate);
+        let next = self
+            .attempt(role, last.next_number(), root_device, candidate)
+            .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {
             Ok(Updated::Done) => (Standing::Written, None),

@@ -15,10 +15,10 @@ use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::Class;
 use elephant_launch::lambda::{RandomTokens, WallClock};
-use elephant_launch::machine::{ImdsTokens, InstanceId, Parameters, RootVolume};
+use elephant_launch::machine::{ImdsTokens, InstanceId, Market, Parameters, RootVolume};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{Clock, Machines, Meetings, Networks, NewMeetings, Tokens};
-use elephant_launch::network::Subnet;
+use elephant_launch::network::{Network, Subnet};
 use elephant_launch::record::{Failure, MeetTime, Record};
 use elephant_launch::timing::Timing;
 use serde_json::json;
@@ -49,7 +49,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     aws.create_table();
     let sdk = aws::sdk(&aws.endpoint);
     let ec2 = Ec2::new(&sdk, &Timing::DEFAULT);
-    let found = aws.wait(ec2.find_subnets(None)).expect("the subnets are listed");
+    let found = aws.wait(ec2.find_subnets(&Network::Default)).expect("the subnets are listed");
     Shared {
         table: Table::new(&sdk, TABLE, Timing::DEFAULT.table),
         ec2,
@@ -217,12 +217,18 @@ impl Stage for Wire {
                 size_gb: volume.size().unwrap_or_default(),
                 volume_type: text(volume.volume_type().map(|kind| kind.as_str())),
                 encrypted: volume.encrypted().unwrap_or_default(),
+                iops: None,
+                throughput: None,
+                kms_key_id: None,
             },
             imds_tokens: instance.metadata_options().and_then(|options| options.http_tokens()).map(
                 |tokens| {
                     if tokens.as_str() == "required" { ImdsTokens::Required } else { ImdsTokens::Optional }
                 },
             ),
+            public_ip: None,
+            market: Market::OnDemand,
+            user_data: None,
             tags: tags.map(|tag| (text(tag.key()), text(tag.value()))).collect(),
         }
     }

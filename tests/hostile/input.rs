@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elephant_launch::config::SCHEDULE_VARIABLES;
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceProfile, Parameters, ROLE_TAG, RootVolume, Token, tags,
+    Attempt, ImdsTokens, InstanceProfile, Market, Parameters, ROLE_TAG, RootVolume, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use proptest::collection::{btree_map, vec};
@@ -256,16 +256,19 @@ pub fn meeting() -> MeetingId {
 fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attempt> {
     let number = prop_oneof![4 => 1..5_u32, 1 => any::<u32>(), 1 => Just(u32::MAX)];
     let place = (text(), word("t3.large|m5.large|"), text(), text(), vec(text(), 0..3));
-    let volume = (text(), any::<i32>(), text(), any::<bool>());
+    let of_gp3 = (option::of(any::<i32>()), option::of(any::<i32>()), option::of(text()));
+    let volume = (text(), any::<i32>(), text(), any::<bool>(), of_gp3);
     let profile = prop_oneof![text().prop_map(InstanceProfile::Name), text().prop_map(InstanceProfile::Arn)];
     let imds_tokens = select(vec![None, Some(ImdsTokens::Required), Some(ImdsTokens::Optional)]);
-    let optional = (option::of(text()), option::of(profile), imds_tokens);
+    let market = select(vec![Market::OnDemand, Market::Spot]);
+    let start = (option::of(any::<bool>()), market, option::of(text()));
+    let optional = (option::of(text()), option::of(profile), imds_tokens, start);
     let marks = (any::<bool>(), any::<bool>());
     let all = (number, token, marks, place, volume, optional, tags);
     let attempt = all.prop_map(|(number, token, (refused, ending), place, volume, optional, tags)| {
         let (image_id, instance_type, subnet_id, availability_zone, security_group_ids) = place;
-        let (device_name, size_gb, volume_type, encrypted) = volume;
-        let (key_name, iam_profile, imds_tokens) = optional;
+        let (device_name, size_gb, volume_type, encrypted, (iops, throughput, kms_key_id)) = volume;
+        let (key_name, iam_profile, imds_tokens, (public_ip, market, user_data)) = optional;
         let parameters = Parameters {
             image_id,
             instance_type,
@@ -274,8 +277,19 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
             security_group_ids,
             key_name,
             iam_profile,
-            root_volume: RootVolume { device_name, size_gb, volume_type, encrypted },
+            root_volume: RootVolume {
+                device_name,
+                size_gb,
+                volume_type,
+                encrypted,
+                iops,
+                throughput,
+                kms_key_id,
+            },
             imds_tokens,
+            public_ip,
+            market,
+            user_data,
             tags,
         };
         Attempt { number, token: Token(token), refused, ending, parameters }

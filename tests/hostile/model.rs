@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceProfile, Parameters, ROLE_TAG, RootVolume, Token,
+    Attempt, ImdsTokens, InstanceProfile, Market, Parameters, ROLE_TAG, RootVolume, Token,
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::record::MeetTime;
@@ -160,8 +160,14 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
                 size_gb: number(volume, "size_gb")?,
                 volume_type: string(volume, "volume_type")?,
                 encrypted: part(volume, "encrypted")?.get("BOOL")?.as_bool()?,
+                iops: optional(volume, "iops", whole)?,
+                throughput: optional(volume, "throughput", whole)?,
+                kms_key_id: optional(volume, "kms_key_id", plain)?,
             },
             imds_tokens: optional(parameters, "imds_tokens", imds_tokens)?,
+            public_ip: optional(parameters, "public_ip", truth)?,
+            market: optional(parameters, "market", market)?.unwrap_or_default(),
+            user_data: optional(parameters, "user_data", plain)?,
             tags: tags.iter().map(|(key, tag)| Some((key.clone(), plain(tag)?))).collect::<Option<_>>()?,
         },
     })
@@ -240,6 +246,22 @@ fn profile(value: &Value) -> Option<InstanceProfile> {
     }
 }
 
+fn whole(value: &Value) -> Option<i32> {
+    value.get("N")?.as_str()?.parse().ok()
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    value.get("BOOL")?.as_bool()
+}
+
+fn market(value: &Value) -> Option<Market> {
+    match plain(value)?.as_str() {
+        "on-demand" => Some(Market::OnDemand),
+        "spot" => Some(Market::Spot),
+        _ => None,
+    }
+}
+
 fn imds_tokens(value: &Value) -> Option<ImdsTokens> {
     match plain(value)?.as_str() {
         "required" => Some(ImdsTokens::Required),
@@ -266,6 +288,15 @@ pub fn written(attempt: &Attempt) -> Value {
         }},
         "tags": {"M": p.tags.iter().map(|(key, tag)| (key, s(tag))).collect::<BTreeMap<_, _>>()},
     });
+    let volume = &p.root_volume;
+    for (name, number) in [("iops", volume.iops), ("throughput", volume.throughput)] {
+        if let Some(number) = number {
+            parameters["root_volume"]["M"][name] = json!({"N": number.to_string()});
+        }
+    }
+    if let Some(key) = &volume.kms_key_id {
+        parameters["root_volume"]["M"]["kms_key_id"] = s(key);
+    }
     if let Some(name) = &p.key_name {
         parameters["key_name"] = s(name);
     }
@@ -278,6 +309,15 @@ pub fn written(attempt: &Attempt) -> Value {
         Some(ImdsTokens::Required) => parameters["imds_tokens"] = json!({"S": "required"}),
         Some(ImdsTokens::Optional) => parameters["imds_tokens"] = json!({"S": "optional"}),
         None => {}
+    }
+    if let Some(public) = p.public_ip {
+        parameters["public_ip"] = json!({"BOOL": public});
+    }
+    if p.market == Market::Spot {
+        parameters["market"] = json!({"S": "spot"});
+    }
+    if let Some(data) = &p.user_data {
+        parameters["user_data"] = s(data);
     }
     let mut map = json!({
         "number": {"N": attempt.number.to_string()},

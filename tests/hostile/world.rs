@@ -14,8 +14,8 @@ use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Machines, Networks, Tokens};
-use elephant_launch::network::{Found, Subnet, Wanted};
+use elephant_launch::needs::{Clock, InstanceTypes, Machines, Networks, Tokens};
+use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
 use elephant_launch::timing::{Timing, after};
 use jiff::Timestamp;
@@ -88,7 +88,7 @@ fn launched(
         ec2,
         clock: Hand(Rc::new(Cell::new(start()))),
         tokens: Counted(Cell::default()),
-        wanted: Wanted { subnet_ids: config.subnet_ids.clone(), zones: config.zones(Some("us-west-2")) },
+        wanted: Wanted { network: config.network.clone(), zones: config.zones(Some("us-west-2")) },
         config,
         timing,
         lookups: Lookups::default(),
@@ -388,20 +388,28 @@ impl Machines for Ec2 {
     }
 }
 
+impl InstanceTypes for Ec2 {
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
+        self.asked("DescribeInstanceTypeOfferings");
+        Ok(instance_types.iter().map(|kind| (kind.clone(), "us-west-2a".to_owned())).collect())
+    }
+}
+
 impl Networks for Ec2 {
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         let subnet = |id: &String| Subnet {
             subnet_id: id.clone(),
-            vpc_id: "vpc-1".into(),
+            vpc_id: match network {
+                Network::Vpc(vpc) => vpc.clone(),
+                _ => "vpc-1".into(),
+            },
             availability_zone: "us-west-2a".into(),
             available_ip_addresses: 100,
         };
         self.asked("DescribeSubnets");
-        Ok(match subnet_ids {
-            Some(ids) => Found { default_vpc: None, subnets: ids.iter().map(subnet).collect() },
-            None => {
-                Found { default_vpc: Some("vpc-1".into()), subnets: vec![subnet(&"subnet-1".to_owned())] }
-            }
+        Ok(match network {
+            Network::Subnets(ids) => Found { vpcs: Vec::new(), subnets: ids.iter().map(subnet).collect() },
+            _ => Found { vpcs: vec!["vpc-1".into()], subnets: vec![subnet(&"subnet-1".to_owned())] },
         })
     }
 

@@ -24,8 +24,8 @@ use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
-use elephant_launch::network::{Found, Wanted};
+use elephant_launch::needs::{Clock, InstanceTypes, Machines, Meetings, Networks, Tokens, Updated};
+use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -347,9 +347,9 @@ impl Machines for Port {
 }
 
 impl Networks for Port {
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         let found = || self.state.borrow().cloud.found();
-        if let Some(subnet_ids) = subnet_ids {
+        if let Network::Subnets(subnet_ids) = network {
             self.look_up("DescribeSubnets").await?;
             return named(found(), subnet_ids);
         }
@@ -361,6 +361,13 @@ impl Networks for Port {
     async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
         self.look_up("DescribeImages").await?;
         Ok("/dev/xvda".to_owned())
+    }
+}
+
+impl InstanceTypes for Port {
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
+        self.look_up("DescribeInstanceTypeOfferings").await?;
+        Ok(self.state.borrow().cloud.offerings(instance_types))
     }
 }
 
@@ -513,14 +520,14 @@ impl Function {
         if self.hour.configured {
             config.volume.device = Some("/dev/xvda".to_owned());
             let subnets = port.state.borrow().cloud.subnets.iter().map(|s| s.subnet_id.clone()).collect();
-            config.subnet_ids = Some(subnets);
+            config.network = Network::Subnets(subnets);
         }
         let engine = Launcher {
             meetings: port.clone(),
             ec2: port.clone(),
             clock: port.clone(),
             tokens: port,
-            wanted: Wanted { subnet_ids: config.subnet_ids.clone(), zones: None },
+            wanted: Wanted { network: config.network.clone(), zones: None },
             config,
             timing: Timing::DEFAULT,
             lookups: Lookups::default(),

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use elephant_launch::machine::{Attempt, ImdsTokens, InstanceProfile, Parameters, RootVolume, Token, tags};
+use elephant_launch::machine::{
+    Attempt, ImdsTokens, InstanceProfile, Market, Parameters, RootVolume, Token, tags,
+};
 use elephant_launch::meeting::{MeetingId, Role};
 
 /// With nothing optional in it.
@@ -25,8 +27,14 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
                 size_gb: 60,
                 volume_type: "gp3".into(),
                 encrypted: true,
+                iops: None,
+                throughput: None,
+                kms_key_id: None,
             },
             imds_tokens: None,
+            public_ip: None,
+            market: Market::OnDemand,
+            user_data: None,
             tags: tags(meeting, role, "Elephant"),
         },
     }
@@ -41,8 +49,17 @@ pub fn full_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
             security_group_ids: vec!["sg-2".into(), "sg-1".into()],
             key_name: Some("our key (2026)".into()),
             iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a".into())),
-            root_volume: RootVolume { encrypted: false, ..plain.parameters.root_volume },
+            root_volume: RootVolume {
+                encrypted: false,
+                iops: Some(4000),
+                throughput: Some(250),
+                kms_key_id: Some("alias/meetings".into()),
+                ..plain.parameters.root_volume
+            },
             imds_tokens: Some(ImdsTokens::Required),
+            public_ip: Some(false),
+            market: Market::Spot,
+            user_data: Some("I2Nsb3VkLWNvbmZpZwo=".into()),
             tags: tags(meeting, role, ""),
             ..plain.parameters
         },

@@ -277,6 +277,7 @@ impl World {
                         availability_zone: "us-west-2a".into(),
                         available_ip_addresses: 1,
                     },
+                    market: Default::default(),
                 };
                 let m = meeting("m");
                 let attempt = elephant_launch::plan::attempt(
@@ -288,7 +289,7 @@ impl World {
                     Token("t".into()),
                     &candidate,
                 );
-                record.teacher.attempt = Some(attempt);
+                record.teacher.attempt = Some(attempt.expect("it has no user data"));
                 "launch takes the lease and writes an attempt"
             }
             (1, Some(record)) if record.teacher.attempt.is_some() && !record.is_over() => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
-use elephant_launch::network::{Found, Subnet};
+use elephant_launch::network::{Found, Offerings, Subnet};
 
 use jiff::Timestamp;
 
@@ -144,7 +144,16 @@ impl Cloud {
     }
 
     pub fn found(&self) -> Found {
-        Found { default_vpc: Some("vpc-default".into()), subnets: self.subnets.clone() }
+        Found { vpcs: vec!["vpc-default".into()], subnets: self.subnets.clone() }
+    }
+
+    /// Every zone offers every type.
+    pub fn offerings(&self, instance_types: &[String]) -> Offerings {
+        let zones = |kind: &String| {
+            let kind = kind.clone();
+            self.subnets.iter().map(move |subnet| (kind.clone(), subnet.availability_zone.clone()))
+        };
+        instance_types.iter().flat_map(zones).collect()
     }
 
     /// No zone has room for this type any more.
@@ -165,7 +174,7 @@ pub fn named(all: Found, subnet_ids: &[String]) -> Result<Found, AwsError> {
     let of = |id: &String| all.subnets.iter().find(|subnet| subnet.subnet_id == *id).cloned();
     let subnets: Option<Vec<Subnet>> = subnet_ids.iter().map(of).collect();
     match subnets {
-        Some(subnets) => Ok(Found { default_vpc: None, subnets }),
+        Some(subnets) => Ok(Found { vpcs: Vec::new(), subnets }),
         None => Err(aws_error("DescribeSubnets", Class::Misconfigured, "InvalidSubnetID.NotFound")),
     }
 }

@@ -19,8 +19,8 @@ use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, Tokens, Updated};
-use elephant_launch::network::{Found, Wanted};
+use elephant_launch::needs::{Clock, InstanceTypes, Machines, Meetings, Networks, Tokens, Updated};
+use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
@@ -640,15 +640,15 @@ impl Machines for Port {
 }
 
 impl Networks for Port {
-    async fn find_subnets(&self, subnet_ids: Option<&[String]>) -> Result<Found, AwsError> {
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         let cached = self.world.0.borrow().lookups_are_cached;
         let found = match cached {
             true => Ok(self.world.0.borrow().cloud.found()),
             false => answered!(self, Call::DescribeSubnets, Subnets),
         };
-        match subnet_ids {
-            Some(ids) => found.and_then(|found| cloud::named(found, ids)),
-            None => found,
+        match network {
+            Network::Subnets(ids) => found.and_then(|found| cloud::named(found, ids)),
+            _ => found,
         }
     }
 
@@ -657,6 +657,12 @@ impl Networks for Port {
             return Ok("/dev/xvda".into());
         }
         answered!(self, Call::DescribeImages, Device)
+    }
+}
+
+impl InstanceTypes for Port {
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
+        Ok(self.world.0.borrow().cloud.offerings(instance_types))
     }
 }
 
@@ -756,7 +762,7 @@ impl Executor {
             ec2: port.clone(),
             clock: port.clone(),
             tokens: port,
-            wanted: Wanted { subnet_ids: config.subnet_ids.clone(), zones: config.zones(None) },
+            wanted: Wanted { network: config.network.clone(), zones: config.zones(None) },
             config,
             timing,
             lookups: Lookups::default(),

@@ -12,11 +12,14 @@ pub mod promise;
 pub mod sabotage;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elephant_launch::config::{Config, Volume};
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::machine::Market;
 use elephant_launch::meeting::{MeetingId, Status};
+use elephant_launch::network::Network;
 use elephant_launch::record::{MeetTime, Record, Seat};
 use jiff::Timestamp;
 
@@ -55,10 +58,22 @@ pub fn config() -> Config {
         iam_profile: None,
         table_name: "elephant-meetings".into(),
         supported_azs: None,
-        subnet_ids: None,
-        volume: Volume { device: None, size_gb: 60, volume_type: "gp3".into(), encrypted: true },
+        network: Network::Default,
+        public_ip: None,
+        markets: vec![Market::OnDemand],
+        volume: Volume {
+            device: None,
+            size_gb: 60,
+            volume_type: "gp3".into(),
+            encrypted: true,
+            iops: None,
+            throughput: None,
+            kms_key_id: None,
+        },
         imds_tokens: None,
+        user_data: None,
         project_tag: "Elephant".into(),
+        extra_tags: BTreeMap::new(),
         launch_window: Duration::from_secs(120 * 60),
     }
 }

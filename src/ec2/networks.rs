@@ -1,0 +1,72 @@
+//! Networks over EC2: VPCs, their subnets, and the image's root device.
+
+use aws_sdk_ec2::types::Filter;
+
+use super::{Ec2, filter};
+use crate::error::{AwsError, Class};
+use crate::needs::Networks;
+use crate::network::{Found, Network, Subnet};
+
+impl Networks for Ec2 {
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
+        let subnets = self.client.describe_subnets();
+        let subnets = match network {
+            Network::Subnets(ids) => subnets.set_subnet_ids(Some(ids.clone())),
+            Network::Vpc(vpc) => subnets.filters(filter("vpc-id", vpc)),
+            // Which VPC it is is asked at the same time; the two answers are joined in `network.rs`.
+            Network::Default | Network::VpcNamed(_) => subnets,
+        };
+        let subnets = subnets.into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+        let vpcs = async {
+            match network {
+                Network::Subnets(_) | Network::Vpc(_) => Ok(Vec::new()),
+                Network::Default => self.find_vpcs(filter("is-default", "true")).await,
+                Network::VpcNamed(name) => self.find_vpcs(filter("tag:Name", name)).await,
+            }
+        };
+        let (subnets, vpcs) = tokio::join!(self.all("DescribeSubnets", subnets), vpcs);
+        let subnets = subnets.map_err(named)?;
+        Ok(Found { vpcs: vpcs?, subnets: subnets.iter().filter_map(to_subnet).collect() })
+    }
+
+    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
+        let pages = self.client.describe_images().image_ids(image_id).into_paginator().items().send();
+        let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
+        let device = images.iter().find_map(|image| image.root_device_name());
+        device.map(str::to_owned).ok_or_else(|| AwsError {
+            action: "DescribeImages",
+            class: Class::Misconfigured,
+            code: None,
+            message: format!(
+                "no image {image_id} with a root device is visible to this account in this Region"
+            ),
+            request_id: None,
+            advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
+        })
+    }
+}
+
+impl Ec2 {
+    async fn find_vpcs(&self, which: Filter) -> Result<Vec<String>, AwsError> {
+        let pages = self.client.describe_vpcs().filters(which).into_paginator().items().send();
+        let vpcs = self.all("DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
+        Ok(vpcs.iter().filter_map(|vpc| vpc.vpc_id()).map(str::to_owned).collect())
+    }
+}
+
+/// Subnets that were asked for by name come from the configuration: one that is not there is no subnet to drop.
+fn named(error: AwsError) -> AwsError {
+    match error.class {
+        Class::SubnetUnfit => AwsError { class: Class::Misconfigured, ..error },
+        _ => error,
+    }
+}
+
+fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
+    Some(Subnet {
+        subnet_id: subnet.subnet_id()?.to_owned(),
+        vpc_id: subnet.vpc_id()?.to_owned(),
+        availability_zone: subnet.availability_zone()?.to_owned(),
+        available_ip_addresses: subnet.available_ip_address_count().unwrap_or(0),
+    })
+}

@@ -1,0 +1,81 @@
+//! User data: what a machine is told at its first start, and which meeting and role it is told of.
+//!
+//! EC2 takes 16 KiB. A text is recognised by the first words that cloud-init and EC2Launch know; anything else has to be
+//! base64, so that nothing is guessed. `{meeting_id}` and `{role}` are filled in where the data is text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::meeting::{MeetingId, Role};
+
+/// Before it is put into base64.
+pub const LIMIT: usize = 16 * 1024;
+
+const MEETING_ID: &str = "{meeting_id}";
+const ROLE: &str = "{role}";
+
+/// What a text begins with.
+const BEGINNINGS: [&str; 8] = [
+    "#!",
+    "#cloud-config",
+    "#include",
+    "#part-handler",
+    "## template:",
+    "Content-Type:",
+    "MIME-Version:",
+    "<",
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserData {
+    Text(String),
+    /// Nothing is filled in, a compressed archive for one.
+    Binary(Vec<u8>),
+}
+
+impl UserData {
+    /// `None`: it is neither, or too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        let data = match BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+            true => UserData::Text(text.to_owned()),
+            false => {
+                let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+                let bytes = STANDARD.decode(packed).ok().filter(|bytes| !bytes.is_empty())?;
+                String::from_utf8(bytes).map_or_else(|e| UserData::Binary(e.into_bytes()), UserData::Text)
+            }
+        };
+        (data.bytes().len() <= LIMIT).then_some(data)
+    }
+
+    /// In base64, for this machine. Refused, with the reason: an id that a shell would not take for one word, for the
+    /// text may be a script that runs as root, and a text that has become too long.
+    pub fn filled(&self, meeting: &MeetingId, role: Role) -> Result<String, String> {
+        let text = match self {
+            UserData::Binary(bytes) => return Ok(STANDARD.encode(bytes)),
+            UserData::Text(text) => text,
+        };
+        let id = meeting.as_str();
+        let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.:@+=/".contains(c);
+        if text.contains(MEETING_ID) && !id.chars().all(harmless) {
+            return Err(
+                "USER_DATA asks for {meeting_id}, and the meeting's id has other characters than letters, \
+                 digits and -_.:@+=/, which could be commands in a script"
+                    .to_owned(),
+            );
+        }
+        let filled = text.replace(MEETING_ID, id).replace(ROLE, role.as_str());
+        match filled.len() {
+            length if length > LIMIT => Err(format!(
+                "USER_DATA has {length} bytes with the meeting's id filled in, and EC2 takes at most {LIMIT}"
+            )),
+            _ => Ok(STANDARD.encode(filled)),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            UserData::Text(text) => text.as_bytes(),
+            UserData::Binary(bytes) => bytes,
+        }
+    }
+}
