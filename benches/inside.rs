@@ -15,6 +15,7 @@ use elephant_launch::plan::{self, Candidate};
 use elephant_launch::record::{self, Lease, Owner};
 use elephant_launch::timing::{Timing, after};
 use serde_json::json;
+use world::cloud::image;
 use world::executor::{Executor, World};
 use world::{config, meeting, scheduled, start};
 
@@ -42,7 +43,7 @@ fn candidates(config: &Config, subnets: &[Subnet]) -> Vec<Candidate> {
 
 fn attempt(config: &Config, role: Role) -> Attempt {
     let candidates = candidates(config, &subnets());
-    plan::attempt(config, "/dev/xvda", &meeting("m"), role, 1, Token("token".into()), &candidates[0])
+    plan::attempt(config, &image("ami-1"), &meeting("m"), role, 1, Token("token".into()), &candidates[0])
         .expect("it has no user data")
 }
 

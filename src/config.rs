@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use access::{Access, Trust};
 
 use crate::error::{Error, Kind};
+use crate::image::{self, Architecture, SHORT_NAMES, Source};
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::Network;
@@ -20,8 +21,11 @@ use crate::one_time::Target;
 use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
-pub const VARIABLES: [&str; 24] = [
+pub const VARIABLES: [&str; 27] = [
     "AMI_ID",
+    "AMI_NAME",
+    "AMI_OWNER",
+    "AMI_ARCH",
     "INSTANCE_TYPE",
     "SECURITY_GROUP_IDS",
     "KEY_NAME",
@@ -73,7 +77,7 @@ const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    pub image_id: String,
+    pub image: Source,
     /// In order of preference, never empty.
     pub instance_types: Vec<String>,
     pub security_group_ids: Vec<String>,
@@ -154,7 +158,7 @@ impl Config {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
 
-        let image_id = env.required("AMI_ID", "an image id, ami-…", |text| resource_id("ami-", text));
+        let image = env.image();
         let instance_types = env.required(
             "INSTANCE_TYPE",
             "one or more instance types such as t3.large, separated by commas",
@@ -218,10 +222,10 @@ impl Config {
         let launch_window = env.launch_window();
         env.endpoints(&["EC2", "DYNAMODB"]);
 
-        match (image_id, instance_types, security_group_ids) {
-            (Some(image_id), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
+        match (image, instance_types, security_group_ids) {
+            (Some(image), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
                 Ok(Config {
-                    image_id,
+                    image,
                     instance_types,
                     security_group_ids,
                     key_name,
@@ -346,6 +350,51 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     fn table_name(&mut self) -> String {
         self.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name)
             .unwrap_or_else(|| "elephant-meetings".to_owned())
+    }
+
+    /// One image, or a name and an owner of which the newest counts.
+    fn image(&mut self) -> Option<Source> {
+        let id = self.value("AMI_ID");
+        let name = self.optional("AMI_NAME", "an image's name, with * and ? for what may vary", |text| {
+            (3..=256).contains(&text.chars().count()).then(|| text.to_owned())
+        });
+        let owner = self.optional("AMI_OWNER", "an account's id, amazon, aws-marketplace or self", |text| {
+            let account = text.len() == 12 && text.chars().all(|c| c.is_ascii_digit());
+            (account || ["amazon", "aws-marketplace", "self"].contains(&text)).then(|| text.to_owned())
+        });
+        let architecture = self.optional("AMI_ARCH", "x86_64 or arm64", |text| match text {
+            "x86_64" => Some(Architecture::X86_64),
+            "arm64" => Some(Architecture::Arm64),
+            _ => None,
+        });
+        let set = |name: &str| self.value(name).is_some();
+        let wrong = match (id.is_some(), set("AMI_NAME"), set("AMI_OWNER")) {
+            (false, false, false) => {
+                "AMI_ID is not set, expected an image id, ami-…, or AMI_NAME and AMI_OWNER"
+            }
+            (true, true, _) => "AMI_ID and AMI_NAME are set, and each names the image: unset one",
+            (true, false, true) => "AMI_OWNER is set without AMI_NAME: unset AMI_OWNER",
+            (false, false, true) => "AMI_OWNER is set without AMI_NAME: set AMI_NAME, or AMI_ID alone",
+            (false, true, false) => {
+                "AMI_NAME is set without AMI_OWNER, and anybody may call an image so: set AMI_OWNER to whose it is"
+            }
+            (true, false, false) | (false, true, true) => "",
+        };
+        if !wrong.is_empty() {
+            self.problems.push(wrong.to_owned());
+            return None;
+        }
+        let Some(text) = id else {
+            return Some(Source::Named { pattern: name?, owner: owner?, architecture });
+        };
+        let expected =
+            format!("an image id, ami-…, resolve:ssm:/path, or a name such as {}", SHORT_NAMES.join(", "));
+        let source = self.parsed("AMI_ID", &text, &expected, |text| image(text, architecture))?;
+        let one = matches!(source, Source::Id(_)) || text.starts_with(RESOLVE);
+        if one && architecture.is_some() {
+            self.problems.push("AMI_ARCH is set, and AMI_ID names one image: unset AMI_ARCH".to_owned());
+        }
+        Some(source)
     }
 
     /// One of three variables, or none.
@@ -474,6 +523,21 @@ fn resource_id(prefix: &str, text: &str) -> Option<String> {
     let rest = text.strip_prefix(prefix)?;
     (!rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
         .then(|| text.to_owned())
+}
+
+/// What EC2's own launch templates call a parameter of SSM that holds an image's id.
+const RESOLVE: &str = "resolve:ssm:";
+
+fn image(text: &str, architecture: Option<Architecture>) -> Option<Source> {
+    if let Some(name) = text.strip_prefix(RESOLVE) {
+        let (path, version) = name.split_once(':').unwrap_or((name, "latest"));
+        let plain = |text: &str| text.chars().all(|c| is_plain(c) || c == '/');
+        let whole = path.len() > 1 && path.len() <= 1011 && plain(path) && !version.is_empty();
+        return (whole && version.chars().all(is_plain)).then(|| Source::Parameter(name.to_owned()));
+    }
+    resource_id("ami-", text)
+        .map(Source::Id)
+        .or_else(|| image::short_name(text, architecture.unwrap_or_default()))
 }
 
 /// `family.size`: `t3.large`, `u-6tb1.metal`.

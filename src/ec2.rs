@@ -3,7 +3,9 @@
 //! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
 //! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
 
+mod images;
 mod instance_types;
+mod key_pairs;
 mod networks;
 
 use std::collections::BTreeMap;
@@ -294,6 +296,7 @@ fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
 
         "UnauthorizedOperation"
         | "AuthFailure"
+        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
         | "AccessDenied"
         | "AccessDeniedException"
         | "OptInRequired"
@@ -341,6 +344,11 @@ fn advice(failed: &AwsError) -> String {
                 "allow ec2:{action}{also} in the function's role; `aws sts decode-authorization-message` explains an encoded message"
             )
         }
+        Class::Unauthorized if code.ends_with("ServiceLinkedRoleCreationNotPermitted") => {
+            "MARKET asks for spot, and this account has never used it: run `aws iam create-service-linked-role \
+             --aws-service-name spot.amazonaws.com` once"
+                .to_owned()
+        }
         Class::Unauthorized if matches!(code, "OptInRequired" | "PendingVerification" | "Blocked") => {
             "the account itself may not do this yet: see its health dashboard, or ask AWS Support".to_owned()
         }
@@ -364,19 +372,23 @@ fn advice(failed: &AwsError) -> String {
             } else if about("group") {
                 "SECURITY_GROUP_IDS"
             } else if about("volume") || about("snapshot") || about("device") {
-                "VOLUME_DEVICE, VOLUME_SIZE_GB (not below the image's snapshot), VOLUME_TYPE or VOLUME_ENCRYPTED"
+                "VOLUME_DEVICE, VOLUME_SIZE_GB, VOLUME_TYPE, VOLUME_IOPS, VOLUME_THROUGHPUT or VOLUME_ENCRYPTED"
             } else if about("instancetype") || about("instance type") || about("architecture") {
                 "INSTANCE_TYPE or AMI_ID (a type that fits the image's architecture)"
             } else if starts("InvalidInstanceType") || starts("UnsupportedOperation") {
                 "INSTANCE_TYPE (a type that fits the image's architecture)"
             } else if starts("InvalidBlockDeviceMapping") || starts("UnknownVolumeType") {
-                "VOLUME_DEVICE, VOLUME_SIZE_GB (not below the image's snapshot), VOLUME_TYPE or VOLUME_ENCRYPTED"
+                "VOLUME_DEVICE, VOLUME_SIZE_GB, VOLUME_TYPE, VOLUME_IOPS, VOLUME_THROUGHPUT or VOLUME_ENCRYPTED"
             } else if starts("CustomerKey") {
-                "the KMS key that encrypts volumes by default in this account, or VOLUME_ENCRYPTED"
+                "VOLUME_KMS_KEY_ID, the KMS key that encrypts volumes by default in this account, or VOLUME_ENCRYPTED"
             } else if starts("TagPolicy") || starts("TagLimit") {
-                "PROJECT_TAG, or the organisation's tag policy"
+                "PROJECT_TAG, EXTRA_TAGS, or the organisation's tag policy"
+            } else if starts("InvalidVpc") {
+                "VPC_ID"
+            } else if starts("InvalidUserData") || about("user data") {
+                "USER_DATA"
             } else if starts("VPCIdNotSpecified") || starts("DefaultVpc") {
-                "SUBNET_IDS (this account has no default VPC here)"
+                "SUBNET_IDS, VPC_ID or VPC_NAME (this account has no default VPC here)"
             } else {
                 return String::new();
             };

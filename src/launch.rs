@@ -20,10 +20,11 @@ pub use answer::{Answer, MachineAnswer, Outcome};
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{AwsError, Error};
+use crate::image::Image;
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{Clock, LookUps, Machines, Meetings, Tokens, Updated};
+use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::network::{Wanted, in_order};
 use crate::plan::{self, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
@@ -35,9 +36,10 @@ use seat::{Filled, Unfilled};
 const NOBODYS: &str = "warm-up";
 
 /// The verb `launch` with everything that it needs; lives as long as the function's environment.
-pub struct Launcher<M, E, C, T> {
+pub struct Launcher<M, E, P, C, T> {
     pub meetings: M,
     pub ec2: E,
+    pub parameters: P,
     pub clock: C,
     pub tokens: T,
     pub config: Config,
@@ -47,7 +49,7 @@ pub struct Launcher<M, E, C, T> {
     pub lookups: Lookups,
 }
 
-impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Launcher<M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Launcher<M, E, P, C, T> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
     /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
     /// again, and reports.
@@ -60,7 +62,7 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Launcher<M, E, C, 
         };
         let (found, table) = tokio::join!(self.surroundings(), open);
         if let Err(error) = found {
-            warn!(error = %failed_lookup(&error).chain(), "looking up subnets and image failed; the first delivery tries again");
+            warn!(error = %failed_lookup(&error).chain(), "the look-ups failed; the first delivery tries again");
         }
         if let Some(error) = table {
             warn!(%error, "reading the table failed; the first delivery tries again");
@@ -75,13 +77,14 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Launcher<M, E, C, 
     }
 
     async fn surroundings(&self) -> Result<Rc<Surroundings>, LookupError> {
-        self.lookups.get(&self.ec2, &self.clock, &self.config, &self.wanted, &self.timing).await
+        let Launcher { ec2, parameters, clock, config, wanted, timing, .. } = self;
+        self.lookups.get(ec2, parameters, clock, config, wanted, timing).await
     }
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'l, M, E, C, T> {
-    launcher: &'l Launcher<M, E, C, T>,
+struct Delivery<'l, M, E, P, C, T> {
+    launcher: &'l Launcher<M, E, P, C, T>,
     meeting: &'l MeetingId,
     owner: Owner,
     deadline: Timestamp,
@@ -113,7 +116,7 @@ enum Ended {
     Kept,
 }
 
-impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
@@ -171,8 +174,8 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E,
             (Step::Replay { attempt, unanswered }, _) => {
                 Some(Ok(Work { role, attempt, unanswered: Some(unanswered) }))
             }
-            (Step::New { number }, Some((candidates, root_device))) => {
-                let attempt = self.attempt(role, number, root_device, &candidates[0]);
+            (Step::New { number }, Some((candidates, image))) => {
+                let attempt = self.attempt(role, number, image, &candidates[0]);
                 Some(attempt.map(|attempt| Work { role, attempt, unanswered: None }))
             }
             (Step::New { .. }, None) => None,
@@ -180,7 +183,7 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E,
         steps.into_iter().filter_map(work).collect()
     }
 
-    async fn candidates(&self) -> Result<(Vec<Candidate>, String), LookupError> {
+    async fn candidates(&self) -> Result<(Vec<Candidate>, Image), LookupError> {
         let look_up = || async {
             match self.launcher.surroundings().await {
                 Err(LookupError::Aws(error)) => Err(error),
@@ -193,18 +196,18 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E,
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
         let Config { markets, instance_types, .. } = &self.launcher.config;
         let candidates = plan::candidates(markets, instance_types, &subnets, &surroundings.offerings);
-        Ok((candidates, surroundings.root_device.clone()))
+        Ok((candidates, surroundings.image.clone()))
     }
 
     fn attempt(
         &self,
         role: Role,
         number: u32,
-        root_device: &str,
+        image: &Image,
         candidate: &Candidate,
     ) -> Result<Attempt, Error> {
         let token = self.launcher.tokens.token();
-        plan::attempt(&self.launcher.config, root_device, self.meeting, role, number, token, candidate)
+        plan::attempt(&self.launcher.config, image, self.meeting, role, number, token, candidate)
             .map_err(|reason| self.no_user_data(role, &reason))
     }
 

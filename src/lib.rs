@@ -33,6 +33,7 @@
 //! | [`error`] | 0 | what can go wrong: `AwsError` by class, `Error` by `errorType` |
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
+//! | [`image`] | 0 | where an image's id comes from, what is known of an image |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
@@ -43,13 +44,14 @@
 //! | [`plan`] | 4 | every decision, as pure functions |
 //! | [`needs`] | 4 | the small traits that the verbs ask for |
 //! | [`deadline`] | 5 | what may still be begun before a deadline: repeats with a pause |
-//! | [`lookups`] | 5 | what is looked up once and kept: subnets, the image's root device |
+//! | [`lookups`] | 5 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
 //! | [`metrics`] | 5 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
 //! | [`launch`] | 6 | a verb: read → plan → claim → launch → record → answer |
 //! | [`schedule`] | 6 | a verb: record → one-time schedule, moved and cancelled with it |
 //! | [`sdk`] | 6 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
 //! | [`dynamodb`] | 7 | adapter: the record over a table |
 //! | [`ec2`] | 7 | adapter: machines and subnets over EC2, error codes → meaning |
+//! | [`ssm`] | 7 | adapter: parameters over SSM's Parameter Store |
 //! | [`scheduler`] | 7 | adapter: one-time schedules over EventBridge Scheduler |
 //! | [`lambda`] | 8 | the door: logging, serving, deadlines, `Error` → what Lambda records |
 //! | `bin/launch.rs` | 9 | main: configuration, clients, serve |
@@ -66,6 +68,7 @@ pub mod dynamodb;
 pub mod ec2;
 pub mod error;
 pub mod event;
+pub mod image;
 pub mod lambda;
 pub mod launch;
 pub mod lookups;
@@ -80,5 +83,6 @@ pub mod record;
 pub mod schedule;
 pub mod scheduler;
 pub mod sdk;
+pub mod ssm;
 pub mod timing;
 pub mod user_data;

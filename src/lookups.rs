@@ -1,4 +1,5 @@
-//! What is looked up once and kept: the subnets that can be used, the zones of each type, and the image's root device.
+//! What is looked up once and kept: the subnets that can be used, the zones of each type, the image, the key pair. What does
+//! not fit together is found out here, before anything is launched.
 //!
 //! None of it depends on the meeting, so it is looked up while the function initialises and kept for some minutes,
 //! off the path of a delivery. It is looked up again when it is old, or when an answer of EC2 showed it stale.
@@ -9,10 +10,12 @@ use std::future::Future;
 use std::rc::Rc;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use crate::config::Config;
 use crate::error::AwsError;
-use crate::needs::{Clock, LookUps, Networks};
+use crate::image::{self, Image, Source, newest};
+use crate::needs::{Clock, LookUps, Parameters};
 use crate::network::{Found, Offerings, Subnet, Wanted, usable};
 use crate::timing::{Timing, after};
 
@@ -22,7 +25,7 @@ pub struct Surroundings {
     /// At least one of the configured types is offered in the zone of one of them.
     pub subnets: Vec<Subnet>,
     pub offerings: Offerings,
-    pub root_device: String,
+    pub image: Image,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +33,8 @@ pub enum LookupError {
     Aws(AwsError),
     /// No subnet can be used; this is what was found.
     NoUsableSubnet(String),
-    /// No zone of these subnets offers any of the types; this is what was found.
-    NotOffered(String),
+    /// What was configured does not fit what was found; what to change.
+    Misfit(String, &'static str),
 }
 
 #[derive(Default)]
@@ -41,7 +44,8 @@ pub struct Lookups {
     /// look-ups, and a function that asked for everything again would make it refuse more.
     found: RefCell<Part<Found>>,
     offerings: RefCell<Part<Offerings>>,
-    root_device: RefCell<Part<String>>,
+    image: RefCell<Part<Image>>,
+    key_pair: RefCell<Part<()>>,
 }
 
 /// One of several look-ups, and since when it is known.
@@ -51,6 +55,7 @@ impl Lookups {
     pub async fn get(
         &self,
         ec2: &impl LookUps,
+        parameters: &impl Parameters,
         clock: &impl Clock,
         config: &Config,
         wanted: &Wanted,
@@ -63,22 +68,28 @@ impl Lookups {
             return Ok(kept.clone());
         }
         let believed = |since: Timestamp| now < after(since, timing.lookups);
-        let (found, offerings, root_device) = tokio::join!(
-            once(&self.found, believed, now, ec2.find_subnets(&wanted.network)),
-            once(&self.offerings, believed, now, ec2.find_offerings(&config.instance_types)),
-            once(&self.root_device, believed, now, root_device(ec2, config)),
+        let types = &config.instance_types;
+        let (found, offerings, image, key_pair) = tokio::join!(
+            once(&self.found, believed, now, async { Ok(ec2.find_subnets(&wanted.network).await?) }),
+            once(&self.offerings, believed, now, async { Ok(ec2.find_offerings(types).await?) }),
+            once(&self.image, believed, now, find_image(ec2, parameters, &config.image)),
+            once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
-        let aws = LookupError::Aws;
-        let (found, offerings) = (found.map_err(aws)?, offerings.map_err(aws)?);
-        let root_device = root_device.map_err(aws)?;
-        let since = found.0.min(offerings.0).min(root_device.0);
+        let (found, offerings, image) = (found?, offerings?, image?);
+        let all = [found.0, offerings.0, image.0, key_pair?.0];
+        let since = all.into_iter().min().unwrap_or(now);
         self.forget();
         let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
-        let offered = |s: &Subnet| offerings.1.iter().any(|(_, zone)| *zone == s.availability_zone);
-        if !subnets.iter().any(offered) {
-            return Err(LookupError::NotOffered(not_offered(config, &subnets, &offerings.1)));
+        offered(config, &subnets, &offerings.1)?;
+        warn_of_another_architecture(config, &image.1);
+        if let Some(least) = image.1.snapshot_gb.filter(|least| config.volume.size_gb < *least) {
+            warn!(
+                volume_size_gb = config.volume.size_gb,
+                snapshot_gb = least,
+                "VOLUME_SIZE_GB is less than the image's snapshot has: the volume gets the snapshot's size"
+            );
         }
-        let fresh = Rc::new(Surroundings { subnets, offerings: offerings.1, root_device: root_device.1 });
+        let fresh = Rc::new(Surroundings { subnets, offerings: offerings.1, image: image.1 });
         *self.kept.borrow_mut() = Some((since, fresh.clone()));
         Ok(fresh)
     }
@@ -88,7 +99,8 @@ impl Lookups {
         *self.kept.borrow_mut() = None;
         *self.found.borrow_mut() = None;
         *self.offerings.borrow_mut() = None;
-        *self.root_device.borrow_mut() = None;
+        *self.image.borrow_mut() = None;
+        *self.key_pair.borrow_mut() = None;
     }
 }
 
@@ -97,8 +109,8 @@ async fn once<T: Clone>(
     part: &RefCell<Part<T>>,
     believed: impl Fn(Timestamp) -> bool,
     now: Timestamp,
-    look_up: impl Future<Output = Result<T, AwsError>>,
-) -> Result<(Timestamp, T), AwsError> {
+    look_up: impl Future<Output = Result<T, LookupError>>,
+) -> Result<(Timestamp, T), LookupError> {
     let known = part.borrow().clone();
     if let Some(known) = known.filter(|(since, _)| believed(*since)) {
         return Ok(known);
@@ -108,8 +120,57 @@ async fn once<T: Clone>(
     Ok(found)
 }
 
-fn not_offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> String {
+impl From<AwsError> for LookupError {
+    fn from(error: AwsError) -> Self {
+        LookupError::Aws(error)
+    }
+}
+
+async fn find_image(
+    ec2: &impl LookUps,
+    parameters: &impl Parameters,
+    source: &Source,
+) -> Result<Image, LookupError> {
+    match source {
+        Source::Id(id) => Ok(ec2.find_image(id).await?),
+        Source::Parameter(name) => {
+            let id = parameters.parameter(name).await?;
+            if !id.starts_with("ami-") {
+                let advice = "set AMI_ID to a parameter that holds an image's id";
+                return Err(LookupError::Misfit(
+                    format!("the parameter {name} holds {id:?}, no image's id"),
+                    advice,
+                ));
+            }
+            Ok(ec2.find_image(&id).await?)
+        }
+        Source::Named { pattern, owner, architecture } => {
+            let found = ec2.find_images(pattern, owner, *architecture).await?;
+            newest(found).ok_or_else(|| {
+                let of = architecture.map(|known| format!(" for {}", known.as_str())).unwrap_or_default();
+                let problem = format!("{owner} has no available image{of} that is called {pattern}");
+                LookupError::Misfit(
+                    problem,
+                    "change AMI_NAME, AMI_OWNER or AMI_ARCH, or the name that AMI_ID gives",
+                )
+            })
+        }
+    }
+}
+
+async fn find_key_pair(ec2: &impl LookUps, name: Option<&str>) -> Result<(), LookupError> {
+    match name {
+        Some(name) => Ok(ec2.find_key_pair(name).await?),
+        None => Ok(()),
+    }
+}
+
+/// At least one of the types in at least one of the zones.
+fn offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> Result<(), LookupError> {
     let zones: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
+    if offerings.iter().any(|(_, zone)| zones.contains(zone.as_str())) {
+        return Ok(());
+    }
     let zones = zones.into_iter().collect::<Vec<_>>().join(", ");
     let offers: Vec<String> =
         offerings.iter().map(|(instance_type, zone)| format!("{instance_type} in {zone}")).collect();
@@ -117,15 +178,23 @@ fn not_offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> St
         true => "no zone of this Region offers any of them".to_owned(),
         false => format!("offered are {}", offers.join(", ")),
     };
-    format!(
-        "INSTANCE_TYPE is {}, and the usable zones are {zones}; {offers}",
-        config.instance_types.join(",")
-    )
+    let types = config.instance_types.join(",");
+    Err(LookupError::Misfit(
+        format!("INSTANCE_TYPE is {types}, and the usable zones are {zones}; {offers}"),
+        "set INSTANCE_TYPE to types that these zones offer, or SUPPORTED_AZS to zones that offer the type",
+    ))
 }
 
-async fn root_device(networks: &impl Networks, config: &Config) -> Result<String, AwsError> {
-    match &config.volume.device {
-        Some(device) => Ok(device.clone()),
-        None => networks.find_root_device(&config.image_id).await,
+/// EC2 refuses a type that cannot run the image, and says so well. It is said here already, but only said: what is known
+/// without a request is how types are named.
+fn warn_of_another_architecture(config: &Config, image: &Image) {
+    let other = |instance_type: &&String| !image::may_run_on(image, instance_type);
+    if let Some(instance_type) = config.instance_types.iter().find(other) {
+        warn!(
+            image_id = image.image_id,
+            architecture = image.architecture,
+            instance_type,
+            "INSTANCE_TYPE names a type that by its name cannot run the image: change it, AMI_ID or AMI_ARCH"
+        );
     }
 }

@@ -19,9 +19,12 @@ use metrique_writer_core::{Entry, EntryWriter};
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::error::{AwsError, Error, Kind};
+use crate::image::{Architecture, Image};
 use crate::machine::{Attempt, InstanceId, Machine, Token};
 use crate::meeting::MeetingId;
-use crate::needs::{Created, InstanceTypes, Machines, Meetings, Networks, NewMeetings, Updated};
+use crate::needs::{
+    Created, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings, Updated,
+};
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
 use crate::record::{MeetTime, NewRecord, Record, Update};
@@ -289,14 +292,31 @@ impl<P: Networks> Networks for Metered<P> {
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         self.port.find_subnets(network).await
     }
-
-    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
-        self.port.find_root_device(image_id).await
-    }
 }
 
 impl<P: InstanceTypes> InstanceTypes for Metered<P> {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
         self.port.find_offerings(instance_types).await
+    }
+}
+
+impl<P: Images> Images for Metered<P> {
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {
+        self.port.find_image(image_id).await
+    }
+
+    async fn find_images(
+        &self,
+        pattern: &str,
+        owner: &str,
+        architecture: Option<Architecture>,
+    ) -> Result<Vec<Image>, AwsError> {
+        self.port.find_images(pattern, owner, architecture).await
+    }
+}
+
+impl<P: KeyPairs> KeyPairs for Metered<P> {
+    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError> {
+        self.port.find_key_pair(name).await
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::AwsError;
+use crate::image::{Architecture, Image};
 use crate::machine::{Attempt, InstanceId, Machine, Token};
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
@@ -82,9 +83,30 @@ pub trait Machines {
 pub trait Networks {
     /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC or one that is named.
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError>;
+}
 
-    /// `ec2:DescribeImages`: the device name of the image's root volume.
-    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError>;
+pub trait Images {
+    /// `ec2:DescribeImages` of one id; an error if it is not there, or cannot be started from.
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError>;
+
+    /// `ec2:DescribeImages`: every image of this name that is available and not deprecated.
+    async fn find_images(
+        &self,
+        pattern: &str,
+        owner: &str,
+        architecture: Option<Architecture>,
+    ) -> Result<Vec<Image>, AwsError>;
+}
+
+pub trait KeyPairs {
+    /// `ec2:DescribeKeyPairs`; an error if there is none of this name.
+    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError>;
+}
+
+/// SSM's Parameter Store.
+pub trait Parameters {
+    /// `ssm:GetParameter`, with `:version` or `:label` after the name if one is asked for.
+    async fn parameter(&self, name: &str) -> Result<String, AwsError>;
 }
 
 /// Which zone has which type.
@@ -94,9 +116,9 @@ pub trait InstanceTypes {
 }
 
 /// Everything that is looked up at the start.
-pub trait LookUps: Networks + InstanceTypes {}
+pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs {}
 
-impl<T: Networks + InstanceTypes> LookUps for T {}
+impl<T: Networks + InstanceTypes + Images + KeyPairs> LookUps for T {}
 
 pub trait Clock {
     fn now(&self) -> Timestamp;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::error::{AwsError, Class};
+use crate::image::Image;
 use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Offerings, Subnet};
@@ -136,7 +137,7 @@ pub fn candidates(
 /// be made.
 pub fn attempt(
     config: &Config,
-    root_device: &str,
+    image: &Image,
     meeting: &MeetingId,
     role: Role,
     number: u32,
@@ -147,7 +148,7 @@ pub fn attempt(
     let mut all_tags = config.extra_tags.clone();
     all_tags.extend(tags(meeting, role, &config.project_tag));
     let parameters = Parameters {
-        image_id: config.image_id.clone(),
+        image_id: image.image_id.clone(),
         instance_type: candidate.instance_type.clone(),
         subnet_id: candidate.subnet.subnet_id.clone(),
         availability_zone: candidate.subnet.availability_zone.clone(),
@@ -155,8 +156,8 @@ pub fn attempt(
         key_name: config.key_name.clone(),
         iam_profile: config.iam_profile.clone(),
         root_volume: RootVolume {
-            device_name: root_device.to_owned(),
-            size_gb: config.volume.size_gb,
+            device_name: config.volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
+            size_gb: volume_size(config, image),
             volume_type: config.volume.volume_type.clone(),
             encrypted: config.volume.encrypted,
             iops: config.volume.iops,
@@ -170,6 +171,15 @@ pub fn attempt(
         tags: all_tags,
     };
     Ok(Attempt { number, token, refused: false, ending: false, parameters })
+}
+
+/// A root volume cannot be smaller than the image's snapshot. One of another device is no root volume.
+fn volume_size(config: &Config, image: &Image) -> i32 {
+    let is_root = config.volume.device.as_ref().is_none_or(|device| *device == image.root_device);
+    match image.snapshot_gb {
+        Some(least) if is_root => config.volume.size_gb.max(least),
+        _ => config.volume.size_gb,
+    }
 }
 
 /// A definite no of EC2 to one place, type or family: another may still do.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES, Volume};
 use elephant_launch::error::{Error, Kind};
+use elephant_launch::image::{Architecture, Source};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
 use elephant_launch::network::Network;
 use elephant_launch::one_time::Target;
@@ -32,7 +33,13 @@ fn each_variable_changes_what_it_names_and_nothing_else() {
 type Meaning = (&'static str, &'static str, fn(&mut Config));
 
 const MEANINGS: &[Meaning] = &[
-    ("AMI_ID", "ami-0abc12", |c| c.image_id = "ami-0abc12".into()),
+    ("AMI_ID", "ami-0abc12", |c| c.image = Source::Id("ami-0abc12".into())),
+    ("AMI_ID", "resolve:ssm:/our/image", |c| c.image = Source::Parameter("/our/image".into())),
+    ("AMI_ID", "resolve:ssm:/our/image:7", |c| c.image = Source::Parameter("/our/image:7".into())),
+    ("AMI_ID", "al2023", |c| {
+        let name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64";
+        c.image = Source::Parameter(name.into());
+    }),
     ("INSTANCE_TYPE", "u-6tb1.metal", |c| c.instance_types = strings(&["u-6tb1.metal"])),
     ("INSTANCE_TYPE", "m7i-flex.large,t3.large", |c| {
         c.instance_types = strings(&["m7i-flex.large", "t3.large"]);
@@ -95,6 +102,113 @@ const MEANINGS: &[Meaning] = &[
     ("LAUNCH_WINDOW_MINUTES", "10080", |c| c.launch_window = Duration::from_secs(7 * 24 * 3600)),
 ];
 
+/// What names the image, and which it is.
+fn images() -> [(&'static [(&'static str, &'static str)], Source); 11] {
+    let parameter = |name: &str| Source::Parameter(name.to_owned());
+    let named = |pattern: &str, owner: &str, architecture| Source::Named {
+        pattern: pattern.to_owned(),
+        owner: owner.to_owned(),
+        architecture,
+    };
+    let (x86, arm) = (Some(Architecture::X86_64), Some(Architecture::Arm64));
+    [
+        (&[("AMI_NAME", "our-*"), ("AMI_OWNER", "self")], named("our-*", "self", None)),
+        (
+            &[("AMI_NAME", "our-?"), ("AMI_OWNER", "123456789012"), ("AMI_ARCH", "arm64")],
+            named("our-?", "123456789012", arm),
+        ),
+        (
+            &[("AMI_ID", "al2023"), ("AMI_ARCH", "arm64")],
+            parameter("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"),
+        ),
+        (
+            &[("AMI_ID", "ubuntu:24.04")],
+            parameter("/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"),
+        ),
+        (
+            &[("AMI_ID", "ubuntu:22.04"), ("AMI_ARCH", "arm64")],
+            parameter("/aws/service/canonical/ubuntu/server/22.04/stable/current/arm64/hvm/ebs-gp2/ami-id"),
+        ),
+        (
+            &[("AMI_ID", "ubuntu:daily:24.04")],
+            named("ubuntu/images-testing/hvm-ssd-gp3/ubuntu-noble-daily-amd64-server-*", "099720109477", x86),
+        ),
+        (
+            &[("AMI_ID", "ubuntu:daily:22.04"), ("AMI_ARCH", "arm64")],
+            named("ubuntu/images-testing/hvm-ssd/ubuntu-jammy-daily-arm64-server-*", "099720109477", arm),
+        ),
+        (&[("AMI_ID", "debian:12")], parameter("/aws/service/debian/release/12/latest/amd64")),
+        (
+            &[("AMI_ID", "debian:13"), ("AMI_ARCH", "arm64")],
+            parameter("/aws/service/debian/release/13/latest/arm64"),
+        ),
+        (
+            &[("AMI_ID", "windows:2022")],
+            parameter("/aws/service/ami-windows-latest/Windows_Server-2022-English-Full-Base"),
+        ),
+        (&[("AMI_ID", "resolve:ssm:/our/image:golden")], parameter("/our/image:golden")),
+    ]
+}
+
+fn without_image_but(variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    read(&[variables, &REQUIRED[1..]].concat())
+}
+
+#[test]
+fn an_image_is_an_id_a_parameter_a_short_name_or_the_newest_of_a_name() {
+    for (variables, expected) in images() {
+        assert_eq!(
+            without_image_but(variables),
+            Ok(Config { image: expected, ..defaults() }),
+            "{variables:?}"
+        );
+    }
+}
+
+/// What names no image, or two, and the one problem that is said.
+const NO_IMAGE: &[(&[(&str, &str)], &str)] = &[
+    (&[], "AMI_ID is not set, expected an image id, ami-…, or AMI_NAME and AMI_OWNER"),
+    (
+        &[("AMI_ID", "ami-1"), ("AMI_NAME", "our-*"), ("AMI_OWNER", "self")],
+        "AMI_ID and AMI_NAME are set, and each names the image: unset one",
+    ),
+    (&[("AMI_ID", "ami-1"), ("AMI_OWNER", "self")], "AMI_OWNER is set without AMI_NAME: unset AMI_OWNER"),
+    (&[("AMI_OWNER", "self")], "AMI_OWNER is set without AMI_NAME: set AMI_NAME, or AMI_ID alone"),
+    (
+        &[("AMI_NAME", "our-*")],
+        "AMI_NAME is set without AMI_OWNER, and anybody may call an image so: set AMI_OWNER to whose it is",
+    ),
+    (
+        &[("AMI_ID", "ami-1"), ("AMI_ARCH", "arm64")],
+        "AMI_ARCH is set, and AMI_ID names one image: unset AMI_ARCH",
+    ),
+    (
+        &[("AMI_ID", "windows:2022"), ("AMI_ARCH", "arm64")],
+        "AMI_ID is \"windows:2022\", expected an image id, ami-…, resolve:ssm:/path, or a name such as al2023, \
+         ubuntu:24.04 (or ubuntu:daily:24.04), debian:12, windows:2022",
+    ),
+    (
+        &[("AMI_NAME", "x"), ("AMI_OWNER", "self")],
+        "AMI_NAME is \"x\", expected an image's name, with * and ? for what may vary",
+    ),
+    (
+        &[("AMI_NAME", "our-*"), ("AMI_OWNER", "canonical")],
+        "AMI_OWNER is \"canonical\", expected an account's id, amazon, aws-marketplace or self",
+    ),
+    (&[("AMI_ID", "al2023"), ("AMI_ARCH", "amd64")], "AMI_ARCH is \"amd64\", expected x86_64 or arm64"),
+];
+
+#[test]
+fn an_image_that_is_not_one_is_one_problem() {
+    for (variables, expected) in NO_IMAGE {
+        assert_eq!(
+            without_image_but(variables),
+            Err(Problems(vec![(*expected).to_owned()])),
+            "{variables:?}"
+        );
+    }
+}
+
 /// Settings that are each well-formed and cannot be meant together: the one problem that is said.
 const TOGETHER: &[(&[(&str, &str)], &str)] = &[
     (
@@ -146,7 +260,9 @@ fn tags_of_ones_own_leave_room_for_ours() {
 
 #[test]
 fn every_variable_has_a_meaning_in_the_table_above() {
-    let told: Vec<&str> = MEANINGS.iter().map(|(name, ..)| *name).collect();
+    let images = images();
+    let of_images = images.iter().flat_map(|(variables, _)| variables.iter().map(|(name, _)| *name));
+    let told: Vec<&str> = MEANINGS.iter().map(|(name, ..)| *name).chain(of_images).collect();
     let untold: Vec<&&str> = VARIABLES.iter().filter(|name| !told.contains(name)).collect();
     assert!(untold.is_empty(), "no test says what {untold:?} mean");
 }
@@ -168,6 +284,13 @@ const NONSENSE: &[(&str, &str)] = &[
     ("AMI_ID", "ami-"),
     ("AMI_ID", "ami-1,ami-2"),
     ("AMI_ID", "AMI-1"),
+    ("AMI_ID", "ubuntu"),
+    ("AMI_ID", "ubuntu:23.10"),
+    ("AMI_ID", "ubuntu:nightly:24.04"),
+    ("AMI_ID", "fedora:40"),
+    ("AMI_ID", "resolve:ssm:"),
+    ("AMI_ID", "resolve:ssm:/our image"),
+    ("AMI_ID", "resolve:ssm:/our/image:"),
     ("AMI_ID", "ami-ABC"),
     ("INSTANCE_TYPE", "t3"),
     ("INSTANCE_TYPE", "t3."),
@@ -281,7 +404,7 @@ fn spaces_and_empty_pieces_and_doubles_are_forgiven() {
         ("VOLUME_SIZE_GB", " 80 "),
     ])
     .expect("only spaces, empty pieces and doubles");
-    assert_eq!(config.image_id, "ami-1");
+    assert_eq!(config.image, Source::Id("ami-1".into()));
     assert_eq!(config.instance_types, ["t3.large", "t3.xlarge"]);
     assert_eq!(config.security_group_ids, ["sg-1", "sg-2"]);
     assert_eq!(config.supported_azs, Some(strings(&["us-west-2a", "us-west-2b"])));
@@ -327,7 +450,10 @@ fn an_endpoint_is_a_url_or_is_not_set() {
 fn the_list_of_variables_is_what_is_read() {
     let asked = RefCell::new(Vec::new());
     let _ = Config::from_variables(|name| {
-        asked.borrow_mut().push(name.to_owned());
+        let mut asked = asked.borrow_mut();
+        if !asked.iter().any(|known| known == name) {
+            asked.push(name.to_owned());
+        }
         None
     });
     let expected: Vec<&str> = VARIABLES.into_iter().chain(ENDPOINTS).collect();
@@ -352,7 +478,7 @@ fn without(name: &str) -> Result<Config, Problems> {
 
 fn defaults() -> Config {
     Config {
-        image_id: "ami-1".into(),
+        image: Source::Id("ami-1".into()),
         instance_types: strings(&["t3.large"]),
         security_group_ids: strings(&["sg-1"]),
         key_name: None,

@@ -35,7 +35,7 @@ mod wire;
 use elephant_launch::error::Class;
 use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::MeetingId;
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, NewMeetings, Tokens};
+use elephant_launch::needs::{Clock, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, Record};
 use world::cloud::TerminatedToken;
@@ -46,7 +46,7 @@ trait Stage {
     fn meetings(&self) -> &impl Meetings;
     fn new_meetings(&self) -> &impl NewMeetings;
     fn machines(&self) -> &impl Machines;
-    fn networks(&self) -> &impl Networks;
+    fn networks(&self) -> &(impl Networks + Images);
     /// The clock and the random tokens of one more delivery.
     fn delivery(&self) -> (impl Clock, impl Tokens);
 

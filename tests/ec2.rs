@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::image::{Architecture, Image};
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{InstanceTypes, Machines, Networks};
+use elephant_launch::needs::{Images, InstanceTypes, KeyPairs, Machines, Networks};
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
 
@@ -561,7 +562,9 @@ async fn each_type_is_told_with_the_zones_that_offer_it() {
         });
         let items: String = items.collect();
         let next = if next.is_empty() { String::new() } else { format!("<nextToken>{next}</nextToken>") };
-        format!("<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>{next}</DescribeInstanceTypeOfferingsResponse>")
+        format!(
+            "<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>{next}</DescribeInstanceTypeOfferingsResponse>"
+        )
     };
     let first = page(&[("t3.large", "us-west-2a"), ("t3.large", "us-west-2b")], "page-2");
     let second = page(&[("m5.large", "us-west-2a")], "");
@@ -596,7 +599,7 @@ async fn the_root_device_is_the_images() {
     let wire =
         Wire::answering("DescribeImages", [Answer::Reply(200, describe_images("ami-1", "/dev/sda1", ""))])
             .await;
-    assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()));
+    assert_eq!(root_device(ec2(&wire).find_image("ami-1").await), "/dev/sda1");
     let expected = "Action=DescribeImages\nVersion=2016-11-15\nImageId.1=ami-1";
     assert_eq!(form(&wire.only_request()), fields(expected));
 }
@@ -605,8 +608,89 @@ async fn the_root_device_is_the_images() {
 async fn the_image_may_be_on_the_second_page() {
     let pages = [describe_images("", "", "page-2"), describe_images("ami-1", "/dev/sda1", "")];
     let wire = Wire::answering("DescribeImages", pages.map(|page| Answer::Reply(200, page))).await;
-    assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()));
+    assert_eq!(root_device(ec2(&wire).find_image("ami-1").await), "/dev/sda1");
     assert_eq!(form(&wire.requests("DescribeImages")[1])["NextToken"], "page-2");
+}
+
+/// What the description of an image says, in EC2's words.
+const IMAGE: &str = "<DescribeImagesResponse><imagesSet>
+    <item>
+        <imageId>ami-1</imageId>
+        <imageState>available</imageState>
+        <architecture>arm64</architecture>
+        <creationDate>2026-03-01T10:00:00.000Z</creationDate>
+        <rootDeviceName>/dev/sda1</rootDeviceName>
+        <blockDeviceMapping>
+            <item><deviceName>/dev/sdb</deviceName><ebs><volumeSize>500</volumeSize></ebs></item>
+            <item><deviceName>/dev/sda1</deviceName><ebs><volumeSize>30</volumeSize></ebs></item>
+        </blockDeviceMapping>
+    </item>
+</imagesSet></DescribeImagesResponse>";
+
+fn image() -> Image {
+    Image {
+        image_id: "ami-1".into(),
+        root_device: "/dev/sda1".into(),
+        snapshot_gb: Some(30),
+        architecture: "arm64".into(),
+        created: Some("2026-03-01T10:00:00Z".parse().expect("a time")),
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_known_with_its_architecture_and_the_size_of_its_root() {
+    let wire = Wire::answering("DescribeImages", [Answer::Reply(200, IMAGE.into())]).await;
+    assert_eq!(ec2(&wire).find_image("ami-1").await, Ok(image()));
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_available_is_a_wrong_setting() {
+    let pending = IMAGE.replace("available", "pending");
+    let wire = Wire::answering("DescribeImages", [Answer::Reply(200, pending)]).await;
+    let error = ec2(&wire).find_image("ami-1").await.expect_err("it cannot be started from");
+    assert_eq!((error.class, error.message.as_str()), (Class::Misconfigured, "the image ami-1 is pending"));
+}
+
+#[tokio::test]
+async fn images_of_a_name_are_those_of_its_owner_that_can_be_used() {
+    let wire = Wire::answering("DescribeImages", [Answer::Reply(200, IMAGE.into())]).await;
+    let found = ec2(&wire).find_images("our-*", "self", Some(Architecture::Arm64)).await;
+    assert_eq!(found, Ok(vec![image()]));
+    let asked = "Action=DescribeImages
+        Version=2016-11-15
+        Owner.1=self
+        IncludeDeprecated=false
+        Filter.1.Name=name
+        Filter.1.Value.1=our-*
+        Filter.2.Name=state
+        Filter.2.Value.1=available
+        Filter.3.Name=architecture
+        Filter.3.Value.1=arm64";
+    assert_eq!(form(&wire.only_request()), fields(asked));
+}
+
+#[tokio::test]
+async fn a_key_pair_is_there_or_is_a_wrong_setting() {
+    let found = "<DescribeKeyPairsResponse><keySet><item><keyName>k</keyName></item></keySet></DescribeKeyPairsResponse>";
+    let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, found.into())]).await;
+    assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(()));
+    assert_eq!(
+        form(&wire.only_request()),
+        fields("Action=DescribeKeyPairs\nVersion=2016-11-15\nKeyName.1=k")
+    );
+    let unknown = refused(400, "InvalidKeyPair.NotFound", "The key pair 'k' does not exist");
+    let wire = Wire::answering("DescribeKeyPairs", [unknown]).await;
+    let error = ec2(&wire).find_key_pair("k").await.expect_err("there is none");
+    assert_eq!((error.class, error.advice.as_str()), (Class::Misconfigured, "change KEY_NAME"));
+}
+
+#[tokio::test]
+async fn an_account_that_never_used_spot_is_told_how_to() {
+    let code = "AuthFailure.ServiceLinkedRoleCreationNotPermitted";
+    let wire = Wire::answering("RunInstances", [refused(403, code, "You may not.")]).await;
+    let error = ec2(&wire).run(&attempt()).await.expect_err("there is no role for it");
+    assert_eq!(error.class, Class::Unauthorized);
+    assert!(error.advice.contains("create-service-linked-role"), "{error:?}");
 }
 
 #[tokio::test]
@@ -618,7 +702,7 @@ async fn an_image_that_cannot_be_seen_is_a_wrong_setting() {
     ];
     for answer in answers {
         let wire = Wire::answering("DescribeImages", [answer.clone()]).await;
-        let error = ec2(&wire).find_root_device("ami-1").await.expect_err("no root device");
+        let error = ec2(&wire).find_image("ami-1").await.expect_err("no root device");
         assert_eq!(error.class, Class::Misconfigured, "{answer:?}");
         assert!(error.message.contains("ami-1") && error.advice.contains("AMI_ID"), "{error:?}");
     }
@@ -633,7 +717,7 @@ async fn a_look_up_is_repeated_by_the_sdk() {
     ] {
         let found = Answer::Reply(200, describe_images("ami-1", "/dev/sda1", ""));
         let wire = Wire::answering("DescribeImages", [refusal.clone(), refusal.clone(), found]).await;
-        assert_eq!(ec2(&wire).find_root_device("ami-1").await, Ok("/dev/sda1".to_owned()), "{refusal:?}");
+        assert_eq!(root_device(ec2(&wire).find_image("ami-1").await), "/dev/sda1", "{refusal:?}");
         assert_eq!(wire.requests("DescribeImages").len(), 3, "{refusal:?}");
     }
 }
@@ -667,12 +751,16 @@ async fn pages_that_are_each_in_time_end_together_at_the_limit() {
 async fn a_look_up_that_is_not_allowed_names_its_permission() {
     let wire =
         Wire::answering("DescribeImages", [refused(403, "UnauthorizedOperation", "You may not.")]).await;
-    let error = ec2(&wire).find_root_device("ami-1").await.expect_err("it is not allowed");
+    let error = ec2(&wire).find_image("ami-1").await.expect_err("it is not allowed");
     assert!(error.advice.contains("ec2:DescribeImages"), "{:?}", error.advice);
     assert!(!error.advice.contains("PassRole"), "{:?}", error.advice);
 }
 
 // Plumbing.
+
+fn root_device(found: Result<Image, AwsError>) -> String {
+    found.expect("it is there").root_device
+}
 
 fn ec2(wire: &Wire) -> Ec2 {
     Ec2::new(&wire.sdk(), &Timing::DEFAULT)

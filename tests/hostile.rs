@@ -23,6 +23,7 @@ use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConf
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event::{Launch, Schedule};
+use elephant_launch::image::Source;
 use elephant_launch::machine::InstanceProfile;
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
@@ -323,7 +324,9 @@ mod the_environment {
             Some(set)
         };
         let owned = |set: Option<BTreeSet<&str>>| set.map(|set| set.into_iter().map(str::to_owned).collect());
-        assert_eq!(Some(config.image_id.as_str()), text("AMI_ID"));
+        if let Source::Id(id) = &config.image {
+            assert_eq!(Some(id.as_str()), text("AMI_ID"));
+        }
         assert_eq!(kept(&config.instance_types), owned(list("INSTANCE_TYPE")));
         assert_eq!(kept(&config.security_group_ids), owned(list("SECURITY_GROUP_IDS")));
         assert_eq!(config.supported_azs.as_deref().and_then(kept), owned(list("SUPPORTED_AZS")));

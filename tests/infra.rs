@@ -155,12 +155,16 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 31] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 47] = [
     // A resource widened.
     ("key-pair/${KeyName}", "key-pair/*", "should not be: launch with another key pair"),
     ("image/${AmiId}", "image/*", "should not be: launch another image"),
     ("table/${ExistingTableName}", "table/*", "should not be: read another table"),
+    ("parameter${Path}", "parameter/*", "should not be: read a parameter of another path"),
+    ("::parameter/aws/service/*", "::parameter/*", "should not be: read a parameter of another path"),
     ("arn:*:ec2:*:*:security-group/", "arn:*:ec2:*:*:*/", "a wildcard in the kind of a resource"),
+    ("vpc/${VpcId}", "vpc/*", "should not be: launch into a subnet of another VPC"),
+    ("Resource: !Ref VolumeKmsKeyArn", "Resource: !Sub arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*", "should not be: use another key for a disk"),
     ("Resource: !GetAtt LaunchFailures.Arn", "Resource: \"*\"", "should not be: send to another queue"),
     ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}/*", "should not be: CreateSchedule of the safety net"),
     ("schedule/${ScheduleGroup}/launch-*", "schedule/*/launch-*", "should not be: UpdateSchedule in the default group"),
@@ -175,9 +179,16 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 31] = [
     ("                    StringEquals:\n                      iam:PassedToService: !Sub ec2.${AWS::URLSuffix}\n", "", "should not be: pass the role to Auto Scaling"),
     ("                aws:SourceArn: !GetAtt ScheduleGroup.Arn\n", "", "should not be: a schedule of another group"),
     ("                aws:SourceAccount: !Ref AWS::AccountId\n", "", "should not be: a schedule of another account"),
+    ("                    ec2:InstanceMarketType: !FindInMap [Markets, !Ref Market, Allowed]\n", "", "should not be: launch as Spot"),
+    ("    spot:\n      Allowed: [spot]", "    spot:\n      Allowed: [spot, on-demand]", "should not be: launch on demand"),
+    ("[!Equals [!Ref Market, on-demand]]", "[!Equals [!Ref Market, \"\"]]", "should not be: make a Spot request"),
+    ("                    StringEquals:\n                      kms:ViaService: !Sub ec2.${AWS::Region}.${AWS::URLSuffix}\n                    Bool:\n", "                    Bool:\n", "should not be: grant the key to AWS, and not through EC2"),
+    ("                    Bool:\n                      kms:GrantIsForAWSResource: \"true\"\n", "", "should not be: grant the key through EC2, and not to AWS"),
     // More than is needed.
     ("- dynamodb:UpdateItem\n", "- dynamodb:UpdateItem\n                  - dynamodb:BatchGetItem\n", "nothing breaks without dynamodb:BatchGetItem"),
-    ("!If [HasSubnets, !Ref AWS::NoValue, ec2:DescribeVpcs]", "ec2:DescribeVpcs", "nothing breaks without ec2:DescribeVpcs"),
+    ("!If [LooksUpVpcs, ec2:DescribeVpcs, !Ref AWS::NoValue]", "ec2:DescribeVpcs", "nothing breaks without ec2:DescribeVpcs"),
+    ("!If [HasKey, ec2:DescribeKeyPairs, !Ref AWS::NoValue]", "ec2:DescribeKeyPairs", "should not be: list the key pairs, of which none is needed"),
+    ("    - !Equals [!Join [\"\", !Split [\":daily:\", !Ref AmiId]], !Ref AmiId]\n", "", "should not be: read a public parameter that is not the image's"),
     ("[Name, MeetingID, Role, Project]", "[Name, MeetingID, Role, Project, Owner]", "nothing breaks without Owner"),
     ("Service: lambda.amazonaws.com", "Service: [lambda.amazonaws.com, edgelambda.amazonaws.com]", "nothing breaks without edgelambda.amazonaws.com"),
     ("- scheduler:DeleteSchedule\n", "- scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
@@ -185,12 +196,17 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 31] = [
     ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
     ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
     // Misspelt, or somewhere else.
+    ("[\"=ami-\"", "[\"ami-\"", "denied: read which image it is"),
+    ("Account: !If [ImageIsInAPublicParameter, \"\", !Ref AWS::AccountId]", "Account: !Ref AWS::AccountId", "denied: read which image it is"),
+    ("!Select [9, !Split", "!Select [8, !Split", "denied: tag the machine at launch"),
     ("Action: iam:PassRole", "Action: iam:PasRole", "UNKNOWN_ACTION"),
     ("aws:ResourceTag/Project", "aws:ResourceTagg/Project", "UNKNOWN_CONDITION_FOR_ACTION"),
     ("- scheduler:GetSchedule\n", "- scheduler:ReadSchedule\n", "UNKNOWN_ACTION"),
     ("Role: !GetAtt ScheduleRole.Arn", "Role: !GetAtt LaunchRole.Arn", "ScheduleFunction: does not run with ScheduleRole"),
     ("Role: !GetAtt LaunchRole.Arn", "Role: !GetAtt SchedulerRole.Arn", "LaunchFunction: does not run with LaunchRole"),
-    // A parameter that lets a wildcard in.
+    // A parameter that lets a wildcard in, or a rule that lets two answers to one question pass.
+    ("(/[A-Za-z0-9_.-]+)+", "(/.+)+", "CloudFormation would take a wildcard in the image's parameter"),
+    ("      - Assert: !Or [!Equals [!Ref AmiId, \"\"], !Equals [!Ref AmiName, \"\"]]\n        AssertDescription: AmiId and AmiName each name the image. Keep one.\n", "", "CloudFormation would take two images"),
     ("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "^.{0,255}$", "CloudFormation would take a wildcard in the name of the key pair"),
 ];
 
@@ -248,15 +264,21 @@ fn actions_asked_for_by(verb: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Each trait of `needs.rs` with the actions that its comments name.
+/// Each trait of `needs.rs` with the actions that its comments name, and those of the traits that it is made of.
 fn actions_of_traits() -> BTreeMap<String, BTreeSet<String>> {
     let needs = source("needs.rs");
-    let traits = needs.split("\npub trait ").skip(1).map(|text| {
-        let body = text.split("\n}").next().expect("a body");
-        let name = body.chars().take_while(|c| c.is_alphanumeric()).collect();
-        (name, body.split('`').filter(|word| is_action(word)).map(str::to_owned).collect())
-    });
-    traits.collect()
+    let mut traits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for text in needs.split("\npub trait ").skip(1) {
+        let (head, body) = text.split_once('{').expect("a body");
+        let mut names = head.split(|c: char| !c.is_alphanumeric());
+        let name = names.next().expect("a name");
+        let mut actions: BTreeSet<String> =
+            names.filter_map(|part| traits.get(part)).flatten().cloned().collect();
+        let body = if body.starts_with('}') { "" } else { body.split("\n}").next().unwrap_or_default() };
+        actions.extend(body.split('`').filter(|word| is_action(word)).map(str::to_owned));
+        traits.insert(name.to_owned(), actions);
+    }
+    traits
 }
 
 /// `ec2:RunInstances`
@@ -271,8 +293,9 @@ fn is_action(word: &str) -> bool {
 #[test]
 fn every_request_of_the_adapters_is_named_in_needs() {
     let named: BTreeSet<String> = actions_of_traits().into_values().flatten().collect();
-    let sent: BTreeSet<String> = ["dynamodb", "ec2", "scheduler"].into_iter().flat_map(requests_of).collect();
-    assert!(sent.len() >= 14, "the requests are found: {sent:?}");
+    let sent: BTreeSet<String> =
+        ["dynamodb", "ec2", "scheduler", "ssm"].into_iter().flat_map(requests_of).collect();
+    assert!(sent.len() >= 18, "the requests are found: {sent:?}");
     let unnamed: Vec<&String> = sent.difference(&named).collect();
     assert!(unnamed.is_empty(), "{unnamed:?} are sent, and needs.rs does not name them");
     // What AWS judges besides, within RunInstances.
@@ -284,10 +307,17 @@ fn every_request_of_the_adapters_is_named_in_needs() {
     );
 }
 
-/// The operations that an adapter calls on its SDK client, as actions.
+/// The operations that an adapter calls on its SDK client, as actions: in its file, and in those of its folder.
 fn requests_of(adapter: &str) -> Vec<String> {
-    let code = source(&format!("{adapter}.rs"));
-    let after_client = code.split("client").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('.'));
+    let mut code = source(&format!("{adapter}.rs"));
+    for file in fs::read_dir(local::top().join("src").join(adapter)).into_iter().flatten() {
+        code += &fs::read_to_string(file.expect("a file").path()).expect("a source file");
+    }
+    // A client that is made when it is first asked for is asked for with `client()`.
+    let after_client = code
+        .split("client")
+        .skip(1)
+        .filter_map(|rest| rest.strip_prefix("()").unwrap_or(rest).trim_start().strip_prefix('.'));
     let calls = after_client.filter_map(|rest| rest.split_once("()")).map(|(name, _)| name);
     // A client is asked for its configuration too, which is no request.
     let operations =
@@ -320,19 +350,26 @@ fn the_terraform_module_is_the_same_stack_in_every_value() {
 
 /// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
 #[rustfmt::skip]
-const DRIFTED: [(&str, &str, &str, &str); 18] = [
+const DRIFTED: [(&str, &str, &str, &str); 25] = [
     ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: 1: PolicyDocument: Statement: ReadAndWriteMeetings: Action: expected"),
     ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
     ("roles.tf", "StringEquals                = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
     ("roles.tf", "            Null                        = { \"aws:TagKeys\" = \"false\" }\n", "", "RemoveTheirRoleTag: Condition: Null is missing"),
     ("roles.tf", "            \"aws:SourceArn\"     = aws_scheduler_schedule_group.meetings.arn\n", "", "SchedulerRole: AssumeRolePolicyDocument: Statement: 1: Condition: StringEquals: aws:SourceArn is missing"),
     ("roles.tf", "        local.send_traces,\n", "", "LaunchRole: Policies: 1: PolicyDocument: Statement: SendTraces is missing"),
+    ("roles.tf", "element(split(\":\", var.ami_id), 2)", "element(split(\":\", var.ami_id), 1)", "Statement: ReadWhichImageItIs: Resource: 1: expected"),
+    ("roles.tf", "            Bool         = { \"kms:GrantIsForAWSResource\" = \"true\" }\n", "", "Statement: LetEc2OpenTheirDisks: Condition: Bool is missing"),
+    ("roles.tf", "[for tag in var.extra_tags : element(split(\"=\", tag), 0)],", "var.extra_tags,", "aws:TagKeys: 1: expected \"Cost centre\", found \"Cost centre=4=2\""),
+    ("variables.tf", "(var.ami_name == \"\") == (var.ami_owner == \"\")", "true", "\"AmiName\": \"classroom-*\", \"AmiOwner\": \"\"}, and Terraform does not"),
+    ("variables.tf", "max(var.volume_iops / 4, 750)", "max(var.volume_iops / 4, 1000)", "takes {\"VolumeThroughput\": \"751\"}"),
+    ("variables.tf", "length(var.extra_tags) <= 10", "length(var.extra_tags) <= 11", "CloudFormation refuses {\"ExtraTags\": \"t0="),
     ("variables.tf", "default     = 120", "default     = 60", "launch_window_minutes: expected the default 120, found 60"),
     ("variables.tf", "[\"TRACE\", \"DEBUG\", \"INFO\"]", "[\"TRACE\", \"DEBUG\", \"INFO\", \"WARN\"]", "CloudFormation refuses {\"LogLevel\": \"WARN\"}, and Terraform does not"),
     ("variables.tf", "variable \"project_tag\"", "variable \"project\"", "no variable project_tag, for the parameter ProjectTag"),
     ("variables.tf", " && var.volume_size_gb <= 16384", "", "CloudFormation refuses {\"VolumeSizeGb\": \"16385\"}, and Terraform does not"),
     ("variables.tf", "var.lead_minutes >= var.flexible_window_minutes + 2", "true", "takes {\"LeadMinutes\": \"6\", \"FlexibleWindowMinutes\": \"5\"}"),
     ("main.tf", "      SUBNET_IDS            = join(\",\", var.subnet_ids)\n", "", "LaunchFunction: Environment: Variables: SUBNET_IDS is missing"),
+    ("main.tf", "var.volume_iops == 0 ? \"\" : tostring(var.volume_iops)", "tostring(var.volume_iops)", "Variables: VOLUME_IOPS: expected \"\", found \"0\""),
     ("main.tf", "maximum_retry_attempts       = 2", "maximum_retry_attempts       = 0", "MaximumRetryAttempts: expected \"2\", found \"0\""),
     ("main.tf", "    prevent_destroy = true\n", "", "MeetingsTable: DeletionPolicy: expected \"Retain\", found \"Delete\""),
     ("main.tf", "  depends_on = [aws_iam_role_policy.schedule]\n", "", "aws_lambda_function.schedule: expected depends_on"),
@@ -465,7 +502,7 @@ fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|name| name.chars().all(char::is_alphanumeric))
         .collect();
-    assert!(alarms.len() == 17 && parameters.len() == 29, "{alarms:?} {parameters:?}");
+    assert!(alarms.len() == 17 && parameters.len() == 41, "{alarms:?} {parameters:?}");
 
     let text = fs::read_to_string(readme()).expect("the README");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();

@@ -8,6 +8,7 @@ mod world;
 use std::time::Duration;
 
 use elephant_launch::error::{Class, Error, Kind};
+use elephant_launch::image::Source;
 use elephant_launch::launch::{Answer, Outcome};
 use elephant_launch::machine::State;
 use elephant_launch::meeting::{Role, Status};
@@ -297,7 +298,7 @@ mod deaths {
         told_to_its_death(Executor::new(&world).plot(run_instances, Fate::DiesAfter).times(1, 1));
         after_a_minute(&world);
         let mut story = Executor::new(&world);
-        let changed = elephant_launch::config::Config { image_id: "ami-2".into(), ..config() };
+        let changed = elephant_launch::config::Config { image: Source::Id("ami-2".into()), ..config() };
         story.deliver_with(M, changed, Timing::DEFAULT.delivery, SignedDuration::ZERO);
         story.run();
         both_recorded(&world);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::image::Image;
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
     State, Token,
@@ -458,7 +459,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
     let candidate =
         Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b"), market: Market::Spot };
     let token = Token("token-7".into());
-    let made = plan::attempt(&config(), "/dev/sda1", &meeting, Student, 7, token.clone(), &candidate);
+    let made = plan::attempt(&config(), &image("/dev/sda1"), &meeting, Student, 7, token.clone(), &candidate);
     let tags = [
         ("Name", "m_student"),
         ("MeetingID", "m"),
@@ -491,6 +492,30 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     };
     assert_eq!(made, Ok(Attempt { number: 7, token, refused: false, ending: false, parameters }));
+}
+
+#[test]
+fn a_root_volume_is_no_smaller_than_the_images_snapshot() {
+    let meeting = MeetingId::new("m").expect("it is an id");
+    let candidate = &candidates(&["t3.large"])[0];
+    let made = |config: &Config, image: &Image| {
+        plan::attempt(config, image, &meeting, Student, 1, Token("t".into()), candidate)
+            .expect("its user data can be made")
+            .parameters
+            .root_volume
+    };
+    let large = Image { snapshot_gb: Some(100), ..image("/dev/xvda") };
+    assert_eq!(made(&config(), &large).size_gb, 100, "80 are configured");
+    assert_eq!(made(&config(), &Image { snapshot_gb: Some(80), ..large.clone() }).size_gb, 80);
+    assert_eq!(made(&config(), &Image { snapshot_gb: None, ..large.clone() }).size_gb, 80);
+    let mut second = config();
+    second.volume.device = Some("/dev/sdf".into());
+    let made = made(&second, &large);
+    assert_eq!(
+        (made.device_name.as_str(), made.size_gb),
+        ("/dev/sdf", 80),
+        "another device is no root volume"
+    );
 }
 
 #[test]
@@ -756,9 +781,19 @@ fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
         market: Market::OnDemand,
     };
     let meeting = MeetingId::new("m").expect("it is an id");
-    plan::attempt(&config(), "/dev/xvda", &meeting, Teacher, 1, Token("token".into()), &candidate)
+    plan::attempt(&config(), &image("/dev/xvda"), &meeting, Teacher, 1, Token("token".into()), &candidate)
         .expect("its user data can be made")
         .parameters
+}
+
+fn image(root_device: &str) -> Image {
+    Image {
+        image_id: "ami-1".into(),
+        root_device: root_device.into(),
+        snapshot_gb: Some(8),
+        architecture: "x86_64".into(),
+        created: None,
+    }
 }
 
 fn machine(instance: &str) -> Machine {

@@ -46,19 +46,31 @@ resource "aws_lambda_function" "launch" {
   environment {
     variables = {
       AMI_ID                = var.ami_id
+      AMI_NAME              = var.ami_name
+      AMI_OWNER             = var.ami_owner
+      AMI_ARCH              = var.ami_arch
       INSTANCE_TYPE         = join(",", var.instance_type)
+      MARKET                = var.market
       SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
       KEY_NAME              = var.key_name
       IAM_PROFILE           = var.iam_profile
       IMDS_TOKENS           = var.imds_tokens
+      USER_DATA             = var.user_data
       SUPPORTED_AZS         = join(",", var.supported_azs)
       SUBNET_IDS            = join(",", var.subnet_ids)
+      VPC_ID                = var.vpc_id
+      VPC_NAME              = var.vpc_name
+      PUBLIC_IP             = var.public_ip
       VOLUME_DEVICE         = var.volume_device
       VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
       VOLUME_TYPE           = var.volume_type
+      VOLUME_IOPS           = var.volume_iops == 0 ? "" : tostring(var.volume_iops)
+      VOLUME_THROUGHPUT     = var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)
       VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
+      VOLUME_KMS_KEY_ID     = var.volume_kms_key_arn
       TABLE_NAME            = local.table_name
       PROJECT_TAG           = var.project_tag
+      EXTRA_TAGS            = join(",", var.extra_tags)
       LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
     }
   }

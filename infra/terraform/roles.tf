@@ -10,6 +10,15 @@ locals {
     "arn", local.partition, "dynamodb", local.region, local.account, "table/${var.existing_table_name}"
   ])
 
+  # What kind of name ami_id is: that of an image; or of the parameter of Systems Manager that holds the id, whose path is
+  # written out or that of a short name, but for daily ones. Public parameters have no account.
+  image_is_an_id          = startswith(var.ami_id, "ami-")
+  image_is_in_a_parameter = !local.image_is_an_id && var.ami_name == "" && !strcontains(var.ami_id, ":daily:")
+  parameter_path          = startswith(var.ami_id, "resolve:ssm:/") ? element(split(":", var.ami_id), 2) : "/aws/service/*"
+  parameter_account       = startswith(local.parameter_path, "/aws/service/") ? "" : local.account
+
+  ec2_as_kms_sees_it = "ec2.${local.region}.${data.aws_partition.current.dns_suffix}"
+
   trust_of_lambda = {
     Version = "2012-10-17"
     Statement = [
@@ -100,13 +109,29 @@ resource "aws_iam_role_policy" "launch" {
           Sid    = "LookUp"
           Effect = "Allow"
           Action = concat(
-            ["ec2:DescribeInstances", "ec2:DescribeSubnets"],
-            length(var.subnet_ids) > 0 ? [] : ["ec2:DescribeVpcs"],
-            var.volume_device != "" ? [] : ["ec2:DescribeImages"],
+            [
+              "ec2:DescribeImages",
+              "ec2:DescribeInstances",
+              "ec2:DescribeInstanceTypes",
+              "ec2:DescribeInstanceTypeOfferings",
+              "ec2:DescribeSubnets",
+            ],
+            length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
+            var.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
           )
           Resource  = "*"
           Condition = { StringEquals = { "ec2:Region" = local.region } }
         },
+      ],
+      local.image_is_in_a_parameter ? [
+        {
+          Sid      = "ReadWhichImageItIs"
+          Effect   = "Allow"
+          Action   = "ssm:GetParameter"
+          Resource = "arn:${local.partition}:ssm:${local.region}:${local.parameter_account}:parameter${local.parameter_path}"
+        },
+      ] : [],
+      [
         {
           Sid      = "LaunchMachines"
           Effect   = "Allow"
@@ -117,7 +142,7 @@ resource "aws_iam_role_policy" "launch" {
               {
                 "aws:RequestTag/Project" = [var.project_tag]
                 "ec2:InstanceType"       = var.instance_type
-                "ec2:InstanceMarketType" = ["on-demand"]
+                "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
               },
               length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
               var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
@@ -131,11 +156,21 @@ resource "aws_iam_role_policy" "launch" {
           Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
           Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
         },
+      ],
+      var.market == "on-demand" ? [] : [
+        {
+          Sid      = "LaunchTheirSpotRequests"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:spot-instances-request/*"
+        },
+      ],
+      [
         {
           Sid      = "LaunchFromTheImage"
           Effect   = "Allow"
           Action   = "ec2:RunInstances"
-          Resource = "arn:${local.partition}:ec2:${local.region}::image/${var.ami_id}"
+          Resource = "arn:${local.partition}:ec2:${local.region}::image/${local.image_is_an_id ? var.ami_id : "*"}"
         },
         {
           Sid      = "LaunchWithTheSecurityGroups"
@@ -143,15 +178,18 @@ resource "aws_iam_role_policy" "launch" {
           Action   = "ec2:RunInstances"
           Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
         },
-        {
-          Sid    = "LaunchIntoSubnets"
-          Effect = "Allow"
-          Action = "ec2:RunInstances"
-          Resource = concat(
-            [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
-            length(var.subnet_ids) > 0 ? [] : ["${local.ec2}:subnet/*"],
-          )
-        },
+        merge(
+          {
+            Sid    = "LaunchIntoSubnets"
+            Effect = "Allow"
+            Action = "ec2:RunInstances"
+            Resource = concat(
+              [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
+              length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
+            )
+          },
+          var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
+        ),
       ],
       var.key_name == "" ? [] : [
         {
@@ -159,6 +197,31 @@ resource "aws_iam_role_policy" "launch" {
           Effect   = "Allow"
           Action   = "ec2:RunInstances"
           Resource = "${local.ec2}:key-pair/${var.key_name}"
+        },
+      ],
+      var.volume_kms_key_arn == "" ? [] : [
+        {
+          Sid    = "EncryptTheirDisks"
+          Effect = "Allow"
+          Action = [
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+          ]
+          Resource  = var.volume_kms_key_arn
+          Condition = { StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it } }
+        },
+        {
+          Sid      = "LetEc2OpenTheirDisks"
+          Effect   = "Allow"
+          Action   = "kms:CreateGrant"
+          Resource = var.volume_kms_key_arn
+          Condition = {
+            StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
+            Bool         = { "kms:GrantIsForAWSResource" = "true" }
+          }
         },
       ],
       [
@@ -169,7 +232,12 @@ resource "aws_iam_role_policy" "launch" {
           Resource = ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
           Condition = {
             StringEquals                = { "ec2:CreateAction" = "RunInstances" }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Name", "MeetingID", "Role", "Project"] }
+            "ForAllValues:StringEquals" = {
+              "aws:TagKeys" = concat(
+                ["Name", "MeetingID", "Role", "Project"],
+                [for tag in var.extra_tags : element(split("=", tag), 0)],
+              )
+            }
           }
         },
         {

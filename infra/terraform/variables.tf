@@ -32,11 +32,60 @@ variable "alarms" {
 
 variable "ami_id" {
   type        = string
-  description = "AMI_ID. Image that both machines start from; it must exist in the Region of this stack."
+  default     = ""
+  description = "AMI_ID. Image that both machines start from, in the Region of this stack: its id; resolve:ssm: and the path of the parameter of Systems Manager that holds the id, with :version or :label if it is not the newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Either this or ami_name."
 
   validation {
-    condition     = can(regex("^ami-([0-9a-f]{8}|[0-9a-f]{17})$", var.ami_id))
-    error_message = "An image id such as ami-0e7fd79d17e852d18."
+    condition     = can(regex("^(ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:(/[A-Za-z0-9_.-]+)+(:[A-Za-z0-9_.-]+)?|[a-z0-9]+(:[a-z]+)?(:[0-9][a-z0-9.]*)?)?$", var.ami_id))
+    error_message = "An image id such as ami-0e7fd79d17e852d18, resolve:ssm:/images/classroom, ubuntu:24.04, or nothing."
+  }
+
+  validation {
+    condition     = (var.ami_id == "") != (var.ami_name == "")
+    error_message = "Either ami_id or ami_name must be given, and not both."
+  }
+}
+
+variable "ami_name" {
+  type        = string
+  default     = ""
+  description = "AMI_NAME. Name of the image, in which * and ? stand for any characters; of several the newest is taken. It needs ami_owner. Either this or ami_id."
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9 ()\\[\\]./'@_*?-]{3,128})?$", var.ami_name))
+    error_message = "The name of an image such as classroom-2026-*, 3 to 128 characters, or nothing."
+  }
+
+  validation {
+    condition     = (var.ami_name == "") == (var.ami_owner == "")
+    error_message = "ami_name and ami_owner go together, for anybody may give an image that name."
+  }
+}
+
+variable "ami_owner" {
+  type        = string
+  default     = ""
+  description = "AMI_OWNER. Whose image ami_name names, for anybody may give an image any name: self (this account), amazon, aws-marketplace, or an account. Goes with ami_name."
+
+  validation {
+    condition     = can(regex("^([0-9]{12}|amazon|aws-marketplace|self)?$", var.ami_owner))
+    error_message = "One of self, amazon, aws-marketplace, an account of 12 digits, or nothing."
+  }
+}
+
+variable "ami_arch" {
+  type        = string
+  default     = ""
+  description = "AMI_ARCH. Processor architecture of the image that a short name or ami_name stands for; not for one that ami_id names by its id or its parameter. Empty = x86_64 for a short name, any for ami_name."
+
+  validation {
+    condition     = contains(["", "x86_64", "arm64"], var.ami_arch)
+    error_message = "x86_64, arm64, or nothing."
+  }
+
+  validation {
+    condition     = var.ami_arch == "" || !(startswith(var.ami_id, "ami-") || startswith(var.ami_id, "resolve:"))
+    error_message = "ami_id names one image, whose architecture is its own: leave ami_arch out."
   }
 }
 
@@ -47,6 +96,17 @@ variable "instance_type" {
   validation {
     condition     = length(var.instance_type) > 0 && alltrue([for piece in var.instance_type : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", piece))])
     error_message = "Instance types such as [\"t3.large\"] or [\"t3.large\", \"m5.large\"]."
+  }
+}
+
+variable "market" {
+  type        = string
+  default     = "on-demand"
+  description = "MARKET. How the machines are bought. EC2 may take a Spot machine away in mid-meeting, with two minutes' notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this module does not make."
+
+  validation {
+    condition     = contains(["on-demand", "spot", "spot-then-on-demand"], var.market)
+    error_message = "One of on-demand, spot, spot-then-on-demand."
   }
 }
 
@@ -109,12 +169,23 @@ variable "imds_tokens" {
   }
 }
 
+variable "user_data" {
+  type        = string
+  default     = ""
+  description = "USER_DATA. What each machine is told at its first start: a script or another text that cloud-init or EC2Launch knows, or base64; {meeting_id} and {role} are filled in. At most 4096 characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in the function's configuration: no secrets."
+
+  validation {
+    condition     = length(var.user_data) <= 4096
+    error_message = "At most 4096 characters."
+  }
+}
+
 # --- Where they start -----------------------------------------------------------------------------
 
 variable "supported_azs" {
   type        = list(string)
   default     = []
-  description = "SUPPORTED_AZS. Availability Zones to use. Empty = us-west-2a, us-west-2b and us-west-2c in us-west-2, elsewhere every zone of the default VPC."
+  description = "SUPPORTED_AZS. Availability Zones to use. Empty = us-west-2a, us-west-2b and us-west-2c of the default VPC of us-west-2, otherwise every zone of the network."
 
   validation {
     condition     = alltrue([for piece in var.supported_azs : can(regex("^[a-z]{2}-[a-z0-9-]+[a-z]$", piece))])
@@ -125,11 +196,49 @@ variable "supported_azs" {
 variable "subnet_ids" {
   type        = list(string)
   default     = []
-  description = "SUBNET_IDS. Subnets to use instead of those of the default VPC. Empty = the default VPC."
+  description = "SUBNET_IDS. Subnets to use instead of those of the default VPC. Empty = the default VPC, or the one that is named below; at most one of the three."
 
   validation {
     condition     = alltrue([for piece in var.subnet_ids : can(regex("^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", piece))])
     error_message = "Subnet ids such as [\"subnet-0a1b2c3d\"], or an empty list."
+  }
+
+  validation {
+    condition     = length([for given in [length(var.subnet_ids) > 0, var.vpc_id != "", var.vpc_name != ""] : given if given]) <= 1
+    error_message = "subnet_ids, vpc_id and vpc_name each name the network. Keep one."
+  }
+}
+
+variable "vpc_id" {
+  type        = string
+  default     = ""
+  description = "VPC_ID. VPC whose subnets are used instead of those of the default VPC. Empty = the default VPC."
+
+  validation {
+    condition     = can(regex("^(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?$", var.vpc_id))
+    error_message = "The id of a VPC such as vpc-0a1b2c3d, or nothing."
+  }
+}
+
+variable "vpc_name" {
+  type        = string
+  default     = ""
+  description = "VPC_NAME. The same by its tag \"Name\", which no other VPC of this Region may have. Empty = the default VPC."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 _.:/=+@-]{0,256}$", var.vpc_name))
+    error_message = "At most 256 letters, digits, spaces and _ . : / = + @ -"
+  }
+}
+
+variable "public_ip" {
+  type        = string
+  default     = "subnet"
+  description = "PUBLIC_IP. Whether a machine gets a public address. subnet = its subnet decides."
+
+  validation {
+    condition     = contains(["subnet", "true", "false"], var.public_ip)
+    error_message = "One of subnet, true, false."
   }
 }
 
@@ -168,10 +277,63 @@ variable "volume_type" {
   }
 }
 
+variable "volume_iops" {
+  type        = number
+  default     = 0
+  description = "VOLUME_IOPS. Operations per second of a gp3 volume. 0 = EC2's own, 3000."
+
+  validation {
+    condition     = var.volume_iops == 0 || (var.volume_iops == floor(var.volume_iops) && var.volume_iops >= 3000 && var.volume_iops <= 16000)
+    error_message = "A whole number from 3000 to 16000, or 0."
+  }
+
+  validation {
+    condition     = var.volume_iops == 0 || var.volume_type == "gp3"
+    error_message = "Only volume_type gp3 has volume_iops."
+  }
+}
+
+variable "volume_throughput" {
+  type        = number
+  default     = 0
+  description = "VOLUME_THROUGHPUT. MiB per second of a gp3 volume, at most a quarter of its operations per second. 0 = EC2's own, 125."
+
+  validation {
+    condition     = var.volume_throughput == 0 || (var.volume_throughput == floor(var.volume_throughput) && var.volume_throughput >= 125 && var.volume_throughput <= 1000)
+    error_message = "A whole number from 125 to 1000, or 0."
+  }
+
+  validation {
+    condition     = var.volume_throughput == 0 || var.volume_type == "gp3"
+    error_message = "Only volume_type gp3 has volume_throughput."
+  }
+
+  validation {
+    condition     = var.volume_throughput <= max(var.volume_iops / 4, 750)
+    error_message = "volume_throughput must be at most a quarter of volume_iops, which is 3000 unless it is given."
+  }
+}
+
 variable "volume_encrypted" {
   type        = bool
   default     = true
-  description = "VOLUME_ENCRYPTED. true encrypts the root volume with the account's default EBS key; false leaves the choice to the image and the account."
+  description = "VOLUME_ENCRYPTED. true encrypts the root volume, with the account's default EBS key unless volume_kms_key_arn names another; false leaves the choice to the image and the account."
+}
+
+variable "volume_kms_key_arn" {
+  type        = string
+  default     = ""
+  description = "VOLUME_KMS_KEY_ID. KMS key of this Region that encrypts the root volume; its own policy must leave the permission to IAM. Empty = the account's default EBS key."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", var.volume_kms_key_arn))
+    error_message = "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing."
+  }
+
+  validation {
+    condition     = var.volume_kms_key_arn == "" || var.volume_encrypted
+    error_message = "volume_kms_key_arn needs volume_encrypted."
+  }
 }
 
 # --- The meetings ---------------------------------------------------------------------------------
@@ -206,6 +368,17 @@ variable "project_tag" {
   validation {
     condition     = can(regex("^[A-Za-z0-9 _.:/=+@-]{1,256}$", var.project_tag))
     error_message = "1 to 256 letters, digits, spaces and _ . : / = + @ -"
+  }
+}
+
+variable "extra_tags" {
+  type        = list(string)
+  default     = []
+  description = "EXTRA_TAGS. Tags of everything that is launched, besides Name, MeetingID, Role and Project: key=value, up to ten. Empty = none."
+
+  validation {
+    condition     = length(var.extra_tags) <= 10 && alltrue([for piece in var.extra_tags : can(regex("^[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}$", piece))])
+    error_message = "Up to ten such as [\"Department=Mathematics\", \"CostCentre=42\"] without spaces around the keys, or an empty list."
   }
 }
 

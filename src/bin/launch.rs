@@ -10,6 +10,7 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::metrics::{Meter, Metered};
 use elephant_launch::network::Wanted;
 use elephant_launch::sdk;
+use elephant_launch::ssm::ParameterStore;
 use elephant_launch::timing::Timing;
 use tracing::info;
 
@@ -33,6 +34,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             tally: meter.tally.clone(),
         },
         ec2: Metered { port: Ec2::counted(&aws, &timing, &meter.tally.calls), tally: meter.tally.clone() },
+        parameters: ParameterStore::counted(&aws, timing.ec2, &meter.tally.calls),
         clock: WallClock,
         tokens: RandomTokens,
         wanted: Wanted {

@@ -1,4 +1,4 @@
-//! Networks over EC2: VPCs, their subnets, and the image's root device.
+//! Networks over EC2: VPCs and their subnets.
 
 use aws_sdk_ec2::types::Filter;
 
@@ -27,22 +27,6 @@ impl Networks for Ec2 {
         let (subnets, vpcs) = tokio::join!(self.all("DescribeSubnets", subnets), vpcs);
         let subnets = subnets.map_err(named)?;
         Ok(Found { vpcs: vpcs?, subnets: subnets.iter().filter_map(to_subnet).collect() })
-    }
-
-    async fn find_root_device(&self, image_id: &str) -> Result<String, AwsError> {
-        let pages = self.client.describe_images().image_ids(image_id).into_paginator().items().send();
-        let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let device = images.iter().find_map(|image| image.root_device_name());
-        device.map(str::to_owned).ok_or_else(|| AwsError {
-            action: "DescribeImages",
-            class: Class::Misconfigured,
-            code: None,
-            message: format!(
-                "no image {image_id} with a root device is visible to this account in this Region"
-            ),
-            request_id: None,
-            advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
-        })
     }
 }
 

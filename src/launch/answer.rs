@@ -95,7 +95,7 @@ pub(super) fn recorded(seat: &Seat) -> MachineAnswer {
     }
 }
 
-impl<M, E, C, T> Delivery<'_, M, E, C, T> {
+impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     /// How the two roles' ways add up.
     pub(super) fn answer(&self, ends: [(Role, Result<Filled, Unfilled>); 2]) -> Result<Answer, Error> {
         let mut machines = BTreeMap::new();
@@ -300,11 +300,9 @@ pub(super) fn failed_lookup(error: &LookupError) -> Error {
             found.clone(),
             "set SUPPORTED_AZS to zones that have a subnet, or SUBNET_IDS, VPC_ID or VPC_NAME to what has free addresses",
         ),
-        LookupError::NotOffered(found) => Error::new(
-            Kind::InvalidConfiguration,
-            found.clone(),
-            "set INSTANCE_TYPE to types that these zones offer, or SUPPORTED_AZS to zones that offer the type",
-        ),
+        LookupError::Misfit(problem, advice) => {
+            Error::new(Kind::InvalidConfiguration, problem.clone(), *advice)
+        }
         LookupError::Aws(error) => {
             let kind = match error.class {
                 Class::NotSent => Kind::DeadlineTooClose,
@@ -314,7 +312,8 @@ pub(super) fn failed_lookup(error: &LookupError) -> Error {
                 _ => Kind::Ec2Unavailable,
             };
             let advice = advice(error, "the repeat of this delivery looks again");
-            Error::new(kind, "subnets and image could not be looked up", advice).caused_by(error.clone())
+            Error::new(kind, "network, types, image or key could not be looked up", advice)
+                .caused_by(error.clone())
         }
     }
 }

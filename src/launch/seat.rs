@@ -12,9 +12,10 @@ use super::answer::{MachineAnswer, Outcome};
 use super::{Delivery, Ended, Held, Work};
 use crate::deadline::Backoff;
 use crate::error::{AwsError, Class, Error, Kind};
+use crate::image::Image;
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
-use crate::needs::{Clock, LookUps, Machines, Meetings, Tokens, Updated};
+use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::plan::{self, Candidate, Refusal, Refusals, Sending, Standing};
 use crate::record::{self, Recorded, StatusMove};
 use crate::timing::after;
@@ -77,7 +78,7 @@ enum Verdict {
     Next(Attempt),
 }
 
-impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
     pub(super) async fn fill_seat(
         &self,
         work: Work,
@@ -206,7 +207,11 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E,
                 refusals.add(refusal, error, &sending.attempt.parameters);
                 Ok(Verdict::Next(self.next_place(role, &sending.attempt, refusals).await?))
             }
-            None => Err(failed(self.refused_for_good(role, error), Some(sending.attempt.token.clone()))),
+            None => {
+                // An image may have been deregistered since it was looked up by its name.
+                self.launcher.lookups.forget();
+                Err(failed(self.refused_for_good(role, error), Some(sending.attempt.token.clone())))
+            }
         }
     }
 
@@ -295,31 +300,31 @@ impl<M: Meetings, E: Machines + LookUps, C: Clock, T: Tokens> Delivery<'_, M, E,
         refusals: &Refusals,
     ) -> Result<Attempt, Unfilled> {
         let token = || Some(refused.token.clone());
-        let (candidates, root_device) =
+        let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
         match refusals.next(&candidates, &refused.parameters) {
-            Some(candidate) => self.write_next(role, refused, &root_device, candidate).await,
+            Some(candidate) => self.write_next(role, refused, &image, candidate).await,
             None => Err(failed(self.exhausted(role, refusals), token())),
         }
     }
 
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
     async fn same_again(&self, role: Role, last: &Attempt) -> Result<Attempt, Unfilled> {
-        let (candidates, root_device) =
+        let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
         let candidate = plan::same_again(&candidates, &last.parameters).unwrap_or(&candidates[0]);
-        self.write_next(role, last, &root_device, candidate).await
+        self.write_next(role, last, &image, candidate).await
     }
 
     async fn write_next(
         &self,
         role: Role,
         last: &Attempt,
-        root_device: &str,
+        image: &Image,
         candidate: &Candidate,
     ) -> Result<Attempt, Unfilled> {
         let next = self
-            .attempt(role, last.next_number(), root_device, candidate)
+            .attempt(role, last.next_number(), image, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{InstanceId, Parameters};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Created, Machines, Meetings, Networks, NewMeetings, Tokens};
+use elephant_launch::needs::{Clock, Created, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::Subnet;
 use elephant_launch::record::{Failure, NewRecord, Record};
 use elephant_launch::timing::Timing;
@@ -89,7 +89,7 @@ impl Stage for Memory {
         &self.port
     }
 
-    fn networks(&self) -> &impl Networks {
+    fn networks(&self) -> &(impl Networks + Images) {
         &self.port
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use elephant_launch::error::Class;
-use elephant_launch::needs::Networks;
+use elephant_launch::needs::{Images, Networks};
 use elephant_launch::network::Network;
 
 use crate::Stage;
@@ -42,8 +42,10 @@ pub async fn a_subnet_that_is_named_and_not_there_is_a_wrong_setting(stage: &imp
 }
 
 pub async fn the_root_device_of_the_image_is_known(stage: &impl Stage) {
-    let device = stage.networks().find_root_device(stage.image()).await;
-    assert_eq!(device, Ok("/dev/xvda".to_owned()));
+    let image = stage.networks().find_image(stage.image()).await.expect("it is there");
+    assert_eq!((image.image_id.as_str(), image.root_device.as_str()), (stage.image(), "/dev/xvda"));
+    assert_eq!(image.architecture, "x86_64");
+    assert!(image.snapshot_gb.is_some_and(|size| size > 0), "{image:?}");
 }
 
 pub async fn a_permission_that_is_missing_has_its_class(stage: &impl Stage) {
@@ -52,6 +54,6 @@ pub async fn a_permission_that_is_missing_has_its_class(stage: &impl Stage) {
     let error = stage.networks().find_subnets(&Network::Default).await.expect_err("it is not allowed");
     assert_eq!((error.action, error.class), ("DescribeSubnets", Class::Unauthorized));
     stage.next("DescribeImages", fate);
-    let error = stage.networks().find_root_device(stage.image()).await.expect_err("it is not allowed");
+    let error = stage.networks().find_image(stage.image()).await.expect_err("it is not allowed");
     assert_eq!((error.action, error.class), ("DescribeImages", Class::Unauthorized));
 }

@@ -17,7 +17,7 @@ use elephant_launch::error::Class;
 use elephant_launch::lambda::{RandomTokens, WallClock};
 use elephant_launch::machine::{ImdsTokens, InstanceId, Market, Parameters, RootVolume};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, Machines, Meetings, Networks, NewMeetings, Tokens};
+use elephant_launch::needs::{Clock, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::{Network, Subnet};
 use elephant_launch::record::{Failure, MeetTime, Record};
 use elephant_launch::timing::Timing;
@@ -124,7 +124,7 @@ impl Stage for Wire {
         &self.shared.ec2
     }
 
-    fn networks(&self) -> &impl Networks {
+    fn networks(&self) -> &(impl Networks + Images) {
         &self.shared.ec2
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use elephant_launch::config::Config;
 use elephant_launch::error::{Class, Kind};
+use elephant_launch::image::Source;
 use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::in_order;
@@ -17,7 +18,7 @@ use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::cloud::{Cloud, Launched, TerminatedToken};
+use crate::world::cloud::{Cloud, Launched, TerminatedToken, image};
 use crate::world::executor::{Call, Executor, Fate, Reply, State, World};
 use crate::world::sabotage::Guard;
 use crate::world::{config, meeting, scheduled, start};
@@ -267,8 +268,10 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
 /// As the engine would write it.
 fn first_attempt(meeting: &MeetingId, role: Role, token: Token) -> Attempt {
     let subnets = in_order(meeting, Cloud::default().subnets);
-    let candidates = candidates(&config().instance_types, &subnets);
-    attempt(&config(), "/dev/xvda", meeting, role, 1, token, &candidates[0])
+    let config = config();
+    let offerings = Cloud::default().offerings(&config.instance_types);
+    let candidates = candidates(&config.markets, &config.instance_types, &subnets, &offerings);
+    attempt(&config, &image("ami-1"), meeting, role, 1, token, &candidates[0]).expect("it has no user data")
 }
 
 /// No course is this long unless something goes round in circles.
@@ -520,8 +523,11 @@ fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Durati
     let skew = SignedDuration::try_from(truth.skew).expect("a few seconds");
     let shortest = truth.run_instances + truth.reserve();
     // Another image; and only the zone that was last before.
-    let changed =
-        Config { image_id: "ami-2".into(), supported_azs: Some(vec!["us-west-2c".into()]), ..config() };
+    let changed = Config {
+        image: Source::Id("ami-2".into()),
+        supported_azs: Some(vec!["us-west-2c".into()]),
+        ..config()
+    };
     match variant {
         0 => (config(), SignedDuration::ZERO, truth.delivery),
         1 => (config(), skew, truth.delivery),

@@ -10,11 +10,14 @@ use elephant_launch::config::Config;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
+use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, InstanceTypes, Machines, Networks, Tokens};
+use elephant_launch::needs::{
+    Clock, Images, InstanceTypes, KeyPairs, Machines, Networks, Parameters, Tokens,
+};
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
 use elephant_launch::timing::{Timing, after};
@@ -86,6 +89,7 @@ fn launched(
     let launcher = Launcher {
         meetings: Table::new(&table.sdk(), &config.table_name, timing.table),
         ec2,
+        parameters: Store,
         clock: Hand(Rc::new(Cell::new(start()))),
         tokens: Counted(Cell::default()),
         wanted: Wanted { network: config.network.clone(), zones: config.zones(Some("us-west-2")) },
@@ -412,10 +416,38 @@ impl Networks for Ec2 {
             _ => Found { vpcs: vec!["vpc-1".into()], subnets: vec![subnet(&"subnet-1".to_owned())] },
         })
     }
+}
 
-    async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
+impl Images for Ec2 {
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {
         self.asked("DescribeImages");
-        Ok("/dev/xvda".into())
+        Ok(Image {
+            image_id: image_id.to_owned(),
+            root_device: "/dev/xvda".into(),
+            snapshot_gb: None,
+            architecture: "x86_64".into(),
+            created: None,
+        })
+    }
+
+    async fn find_images(&self, _: &str, _: &str, _: Option<Architecture>) -> Result<Vec<Image>, AwsError> {
+        Ok(vec![self.find_image("ami-1").await?])
+    }
+}
+
+impl KeyPairs for Ec2 {
+    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
+        self.asked("DescribeKeyPairs");
+        Ok(())
+    }
+}
+
+/// Parameters of SSM, each of which holds an image's id.
+struct Store;
+
+impl Parameters for Store {
+    async fn parameter(&self, _: &str) -> Result<String, AwsError> {
+        Ok("ami-1".to_owned())
     }
 }
 

@@ -19,18 +19,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::image::{Architecture, Image};
 use elephant_launch::lambda;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Clock, InstanceTypes, Machines, Meetings, Networks, Tokens, Updated};
+use elephant_launch::needs::{
+    Clock, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+};
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
 
-use crate::world::cloud::{Cloud, named};
+use crate::world::cloud::{self, Cloud, named};
 use crate::world::table::Table;
 use crate::world::{aws_error, config, meeting, scheduled, start};
 
@@ -357,17 +360,35 @@ impl Networks for Port {
         subnets.and(vpcs)?;
         Ok(found())
     }
-
-    async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
-        self.look_up("DescribeImages").await?;
-        Ok("/dev/xvda".to_owned())
-    }
 }
 
 impl InstanceTypes for Port {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
         self.look_up("DescribeInstanceTypeOfferings").await?;
         Ok(self.state.borrow().cloud.offerings(instance_types))
+    }
+}
+
+impl Images for Port {
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {
+        self.look_up("DescribeImages").await?;
+        Ok(cloud::image(image_id))
+    }
+
+    async fn find_images(&self, _: &str, _: &str, _: Option<Architecture>) -> Result<Vec<Image>, AwsError> {
+        Ok(vec![cloud::image("ami-1")])
+    }
+}
+
+impl KeyPairs for Port {
+    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
+        Ok(())
+    }
+}
+
+impl Parameters for Port {
+    async fn parameter(&self, _: &str) -> Result<String, AwsError> {
+        Ok("ami-1".to_owned())
     }
 }
 
@@ -399,7 +420,7 @@ impl Tokens for Port {
     }
 }
 
-type Engine = Launcher<Port, Port, Port, Port>;
+type Engine = Launcher<Port, Port, Port, Port, Port>;
 type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
 
 /// An environment of the function: its process, and the delivery that it is at.
@@ -525,6 +546,7 @@ impl Function {
         let engine = Launcher {
             meetings: port.clone(),
             ec2: port.clone(),
+            parameters: port.clone(),
             clock: port.clone(),
             tokens: port,
             wanted: Wanted { network: config.network.clone(), zones: None },

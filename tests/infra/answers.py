@@ -9,18 +9,26 @@ from sam import REGION, Stack
 LEAST = {"AmiId": "ami-0e7fd79d17e852d18", "InstanceType": "t3.large", "SecurityGroupIds": "sg-0a1b2c3d"}
 
 EVERYTHING = LEAST | {
+    "AmiId": "ubuntu:daily:24.04",
+    "AmiArch": "arm64",
     "InstanceType": "t3.large, m5.large,c7i-flex.large",
+    "Market": "spot-then-on-demand",
     "SecurityGroupIds": "sg-0a1b2c3d,sg-00112233445566778",
     "KeyName": "support key",
     "IamProfile": "machines",
     "MachineRoleArn": "arn:aws:iam::123456789012:role/meetings/machine",
     "ImdsTokens": "required",
+    "UserData": "#!/bin/sh\necho {meeting_id}, {role}",
     "SupportedAzs": "us-west-2a,us-west-2c",
     "SubnetIds": "subnet-0a1b2c3d,subnet-00112233445566778",
+    "PublicIp": "false",
     "VolumeDevice": "/dev/sda1",
-    "VolumeEncrypted": "false",
+    "VolumeIops": "4000",
+    "VolumeThroughput": "500",
+    "VolumeKmsKeyArn": "arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
     "ExistingTableName": "meetings.of-old",
     "ProjectTag": "Elephant: two/2",
+    "ExtraTags": "Department=Maths,Cost centre=4=2,Empty=",
     "LeadMinutes": "30",
     "FlexibleWindowMinutes": "0",
     "LaunchEventAgeSeconds": "9000",
@@ -38,10 +46,12 @@ EVERYTHING = LEAST | {
 SETS = {
     "what must be answered": (LEAST, REGION),
     "everything answered": (EVERYTHING, REGION),
-    # A profile by its ARN, zones of the default VPC, a device that is looked up.
+    # A profile by its ARN, zones of the default VPC, a device that is looked up, an image by its short name.
     "a profile in the default VPC": (
         LEAST
         | {
+            "AmiId": "debian:12",
+            "AmiArch": "x86_64",
             "IamProfile": "arn:aws:iam::123456789012:instance-profile/meetings/machines",
             "MachineRoleArn": "arn:aws:iam::123456789012:role/machine",
             "ImdsTokens": "optional",
@@ -49,17 +59,46 @@ SETS = {
         },
         REGION,
     ),
+    # An image by its name.
     "a role, but no profile": (
-        LEAST | {"MachineRoleArn": "arn:aws:iam::123456789012:role/machine", "SubnetIds": "subnet-0a1b2c3d"},
+        LEAST
+        | {
+            "AmiId": "",
+            "AmiName": "class*room [2026]",
+            "AmiOwner": "self",
+            "AmiArch": "arm64",
+            "Market": "spot",
+            "MachineRoleArn": "arn:aws:iam::123456789012:role/machine",
+            "SubnetIds": "subnet-0a1b2c3d",
+            "VolumeDevice": "/dev/sda1",
+            "VolumeEncrypted": "false",
+        },
         REGION,
     ),
+    # And an image of a publisher's parameter, as many further tags as there may be.
+    "a VPC by its id": (
+        LEAST
+        | {
+            "AmiId": "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+            "VpcId": "vpc-0123456789abcdef0",
+            "PublicIp": "true",
+            "ExtraTags": ",".join(f"tag-{number}={number}" for number in range(10)),
+        },
+        REGION,
+    ),
+    # A VPC by its name, an image of a parameter of our own.
     "China": (
         LEAST
         | {
+            "AmiId": "resolve:ssm:/images/ami-of/class.room:stable",
             "KeyName": "support",
             "IamProfile": "machines",
             "MachineRoleArn": "arn:aws-cn:iam::123456789012:role/machine",
+            "VpcName": "class rooms",
             "VolumeDevice": "/dev/xvda",
+            "VolumeIops": "3000",
+            "VolumeKmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "ExtraTags": "Term=spring",
             "LogLevel": "TRACE",
             "AlarmTopicArn": "arn:aws-cn:sns:cn-north-1:123456789012:operators",
         },
@@ -67,14 +106,34 @@ SETS = {
     ),
 }
 
+KEY = {"VolumeKmsKeyArn": EVERYTHING["VolumeKmsKeyArn"]}
+NAMED = {"AmiName": "classroom-*", "AmiOwner": "self"}
+
 # What CloudFormation has to refuse: name → answers.
 REFUSED = {
     "a profile without its role": LEAST | {"IamProfile": "machines"},
+    "no image": LEAST | {"AmiId": ""},
+    "two images": LEAST | NAMED,
+    "an image by its name, whoever made it": LEAST | NAMED | {"AmiId": "", "AmiOwner": ""},
+    "an image's owner without a name": LEAST | {"AmiOwner": "amazon"},
+    "subnets and a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcId": "vpc-0a1b2c3d"},
+    "subnets and the name of a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcName": "rooms"},
+    "two VPCs": LEAST | {"VpcId": "vpc-0a1b2c3d", "VpcName": "rooms"},
+    "operations per second of a type that has none": LEAST | {"VolumeType": "gp2", "VolumeIops": "3000"},
+    "throughput of a type that has none": LEAST | {"VolumeType": "standard", "VolumeThroughput": "125"},
+    "a key without encryption": LEAST | KEY | {"VolumeEncrypted": "false"},
     "a wildcard in the name of the key pair": LEAST | {"KeyName": "*"},
     "a wildcard in the role": LEAST | {"IamProfile": "m", "MachineRoleArn": "arn:aws:iam::123456789012:role/*"},
     "a wildcard for the image": LEAST | {"AmiId": "*"},
+    "a wildcard in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/*"},
+    "a variable in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/${aws:username}"},
     "a wildcard among the security groups": LEAST | {"SecurityGroupIds": "sg-0a1b2c3d,*"},
     "a wildcard for the subnets": LEAST | {"SubnetIds": "*"},
+    "a wildcard for the VPC": LEAST | {"VpcId": "vpc-*"},
+    "a wildcard for the key": LEAST | {"VolumeKmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
+    "a wildcard among the further tags": LEAST | {"ExtraTags": "Department=Maths,*=2"},
+    "a further tag whose key the function would read otherwise": LEAST | {"ExtraTags": "Department=Maths, Owner=2"},
+    "more further tags than the policy takes apart": LEAST | {"ExtraTags": ",".join(f"t{i}=" for i in range(11))},
     "a wildcard for the table": LEAST | {"ExistingTableName": "meet*"},
     "a variable in the project's tag": LEAST | {"ProjectTag": "${aws:username}"},
     "a level of the log that drops the metrics": LEAST | {"LogLevel": "WARN"},

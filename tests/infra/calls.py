@@ -14,10 +14,24 @@ from judge import Question
 
 MEETING = "8d0f3c1e-demo"
 INSTANCE = "instance/i-0123456789abcdef0"
-VPC = "vpc/vpc-0a1b2c3d"
+SOME_VPC = "vpc-0a1b2c3d"
 SOME_SUBNET = "subnet-0fedcba9876543210"
+SOME_IMAGE = "ami-0123456789abcdef0"
+SOME_KEY = "key/12345678-90ab-cdef-1234-567890abcdef"
 ZONE_ID = "usw2-az1"
 SCHEDULE_NAME_LIMIT = 64
+
+# How machines are bought, by MARKET.
+MARKETS = {"on-demand": ["on-demand"], "spot": ["spot"], "spot-then-on-demand": ["spot", "on-demand"]}
+# Public parameters of Systems Manager that short names stand for, one of each publisher.
+OF_SHORT_NAMES = [
+    "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
+    "/aws/service/ami-windows-latest/Windows_Server-2022-English-Full-Base",
+    "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+    "/aws/service/debian/release/12/latest/arm64",
+]
+# What EC2 asks of KMS for a disk, besides a grant.
+OF_A_DISK = ["Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
 
 
 @dataclass
@@ -124,8 +138,18 @@ class Launch(Function):
         self.subnets = pieces(self.env["SUBNET_IDS"]) or [SOME_SUBNET]
         self.zones = pieces(self.env["SUPPORTED_AZS"]) or [f"{self.region}a"]
         self.types = pieces(self.env["INSTANCE_TYPE"])
+        self.markets = MARKETS[self.env["MARKET"]]
+        self.vpc = self.env["VPC_ID"] or SOME_VPC
+        ami = self.env["AMI_ID"]
+        # The image, if it is known; the path of the parameter that says which it is, "*" for that of a short name.
+        self.ami = ami if ami.startswith("ami-") else ""
+        self.path = ami.split(":")[2] if ami.startswith("resolve:ssm:/") else ""
+        if ami and not self.ami and not self.path and ":daily:" not in ami:
+            self.path = "*"
+        self.key = self.env["VOLUME_KMS_KEY_ID"]
         self.tags = {"Name": f"{MEETING}_teacher", "MeetingID": MEETING, "Role": "teacher"}
         self.tags["Project"] = self.env["PROJECT_TAG"]
+        self.tags |= dict(tag.split("=", 1) for tag in pieces(self.env["EXTRA_TAGS"]))
         self.here = {"ec2:Region": self.region}
         # A role given without a profile is passed to nobody; its near misses are tried all the same.
         self.role = stack.parameters["MachineRoleArn"] or self.iam("role/machine")
@@ -137,6 +161,11 @@ class Launch(Function):
 
     def look_up(self, what, action, region=None):
         return Question(what, f"ec2:{action}", "", "*", {"ec2:Region": region or self.region})
+
+    def parameter(self, what, path, action="GetParameter"):
+        """Of Systems Manager: a public one is no account's."""
+        account = "" if path.startswith("/aws/") else None
+        return Question(what, f"ssm:{action}", "parameter", self.arn("ssm", f"parameter{path}", account=account))
 
     def run(self, what, kind, id, keys, anywhere=False, **arn):
         """RunInstances, judged for one of the resources that it touches."""
@@ -151,7 +180,7 @@ class Launch(Function):
         keys = self.of_instance(type, **changes) | self.tagged(self.tags if tags is None else tags)
         return self.run(what, "instance", "*", keys)
 
-    def of_instance(self, type=None, imds=None, zone=None, market="on-demand"):
+    def of_instance(self, type=None, imds=None, zone=None, market=None):
         """What AWS says of a machine, launched or to be launched, such as in the output shown in
         https://docs.aws.amazon.com/cli/latest/reference/sts/decode-authorization-message.html"""
         imds = imds or self.env["IMDS_TOKENS"]
@@ -160,7 +189,8 @@ class Launch(Function):
             profile = self.iam(f"instance-profile/{profile}")
         return (
             {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
-            | {"ec2:InstanceID": "*", "ec2:InstanceType": type or self.types[0], "ec2:InstanceMarketType": market}
+            | {"ec2:InstanceID": "*", "ec2:InstanceType": type or self.types[0]}
+            | {"ec2:InstanceMarketType": market or self.markets[0]}
             | {"ec2:EbsOptimized": "false", "ec2:RootDeviceType": "ebs", "ec2:Tenancy": "default"}
             | {"ec2:InstanceBandwidthWeighting": "default", "ec2:InstanceMetadataTags": "disabled"}
             | {"ec2:MetadataHttpEndpoint": "enabled", "ec2:MetadataHttpPutResponseHopLimit": "2"}
@@ -173,10 +203,13 @@ class Launch(Function):
         return self.run(what, "volume", "*", self.of_volume(zone) | keys)
 
     def of_volume(self, zone=None):
+        iops, throughput = self.env["VOLUME_IOPS"], self.env["VOLUME_THROUGHPUT"]
         return (
             {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
             | {"ec2:VolumeSize": self.env["VOLUME_SIZE_GB"], "ec2:VolumeType": self.env["VOLUME_TYPE"]}
             | {"ec2:Encrypted": self.env["VOLUME_ENCRYPTED"]}
+            | ({"ec2:VolumeIops": iops} if iops else {})
+            | ({"ec2:VolumeThroughput": throughput} if throughput else {})
         )
 
     def interface(self, what, tags=None, zone=None):
@@ -186,20 +219,28 @@ class Launch(Function):
     def of_interface(self, zone=None):
         subnet = self.arn("ec2", f"subnet/{self.subnets[0]}")
         zone = zone or self.zones[0]
-        return {"ec2:AvailabilityZone": zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", VPC)}
+        public = self.env["PUBLIC_IP"]
+        of_it = {"ec2:AvailabilityZone": zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
+        return of_it | ({"ec2:AssociatePublicIpAddress": public} if public != "subnet" else {})
+
+    def spot_request(self, what):
+        """Not tagged, and AWS says nothing else of it."""
+        resource = self.arn("ec2", "spot-instances-request/*")
+        return Question(what, "ec2:RunInstances", "spot-instances-request", resource, self.here)
 
     def image(self, what, id=None):
-        id = id or self.env["AMI_ID"]
+        id = id or self.ami or SOME_IMAGE
         of_it = {"ec2:ImageID": id, "ec2:ImageType": "machine", "ec2:Owner": "123456789012", "ec2:Public": "false"}
         return self.run(what, "image", id, of_it | {"ec2:RootDeviceType": "ebs"}, account="")
 
     def group(self, what, id):
-        return self.run(what, "security-group", id, {"ec2:SecurityGroupID": id, "ec2:Vpc": self.arn("ec2", VPC)}, True)
+        of_it = {"ec2:SecurityGroupID": id, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
+        return self.run(what, "security-group", id, of_it, True)
 
-    def subnet(self, what, id=None, zone=None, **arn):
+    def subnet(self, what, id=None, zone=None, vpc=None, **arn):
         of_it = {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
-        of_it |= {"ec2:SubnetID": id or self.subnets[0], "ec2:Vpc": self.arn("ec2", VPC, **arn)}
-        named = bool(self.env["SUBNET_IDS"])
+        of_it |= {"ec2:SubnetID": id or self.subnets[0], "ec2:Vpc": self.arn("ec2", f"vpc/{vpc or self.vpc}", **arn)}
+        named = bool(self.env["SUBNET_IDS"] or self.env["VPC_ID"])
         return self.run(what, "subnet", id or self.subnets[0], of_it, anywhere=named, **arn)
 
     def key_pair(self, what, name):
@@ -229,21 +270,47 @@ class Launch(Function):
         keys = {"iam:PassedToService": f"{service}.{suffix}", "iam:AssociatedResourceArn": to}
         return Question(what, "iam:PassRole", "role", role or self.role, keys)
 
+    def encryption(self, what, action, key=None, via="ec2"):
+        """KMS, asked by a service for us, or by ourselves. EC2 names the disk in the context of the encryption."""
+        service = {"kms:ViaService": f"{via}.{self.region}.{self.stack.place['suffix']}"} if via else {}
+        context = {"kms:EncryptionContext:aws:ebs:id": "vol-0a1b2c3d4e5f60718", "kms:EncryptionContextKeys": "aws:ebs:id"}
+        algorithm = {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}
+        keys = {"kms:CallerAccount": self.stack.place["account"]} | service
+        keys |= {} if action == "DescribeKey" else context if action == "CreateGrant" else context | algorithm
+        return Question(what, f"kms:{action}", "key", key or self.key or self.arn("kms", SOME_KEY), keys)
+
+    def grant(self, what, key=None, via="ec2", to_aws="true"):
+        question = self.encryption(what, "CreateGrant", key, via)
+        operations = {"kms:GrantOperations": ["Decrypt"], "kms:GrantConstraintType": "EncryptionContextSubset"}
+        return replace(question, keys=question.keys | operations | {"kms:GrantIsForAWSResource": to_aws})
+
     # --- The tables ----------------------------------------------------------------------------------------
 
     def calls(self):
         yield self.record("read the record", "GetItem")
         yield self.record("claim, and write the ids", "UpdateItem")
 
-        if not self.env["SUBNET_IDS"]:
-            yield self.look_up("find the default VPC", "DescribeVpcs")
+        if not self.env["SUBNET_IDS"] and not self.env["VPC_ID"]:
+            yield self.look_up("find the default VPC, or the one of that name", "DescribeVpcs")
         yield self.look_up("find the subnets", "DescribeSubnets")
-        if not self.env["VOLUME_DEVICE"]:
-            yield self.look_up("find the image's root device", "DescribeImages")
+        yield self.look_up("find the zones of the types", "DescribeInstanceTypeOfferings")
+        yield self.look_up("find the architecture of the types", "DescribeInstanceTypes")
+        if self.path == "*":
+            for path in OF_SHORT_NAMES:
+                yield self.parameter("read which image a short name is", path)
+        elif self.path:
+            yield self.parameter("read which image it is", self.path)
+        yield self.look_up("find the image, or those of a name", "DescribeImages")
+        if self.env["KEY_NAME"]:
+            yield self.look_up("see whether there is the key pair", "DescribeKeyPairs")
         yield self.look_up("find a machine by its token", "DescribeInstances")
 
         for type in self.types:
             yield self.instance("launch a machine", type)
+        for market in self.markets:
+            yield self.instance(f"launch a machine, {market}", market=market)
+        if "spot" in self.markets:
+            yield self.spot_request("with its Spot request")
         for zone in self.zones:
             yield self.instance("launch a machine there", zone=zone)
             yield self.volume("with its disk", zone=zone)
@@ -264,6 +331,13 @@ class Launch(Function):
         yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
         yield self.on_machine("end a machine", "TerminateInstances")
 
+    def by_ec2(self):
+        """KMS judges EC2's requests for a disk by the role that launches."""
+        if self.key:
+            for action in OF_A_DISK:
+                yield self.encryption("encrypt a disk at launch", action)
+            yield self.grant("let EC2 open the disk")
+
     def misses(self):
         env, ours = self.env, self.env["PROJECT_TAG"]
         foreign = {**self.tags, "Project": "Other"}
@@ -276,15 +350,18 @@ class Launch(Function):
         yield self.record("delete a record", "DeleteItem")
 
         # Look-ups: of this Region, and only those that the answers leave open.
-        for action in ["DescribeInstances", "DescribeSubnets", "DescribeVpcs", "DescribeImages"]:
-            yield self.look_up("look up in another Region", action, "eu-central-1")
-        if env["SUBNET_IDS"]:
+        for action in ["Instances", "InstanceTypes", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs"]:
+            yield self.look_up("look up in another Region", f"Describe{action}", "eu-central-1")
+        if env["SUBNET_IDS"] or env["VPC_ID"]:
             yield self.look_up("find the default VPC, of which nothing is needed", "DescribeVpcs")
-        if env["VOLUME_DEVICE"]:
-            yield self.look_up("find a root device that is configured", "DescribeImages")
-        yield self.look_up("list the key pairs", "DescribeKeyPairs")
+        if not env["KEY_NAME"]:
+            yield self.look_up("list the key pairs, of which none is needed", "DescribeKeyPairs")
+        yield self.look_up("list the Spot requests", "DescribeSpotInstanceRequests")
         yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
         yield Question("read a machine's password", "ec2:GetPasswordData", "instance", machine)
+
+        # Parameters of Systems Manager: the one that holds the image's id, read and no more.
+        yield from self.parameter_misses()
 
         # Launches: nothing else than what is configured, and nothing that the function could not end.
         yield self.instance("launch another type", "p5.48xlarge")
@@ -299,15 +376,23 @@ class Launch(Function):
         yield self.volume("a disk without our tag", untagged)
         yield self.interface("a network interface of another project", foreign)
         yield self.interface("a network interface without our tag", untagged)
-        yield self.image("launch another image", "ami-0123456789abcdef0")
+        if self.ami:
+            yield self.image("launch another image", SOME_IMAGE)
         yield self.group("launch with another security group", "sg-0fedcba9876543210")
         if env["SUBNET_IDS"]:
             yield self.subnet("launch into another subnet", SOME_SUBNET)
+        elif env["VPC_ID"]:
+            yield self.subnet("launch into a subnet of another VPC", vpc=SOME_VPC)
+            yield self.subnet("launch into a subnet of a VPC whose id begins like ours", vpc=self.vpc + "2")
         else:
             yield self.subnet("launch into a subnet of another account", account="210987654321")
         if env["SUPPORTED_AZS"]:
             yield self.instance("launch into another zone", zone=self.region + "d")
-        yield self.instance("launch as Spot", market="spot")
+        if "spot" not in self.markets:
+            yield self.instance("launch as Spot", market="spot")
+            yield self.spot_request("make a Spot request")
+        if "on-demand" not in self.markets:
+            yield self.instance("launch on demand", market="on-demand")
         yield self.instance("launch from a capacity block", market="capacity-block")
         yield self.key_pair("launch with another key pair", "mine")
         yield self.run("launch from a launch template", "launch-template", "lt-0a1b2c3d4e5f60718", {})
@@ -315,12 +400,18 @@ class Launch(Function):
         yield self.run("launch into a capacity reservation", "capacity-reservation", "cr-0a1b2c3d4e5f60718", {})
         yield self.run("add a disk from a snapshot", "snapshot", "snap-0a1b2c3d4e5f60718", {}, account="")
 
+        # The key of the disks: no other, through no one but EC2, for nothing but disks; none without one.
+        yield from self.encryption_misses()
+
         # Tags: none of anything that exists, and at launch none but ours.
         yield self.tag("tag a machine that runs", "instance", running, create="", id="i-0123456789abcdef0")
         yield self.tag("tag a disk that exists", "volume", self.of_volume(), create="", id="vol-0a1b2c3d4e5f60718")
         yield self.tag("tag an interface that exists", "network-interface", interface, create="", id="eni-0a1b2c3d")
         yield self.tag("tag a new disk of no launch", "volume", self.of_volume(), create="CreateVolume")
         yield self.tag("add a tag of our own making", "instance", self.of_instance(), self.tags | {"Owner": "root"})
+        for tag in pieces(env["EXTRA_TAGS"]):
+            for key in (tag, tag.partition("=")[0] + "2"):
+                yield self.tag("add a tag that begins like one of ours", "volume", self.of_volume(), {key: ""})
         yield self.tag("tag a spot request at launch", "spot-instances-request", {})
         yield self.tag("tag a key pair", "key-pair", {}, create="", id="key-0a1b2c3d4e5f60718")
 
@@ -355,6 +446,46 @@ class Launch(Function):
         yield Question("assume the machines' role", "sts:AssumeRole", "role", self.role)
 
         yield from self.by_lambda_misses()
+
+    def parameter_misses(self):
+        public, own = OF_SHORT_NAMES[0], "/images/other"
+        if self.path != "*":
+            yield self.parameter("read a public parameter that is not the image's", public)
+        yield self.parameter("read a parameter that is not the image's", own)
+        for path in [public, own] + [self.path] * (self.path not in ("", "*")):
+            yield self.parameter("read a parameter with those beside it", path, "GetParametersByPath")
+            yield self.parameter("read what a parameter was", path, "GetParameterHistory")
+            yield self.parameter("change a parameter", path, "PutParameter")
+        if not self.path:
+            return
+        ours = self.parameter("read a parameter of another path", public if self.path == "*" else self.path)
+        start, _, name = ours.resource.rpartition(":")
+        for other in with_another_step(name):
+            if self.path != "*" or not other.startswith("parameter/aws/service/"):
+                yield replace(ours, resource=f"{start}:{other}")
+        if self.path != "*":
+            yield replace(ours, what="read a parameter whose name begins like ours", resource=ours.resource + "2")
+            beside = ours.resource.rpartition("/")[0] + "/other"
+            yield replace(ours, what="read a parameter beside ours", resource=beside)
+
+    def encryption_misses(self):
+        another = self.arn("kms", SOME_KEY)
+        for action in OF_A_DISK:
+            yield self.encryption("use another key for a disk", action, another)
+            yield self.encryption("use the key without EC2", action, via=None)
+            yield self.encryption("use the key through DynamoDB", action, via="dynamodb")
+            if not self.key:
+                yield self.encryption("use a key where there is none", action)
+        yield self.grant("grant another key", another)
+        yield self.grant("grant the key to somebody", via=None, to_aws="false")
+        yield self.grant("grant the key through EC2, and not to AWS", to_aws="false")
+        yield self.grant("grant the key to AWS, and not through EC2", via="dynamodb")
+        if not self.key:
+            yield self.grant("grant a key where there is none")
+        yield self.encryption("encrypt something with the key", "Encrypt")
+        yield self.encryption("take a data key in the clear", "GenerateDataKey")
+        for action in ["PutKeyPolicy", "ScheduleKeyDeletion"]:
+            yield Question("change the key", f"kms:{action}", "key", self.key or another)
 
     def delete_volume_tag(self, what):
         keys = self.here | {f"aws:ResourceTag/{key}": value for key, value in self.tags.items()}
@@ -500,7 +631,7 @@ def by_other_schedules(stack):
 ROLES = {
     "LaunchRole": Role(
         calls=lambda stack: Launch(stack).calls(),
-        by_service=lambda stack: Launch(stack).by_lambda(),
+        by_service=lambda stack: [*Launch(stack).by_lambda(), *Launch(stack).by_ec2()],
         misses=lambda stack: Launch(stack).misses(),
         trust=by_lambda_service,
         mistrust=by_others,
@@ -535,17 +666,17 @@ UNTOUCHED = {
     ("ec2:RunInstances", "secondary-interface"): "a machine has one network interface",
     ("ec2:RunInstances", "secondary-subnet"): "a machine has one network interface",
     ("ec2:RunInstances", "snapshot"): "the request names none; the image's own are the image's",
-    ("ec2:RunInstances", "spot-instances-request"): "machines are on demand",
 }
 
-# Condition keys that AWS documents for our calls, and that carry nothing in them: key → why.
+# Condition keys that AWS documents for our calls, and that carry nothing in them: key → why. The key may be a pattern;
+# with a kind of resource before it, it is of that kind alone.
 NOT_SENT = {
     "aws:ResourceTag/${TagKey}": "tags of what others made are theirs to change; what is being created has none",
     "ec2:ResourceTag/${TagKey}": "the same",
     "dynamodb:Attributes": "a refused write asks for the whole record (ReturnValuesOnConditionCheckFailure), and AWS "
     "does not say what a list of attributes makes of that; so the policy leaves attributes alone",
     "dynamodb:EnclosingOperation": "there are no transactions",
-    "ec2:AssociatePublicIpAddress": "the subnet decides",
+    "ec2:AssociatePublicIpAddress": "the subnet decides, unless PUBLIC_IP does",
     "ec2:AuthorizedService": "the network interface is no service's",
     "ec2:AuthorizedUser": "the network interface is no one else's",
     "ec2:CpuOptionsAmdSevSnp": "not asked for",
@@ -562,10 +693,20 @@ NOT_SENT = {
     "ec2:ProductCode": "the image's, if any",
     "ec2:VolumeID": "one that is being made has none yet",
     "ec2:VolumeInitializationRate": "not asked for",
-    "ec2:VolumeIops": "not asked for: VolumeType allows no type that needs it",
-    "ec2:VolumeThroughput": "not asked for",
+    "ec2:VolumeIops": "sent with VOLUME_IOPS: VolumeType allows no type that needs it",
+    "ec2:VolumeThroughput": "sent with VOLUME_THROUGHPUT",
     "iam:AssociatedResourceArn": "AWS does not say that Scheduler sends it; launch's PassRole, by EC2, has it",
+    "kms:GrantConstraintSourceArn": "the grant is for one disk, by its context",
+    "kms:GranteePrincipal": "whom EC2 lets open a disk is its own affair, but it is of AWS",
+    "kms:GranteeServicePrincipal": "the same",
+    "kms:ReEncryptOnSameKey": "the image may be encrypted with this key or another",
+    "kms:RecipientAttestation:*": "EC2 is no enclave",
+    "kms:RequestAlias": "the key is named by its ARN",
+    "kms:RetiringPrincipal": "EC2's own affair",
+    "kms:RetiringServicePrincipal": "the same",
     "lambda:EventSourceToken": "Alexa's",
     "lambda:InvokedViaFunctionUrl": "the function has no URL",
     "logs:LogGeneratingResourceArns": "of traces that CloudWatch Logs delivers for a service; Lambda sends its own",
+    "spot-instances-request: aws:RequestTag/${TagKey}": "it is not tagged",
+    "spot-instances-request: aws:TagKeys": "the same",
 }

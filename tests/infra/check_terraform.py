@@ -80,22 +80,37 @@ ONLY_TERRAFORM = {
 THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
-LISTS = {"InstanceType", "SecurityGroupIds", "SupportedAzs", "SubnetIds"}
+LISTS = {"InstanceType", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
 TRUTHS = {"VolumeEncrypted"}
+# Numbers in Terraform, and text in CloudFormation, whose pattern leaves some of them out.
+NUMBERS = {"VolumeIops", "VolumeThroughput"}
 
 # Values that a pattern takes, and such as it refuses.
 PROBES = {
-    "AmiId": ["ami-0123abcd", "ami-0123abcd0123abcd0", "ami-0123abc", "ami-*", "AMI-0123abcd", "ami-0123abcd\n"],
+    "AmiId": ["ami-0123abcd", "ami-0123abcd0123abcd0", "ami-0123abc", "ami-*", "AMI-0123abcd", "ami-0123abcd\n"]
+    + ["", "resolve:ssm:/a", "resolve:ssm:/a/b_c.d-E:3", "resolve:ssm:/a:b", "resolve:ssm:a-b", "resolve:ssm:/a/"]
+    + ["resolve:ssm:/a*", "resolve:ssm:/a:b:c", "al2023", "ubuntu:24.04", "ubuntu:daily:24.04", "a:b:1:1", "ubuntu:"]
+    + ["resolve:ssm:golden"],
     "InstanceType": ["t3.large", "u-6tb1.metal", "t3", "*", "t3.large;m5.large"],
     "SecurityGroupIds": ["sg-0a1b2c3d", "sg-*", "sg-0a1b2c3d0"],
     "KeyName": ["", "support key", "a*", "k" * 255, "k" * 256, "${x}"],
     "MachineRoleArn": ["", "arn:aws:iam::123456789012:role/a/b", "arn:aws:iam::123456789012:role/*", "role"],
     "SupportedAzs": ["", "us-west-2a", "us-west-2a,us-west-2b", "us-west-2", "*"],
     "SubnetIds": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-0a1b2c3e", "subnet-*", "sg-0a1b2c3d"],
+    "UserData": ["", "#!/bin/sh\nhalt", "u" * 4096, "u" * 4097],
+    "VpcId": ["", "vpc-0a1b2c3d", "vpc-0a1b2c3d0a1b2c3d0", "vpc-*", "subnet-0a1b2c3d"],
+    "VpcName": ["", "class rooms", "class*", "v" * 256, "v" * 257],
     "VolumeDevice": ["", "/dev/sda1", "xvda", "/dev/"],
+    "VolumeIops": ["0", "1", "2999", "3000", "9999", "10000", "16000", "16001", "3000.5", "fast"],
+    "VolumeThroughput": ["0", "1", "124", "125", "129", "130", "199", "200", "999", "1000", "1001", "125.5", "fast"],
+    "VolumeKmsKeyArn": ["", "arn:aws:kms:us-west-2:123456789012:key/mrk-1", "arn:aws:kms:us-west-2:123456789012:key/*"]
+    + ["arn:aws:kms:us-west-2:123456789012:alias/a", "alias/a", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"],
     "TableName": ["abc", "ab", "a*c", "t" * 255, "t" * 256],
     "ExistingTableName": ["", "abc", "ab", "a*c"],
     "ProjectTag": ["E", "", "a*", "e" * 256, "e" * 257, "${aws:username}"],
+    "ExtraTags": ["", "a=", "a=b=c,b c=d e", "a", "=b", " a=b", "a =b", "a=b, c=d", "a*=b", "a=b,", "a=*"]
+    + ["k" * 128 + "=" + "v" * 256, "k" * 129 + "=v", "k=" + "v" * 257]
+    + [",".join(f"k{number}=" for number in range(count)) for count in (10, 11)],
     "AlarmTopicArn": ["", "arn:aws:sns:us-west-2:123456789012:a", "a", "arn:aws:sqs:us-west-2:123456789012:a"],
 }
 # Two parameters at a time.
@@ -104,10 +119,28 @@ TOGETHER = {
         {"IamProfile": value, "MachineRoleArn": role}
         for value in ["", "machines", "arn:aws:iam::123456789012:instance-profile/a", "a*", "a/b"]
         for role in ["", "arn:aws:iam::123456789012:role/a"]
-    ]
+    ],
+    "AmiName": [
+        {"AmiId": "", "AmiName": name, "AmiOwner": "self"}
+        for name in ["", "abc", "ab", "[a] (b)/c.d-'e'@_*?", "abc$", "${abc}", "abc\n", "a" * 128, "a" * 129]
+    ],
+    "AmiOwner": [
+        {"AmiId": id, "AmiName": name, "AmiOwner": owner}
+        for id in ["", "al2023"]
+        for name in ["", "abc"]
+        for owner in ["", "self", "amazon", "aws-marketplace", "123456789012", "12345678901", "*", "Self"]
+    ],
+    "AmiArch": [{"AmiId": "", "AmiName": "abc", "AmiOwner": "self", "AmiArch": "arm64"}],
+    "VolumeThroughput": [{"VolumeThroughput": "750"}, {"VolumeThroughput": "1000", "VolumeIops": "4000"}],
 }
 # What CloudFormation's rules cannot say, and Terraform's checks can.
-ONLY_TERRAFORM_REFUSES = [{"LeadMinutes": "6", "FlexibleWindowMinutes": "5"}]
+ONLY_TERRAFORM_REFUSES = [
+    {"LeadMinutes": "6", "FlexibleWindowMinutes": "5"},
+    {"AmiArch": "x86_64"},
+    {"AmiArch": "x86_64", "AmiId": "resolve:ssm:/images/golden"},
+    {"VolumeThroughput": "751"},
+    {"VolumeThroughput": "1000", "VolumeIops": "3999"},
+]
 
 
 def main():
@@ -194,13 +227,17 @@ class Template:
                 values += map(str, [least - 1, least, most, most + 1])
             if not values and name not in TOGETHER:
                 raise Unresolved(f"PROBES has no values for {name}")
-            yield from (LEAST | self._room(name, value) | {name: value} for value in values)
+            yield from (LEAST | self._room(name) | {name: value} for value in values)
 
-    def _room(self, name, value):
+    def _room(self, name):
         """So that a probe of one of the two is judged by its own limits: see ONLY_TERRAFORM_REFUSES."""
-        if name == "FlexibleWindowMinutes":
-            return {"LeadMinutes": "1440"}
-        return {"FlexibleWindowMinutes": "0"} if name == "LeadMinutes" else {}
+        room = {
+            "AmiArch": {"AmiId": "al2023"},
+            "FlexibleWindowMinutes": {"LeadMinutes": "1440"},
+            "LeadMinutes": {"FlexibleWindowMinutes": "0"},
+            "VolumeThroughput": {"VolumeIops": "16000"},
+        }
+        return room.get(name, {})
 
 
 def snake_case(name):
@@ -256,7 +293,7 @@ def shown(value):
 
 
 def normal(value, key=""):
-    """CloudFormation's numbers may be text, IAM's lists of one may be no list, and their order is of no meaning."""
+    """CloudFormation's numbers may be text, IAM's lists of one may be no list; their order is of no meaning, nor is what comes twice."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -273,7 +310,7 @@ def normal(value, key=""):
 
 
 def as_set(value):
-    return sorted(value) if isinstance(value, list) else [value]
+    return sorted({*value}) if isinstance(value, list) else [value]
 
 
 def twice(statements):
@@ -319,7 +356,7 @@ def of_variables(template, parsed):
             yield f"{name}: expected the default {expected!r}, found {default!r}"
         if "description" not in block.attributes:
             yield f"{name}: no description"
-        pattern = parameter.get("AllowedPattern")
+        pattern = parameter.get("AllowedPattern") if named[name] not in NUMBERS else None
         if pattern and in_terraform(named[name], parameter) not in patterns_of(block):
             yield f"{name}: its pattern is not the template's, {pattern}"
     if named.keys() | ONLY_TERRAFORM.keys() != variables.keys():
@@ -342,24 +379,28 @@ def type_of(name, parameter):
         return "list(string)"
     if name in TRUTHS:
         return "bool"
+    if name in NUMBERS:
+        return "number"
     return {"String": "string", "Number": "number"}[parameter["Type"]]
 
 
 def as_terraform(name, parameter, answer):
     """An answer as somebody would write it in Terraform."""
     if name in LISTS:
-        return [piece.strip() for piece in answer.split(",")] if answer else []
+        # CloudFormation forgives spaces in its own lists, and not in a text between commas.
+        forgiven = parameter["Type"] == "CommaDelimitedList"
+        return [piece.strip() if forgiven else piece for piece in answer.split(",")] if answer else []
     if name in TRUTHS:
         return {"true": True, "false": False}.get(answer, answer)
-    if parameter["Type"] == "Number" and re.fullmatch(r"-?[0-9]+", answer):
-        return int(answer)
+    if (parameter["Type"] == "Number" or name in NUMBERS) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", answer):
+        return float(answer) if "." in answer else int(answer)
     return answer
 
 
 def in_terraform(name, parameter):
     """The pattern of a parameter as the variable has it: of a list that may be empty, that of one piece."""
     pattern = parameter["AllowedPattern"]
-    of_several = re.fullmatch(r"\^\((?P<piece>.*)\(,(?P=piece)\)\*\)\?\$", pattern)
+    of_several = re.fullmatch(r"\^\((?P<piece>.*)\(,(?P=piece)\)(\*|\{0,[0-9]+\})\)\?\$", pattern)
     return f"^{of_several['piece']}$" if of_several else pattern
 
 

@@ -130,7 +130,9 @@ def of(kind, type):
 
 
 def form(arn):
-    return re.sub(r"\\\$\\\{[^}]*\}", "[^:]+", re.escape(arn))
+    # AWS's own parameters of Systems Manager are no account's.
+    arn = re.escape(arn).replace(re.escape(":ssm:${Region}:${Account}:"), ":ssm:[^:]+:[^:]*:")
+    return re.sub(r"\\\$\\\{[^}]*\}", "[^:]+", arn)
 
 
 def unanswered(question):

@@ -153,6 +153,8 @@ class Stack:
         allowed = [str(value) for value in declared.get("AllowedValues", [])]
         pattern = declared.get("AllowedPattern", "")
         least, most = float(declared.get("MinValue", "-inf")), float(declared.get("MaxValue", "inf"))
+        if len(text) > declared.get("MaxLength", len(text)):
+            self.refusals.append(f"{key} may not be longer than {declared['MaxLength']}")
         for piece in pieces:
             if declared["Type"] == "Number" and not is_between(least, piece, most):
                 self.refusals.append(f"{key} may not be {piece!r}")

@@ -76,14 +76,17 @@ class Module:
         } | values
         self.refusals = [f"there is no variable {name}" for name in values.keys() - self.variables.keys()]
         self.refusals += [f"{name} has no value" for name in self.variables.keys() - self.values.keys()]
+        self.refusals += [] if self.refusals else self._of_another_type()
         self.refusals += [] if self.refusals else self._judge()
 
-    def _judge(self):
+    def _of_another_type(self):
         for name, block in self.variables.items():
             fault = not_of_type(text_of(block.attributes["type"]), self.values[name])
             if fault:
                 yield f"{name}: {fault}"
-                continue
+
+    def _judge(self):
+        for name, block in self.variables.items():
             for _, validation in block.of_type("validation"):
                 if not evaluate(validation.attributes["condition"], self.scope):
                     yield f"{name}: {evaluate(validation.attributes['error_message'], self.scope)}"
@@ -334,14 +337,19 @@ FUNCTIONS = {
     "alltrue": all,
     "concat": concat,
     "contains": lambda collection, value: any(equal(piece, value) for piece in collection),
+    "element": lambda pieces, position: pieces[position % len(pieces)],
     # The package is built elsewhere; its hash only says when to upload it again.
     "filebase64sha256": lambda path: f"hash of {path}",
     "floor": math.floor,
     "join": lambda separator, pieces: separator.join(pieces),
     "jsonencode": json.dumps,
     "length": len,
+    "max": max,
     "merge": merge,
     "regex": regex,
+    "split": lambda separator, text: text.split(separator),
+    "startswith": lambda text, start: text.startswith(start),
+    "strcontains": lambda text, part: part in text,
     "tostring": as_text,
 }
 

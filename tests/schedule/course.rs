@@ -282,7 +282,7 @@ impl World {
                 let m = meeting("m");
                 let attempt = elephant_launch::plan::attempt(
                     &launch_config(),
-                    "/dev/xvda",
+                    &crate::world::cloud::image("ami-1"),
                     &m,
                     Role::Teacher,
                     1,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::image::Image;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_launch::network::{Found, Offerings, Subnet};
 
@@ -166,6 +167,17 @@ impl Cloud {
 
     pub fn refuse(&mut self, instance_type: &str, zone: &str, class: Class, code: &'static str) {
         self.refusing.insert((instance_type.into(), zone.into()), (class, code));
+    }
+}
+
+/// Any image, which every type can run.
+pub fn image(image_id: &str) -> Image {
+    Image {
+        image_id: image_id.to_owned(),
+        root_device: "/dev/xvda".to_owned(),
+        snapshot_gb: Some(8),
+        architecture: "x86_64".to_owned(),
+        created: None,
     }
 }
 

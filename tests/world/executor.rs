@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Clock, InstanceTypes, Machines, Meetings, Networks, Tokens, Updated};
+use elephant_launch::needs::{
+    Clock, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+};
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
@@ -180,7 +183,7 @@ pub enum Reply {
     Machines(Result<Vec<Machine>, AwsError>),
     Done(Result<(), AwsError>),
     Subnets(Result<Found, AwsError>),
-    Device(Result<String, AwsError>),
+    Image(Result<Image, AwsError>),
     Woken,
 }
 
@@ -193,7 +196,7 @@ impl Reply {
             Reply::Machines(answer) => answer.as_ref().err(),
             Reply::Done(answer) => answer.as_ref().err(),
             Reply::Subnets(answer) => answer.as_ref().err(),
-            Reply::Device(answer) => answer.as_ref().err(),
+            Reply::Image(answer) => answer.as_ref().err(),
             Reply::Woken => None,
         }
     }
@@ -462,7 +465,7 @@ impl State {
                 Reply::Done(Ok(()))
             }
             Call::DescribeSubnets => Reply::Subnets(Ok(self.cloud.found())),
-            Call::DescribeImages => Reply::Device(Ok("/dev/xvda".into())),
+            Call::DescribeImages => Reply::Image(Ok(cloud::image("ami-1"))),
             Call::Sleep(_) => Reply::Woken,
         }
     }
@@ -651,18 +654,36 @@ impl Networks for Port {
             _ => found,
         }
     }
-
-    async fn find_root_device(&self, _: &str) -> Result<String, AwsError> {
-        if self.world.0.borrow().lookups_are_cached {
-            return Ok("/dev/xvda".into());
-        }
-        answered!(self, Call::DescribeImages, Device)
-    }
 }
 
 impl InstanceTypes for Port {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
         Ok(self.world.0.borrow().cloud.offerings(instance_types))
+    }
+}
+
+impl Images for Port {
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {
+        if self.world.0.borrow().lookups_are_cached {
+            return Ok(cloud::image(image_id));
+        }
+        answered!(self, Call::DescribeImages, Image)
+    }
+
+    async fn find_images(&self, _: &str, _: &str, _: Option<Architecture>) -> Result<Vec<Image>, AwsError> {
+        Ok(vec![self.find_image("ami-1").await?])
+    }
+}
+
+impl KeyPairs for Port {
+    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
+        Ok(())
+    }
+}
+
+impl Parameters for Port {
+    async fn parameter(&self, _: &str) -> Result<String, AwsError> {
+        Ok("ami-1".to_owned())
     }
 }
 
@@ -760,6 +781,7 @@ impl Executor {
         let launcher = Launcher {
             meetings: port.clone(),
             ec2: port.clone(),
+            parameters: port.clone(),
             clock: port.clone(),
             tokens: port,
             wanted: Wanted { network: config.network.clone(), zones: config.zones(None) },
@@ -990,7 +1012,7 @@ fn failing(call: &Call, class: Class, code: &str) -> Reply {
         Call::DescribeInstances(_) => Reply::Machines(Err(error)),
         Call::DeleteTags(_) | Call::TerminateInstances(_) => Reply::Done(Err(error)),
         Call::DescribeSubnets => Reply::Subnets(Err(error)),
-        Call::DescribeImages => Reply::Device(Err(error)),
+        Call::DescribeImages => Reply::Image(Err(error)),
         Call::Sleep(_) => Reply::Woken,
     }
 }

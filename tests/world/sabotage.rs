@@ -271,7 +271,7 @@ impl State {
             });
             let subnet = subnet.expect("there is one");
             attempt.parameters = Parameters {
-                image_id: config.image_id.clone(),
+                image_id: config.image.to_string(),
                 subnet_id: subnet.subnet_id.clone(),
                 availability_zone: subnet.availability_zone.clone(),
                 ..p

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use elephant_launch::config::{Config, Volume};
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::image::Source;
 use elephant_launch::machine::Market;
 use elephant_launch::meeting::{MeetingId, Status};
 use elephant_launch::network::Network;
@@ -51,7 +52,7 @@ pub fn scheduled(id: &str) -> Record {
 /// Two types, so that a search can go on after every zone refused the first.
 pub fn config() -> Config {
     Config {
-        image_id: "ami-1".into(),
+        image: Source::Id("ami-1".into()),
         instance_types: vec!["t3.large".into(), "m5.large".into()],
         security_group_ids: vec!["sg-1".into()],
         key_name: None,

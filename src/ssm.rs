@@ -1,0 +1,94 @@
+//! Parameters over SSM's Parameter Store: requests, and error codes → meaning.
+//!
+//! Images are published there. The client is made when it is first asked for: most functions are told an image's id.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::config::timeout::TimeoutConfig;
+use aws_sdk_ssm::operation::RequestId;
+
+use crate::error::{AwsError, Class};
+use crate::metrics::Calls;
+use crate::needs::Parameters;
+use crate::sdk::{self, CallCounter};
+
+pub struct ParameterStore {
+    sdk: aws_config::SdkConfig,
+    limit: Duration,
+    calls: Arc<Calls>,
+    client: OnceCell<Client>,
+}
+
+impl ParameterStore {
+    /// One whose requests are counted. The SDK repeats what may be repeated, within the limit.
+    pub fn counted(sdk: &aws_config::SdkConfig, limit: Duration, calls: &Arc<Calls>) -> Self {
+        ParameterStore { sdk: sdk.clone(), limit, calls: calls.clone(), client: OnceCell::new() }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| {
+            let config = aws_sdk_ssm::config::Builder::from(&self.sdk)
+                .timeout_config(TimeoutConfig::builder().operation_timeout(self.limit).build())
+                .interceptor(CallCounter(self.calls.clone()));
+            Client::from_conf(config.build())
+        })
+    }
+}
+
+impl Parameters for ParameterStore {
+    async fn parameter(&self, name: &str) -> Result<String, AwsError> {
+        let answer = self.client().get_parameter().name(name).send().await.map_err(|error| {
+            let answer =
+                sdk::Answer { action: "GetParameter", request_id: error.request_id().map(str::to_owned) };
+            sdk::failed(
+                answer,
+                &error,
+                |code, _, status| class_of(code, status),
+                |failed| advice(failed, name),
+            )
+        })?;
+        let value = answer.parameter().and_then(|parameter| parameter.value());
+        value.map(str::to_owned).ok_or_else(|| AwsError {
+            action: "GetParameter",
+            class: Class::Ambiguous,
+            code: None,
+            message: format!("answered 200 without the value of {name}"),
+            request_id: answer.request_id().map(str::to_owned),
+            advice: String::new(),
+        })
+    }
+}
+
+fn class_of(code: Option<&str>, status: u16) -> Class {
+    match code.unwrap_or_default() {
+        code if sdk::is_throttle(code) => Class::Throttled,
+        "ParameterNotFound" | "ParameterVersionNotFound" | "ValidationException" | "InvalidKeyId" => {
+            Class::Misconfigured
+        }
+        "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "InvalidClientTokenId" => Class::Unauthorized,
+        _ => match status {
+            429 => Class::Throttled,
+            400..=499 => Class::Misconfigured,
+            _ => Class::Ambiguous,
+        },
+    }
+}
+
+fn advice(failed: &AwsError, name: &str) -> String {
+    match failed.class {
+        Class::Unauthorized => {
+            format!("allow ssm:GetParameter on the parameter {name} in the function's role")
+        }
+        Class::Misconfigured => {
+            format!("set AMI_ID to a parameter of this Region that holds an image's id; it names {name}")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,322 @@
+//! What is found out at the start: which image, which zones, and every setting that does not fit what AWS has.
+
+#[path = "world/world.rs"]
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::time::Duration;
+
+use elephant_launch::config::Config;
+use elephant_launch::error::{AwsError, Class};
+use elephant_launch::image::{Architecture, Image, Source, may_run_on, newest};
+use elephant_launch::lookups::{LookupError, Lookups, Surroundings};
+use elephant_launch::needs::{Clock, Images, InstanceTypes, KeyPairs, Networks, Parameters};
+use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
+use elephant_launch::timing::Timing;
+use jiff::Timestamp;
+use world::{aws_error, config, start};
+
+/// An EC2 and a Parameter Store of which each story says what is in them.
+struct Aws {
+    vpcs: Vec<&'static str>,
+    offerings: Vec<(&'static str, &'static str)>,
+    images: Vec<Image>,
+    key_pairs: Vec<&'static str>,
+    parameters: Vec<(&'static str, &'static str)>,
+    failing: Cell<Option<&'static str>>,
+    asked: RefCell<Vec<String>>,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Aws {
+            vpcs: vec!["vpc-1"],
+            offerings: vec![("t3.large", "a"), ("t3.large", "b"), ("m5.large", "a"), ("t4g.large", "a")],
+            images: vec![image("ami-1", "x86_64", "2026-01-01T00:00:00Z")],
+            key_pairs: vec!["ours"],
+            parameters: vec![("/image", "ami-1"), ("/words", "an image")],
+            failing: Cell::new(None),
+            asked: RefCell::default(),
+        }
+    }
+}
+
+fn image(id: &str, architecture: &str, created: &str) -> Image {
+    Image {
+        image_id: id.to_owned(),
+        root_device: "/dev/xvda".to_owned(),
+        snapshot_gb: Some(8),
+        architecture: architecture.to_owned(),
+        created: created.parse().ok(),
+    }
+}
+
+impl Aws {
+    fn asked(&self, action: &str) -> Result<(), AwsError> {
+        self.asked.borrow_mut().push(action.to_owned());
+        match self.failing.get() {
+            Some(failing) if failing == action => {
+                Err(aws_error(failing, Class::Throttled, "RequestLimitExceeded"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Networks for Aws {
+    async fn find_subnets(&self, _: &Network) -> Result<Found, AwsError> {
+        self.asked("DescribeSubnets")?;
+        let subnet = |zone: &str| Subnet {
+            subnet_id: format!("subnet-{zone}"),
+            vpc_id: "vpc-1".into(),
+            availability_zone: zone.into(),
+            available_ip_addresses: 9,
+        };
+        let vpcs = self.vpcs.iter().map(|vpc| (*vpc).to_owned()).collect();
+        Ok(Found { vpcs, subnets: ["a", "b"].map(subnet).to_vec() })
+    }
+}
+
+impl InstanceTypes for Aws {
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
+        self.asked("DescribeInstanceTypeOfferings")?;
+        let asked = |(kind, _): &&(&str, &str)| instance_types.iter().any(|wanted| wanted == kind);
+        let pair = |(kind, zone): &(&str, &str)| ((*kind).to_owned(), (*zone).to_owned());
+        Ok(self.offerings.iter().filter(asked).map(pair).collect())
+    }
+}
+
+impl Images for Aws {
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {
+        self.asked("DescribeImages")?;
+        let found = self.images.iter().find(|image| image.image_id == image_id).cloned();
+        found.ok_or_else(|| aws_error("DescribeImages", Class::Misconfigured, "InvalidAMIID.NotFound"))
+    }
+
+    async fn find_images(
+        &self,
+        pattern: &str,
+        _: &str,
+        architecture: Option<Architecture>,
+    ) -> Result<Vec<Image>, AwsError> {
+        self.asked("DescribeImages")?;
+        let fits = |image: &&Image| {
+            pattern == "ours-*" && architecture.is_none_or(|known| known.as_str() == image.architecture)
+        };
+        Ok(self.images.iter().filter(fits).cloned().collect())
+    }
+}
+
+impl KeyPairs for Aws {
+    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError> {
+        self.asked("DescribeKeyPairs")?;
+        match self.key_pairs.contains(&name) {
+            true => Ok(()),
+            false => Err(aws_error("DescribeKeyPairs", Class::Misconfigured, "InvalidKeyPair.NotFound")),
+        }
+    }
+}
+
+impl Parameters for Aws {
+    async fn parameter(&self, name: &str) -> Result<String, AwsError> {
+        self.asked("GetParameter")?;
+        let found = self.parameters.iter().find(|(known, _)| *known == name);
+        let missing = || aws_error("GetParameter", Class::Misconfigured, "ParameterNotFound");
+        found.map(|(_, value)| (*value).to_owned()).ok_or_else(missing)
+    }
+}
+
+/// A clock that stands until a story moves it.
+struct Hand(Cell<Timestamp>);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    async fn sleep(&self, _: Duration) {}
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+fn look_up_with(
+    lookups: &Lookups,
+    aws: &Aws,
+    config: &Config,
+    clock: &Hand,
+) -> Result<Surroundings, LookupError> {
+    let wanted = Wanted { network: config.network.clone(), zones: config.supported_azs.clone() };
+    let found = block_on(lookups.get(aws, aws, clock, config, &wanted, &Timing::DEFAULT));
+    found.map(|found| (*found).clone())
+}
+
+fn look_up(aws: &Aws, config: &Config) -> Result<Surroundings, LookupError> {
+    look_up_with(&Lookups::default(), aws, config, &Hand(Cell::new(start())))
+}
+
+fn misfit(aws: &Aws, config: &Config) -> (String, &'static str) {
+    match look_up(aws, config) {
+        Err(LookupError::Misfit(problem, advice)) => (problem, advice),
+        other => panic!("expected a misfit: {other:?}"),
+    }
+}
+
+#[test]
+fn an_image_is_found_by_each_of_its_sources() {
+    let aws = Aws {
+        images: vec![
+            image("ami-1", "x86_64", "2026-01-01T00:00:00Z"),
+            image("ami-2", "arm64", "2026-03-01T00:00:00Z"),
+            image("ami-3", "x86_64", "2026-02-01T00:00:00Z"),
+        ],
+        ..Aws::default()
+    };
+    let named = |architecture| Source::Named { pattern: "ours-*".into(), owner: "self".into(), architecture };
+    for (source, expected, asked) in [
+        (Source::Id("ami-3".into()), "ami-3", 0),
+        (Source::Parameter("/image".into()), "ami-1", 1),
+        (named(Some(Architecture::X86_64)), "ami-3", 0),
+    ] {
+        aws.asked.borrow_mut().clear();
+        let found = look_up(&aws, &Config { image: source, ..config() }).expect("it is found");
+        assert_eq!(found.image.image_id, expected);
+        let parameters = aws.asked.borrow().iter().filter(|action| *action == "GetParameter").count();
+        assert_eq!(parameters, asked, "{expected}");
+    }
+}
+
+#[test]
+fn a_types_name_says_what_it_can_run() {
+    let x86 = image("ami-1", "x86_64", "");
+    let arm = image("ami-1", "arm64", "");
+    for kind in [
+        "t3.large",
+        "m7i-flex.large",
+        "g4dn.xlarge",
+        "u-6tb1.metal",
+        "c5a.large",
+        "p4de.24xlarge",
+        "inf2.xlarge",
+    ] {
+        assert!(may_run_on(&x86, kind) && !may_run_on(&arm, kind), "{kind}");
+    }
+    for kind in
+        ["t4g.small", "c7gn.large", "g5g.xlarge", "a1.medium", "im4gn.large", "x2gd.medium", "hpc7g.4xlarge"]
+    {
+        assert!(may_run_on(&arm, kind) && !may_run_on(&x86, kind), "{kind}");
+    }
+    assert!(may_run_on(&image("ami-1", "arm64_mac", ""), "mac2.metal"), "nothing is known of it");
+}
+
+#[test]
+fn the_newest_image_counts_whatever_the_order_of_the_answer() {
+    let (old, new) =
+        (image("ami-9", "x86_64", "2026-01-01T00:00:00Z"), image("ami-1", "x86_64", "2026-01-02T00:00:00Z"));
+    let as_new = Image { image_id: "ami-5".into(), ..new.clone() };
+    let undated = Image { created: None, ..image("ami-z", "x86_64", "") };
+    for order in
+        [[old.clone(), new.clone(), as_new.clone(), undated.clone()], [undated, as_new.clone(), new, old]]
+    {
+        assert_eq!(newest(order.to_vec()), Some(as_new.clone()));
+    }
+    assert_eq!(newest(Vec::new()), None);
+}
+
+/// Settings that are well-formed, and wrong for this account: what is said of each, and what to do.
+#[test]
+fn what_does_not_fit_is_said_before_anything_is_launched() {
+    let types = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let named = |pattern: &str, architecture| Source::Named {
+        pattern: pattern.into(),
+        owner: "self".into(),
+        architecture,
+    };
+    let cases: [(Config, &str, &str); 5] = [
+        (
+            Config { instance_types: types(&["t9.huge"]), ..config() },
+            "INSTANCE_TYPE is t9.huge, and the usable zones are a, b; no zone of this Region offers any of them",
+            "INSTANCE_TYPE",
+        ),
+        (
+            Config { instance_types: types(&["m5.large"]), supported_azs: Some(types(&["b"])), ..config() },
+            "INSTANCE_TYPE is m5.large, and the usable zones are b; offered are m5.large in a",
+            "SUPPORTED_AZS",
+        ),
+        (
+            Config { image: named("theirs-*", None), ..config() },
+            "self has no available image that is called theirs-*",
+            "AMI_NAME",
+        ),
+        (
+            Config { image: named("ours-*", Some(Architecture::Arm64)), ..config() },
+            "self has no available image for arm64 that is called ours-*",
+            "AMI_ARCH",
+        ),
+        (
+            Config { image: Source::Parameter("/words".into()), ..config() },
+            "the parameter /words holds \"an image\", no image's id",
+            "AMI_ID",
+        ),
+    ];
+    for (config, expected, variable) in cases {
+        let (problem, advice) = misfit(&Aws::default(), &config);
+        assert_eq!(problem, expected);
+        assert!(advice.contains(variable), "{expected}: {advice}");
+    }
+}
+
+#[test]
+fn what_aws_refuses_is_told_as_it_says_it() {
+    for (config, action, code) in [
+        (
+            Config { key_name: Some("theirs".into()), ..config() },
+            "DescribeKeyPairs",
+            "InvalidKeyPair.NotFound",
+        ),
+        (Config { image: Source::Id("ami-9".into()), ..config() }, "DescribeImages", "InvalidAMIID.NotFound"),
+        (
+            Config { image: Source::Parameter("/none".into()), ..config() },
+            "GetParameter",
+            "ParameterNotFound",
+        ),
+    ] {
+        match look_up(&Aws::default(), &config) {
+            Err(LookupError::Aws(error)) => assert_eq!((error.action, error.code()), (action, code)),
+            other => panic!("{action}: {other:?}"),
+        }
+    }
+    let none = Aws { vpcs: vec![], ..Aws::default() };
+    assert!(matches!(look_up(&none, &config()), Err(LookupError::NoUsableSubnet(_))));
+}
+
+#[test]
+fn a_key_pair_is_asked_for_only_where_one_is_configured() {
+    let aws = Aws::default();
+    look_up(&aws, &config()).expect("all is there");
+    assert!(!aws.asked.borrow().iter().any(|action| action == "DescribeKeyPairs"));
+    look_up(&aws, &Config { key_name: Some("ours".into()), ..config() }).expect("all is there");
+    assert!(aws.asked.borrow().iter().any(|action| action == "DescribeKeyPairs"));
+}
+
+#[test]
+fn what_is_known_is_not_asked_for_again_until_it_is_old() {
+    let (aws, clock, lookups) = (Aws::default(), Hand(Cell::new(start())), Lookups::default());
+    let config = Config { image: Source::Parameter("/image".into()), ..config() };
+    aws.failing.set(Some("DescribeInstanceTypeOfferings"));
+    look_up_with(&lookups, &aws, &config, &clock).expect_err("one look-up fails");
+    aws.failing.set(None);
+    aws.asked.borrow_mut().clear();
+    look_up_with(&lookups, &aws, &config, &clock).expect("the rest is there");
+    assert_eq!(*aws.asked.borrow(), ["DescribeInstanceTypeOfferings"], "only what was missing");
+    look_up_with(&lookups, &aws, &config, &clock).expect("all is known");
+    assert_eq!(aws.asked.borrow().len(), 1);
+    clock.0.set(start() + Timing::DEFAULT.lookups);
+    look_up_with(&lookups, &aws, &config, &clock).expect("it is there");
+    assert_eq!(aws.asked.borrow().len(), 5, "everything, for it is old: {:?}", aws.asked.borrow());
+    lookups.forget();
+    look_up_with(&lookups, &aws, &config, &clock).expect("it is there");
+    assert_eq!(aws.asked.borrow().len(), 9, "everything, for it was stale");
+}
