@@ -18,6 +18,7 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
     InstanceInterruptionBehavior, InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest,
@@ -27,10 +28,11 @@ use aws_sdk_ec2::types::{
 
 use crate::error::{AwsError, Class};
 use crate::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, ROLE_TAG, RootVolume, State, Token,
+    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
+    State, Token,
 };
 use crate::metrics::Calls;
-use crate::needs::Machines;
+use crate::needs::{DryRuns, Machines};
 use crate::sdk::{self, CallCounter};
 use crate::timing::Timing;
 
@@ -64,44 +66,11 @@ fn config(sdk: &aws_config::SdkConfig, timing: &Timing) -> aws_sdk_ec2::config::
 
 impl Machines for Ec2 {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
-        let p = &attempt.parameters;
-        // A public address is a property of a network interface, which then has subnet and security groups, too.
-        let interface = p.public_ip.map(|public| {
-            InstanceNetworkInterfaceSpecification::builder()
-                .device_index(0)
-                .subnet_id(&p.subnet_id)
-                .set_groups(Some(p.security_group_ids.clone()))
-                .associate_public_ip_address(public)
-                .delete_on_termination(true)
-                .build()
-        });
-        let alone = interface.is_none();
-        let once = aws_sdk_ec2::config::Builder::new()
-            // A repeat by the SDK would hide a first time-out behind the second answer, and would repeat a refusal for
-            // want of capacity, an HTTP 500, in the same zone.
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(self.run_instances).build());
         let answer = self
-            .client
-            .run_instances()
-            .min_count(1)
-            .max_count(1)
+            .request(&attempt.parameters)
             .client_token(&attempt.token.0)
-            .image_id(&p.image_id)
-            .instance_type(InstanceType::from(p.instance_type.as_str()))
-            .set_subnet_id(alone.then(|| p.subnet_id.clone()))
-            .set_security_group_ids(alone.then(|| p.security_group_ids.clone()))
-            .set_network_interfaces(interface.map(|interface| vec![interface]))
-            .set_key_name(p.key_name.clone())
-            .set_iam_instance_profile(p.iam_profile.as_ref().map(to_iam_instance_profile))
-            .block_device_mappings(to_root_volume(&p.root_volume))
-            .set_instance_market_options((p.market == Market::Spot).then(to_spot))
-            .set_user_data(p.user_data.clone())
-            .set_metadata_options(p.imds_tokens.map(to_metadata_options))
-            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-            .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
             .customize()
-            .config_override(once)
+            .config_override(self.once())
             .send()
             .await
             .map_err(|error| failed("RunInstances", &error))?;
@@ -138,7 +107,59 @@ impl Machines for Ec2 {
     }
 }
 
+impl DryRuns for Ec2 {
+    async fn dry_run(&self, parameters: &Parameters) -> Result<(), AwsError> {
+        let request = self.request(parameters).dry_run(true).customize().config_override(self.once());
+        match request.send().await {
+            // EC2 has no success for it.
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("DryRunOperation") => Ok(()),
+            Err(error) => Err(failed("RunInstances", &error)),
+        }
+    }
+}
+
 impl Ec2 {
+    /// What every request has that would launch a machine: all but the token.
+    fn request(&self, p: &Parameters) -> RunInstancesFluentBuilder {
+        // A public address is a property of a network interface, which then has subnet and security groups, too.
+        let interface = p.public_ip.map(|public| {
+            InstanceNetworkInterfaceSpecification::builder()
+                .device_index(0)
+                .subnet_id(&p.subnet_id)
+                .set_groups(Some(p.security_group_ids.clone()))
+                .associate_public_ip_address(public)
+                .delete_on_termination(true)
+                .build()
+        });
+        let alone = interface.is_none();
+        self.client
+            .run_instances()
+            .min_count(1)
+            .max_count(1)
+            .image_id(&p.image_id)
+            .instance_type(InstanceType::from(p.instance_type.as_str()))
+            .set_subnet_id(alone.then(|| p.subnet_id.clone()))
+            .set_security_group_ids(alone.then(|| p.security_group_ids.clone()))
+            .set_network_interfaces(interface.map(|interface| vec![interface]))
+            .set_key_name(p.key_name.clone())
+            .set_iam_instance_profile(p.iam_profile.as_ref().map(to_iam_instance_profile))
+            .block_device_mappings(to_root_volume(&p.root_volume))
+            .set_instance_market_options((p.market == Market::Spot).then(to_spot))
+            .set_user_data(p.user_data.clone())
+            .set_metadata_options(p.imds_tokens.map(to_metadata_options))
+            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+            .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
+    }
+
+    fn once(&self) -> aws_sdk_ec2::config::Builder {
+        aws_sdk_ec2::config::Builder::new()
+            // A repeat by the SDK would hide a first time-out behind the second answer, and would repeat a refusal for
+            // want of capacity, an HTTP 500, in the same zone.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(self.run_instances).build())
+    }
+
     /// All pages of a list, within one limit: the SDK's own is for each page.
     async fn all<T, E>(
         &self,

@@ -61,6 +61,33 @@ pub struct Appointment {
     pub attributes: Map<String, Value>,
 }
 
+/// A look at everything that a launch needs, in place of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// Whether this meeting, too, could be launched now.
+    pub meeting_id: Option<MeetingId>,
+}
+
+impl Preflight {
+    /// `None`: the event asks for a launch.
+    pub fn from_json(event: &Value) -> Result<Option<Self>, Error> {
+        let refused = |problem| {
+            refused(event, problem, r#"{"preflight": true} or {"preflight": true, "meeting_id": "…"}"#)
+        };
+        let asked = fields(event).ok().and_then(|fields| Some((fields, fields.get("preflight")?)));
+        let fields = match asked {
+            None | Some((_, Value::Null | Value::Bool(false))) => return Ok(None),
+            Some((fields, Value::Bool(true))) => fields,
+            Some((_, other)) => {
+                return Err(refused(format!("has a preflight that is {}, not a boolean", kind_of(other))));
+            }
+        };
+        let named = MEETING_ID.iter().any(|name| fields.contains_key(*name));
+        let meeting_id = named.then(|| meeting_id(fields)).transpose().map_err(refused)?;
+        Ok(Some(Preflight { meeting_id }))
+    }
+}
+
 impl Launch {
     pub fn from_json(event: &Value) -> Result<Self, Error> {
         let refused =

@@ -5,6 +5,7 @@
 //! end. The promise is in `lib.rs`.
 
 mod answer;
+mod preflight;
 mod seat;
 
 use std::cell::RefCell;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 pub use answer::{Answer, MachineAnswer, Outcome};
+pub use preflight::{Answered, Finding, Place, Preflight};
 
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline};

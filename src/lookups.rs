@@ -120,6 +120,43 @@ async fn once<T: Clone>(
     Ok(found)
 }
 
+/// Everything that is looked up, afresh and each for itself: for a person who wants to know all that is wrong.
+pub struct Looked {
+    pub subnets: Result<Vec<Subnet>, LookupError>,
+    pub offerings: Result<Offerings, LookupError>,
+    pub image: Result<Image, LookupError>,
+    pub key_pair: Result<(), LookupError>,
+}
+
+impl Looked {
+    pub async fn at(
+        ec2: &impl LookUps,
+        parameters: &impl Parameters,
+        config: &Config,
+        wanted: &Wanted,
+    ) -> Self {
+        let (found, offerings, image, key_pair) = tokio::join!(
+            ec2.find_subnets(&wanted.network),
+            ec2.find_offerings(&config.instance_types),
+            find_image(ec2, parameters, &config.image),
+            find_key_pair(ec2, config.key_name.as_deref()),
+        );
+        let subnets = found.map_err(LookupError::Aws);
+        Looked {
+            subnets: subnets.and_then(|found| usable(&found, wanted).map_err(LookupError::NoUsableSubnet)),
+            offerings: offerings.map_err(LookupError::Aws),
+            image,
+            key_pair,
+        }
+    }
+
+    /// What does not fit together, of what was found.
+    pub fn misfit(&self, config: &Config) -> Option<LookupError> {
+        let (Ok(subnets), Ok(offerings)) = (&self.subnets, &self.offerings) else { return None };
+        offered(config, subnets, offerings).err()
+    }
+}
+
 impl From<AwsError> for LookupError {
     fn from(error: AwsError) -> Self {
         LookupError::Aws(error)

@@ -20,10 +20,10 @@ use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::error::{AwsError, Error, Kind};
 use crate::image::{Architecture, Image};
-use crate::machine::{Attempt, InstanceId, Machine, Token};
+use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
-    Created, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings, Updated,
+    Created, DryRuns, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings, Updated,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -285,6 +285,12 @@ impl<P: Machines> Machines for Metered<P> {
 
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.port.terminate(instance).await
+    }
+}
+
+impl<P: DryRuns> DryRuns for Metered<P> {
+    async fn dry_run(&self, parameters: &Parameters) -> Result<(), AwsError> {
+        self.port.dry_run(parameters).await
     }
 }
 

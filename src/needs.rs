@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::error::AwsError;
 use crate::image::{Architecture, Image};
-use crate::machine::{Attempt, InstanceId, Machine, Token};
+use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
@@ -77,6 +77,13 @@ pub trait Machines {
 
     /// `ec2:TerminateInstances`.
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// Launches that are only asked about.
+pub trait DryRuns {
+    /// `ec2:RunInstances` with `DryRun`, and the permissions that go with it: whether EC2 would take this request. It
+    /// launches nothing, and binds no client token. Room in the zone is not looked at.
+    async fn dry_run(&self, parameters: &Request) -> Result<(), AwsError>;
 }
 
 /// What does not depend on the meeting.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{Launch, Schedule, ScheduleContext};
+use elephant_launch::event::{Launch, Preflight, Schedule, ScheduleContext};
 use elephant_launch::meeting::MeetingId;
 use serde_json::{Value, json};
 
@@ -135,6 +135,34 @@ fn the_samples_are_what_their_names_say() {
                 "{name} was refused: {error:?}"
             ),
         }
+    }
+}
+
+#[test]
+fn only_true_asks_for_a_preflight() {
+    for (name, event) in samples_of("launch-preflight") {
+        let asked = Preflight::from_json(&event).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let meeting = asked.unwrap_or_else(|| panic!("{name} asks for none")).meeting_id;
+        assert_eq!(meeting.is_some(), name.contains("of-a-meeting"), "{name}");
+    }
+    for (name, event) in samples() {
+        assert_eq!(Preflight::from_json(&event).map_err(|error| error.chain()), Ok(None), "{name}");
+    }
+    for launch in
+        [json!({"preflight": false, "meeting_id": "m"}), json!({"preflight": null}), json!([]), json!("x")]
+    {
+        assert_eq!(Preflight::from_json(&launch).map_err(|error| error.chain()), Ok(None), "{launch}");
+    }
+    let wrapped = json!({"detail": {"preflight": true, "meetingId": "m"}});
+    let asked = Preflight::from_json(&wrapped).expect("an event").expect("a preflight");
+    assert_eq!(asked.meeting_id, MeetingId::new("m").ok());
+    for (wrong, said) in [
+        (json!({"preflight": "true"}), "has a preflight that is a string, not a boolean"),
+        (json!({"preflight": 1}), "has a preflight that is a number, not a boolean"),
+        (json!({"preflight": true, "meeting_id": ""}), "has a meeting_id that is empty"),
+    ] {
+        let error = Preflight::from_json(&wrong).expect_err("it is refused");
+        assert!(error.kind == Kind::InvalidEvent && error.chain().contains(said), "{}", error.chain());
     }
 }
 
@@ -274,9 +302,10 @@ fn the_samples_of_schedule_are_what_their_names_say() {
     }
 }
 
-/// Every sample of the verb `launch` in `events/`.
+/// Every sample in `events/` that asks for a launch.
 fn samples() -> Vec<(String, Value)> {
-    samples_of("launch")
+    let looks = |(name, _): &(String, Value)| name.starts_with("launch-preflight");
+    samples_of("launch").into_iter().filter(|sample| !looks(sample)).collect()
 }
 
 fn samples_of(verb: &str) -> Vec<(String, Value)> {

@@ -109,13 +109,7 @@ resource "aws_iam_role_policy" "launch" {
           Sid    = "LookUp"
           Effect = "Allow"
           Action = concat(
-            [
-              "ec2:DescribeImages",
-              "ec2:DescribeInstances",
-              "ec2:DescribeInstanceTypes",
-              "ec2:DescribeInstanceTypeOfferings",
-              "ec2:DescribeSubnets",
-            ],
+            ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
             length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
             var.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
           )

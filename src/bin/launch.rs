@@ -5,7 +5,7 @@ use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::event;
 use elephant_launch::lambda::{self, RandomTokens, WallClock};
-use elephant_launch::launch::{Answer, Launcher};
+use elephant_launch::launch::{Answered, Launcher};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::metrics::{Meter, Metered};
 use elephant_launch::network::Wanted;
@@ -22,11 +22,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let meter = Meter::of_launches(config::function_name());
     let config = match Config::from_env() {
         Ok(config) => config,
-        Err(problems) => return lambda::refuse::<Answer>("launch", &timing, &meter, problems.into()).await,
+        Err(problems) => return lambda::refuse::<Answered>("launch", &timing, &meter, problems.into()).await,
     };
     let aws = match sdk::load(&Access::from_env()).await {
         Ok(aws) => aws,
-        Err(error) => return lambda::refuse::<Answer>("launch", &timing, &meter, error).await,
+        Err(error) => return lambda::refuse::<Answered>("launch", &timing, &meter, error).await,
     };
     let launcher = Launcher {
         meetings: Metered {
@@ -47,6 +47,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     launcher.warm_up().await;
     lambda::serve("launch", &timing, &meter, async |event, deadline| {
+        if let Some(request) = event::Preflight::from_json(&event)? {
+            return launcher.preflight(&request, deadline).await.map(Answered::Preflight);
+        }
         let request = event::Launch::from_json(&event)?;
         lambda::meeting(&request.meeting_id);
         let context = &request.context;
@@ -57,7 +60,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             attempt_number = context.attempt_number,
             "delivery"
         );
-        launcher.launch(&request.meeting_id, deadline).await
+        launcher.launch(&request.meeting_id, deadline).await.map(Answered::Launch)
     })
     .await
 }

@@ -13,7 +13,8 @@ use crate::lookups::LookupError;
 use crate::machine::{InstanceId, Parameters};
 use crate::meeting::{Role, Status};
 use crate::metrics;
-use crate::plan::Reason;
+use crate::needs::Clock;
+use crate::plan::{Reason, reason_to_skip};
 use crate::record::{Record, Seat};
 
 /// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
@@ -164,6 +165,20 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             format!("meeting {}: no such record in the table", self.meeting),
             "check the id and TABLE_NAME, or whether the meeting was deleted",
         )
+    }
+
+    /// Why a launch now would launch nothing, if that is so.
+    pub(super) fn not_now(&self, record: &Record) -> Option<Error>
+    where
+        C: Clock,
+    {
+        let now = self.launcher.clock.now();
+        let reason = reason_to_skip(record, now, self.launcher.config.launch_window)?;
+        Some(Error::new(
+            Kind::MeetingOver,
+            format!("meeting {}: a launch now would launch nothing, for {}", self.meeting, in_words(&reason)),
+            "plan it anew if it is to take place",
+        ))
     }
 
     pub(super) fn busy(&self, until: Timestamp) -> Error {

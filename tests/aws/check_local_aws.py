@@ -658,18 +658,19 @@ class ControlCase(LocalAwsCase):
         moments = [call["at"] for call in calls]
         self.assertEqual(moments, sorted(moments))
         logged = [[value for name, value in call.items() if name not in ("n", "at")] for call in calls]
-        nothing = [None] * 6
+        nothing = [None] * 7
         a, b, c = (self.subnets[f"us-west-2{letter}"] for letter in "abc")
         self.assertEqual(
             logged,
             [
                 ["CreateTable", *nothing, 200, None],
-                ["RunInstances", "us-west-2a", "t3.micro", "token", "teacher", a, None, 200, None],
-                ["RunInstances", "us-west-2b", "t3.micro", "t2", "student", b, None, 500, NO_CAPACITY],
+                ["RunInstances", "us-west-2a", "t3.micro", None, "token", "teacher", a, None, 200, None],
+                ["RunInstances", "us-west-2b", "t3.micro", None, "t2", "student", b, None, 500, NO_CAPACITY],
                 [
                     "RunInstances",
                     "us-west-2c",
                     "t99.huge",
+                    None,
                     "t3",
                     "teacher",
                     c,

@@ -170,11 +170,27 @@ def launch(response):
     # EC2 launches MaxCount instances if it can, and moto MinCount.
     response.params["MinCount"] = response.params["MaxCount"]
     try:
-        return moto_run_instances(response)
+        result = moto_run_instances(response)
+        give_volumes_their_speed(response, result)
+        return result
     except Exception:
         for reservation_id in set(reservations) - earlier:
             del reservations[reservation_id]
         raise
+
+
+def give_volumes_their_speed(response, result):
+    """moto's RunInstances reads neither IOPS nor throughput of a volume."""
+    if response._get_param("DryRun"):
+        return
+    for asked in response._get_param("BlockDeviceMappings", []):
+        speed = {name: asked.get("Ebs", {}).get(key) for name, key in (("iops", "Iops"), ("throughput", "Throughput"))}
+        for instance in result.result.instances:
+            device = instance.block_device_mapping.get(asked.get("DeviceName"))
+            volume = device and response.ec2_backend.get_volume(device.volume_id)
+            for name, value in speed.items():
+                if volume and value is not None:
+                    setattr(volume, name, int(value))
 
 
 def check_client_token(response):

@@ -102,8 +102,8 @@ class Reply:
 class Fault:
     """What a call meets that matches it. The first fault of the list that does wins.
 
-    Matchers: action, zone, type (of instance), token, role (value of the tag Role), writes (see Call). All
-    given must match.
+    Matchers: action, zone, type (of instance), market ("spot", if it is asked for), token, role (value of the
+    tag Role), writes (see Call). All given must match.
     How often: the first `skip` matching calls pass, the next `times` (default: all) meet the fault.
     Effects: first `delay` seconds of silence, then at most one of
     * code: this error, with `status` and `message`; with `after`, once the work is done. A code among
@@ -118,6 +118,7 @@ class Fault:
     action: str = None
     zone: str = None
     type: str = None
+    market: str = None
     token: str = None
     role: str = None
     writes: str = None
@@ -142,7 +143,7 @@ class Fault:
 
     def check(self):
         if self.action is not None and self.action not in known_actions():
-            raise InvalidInput(f"Neither EC2 nor DynamoDB has an action {self.action!r}.")
+            raise InvalidInput(f"Neither EC2 nor DynamoDB nor SSM has an action {self.action!r}.")
         for name in "skip", "times", "delay", "late":
             if (getattr(self, name) or 0) < 0:
                 raise InvalidInput(f"{name!r} must not be negative.")
@@ -165,7 +166,7 @@ class Fault:
 
     def strikes(self, call):
         """Whether this call meets the fault, which counts it."""
-        matchers = ("action", "zone", "type", "token", "role", "writes")
+        matchers = ("action", "zone", "type", "market", "token", "role", "writes")
         if self.times == 0 or any(getattr(self, m) not in (None, getattr(call, m)) for m in matchers):
             return False
         if self.skip:
@@ -203,7 +204,7 @@ def check_fields(given, shape):
 
 
 def known_actions():
-    return {name for service in ("ec2", "dynamodb") for name in get_service_model(service).operation_names}
+    return {name for service in ("ec2", "dynamodb", "ssm") for name in get_service_model(service).operation_names}
 
 
 @dataclass
@@ -219,6 +220,7 @@ class Call:
     action: str
     zone: str
     type: str
+    market: str
     token: str
     role: str
     subnet: str
@@ -236,6 +238,7 @@ class Call:
             action=environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or form.get("Action"),
             zone=zone_of_subnet(subnet) or form.get("Placement.AvailabilityZone"),
             type=form.get("InstanceType"),
+            market=form.get("InstanceMarketOptions.MarketType"),
             token=form.get("ClientToken"),
             role=role_tag(form),
             subnet=subnet,

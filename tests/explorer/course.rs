@@ -10,7 +10,7 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{Class, Kind};
 use elephant_launch::image::Source;
-use elephant_launch::machine::{Attempt, InstanceId, Token};
+use elephant_launch::machine::{Attempt, InstanceId, Market, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::in_order;
 use elephant_launch::plan::{attempt, candidates};
@@ -522,8 +522,11 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
 fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Duration) {
     let skew = SignedDuration::try_from(truth.skew).expect("a few seconds");
     let shortest = truth.run_instances + truth.reserve();
-    // Another image; and only the zone that was last before.
+    // Another image; only the zone that was last before; and one type, as spot first: a refusal is followed by the same
+    // on demand.
     let changed = Config {
+        instance_types: vec!["t3.large".into()],
+        markets: vec![Market::Spot, Market::OnDemand],
         image: Source::Id("ami-2".into()),
         supported_azs: Some(vec!["us-west-2c".into()]),
         ..config()

@@ -294,7 +294,6 @@ class Launch(Function):
             yield self.look_up("find the default VPC, or the one of that name", "DescribeVpcs")
         yield self.look_up("find the subnets", "DescribeSubnets")
         yield self.look_up("find the zones of the types", "DescribeInstanceTypeOfferings")
-        yield self.look_up("find the architecture of the types", "DescribeInstanceTypes")
         if self.path == "*":
             for path in OF_SHORT_NAMES:
                 yield self.parameter("read which image a short name is", path)
@@ -350,7 +349,7 @@ class Launch(Function):
         yield self.record("delete a record", "DeleteItem")
 
         # Look-ups: of this Region, and only those that the answers leave open.
-        for action in ["Instances", "InstanceTypes", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs"]:
+        for action in ["Instances", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs"]:
             yield self.look_up("look up in another Region", f"Describe{action}", "eu-central-1")
         if env["SUBNET_IDS"] or env["VPC_ID"]:
             yield self.look_up("find the default VPC, of which nothing is needed", "DescribeVpcs")

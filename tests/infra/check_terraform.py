@@ -328,7 +328,8 @@ def with_defaults(body):
 # --- Variables -------------------------------------------------------------------------------------------------
 
 
-def of_variables(template, parsed):
+def of_variables(template, parsed, first=None):
+    """`first` is a variable; what the answers to it show comes before the rest."""
     variables = {labels[0]: block for labels, block in parsed.of_type("variable")}
     named = {snake_case(name): name for name in template.parameters}
     for name in sorted(named.keys() - variables.keys()):
@@ -361,7 +362,7 @@ def of_variables(template, parsed):
             yield f"{name}: its pattern is not the template's, {pattern}"
     if named.keys() | ONLY_TERRAFORM.keys() != variables.keys():
         return
-    for answers, taken in template.verdicts:
+    for answers, taken in sorted(template.verdicts, key=lambda verdict: named.get(first) not in verdict[0]):
         module = module_of(template, parsed, answers, None)
         if taken == bool(module.refusals):
             told = {name: value for name, value in answers.items() if LEAST.get(name) != value}
@@ -649,9 +650,11 @@ def mutate(template, parsed):
     unnoticed, count = [], 0
     for place, of_a_variable, undo in changes(parsed):
         count += 1
-        check = of_variables if of_a_variable else of_resources
+        check = of_resources(template, parsed)
+        if of_a_variable:
+            check = of_variables(template, parsed, re.search(r"variable\.(\w+)", place)[1])
         try:
-            found = next(check(template, parsed), None)
+            found = next(check, None)
         except (Unresolved, TypeError, KeyError, ValueError, AttributeError):
             found = True  # Terraform would not take it either
         undo()

@@ -22,7 +22,7 @@ use crate::local::top;
 pub const M: &str = "m";
 /// For what is waited for. Much longer than it takes, because a busy machine may take long.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// The function's own limit, as the template sets it.
+/// The function's own limit, the least that the template allows.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub const ROLES: [&str; 2] = ["teacher", "student"];

@@ -1,0 +1,298 @@
+//! Choosing the machine, on the local AWS: each setting, from the function's environment to the machine that stands there.
+
+#[path = "local/stack.rs"]
+mod local;
+#[path = "local/meeting.rs"]
+mod meeting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{
+    Instance, InstanceAttributeName, InstanceLifecycleType, ResourceType, Tag, TagSpecification,
+};
+use aws_sdk_ssm::types::ParameterType;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use local::aws::{IMAGE, sdk};
+use meeting::{M, Stack, function, tag};
+use serde_json::Value;
+
+/// Ubuntu's, in `tests/aws/amis.json`.
+const UBUNTU: &str = "ami-0a1b2c3d4e5f60002";
+
+/// Both machines of a meeting that is launched with these variables.
+fn launched(variables: &[(&str, &str)]) -> (Stack, Vec<Instance>) {
+    let stack = Stack::with(variables);
+    stack.deliver().answer();
+    stack.both_recorded();
+    let machines = stack.instances();
+    (stack, machines)
+}
+
+/// The error of a meeting that is not launched with these variables, and nothing was asked of EC2 that changes anything.
+fn refused(variables: &[(&str, &str)]) -> String {
+    let stack = Stack::with(variables);
+    let (kind, message) = stack.deliver().error();
+    assert_eq!(kind, "InvalidConfiguration", "{message}");
+    assert!(!stack.aws.count_calls().contains_key("RunInstances"), "{}", stack.story());
+    assert!(stack.instances().is_empty());
+    message
+}
+
+/// What a setting makes of the requests of a warm delivery: nothing.
+fn six_requests(stack: &mut Stack) {
+    stack.turn_to("another");
+    stack.schedule();
+    stack.aws.clear_calls();
+    stack.deliver().answer();
+    let expected = [("GetItem", 1), ("RunInstances", 2), ("UpdateItem", 3)];
+    let expected: BTreeMap<String, usize> =
+        expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    assert_eq!(stack.aws.count_calls(), expected);
+}
+
+#[test]
+fn an_image_is_taken_from_a_parameter_and_stays_what_it_was_for_a_repeat() {
+    let mut stack = Stack::up();
+    let ssm = aws_sdk_ssm::Client::new(&sdk(&stack.aws.endpoint));
+    let put = |id: &str| {
+        let put = ssm.put_parameter().name("/our/image").value(id).r#type(ParameterType::String);
+        stack.aws.wait(put.overwrite(true).send()).expect("the parameter is put");
+    };
+    put(UBUNTU);
+    stack.lambda.kill();
+    stack.lambda = function(&stack.aws, &[("AMI_ID", "resolve:ssm:/our/image")], meeting::TIMEOUT);
+    stack.lambda.warm_up();
+    // What is published from now on is for later.
+    put(IMAGE);
+    stack.deliver().answer();
+    stack.both_recorded();
+    let machines = stack.instances();
+    assert!(machines.iter().all(|machine| machine.image_id() == Some(UBUNTU)), "{machines:?}");
+    assert!(machines.iter().all(|machine| machine.root_device_name() == Some("/dev/sda1")), "{machines:?}");
+    six_requests(&mut stack);
+}
+
+#[test]
+fn the_newest_image_of_a_name_is_taken() {
+    let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*";
+    let by_name = [("AMI_ID", ""), ("AMI_NAME", name), ("AMI_OWNER", "099720109477"), ("AMI_ARCH", "x86_64")];
+    let (mut stack, machines) = launched(&by_name);
+    assert!(machines.iter().all(|machine| machine.image_id() == Some(UBUNTU)), "{machines:?}");
+    six_requests(&mut stack);
+}
+
+#[test]
+fn what_cannot_be_is_said_before_anything_is_launched() {
+    let none = refused(&[("AMI_ID", ""), ("AMI_NAME", "nobody's-*"), ("AMI_OWNER", "self")]);
+    assert!(none.contains("self has no available image that is called nobody's-*"), "{none}");
+    let arm = [("AMI_ID", ""), ("AMI_NAME", "ubuntu*"), ("AMI_OWNER", "099720109477"), ("AMI_ARCH", "arm64")];
+    assert!(refused(&arm).contains("no available image for arm64"));
+    let parameter = refused(&[("AMI_ID", "resolve:ssm:/not/there")]);
+    assert!(parameter.contains("ParameterNotFound") && parameter.contains("AMI_ID"), "{parameter}");
+    let image = refused(&[("AMI_ID", "ami-0123456789abcdef0")]);
+    assert!(image.contains("AMI_ID"), "{image}");
+    let key = refused(&[("KEY_NAME", "theirs")]);
+    assert!(key.contains("InvalidKeyPair.NotFound") && key.contains("change KEY_NAME"), "{key}");
+    let kind = refused(&[("INSTANCE_TYPE", "t9.huge")]);
+    assert!(kind.contains("INSTANCE_TYPE is t9.huge") && kind.contains("no zone of this Region"), "{kind}");
+    let vpc = Stack::with(&[("VPC_NAME", "nowhere")]).deliver().error();
+    assert_eq!(vpc.0, "NoUsableSubnet");
+    assert!(vpc.1.contains("\"nowhere\" that VPC_NAME asks for"), "{}", vpc.1);
+}
+
+#[test]
+fn a_zone_that_does_not_offer_a_type_is_never_tried_for_it() {
+    // us-west-2d has no t2.
+    let zone = [("SUPPORTED_AZS", "us-west-2d"), ("INSTANCE_TYPE", "t2.large,t3.large")];
+    let (stack, machines) = launched(&zone);
+    let kinds: BTreeSet<&str> =
+        machines.iter().filter_map(|machine| Some(machine.instance_type()?.as_str())).collect();
+    assert_eq!(kinds, BTreeSet::from(["t3.large"]));
+    assert_eq!(stack.aws.count_calls()["RunInstances"], 2, "{}", stack.story());
+}
+
+#[test]
+fn a_machine_knows_its_meeting_and_carries_the_tags_of_its_owner() {
+    let script = "#!/bin/sh\necho {role} of {meeting_id}\n";
+    let (mut stack, machines) = launched(&[("USER_DATA", script), ("EXTRA_TAGS", "Team=A,CostCentre=4711")]);
+    for machine in &machines {
+        let id = machine.instance_id().expect("an id");
+        let told = stack.aws.ec2.describe_instance_attribute().instance_id(id);
+        let told = stack.aws.wait(told.attribute(InstanceAttributeName::UserData).send()).expect("user data");
+        let told = told.user_data().and_then(|data| data.value()).expect("it has some");
+        // Blanks around a variable fall away.
+        let expected = format!("#!/bin/sh\necho {} of {M}", tag(machine, "Role"));
+        assert_eq!(STANDARD.decode(told).as_deref(), Ok(expected.as_bytes()));
+        assert_eq!((tag(machine, "Team"), tag(machine, "CostCentre")), ("A".into(), "4711".into()));
+        assert_eq!(tag(machine, "MeetingID"), M);
+    }
+    six_requests(&mut stack);
+}
+
+#[test]
+fn spot_is_asked_for_once_and_ends_with_the_machine() {
+    let (mut stack, machines) = launched(&[("MARKET", "spot-then-on-demand")]);
+    for machine in &machines {
+        assert_eq!(machine.instance_lifecycle(), Some(&InstanceLifecycleType::Spot), "{machine:?}");
+    }
+    six_requests(&mut stack);
+}
+
+#[test]
+fn where_spot_has_no_room_machines_on_demand_are_launched() {
+    let stack = Stack::with(&[("MARKET", "spot-then-on-demand"), ("INSTANCE_TYPE", "t3.large")]);
+    stack.lambda.warm_up();
+    let no_spot = serde_json::json!([{
+        "action": "RunInstances",
+        "market": "spot",
+        "code": "InsufficientInstanceCapacity",
+    }]);
+    stack.aws.add_faults(no_spot);
+    stack.deliver().answer();
+    stack.both_recorded();
+    for machine in stack.instances() {
+        assert_eq!(machine.instance_lifecycle(), None, "{machine:?}");
+    }
+    let tried: Vec<Value> =
+        stack.aws.calls().into_iter().filter(|call| call["action"] == "RunInstances").collect();
+    assert_eq!(tried.len(), 8, "three zones for spot, then one on demand, twice: {tried:#?}");
+}
+
+#[test]
+fn a_volume_has_what_gp3_can_have() {
+    let (stack, machines) = launched(&[("VOLUME_IOPS", "4000"), ("VOLUME_THROUGHPUT", "500")]);
+    let volumes =
+        stack.aws.wait(stack.aws.ec2.describe_volumes().send()).expect("volumes").volumes().to_vec();
+    assert_eq!(volumes.len(), machines.len());
+    for volume in volumes {
+        assert_eq!((volume.iops(), volume.throughput()), (Some(4000), Some(500)), "{volume:?}");
+    }
+}
+
+#[test]
+fn another_vpc_is_used_by_its_id_and_by_its_name() {
+    let stack = Stack::up();
+    let name = Tag::builder().key("Name").value("meetings").build();
+    let named = TagSpecification::builder().resource_type(ResourceType::Vpc).tags(name).build();
+    let made = stack.aws.ec2.create_vpc().cidr_block("10.7.0.0/16").tag_specifications(named).send();
+    let vpc = stack.aws.wait(made).expect("a VPC").vpc.and_then(|vpc| vpc.vpc_id).expect("an id");
+    let made =
+        stack.aws.ec2.create_subnet().vpc_id(&vpc).cidr_block("10.7.1.0/24").availability_zone("us-west-2b");
+    let subnet = stack.aws.wait(made.send()).expect("a subnet").subnet.and_then(|subnet| subnet.subnet_id);
+    let made = stack.aws.ec2.create_security_group().vpc_id(&vpc).group_name("g").description("g").send();
+    let group = stack.aws.wait(made).expect("a group").group_id.expect("an id");
+    for (meeting, setting) in [("by-id", ("VPC_ID", vpc.as_str())), ("by-name", ("VPC_NAME", "meetings"))] {
+        let lambda = function(&stack.aws, &[setting, ("SECURITY_GROUP_IDS", &group)], meeting::TIMEOUT);
+        let mut story = stack.beside();
+        story.lambda.kill();
+        story.lambda = lambda;
+        story.turn_to(meeting);
+        story.schedule();
+        story.deliver().answer();
+        story.both_recorded();
+        for machine in story.instances() {
+            assert_eq!((machine.vpc_id(), machine.subnet_id()), (Some(vpc.as_str()), subnet.as_deref()));
+        }
+    }
+}
+
+#[test]
+fn a_public_address_is_given_or_not_as_it_is_set() {
+    for (setting, expected) in [("true", true), ("false", false)] {
+        let (_, machines) = launched(&[("PUBLIC_IP", setting)]);
+        for machine in &machines {
+            assert_eq!(machine.public_ip_address().is_some(), expected, "{setting}: {machine:?}");
+            let [interface] = machine.network_interfaces() else { panic!("one interface: {machine:?}") };
+            assert_eq!(interface.groups().len(), 1, "{interface:?}");
+        }
+    }
+}
+
+mod preflight {
+    use super::*;
+    use serde_json::json;
+
+    fn looked(stack: &Stack, event: Value) -> Value {
+        stack.aws.clear_calls();
+        let answer = stack.lambda.invoke(&event).answer();
+        let calls = stack.aws.count_calls();
+        assert!(!calls.contains_key("UpdateItem"), "nothing is written: {calls:?}");
+        assert!(stack.aws.instances(M).is_empty(), "nothing is launched");
+        assert!(stack.aws.instances("preflight").is_empty(), "nothing is launched");
+        answer
+    }
+
+    #[test]
+    fn what_is_ready_says_what_would_be_tried_and_changes_nothing() {
+        let stack = Stack::with(&[("MARKET", "spot-then-on-demand"), ("INSTANCE_TYPE", "t3.large,m5.large")]);
+        let answer = looked(&stack, json!({"preflight": true, "meeting_id": M}));
+        assert_eq!((&answer["ready"], &answer["findings"]), (&json!(true), &json!([])), "{answer:#}");
+        assert_eq!(answer["image_id"], IMAGE);
+        let attempts = answer["attempts"].as_array().expect("a list");
+        assert_eq!(attempts.len(), 12, "two markets, two types, three zones: {answer:#}");
+        assert_eq!(
+            (&attempts[0]["market"], &attempts[0]["instance_type"]),
+            (&json!("spot"), &json!("t3.large"))
+        );
+        assert_eq!(stack.aws.count_calls()["RunInstances"], 6, "each subnet in each market, dry");
+        let without = looked(&stack, json!({"preflight": true}));
+        assert_eq!(without["ready"], json!(true), "{without:#}");
+        stack.deliver().answer();
+        stack.both_recorded();
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_found_at_once_and_in_order() {
+        let wrong = [
+            ("AMI_ID", "resolve:ssm:/not/there"),
+            ("KEY_NAME", "theirs"),
+            ("VPC_NAME", "nowhere"),
+            ("TABLE_NAME", "another-table"),
+        ];
+        let stack = Stack::with(&wrong);
+        let answer = looked(&stack, json!({"preflight": true}));
+        assert_eq!(answer["ready"], json!(false));
+        let findings = answer["findings"].as_array().expect("a list");
+        let remedies: Vec<&str> = findings.iter().filter_map(|finding| finding["remedy"].as_str()).collect();
+        let expected = ["TABLE_NAME", "AMI_ID", "KEY_NAME", "VPC_NAME"];
+        assert_eq!(remedies.len(), expected.len(), "{answer:#}");
+        for (remedy, variable) in remedies.iter().zip(expected) {
+            assert!(remedy.contains(variable), "{variable}: {answer:#}");
+        }
+    }
+
+    #[test]
+    fn what_ec2_would_refuse_is_told_once_with_every_place() {
+        let stack = Stack::with(&[("SECURITY_GROUP_IDS", "sg-0123456789abcdef0")]);
+        let answer = looked(&stack, json!({"preflight": true}));
+        let [finding] = &answer["findings"].as_array().expect("a list")[..] else { panic!("{answer:#}") };
+        let problem = finding["problem"].as_str().unwrap_or_default();
+        for part in ["would be refused in", "us-west-2a", "us-west-2b", "us-west-2c", "InvalidGroup"] {
+            assert!(problem.contains(part), "{part}: {answer:#}");
+        }
+        assert!(finding["remedy"].as_str().is_some_and(|remedy| remedy.contains("SECURITY_GROUP_IDS")));
+    }
+
+    #[test]
+    fn a_meeting_that_would_not_be_launched_is_a_finding() {
+        let stack = Stack::up();
+        let none = looked(&stack, json!({"preflight": true, "meeting_id": "nobody's"}));
+        assert_eq!(none["findings"][0]["error_type"], "MeetingNotFound", "{none:#}");
+        stack.set("status", "TERMINATED");
+        let over = looked(&stack, json!({"preflight": true, "meeting_id": M}));
+        assert_eq!(over["findings"][0]["error_type"], "MeetingOver", "{over:#}");
+    }
+
+    #[test]
+    fn only_true_is_a_preflight() {
+        let stack = Stack::up();
+        let (kind, message) = stack.lambda.invoke(&json!({"preflight": "yes", "meeting_id": M})).error();
+        assert_eq!(kind, "InvalidEvent");
+        assert!(message.contains("a preflight that is a string, not a boolean"), "{message}");
+        let (kind, _) = stack.lambda.invoke(&json!({"preflight": true, "meeting_id": 7})).error();
+        assert_eq!(kind, "InvalidEvent");
+        stack.lambda.invoke(&json!({"preflight": false, "meeting_id": M})).answer();
+        stack.both_recorded();
+    }
+}
