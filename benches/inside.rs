@@ -38,7 +38,7 @@ fn candidates(config: &Config, subnets: &[Subnet]) -> Vec<Candidate> {
         subnets.iter().map(move |subnet| (kind.clone(), subnet.availability_zone.clone()))
     };
     let offerings = config.instance_types.iter().flat_map(zones).collect();
-    plan::candidates(&config.markets, &config.instance_types, subnets, &offerings)
+    plan::candidates(&config.markets, &config.instance_types, subnets, Some(&offerings))
 }
 
 fn attempt(config: &Config, role: Role) -> Attempt {

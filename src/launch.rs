@@ -197,7 +197,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         let surroundings = found.map_err(LookupError::Aws)??;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
         let Config { markets, instance_types, .. } = &self.launcher.config;
-        let candidates = plan::candidates(markets, instance_types, &subnets, &surroundings.offerings);
+        let candidates = plan::candidates(markets, instance_types, &subnets, surroundings.offerings.as_ref());
         Ok((candidates, surroundings.image.clone()))
     }
 

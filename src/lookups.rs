@@ -10,10 +10,10 @@ use std::future::Future;
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::error::AwsError;
+use crate::error::{AwsError, Class};
 use crate::image::{self, Image, Source, newest};
 use crate::needs::{Clock, LookUps, Parameters};
 use crate::network::{Found, Offerings, Subnet, Wanted, usable};
@@ -24,7 +24,8 @@ use crate::timing::{Timing, after};
 pub struct Surroundings {
     /// At least one of the configured types is offered in the zone of one of them.
     pub subnets: Vec<Subnet>,
-    pub offerings: Offerings,
+    /// `None`: EC2 had no time to say. A zone that does not offer a type then says so itself.
+    pub offerings: Option<Offerings>,
     pub image: Image,
 }
 
@@ -43,7 +44,7 @@ pub struct Lookups {
     /// What was found while something else was not: where many functions start at once EC2 refuses some of their
     /// look-ups, and a function that asked for everything again would make it refuse more.
     found: RefCell<Part<Found>>,
-    offerings: RefCell<Part<Offerings>>,
+    offerings: RefCell<Part<Option<Offerings>>>,
     image: RefCell<Part<Image>>,
     key_pair: RefCell<Part<()>>,
 }
@@ -71,7 +72,7 @@ impl Lookups {
         let types = &config.instance_types;
         let (found, offerings, image, key_pair) = tokio::join!(
             once(&self.found, believed, now, async { Ok(ec2.find_subnets(&wanted.network).await?) }),
-            once(&self.offerings, believed, now, async { Ok(ec2.find_offerings(types).await?) }),
+            once(&self.offerings, believed, now, offerings_if_there_is_time(ec2, types)),
             once(&self.image, believed, now, find_image(ec2, parameters, &config.image)),
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
@@ -80,7 +81,9 @@ impl Lookups {
         let since = all.into_iter().min().unwrap_or(now);
         self.forget();
         let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
-        offered(config, &subnets, &offerings.1)?;
+        if let Some(offerings) = &offerings.1 {
+            offered(config, &subnets, offerings)?;
+        }
         warn_of_another_architecture(config, &image.1);
         if let Some(least) = image.1.snapshot_gb.filter(|least| config.volume.size_gb < *least) {
             warn!(
@@ -160,6 +163,22 @@ impl Looked {
 impl From<AwsError> for LookupError {
     fn from(error: AwsError) -> Self {
         LookupError::Aws(error)
+    }
+}
+
+/// Asked once. Where hundreds of functions start together EC2 refuses most of their look-ups, and every one that has to
+/// be repeated is time in which nothing is launched; this one can be done without.
+async fn offerings_if_there_is_time(
+    ec2: &impl LookUps,
+    instance_types: &[String],
+) -> Result<Option<Offerings>, LookupError> {
+    match ec2.find_offerings(instance_types).await {
+        Ok(offerings) => Ok(Some(offerings)),
+        Err(error) if matches!(error.class, Class::Throttled | Class::Ambiguous) => {
+            info!(%error, "not known which zone offers which type; the zones themselves will say");
+            Ok(None)
+        }
+        Err(error) => Err(LookupError::Aws(error)),
     }
 }
 

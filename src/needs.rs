@@ -118,7 +118,7 @@ pub trait Parameters {
 
 /// Which zone has which type.
 pub trait InstanceTypes {
-    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it.
+    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it. Not repeated.
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError>;
 }
 

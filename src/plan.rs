@@ -110,18 +110,19 @@ pub struct Candidate {
 }
 
 /// The order of attempts: all zones for the preferred type, then the next type, and when every type has been tried in the
-/// first market, all again in the second. A zone that does not offer a type is never tried for it.
+/// first market, all again in the second. A zone that does not offer a type is never tried for it, if it is known.
 pub fn candidates(
     markets: &[Market],
     instance_types: &[String],
     subnets: &[Subnet],
-    offerings: &Offerings,
+    offerings: Option<&Offerings>,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for market in markets {
         for instance_type in instance_types {
             let offered = |subnet: &&Subnet| {
-                offerings.contains(&(instance_type.clone(), subnet.availability_zone.clone()))
+                let pair = (instance_type.clone(), subnet.availability_zone.clone());
+                offerings.is_none_or(|offerings| offerings.contains(&pair))
             };
             candidates.extend(subnets.iter().filter(offered).map(|subnet| Candidate {
                 instance_type: instance_type.clone(),

@@ -293,6 +293,15 @@ fn what_aws_refuses_is_told_as_it_says_it() {
 }
 
 #[test]
+fn which_zone_offers_which_type_can_be_done_without() {
+    let aws = Aws::default();
+    let known = look_up(&aws, &config()).expect("all is there").offerings.expect("it was said");
+    assert!(known.contains(&("t3.large".to_owned(), "a".to_owned())), "{known:?}");
+    aws.failing.set(Some("DescribeInstanceTypeOfferings"));
+    assert_eq!(look_up(&aws, &config()).expect("the rest is there").offerings, None);
+}
+
+#[test]
 fn a_key_pair_is_asked_for_only_where_one_is_configured() {
     let aws = Aws::default();
     look_up(&aws, &config()).expect("all is there");
@@ -305,12 +314,12 @@ fn a_key_pair_is_asked_for_only_where_one_is_configured() {
 fn what_is_known_is_not_asked_for_again_until_it_is_old() {
     let (aws, clock, lookups) = (Aws::default(), Hand(Cell::new(start())), Lookups::default());
     let config = Config { image: Source::Parameter("/image".into()), ..config() };
-    aws.failing.set(Some("DescribeInstanceTypeOfferings"));
+    aws.failing.set(Some("DescribeSubnets"));
     look_up_with(&lookups, &aws, &config, &clock).expect_err("one look-up fails");
     aws.failing.set(None);
     aws.asked.borrow_mut().clear();
     look_up_with(&lookups, &aws, &config, &clock).expect("the rest is there");
-    assert_eq!(*aws.asked.borrow(), ["DescribeInstanceTypeOfferings"], "only what was missing");
+    assert_eq!(*aws.asked.borrow(), ["DescribeSubnets"], "only what was missing");
     look_up_with(&lookups, &aws, &config, &clock).expect("all is known");
     assert_eq!(aws.asked.borrow().len(), 1);
     clock.0.set(start() + Timing::DEFAULT.lookups);

@@ -300,10 +300,12 @@ fn a_zone_that_does_not_offer_a_type_is_never_tried_for_it() {
     let offerings = offerings.map(|(kind, zone)| (kind.to_owned(), zone.to_owned())).into();
     let subnets = [subnet("subnet-a", "a"), subnet("subnet-b", "b")];
     let kinds = strings(&["t3.large", "m5.large"]);
-    let all = plan::candidates(&[Market::OnDemand], &kinds, &subnets, &offerings);
+    let all = plan::candidates(&[Market::OnDemand], &kinds, &subnets, Some(&offerings));
     let told: Vec<(&str, &str)> =
         all.iter().map(|c| (c.instance_type.as_str(), c.subnet.subnet_id.as_str())).collect();
     assert_eq!(told, [("t3.large", "subnet-b"), ("m5.large", "subnet-a")]);
+    let unknown = plan::candidates(&[Market::OnDemand], &kinds, &subnets, None);
+    assert_eq!(unknown.len(), 4, "where it is not known, every zone is tried");
 }
 
 #[test]
@@ -831,7 +833,7 @@ fn of_subnets(markets: &[Market], instance_types: &[&str], subnets: &[Subnet]) -
         subnets.iter().map(move |subnet| (kind.clone(), subnet.availability_zone.clone()))
     };
     let offerings = instance_types.iter().flat_map(zones).collect();
-    plan::candidates(markets, &strings(instance_types), subnets, &offerings)
+    plan::candidates(markets, &strings(instance_types), subnets, Some(&offerings))
 }
 
 /// What is tried, one after the other, when every attempt is refused in this way.

@@ -113,6 +113,7 @@ where
         let candidates = match (&looked.subnets, &looked.offerings) {
             (Ok(subnets), Ok(offerings)) => {
                 let subnets = in_order(meeting, subnets.clone());
+                let offerings = Some(offerings);
                 plan::candidates(&self.config.markets, &self.config.instance_types, &subnets, offerings)
             }
             _ => Vec::new(),

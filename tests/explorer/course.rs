@@ -270,7 +270,7 @@ fn first_attempt(meeting: &MeetingId, role: Role, token: Token) -> Attempt {
     let subnets = in_order(meeting, Cloud::default().subnets);
     let config = config();
     let offerings = Cloud::default().offerings(&config.instance_types);
-    let candidates = candidates(&config.markets, &config.instance_types, &subnets, &offerings);
+    let candidates = candidates(&config.markets, &config.instance_types, &subnets, Some(&offerings));
     attempt(&config, &image("ami-1"), meeting, role, 1, token, &candidates[0]).expect("it has no user data")
 }
 

@@ -364,7 +364,12 @@ impl Networks for Port {
 
 impl InstanceTypes for Port {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {
-        self.look_up("DescribeInstanceTypeOfferings").await?;
+        let answer = self.ask("DescribeInstanceTypeOfferings", |buckets| &mut buckets.describe).await;
+        if answer.is_err() {
+            self.state.borrow_mut().refused_lookups += 1;
+        }
+        answer?;
+        self.pass(DESCRIBE).await;
         Ok(self.state.borrow().cloud.offerings(instance_types))
     }
 }
