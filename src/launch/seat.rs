@@ -75,7 +75,7 @@ enum Verdict {
     /// Send the same attempt again, for this reason.
     Again(AwsError),
     /// This attempt stands in its place now.
-    Next(Attempt),
+    Next(Box<Attempt>),
 }
 
 impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
@@ -88,7 +88,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         let role = work.role;
         let mut sending = InFlight::of(work);
         if sending.attempt.ending {
-            sending = InFlight::new(self.finish_ending(role, &sending).await?);
+            sending = InFlight::new(*self.finish_ending(role, &sending).await?);
         }
         let mut refusals = Refusals::default();
         let mut last = None;
@@ -101,13 +101,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     return self.record(role, &sending.attempt, &machine, outcome, status).await;
                 }
                 Verdict::Again(error) => last = Some(error),
-                Verdict::Next(attempt) => sending = InFlight::new(attempt),
+                Verdict::Next(attempt) => sending = InFlight::new(*attempt),
             }
         }
     }
 
     /// The attempt's machine was being ended when the meeting came back to life: end it, and go on with a new attempt.
-    async fn finish_ending(&self, role: Role, sending: &InFlight) -> Result<Attempt, Unfilled> {
+    async fn finish_ending(&self, role: Role, sending: &InFlight) -> Result<Box<Attempt>, Unfilled> {
         let attempt = &sending.attempt;
         let since = sending.unanswered.unwrap_or_else(|| self.now());
         let ending = AwsError {
@@ -298,7 +298,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         role: Role,
         refused: &Attempt,
         refusals: &Refusals,
-    ) -> Result<Attempt, Unfilled> {
+    ) -> Result<Box<Attempt>, Unfilled> {
         let token = || Some(refused.token.clone());
         let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
@@ -309,7 +309,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
-    async fn same_again(&self, role: Role, last: &Attempt) -> Result<Attempt, Unfilled> {
+    async fn same_again(&self, role: Role, last: &Attempt) -> Result<Box<Attempt>, Unfilled> {
         let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
         let candidate = plan::same_again(&candidates, &last.parameters).unwrap_or(&candidates[0]);
@@ -322,7 +322,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         last: &Attempt,
         image: &Image,
         candidate: &Candidate,
-    ) -> Result<Attempt, Unfilled> {
+    ) -> Result<Box<Attempt>, Unfilled> {
         let next = self
             .attempt(role, last.next_number(), image, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
@@ -339,7 +339,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             Standing::Written => {
                 let p = &next.parameters;
                 info!(%role, attempt = next.number, zone = p.availability_zone, instance_type = p.instance_type, "next attempt");
-                Ok(next)
+                Ok(Box::new(next))
             }
             Standing::Gone => Err(Unfilled::Gone),
             Standing::Over => Err(Unfilled::Over(status)),

@@ -68,7 +68,7 @@ pub struct Hour {
     pub event_age: Duration,
     /// Each so-manieth delivery comes twice; 0: none.
     pub twice: usize,
-    /// Subnets and root device are configured, so that nothing but the subnets is looked up.
+    /// Subnets and root device are configured, so that no VPC is looked up.
     pub configured: bool,
     pub seed: u64,
 }
