@@ -247,6 +247,39 @@ fn settings_that_cannot_be_meant_together_are_one_problem() {
     assert_eq!((fast.volume.iops, fast.volume.throughput), (Some(4000), Some(1000)));
 }
 
+/// `events/launch.env`: what is needed, and then each block that is commented out.
+fn sample() -> (Vec<(String, String)>, Vec<Vec<(String, String)>>) {
+    let text = include_str!("../events/launch.env");
+    let pair = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        let is_name = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        is_name.then(|| (name.to_owned(), value.to_owned()))
+    };
+    let needed = text.lines().filter_map(pair).collect();
+    let block = |block: &str| block.lines().filter_map(|line| pair(line.strip_prefix("# ")?)).collect();
+    let blocks: Vec<Vec<(String, String)>> = text.split("\n\n").map(block).collect();
+    (needed, blocks.into_iter().filter(|block| !block.is_empty()).collect())
+}
+
+#[test]
+fn the_sample_of_an_environment_shows_every_variable_and_every_block_of_it_will_do() {
+    let (needed, blocks) = sample();
+    let config = |block: &[(String, String)]| {
+        let named = block.iter().any(|(name, _)| name == "AMI_NAME");
+        Config::from_variables(|name| {
+            let known = block.iter().chain(&needed).find(|(known, _)| known == name);
+            known.filter(|(name, _)| !(named && name == "AMI_ID")).map(|(_, value)| value.clone())
+        })
+    };
+    config(&[]).expect("what is needed");
+    for block in &blocks {
+        config(block).unwrap_or_else(|problems| panic!("{block:?}: {problems}"));
+    }
+    let shown: BTreeSet<&str> =
+        needed.iter().chain(blocks.iter().flatten()).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(shown, BTreeSet::from(VARIABLES));
+}
+
 #[test]
 fn tags_of_ones_own_leave_room_for_ours() {
     let tags = |count: usize| (0..count).map(|n| format!("t{n}=v")).collect::<Vec<_>>().join(",");

@@ -7,10 +7,11 @@ mod world;
 
 use std::time::Duration;
 
+use elephant_launch::config::Config;
 use elephant_launch::error::{Class, Error, Kind};
 use elephant_launch::image::Source;
 use elephant_launch::launch::{Answer, Outcome};
-use elephant_launch::machine::State;
+use elephant_launch::machine::{Market, State};
 use elephant_launch::meeting::{Role, Status};
 use elephant_launch::record::MeetTime;
 use elephant_launch::timing::Timing;
@@ -298,7 +299,7 @@ mod deaths {
         told_to_its_death(Executor::new(&world).plot(run_instances, Fate::DiesAfter).times(1, 1));
         after_a_minute(&world);
         let mut story = Executor::new(&world);
-        let changed = elephant_launch::config::Config { image: Source::Id("ami-2".into()), ..config() };
+        let changed = Config { image: Source::Id("ami-2".into()), ..config() };
         story.deliver_with(M, changed, Timing::DEFAULT.delivery, SignedDuration::ZERO);
         story.run();
         both_recorded(&world);
@@ -321,6 +322,31 @@ mod refusals {
             |role: Role| record.seat(role).attempt.clone().expect("an attempt").parameters.availability_zone;
         assert_ne!(zone(Role::Teacher), zone(Role::Student));
         assert_eq!(record.teacher.attempt.expect("an attempt").number, 2);
+    }
+
+    #[test]
+    fn where_no_zone_has_spot_machines_the_role_gets_one_on_demand() {
+        let world = a_meeting();
+        let mut story = Executor::new(&world);
+        for _ in 0..3 {
+            let no_spot = Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity");
+            story = story.plot(run_of(Role::Teacher), no_spot);
+        }
+        let markets = vec![Market::Spot, Market::OnDemand];
+        let spot = Config { markets, instance_types: vec!["t3.large".into()], ..config() };
+        story.deliver_with(M, spot, Timing::DEFAULT.delivery, SignedDuration::ZERO);
+        story.run();
+        both_recorded(&world);
+        let record = world.record(M);
+        let attempt = |role: Role| record.seat(role).attempt.clone().expect("an attempt");
+        assert_eq!(
+            (attempt(Role::Teacher).number, attempt(Role::Teacher).parameters.market),
+            (4, Market::OnDemand)
+        );
+        assert_eq!(
+            (attempt(Role::Student).number, attempt(Role::Student).parameters.market),
+            (1, Market::Spot)
+        );
     }
 
     #[test]
