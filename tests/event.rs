@@ -313,7 +313,7 @@ fn samples_of(verb: &str) -> Vec<(String, Value)> {
     let files = fs::read_dir(&folder).expect("events/ is a folder of the project");
     files
         .map(|file| file.expect("it can be listed").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(verb))
+        .filter(|name| name.starts_with(verb) && name.ends_with(".json"))
         .map(|name| {
             let path = folder.join(&name);
             let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("events/{name}: {error}"));

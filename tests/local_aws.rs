@@ -74,8 +74,10 @@ fn every_sample_event_is_launched_or_refused_as_its_name_says() {
     let stack = Stack::up();
     let folder = local::top().join("events");
     let files = std::fs::read_dir(&folder).expect("events/").flatten().map(|entry| entry.path());
-    let of_launch =
-        |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("launch"));
+    let of_launch = |path: &PathBuf| {
+        path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("launch"))
+            && path.extension().is_some_and(|kind| kind == "json")
+    };
     let mut samples: Vec<_> = files.filter(of_launch).collect();
     samples.sort();
     assert!(samples.len() > 10, "{samples:?}");
