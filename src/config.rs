@@ -220,7 +220,7 @@ impl Config {
             )
             .unwrap_or_default();
         let launch_window = env.launch_window();
-        env.endpoints(&["EC2", "DYNAMODB"]);
+        env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
 
         match (image, instance_types, security_group_ids) {
             (Some(image), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
@@ -404,9 +404,13 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         });
         let vpc = self
             .optional("VPC_ID", "a VPC's id, vpc-…", |text| resource_id("vpc-", text).map(Network::Vpc));
-        let name = self.optional("VPC_NAME", "a tag value of at most 256 characters", |text| {
-            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| Network::VpcNamed(text.to_owned()))
-        });
+        // EC2's filters take * and ? for any characters, and a backslash before them.
+        let plain = |text: &str| !text.contains(['*', '?', '\\']);
+        let name =
+            self.optional("VPC_NAME", "a tag value of at most 256 characters without *, ? and \\", |text| {
+                let fits = text.chars().count() <= TAG_VALUE_LIMIT && plain(text);
+                fits.then(|| Network::VpcNamed(text.to_owned()))
+            });
         let named = [("SUBNET_IDS", &subnets), ("VPC_ID", &vpc), ("VPC_NAME", &name)];
         let set: Vec<&str> =
             named.iter().filter(|(_, network)| network.is_some()).map(|(name, _)| *name).collect();

@@ -370,6 +370,9 @@ fn advice(failed: &AwsError) -> String {
              --aws-service-name spot.amazonaws.com` once"
                 .to_owned()
         }
+        Class::Unauthorized if code == "OptInRequired" && message.to_ascii_lowercase().contains("marketplace") => {
+            "subscribe to the image at the address in the message, or change AMI_ID or AMI_NAME".to_owned()
+        }
         Class::Unauthorized if matches!(code, "OptInRequired" | "PendingVerification" | "Blocked") => {
             "the account itself may not do this yet: see its health dashboard, or ask AWS Support".to_owned()
         }
@@ -380,7 +383,7 @@ fn advice(failed: &AwsError) -> String {
         }
         Class::Misconfigured | Class::SubnetUnfit => {
             let setting = if starts("InvalidAMI") {
-                "AMI_ID"
+                "AMI_ID or AMI_NAME"
             } else if starts("InvalidKeyPair") {
                 "KEY_NAME"
             } else if starts("InvalidGroup") || starts("InvalidSecurityGroup") || starts("SecurityGroupsPer")
@@ -404,8 +407,6 @@ fn advice(failed: &AwsError) -> String {
                 "VOLUME_KMS_KEY_ID, the KMS key that encrypts volumes by default in this account, or VOLUME_ENCRYPTED"
             } else if starts("TagPolicy") || starts("TagLimit") {
                 "PROJECT_TAG, EXTRA_TAGS, or the organisation's tag policy"
-            } else if starts("InvalidVpc") {
-                "VPC_ID"
             } else if starts("InvalidUserData") || about("user data") {
                 "USER_DATA"
             } else if starts("VPCIdNotSpecified") || starts("DefaultVpc") {

@@ -74,14 +74,25 @@ impl Preflight {
         let refused = |problem| {
             refused(event, problem, r#"{"preflight": true} or {"preflight": true, "meeting_id": "…"}"#)
         };
-        let asked = fields(event).ok().and_then(|fields| Some((fields, fields.get("preflight")?)));
-        let fields = match asked {
-            None | Some((_, Value::Null | Value::Bool(false))) => return Ok(None),
-            Some((fields, Value::Bool(true))) => fields,
-            Some((_, other)) => {
-                return Err(refused(format!("has a preflight that is {}, not a boolean", kind_of(other))));
+        // On either level of an envelope: whoever asks for a look must never get a launch.
+        let levels = [event.get("preflight"), event.get("detail").and_then(|detail| detail.get("preflight"))];
+        let mut asked = false;
+        for level in levels.into_iter().flatten() {
+            match level {
+                Value::Null | Value::Bool(false) => {}
+                Value::Bool(true) => asked = true,
+                other => {
+                    return Err(refused(format!(
+                        "has a preflight that is {}, not a boolean",
+                        kind_of(other)
+                    )));
+                }
             }
-        };
+        }
+        if !asked {
+            return Ok(None);
+        }
+        let fields = fields(event).map_err(refused)?;
         let named = MEETING_ID.iter().any(|name| fields.contains_key(*name));
         let meeting_id = named.then(|| meeting_id(fields)).transpose().map_err(refused)?;
         Ok(Some(Preflight { meeting_id }))

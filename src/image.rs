@@ -21,6 +21,12 @@ pub enum Source {
     },
 }
 
+impl Source {
+    pub fn is_parameter(&self) -> bool {
+        matches!(self, Source::Parameter(_))
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

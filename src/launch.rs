@@ -32,7 +32,7 @@ use crate::plan::{self, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, after};
 use answer::failed_lookup;
-use seat::{Filled, Unfilled};
+use seat::{Failed, Filled, Unfilled};
 
 /// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
 const NOBODYS: &str = "warm-up";
@@ -139,15 +139,14 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 Plan::Settle(reason, open) => return self.settle(status, &reason, open).await,
                 Plan::Launch(steps) => steps,
             };
-            let work = match self.work(steps).await {
-                Ok(work) => work,
-                Err(error) => {
-                    self.report(&record, &error).await;
-                    return Err(error);
-                }
-            };
+            let (work, failed) = self.work(steps).await;
+            // What stands in the record is replayed whatever ails the other role: its machine may be up.
+            if let ([], Some((_, error))) = (&work[..], failed.first()) {
+                self.report(&record, error).await;
+                return Err(error.clone());
+            }
             match self.claim(&record, &work).await? {
-                Claimed::Ours(held) => return self.launch_both(&record, work, &held).await,
+                Claimed::Ours(held) => return self.launch_both(&record, work, failed, &held).await,
                 Claimed::Changed(found) => read = found.map(|record| *record),
             }
             // A record that changes under each claim is left in peace for a moment.
@@ -166,23 +165,37 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         self.persist(launcher.timing.table, Backoff::TABLE, || true, read).await
     }
 
-    /// The attempts to send: those that stand, and new ones made from what was looked up.
-    async fn work(&self, steps: Vec<(Role, Step)>) -> Result<Vec<Work>, Error> {
+    /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
+    /// can be made.
+    async fn work(&self, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let places = match steps.iter().any(|(_, step)| matches!(step, Step::New { .. })) {
-            true => Some(self.candidates().await.map_err(|error| self.lookup_failed(&error))?),
+            true => Some(self.candidates().await.map_err(|error| self.lookup_failed(&error))),
             false => None,
         };
-        let work = |(role, step)| match (step, &places) {
-            (Step::Replay { attempt, unanswered }, _) => {
-                Some(Ok(Work { role, attempt, unanswered: Some(unanswered) }))
+        let (mut work, mut failed) = (Vec::new(), Vec::new());
+        for (role, step) in steps {
+            let (number, places) = match (step, &places) {
+                (Step::Replay { attempt, unanswered }, _) => {
+                    work.push(Work { role, attempt, unanswered: Some(unanswered) });
+                    continue;
+                }
+                (Step::New { number }, Some(places)) => (number, places),
+                (Step::New { .. }, None) => continue,
+            };
+            let made = match places {
+                Ok((candidates, image)) => self.attempt(role, number, image, &candidates[0]),
+                Err(error) => Err(error.clone()),
+            };
+            match made {
+                Ok(attempt) => work.push(Work { role, attempt, unanswered: None }),
+                Err(error) => failed.push((role, error)),
             }
-            (Step::New { number }, Some((candidates, image))) => {
-                let attempt = self.attempt(role, number, image, &candidates[0]);
-                Some(attempt.map(|attempt| Work { role, attempt, unanswered: None }))
-            }
-            (Step::New { .. }, None) => None,
-        };
-        steps.into_iter().filter_map(work).collect()
+        }
+        // Nothing new is begun for one role while nothing can be for the other: both have the same configuration.
+        if !failed.is_empty() {
+            work.retain(|w| w.unanswered.is_some());
+        }
+        (work, failed)
     }
 
     async fn candidates(&self) -> Result<(Vec<Candidate>, Image), LookupError> {
@@ -192,7 +205,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 other => Ok(other),
             }
         };
-        let limit = self.launcher.timing.ec2;
+        // An image's parameter is read before the image is.
+        let in_turn = if self.launcher.config.image.is_parameter() { 2 } else { 1 };
+        let limit = in_turn * self.launcher.timing.ec2;
         let found = self.persist(limit, Backoff::LOOK_UP, || true, look_up).await;
         let surroundings = found.map_err(LookupError::Aws)??;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
@@ -247,13 +262,21 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// Both roles at once; then, if one failed, one write that says why.
-    async fn launch_both(&self, record: &Record, work: Vec<Work>, held: &Held) -> Result<Answer, Error> {
+    async fn launch_both(
+        &self,
+        record: &Record,
+        work: Vec<Work>,
+        failed: Vec<(Role, Error)>,
+        held: &Held,
+    ) -> Result<Answer, Error> {
         let seat = |role: Role| {
             let work = work.iter().find(|w| w.role == role).cloned();
+            let error = failed.iter().find(|(of, _)| *of == role).map(|(_, error)| error.clone());
             async move {
-                match work {
-                    Some(work) => self.fill_seat(work, held, record.status.clone()).await,
-                    None => Ok(Filled {
+                match (work, error) {
+                    (Some(work), _) => self.fill_seat(work, held, record.status.clone()).await,
+                    (None, Some(error)) => Err(Unfilled::Failed(Box::new(Failed { error, refused: None }))),
+                    (None, None) => Ok(Filled {
                         machine: answer::recorded(record.seat(role)),
                         status: record.status.clone(),
                     }),

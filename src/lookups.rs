@@ -73,7 +73,7 @@ impl Lookups {
         let (found, offerings, image, key_pair) = tokio::join!(
             once(&self.found, believed, now, async { Ok(ec2.find_subnets(&wanted.network).await?) }),
             once(&self.offerings, believed, now, offerings_if_there_is_time(ec2, types)),
-            once(&self.image, believed, now, find_image(ec2, parameters, &config.image)),
+            once(&self.image, believed, now, find_image(ec2, parameters, &config.image, types)),
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
         let (found, offerings, image) = (found?, offerings?, image?);
@@ -141,7 +141,7 @@ impl Looked {
         let (found, offerings, image, key_pair) = tokio::join!(
             ec2.find_subnets(&wanted.network),
             ec2.find_offerings(&config.instance_types),
-            find_image(ec2, parameters, &config.image),
+            find_image(ec2, parameters, &config.image, &config.instance_types),
             find_key_pair(ec2, config.key_name.as_deref()),
         );
         let subnets = found.map_err(LookupError::Aws);
@@ -186,6 +186,7 @@ async fn find_image(
     ec2: &impl LookUps,
     parameters: &impl Parameters,
     source: &Source,
+    instance_types: &[String],
 ) -> Result<Image, LookupError> {
     match source {
         Source::Id(id) => Ok(ec2.find_image(id).await?),
@@ -193,15 +194,17 @@ async fn find_image(
             let id = parameters.parameter(name).await?;
             if !id.starts_with("ami-") {
                 let advice = "set AMI_ID to a parameter that holds an image's id";
-                return Err(LookupError::Misfit(
-                    format!("the parameter {name} holds {id:?}, no image's id"),
-                    advice,
-                ));
+                // Not what it holds instead: it may be a password, and this goes into the record.
+                return Err(LookupError::Misfit(format!("the parameter {name} holds no image's id"), advice));
             }
             Ok(ec2.find_image(&id).await?)
         }
         Source::Named { pattern, owner, architecture } => {
-            let found = ec2.find_images(pattern, owner, *architecture).await?;
+            let mut found = ec2.find_images(pattern, owner, *architecture).await?;
+            // Publishers bring out both architectures at once: without one said, what the first type can run.
+            if let (None, Some(first)) = (architecture, instance_types.first()) {
+                found.retain(|image| image::may_run_on(image, first));
+            }
             newest(found).ok_or_else(|| {
                 let of = architecture.map(|known| format!(" for {}", known.as_str())).unwrap_or_default();
                 let problem = format!("{owner} has no available image{of} that is called {pattern}");

@@ -177,12 +177,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Whether it carries the tags of this attempt (its `Role` may be gone, see below): then the attempt made it.
+    /// Whether it carries the tags that say whose it is, as this attempt has them (its `Role` may be gone, see below): then
+    /// the attempt made it. What else is tagged is its owner's affair, who may change it.
     pub fn is_of(&self, attempt: &Attempt) -> bool {
-        let mut tags = attempt.parameters.tags.iter();
-        tags.all(|(key, value)| match self.tags.get(key) {
-            Some(tag) => tag == value,
-            None => key == ROLE_TAG,
+        IDENTITY_TAGS.iter().all(|key| match (attempt.parameters.tags.get(*key), self.tags.get(*key)) {
+            (Some(ours), Some(tag)) => tag == ours,
+            (Some(_), None) => *key == ROLE_TAG,
+            (None, _) => true,
         })
     }
 

@@ -74,6 +74,9 @@ pub fn usable(found: &Found, wanted: &Wanted) -> Result<Vec<Subnet>, String> {
             ));
         }
     };
+    if let (Network::Vpc(vpc), true) = (&wanted.network, candidates.is_empty()) {
+        return Err(format!("VPC_ID is {vpc}, and this Region has no such VPC, or no subnet in it"));
+    }
     let usable: Vec<Subnet> = candidates
         .iter()
         .filter(|s| wanted.zones.as_ref().is_none_or(|zones| zones.contains(&s.availability_zone)))

@@ -83,6 +83,9 @@ fn class_of(code: Option<&str>, status: u16) -> Class {
 
 fn advice(failed: &AwsError, name: &str) -> String {
     match failed.class {
+        Class::Unauthorized if failed.code.as_deref() != Some("AccessDeniedException") => {
+            "check the credentials that the function runs with".to_owned()
+        }
         Class::Unauthorized => {
             format!("allow ssm:GetParameter on the parameter {name} in the function's role")
         }

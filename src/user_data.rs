@@ -15,14 +15,16 @@ const MEETING_ID: &str = "{meeting_id}";
 const ROLE: &str = "{role}";
 
 /// What a text begins with.
-const BEGINNINGS: [&str; 8] = [
+const BEGINNINGS: [&str; 10] = [
     "#!",
     "#cloud-config",
+    "#cloud-boothook",
     "#include",
     "#part-handler",
     "## template:",
     "Content-Type:",
     "MIME-Version:",
+    "version:",
     "<",
 ];
 
@@ -36,7 +38,10 @@ pub enum UserData {
 impl UserData {
     /// `None`: it is neither, or too long.
     pub fn parse(text: &str) -> Option<Self> {
-        let data = match BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+        let begins = |beginning: &&str| {
+            text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+        };
+        let data = match BEGINNINGS.iter().any(|beginning| begins(&beginning)) {
             true => UserData::Text(text.to_owned()),
             false => {
                 let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();

@@ -59,6 +59,7 @@ fn where_something_stands_between_us_and_aws_the_system_is_trusted() {
         ("AWS_ENDPOINT_URL_EC2", "https://aws.example"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "https://aws.example"),
         ("AWS_ENDPOINT_URL_SCHEDULER", "https://aws.example"),
+        ("AWS_ENDPOINT_URL_SSM", "https://aws.example"),
         ("HTTPS_PROXY", "http://proxy.example:3128"),
         ("https_proxy", "http://proxy.example:3128"),
         ("ALL_PROXY", "http://proxy.example:3128"),

@@ -235,7 +235,7 @@ mod preflight {
             (&attempts[0]["market"], &attempts[0]["instance_type"]),
             (&json!("spot"), &json!("t3.large"))
         );
-        assert_eq!(stack.aws.count_calls()["RunInstances"], 6, "each subnet in each market, dry");
+        assert_eq!(stack.aws.count_calls()["RunInstances"], 12, "each type in each subnet and market, dry");
         let without = looked(&stack, json!({"preflight": true}));
         assert_eq!(without["ready"], json!(true), "{without:#}");
         stack.deliver().answer();
@@ -268,10 +268,29 @@ mod preflight {
         let answer = looked(&stack, json!({"preflight": true}));
         let [finding] = &answer["findings"].as_array().expect("a list")[..] else { panic!("{answer:#}") };
         let problem = finding["problem"].as_str().unwrap_or_default();
-        for part in ["would be refused in", "us-west-2a", "us-west-2b", "us-west-2c", "InvalidGroup"] {
+        for part in ["EC2 would not launch", "us-west-2a", "us-west-2b", "us-west-2c", "InvalidGroup"] {
             assert!(problem.contains(part), "{part}: {answer:#}");
         }
         assert!(finding["remedy"].as_str().is_some_and(|remedy| remedy.contains("SECURITY_GROUP_IDS")));
+    }
+
+    #[test]
+    fn a_profile_that_does_not_exist_is_a_finding_at_once() {
+        let stack = Stack::with(&[("IAM_PROFILE", "typo")]);
+        let answer = looked(&stack, json!({"preflight": true}));
+        let [finding] = &answer["findings"].as_array().expect("a list")[..] else { panic!("{answer:#}") };
+        assert!(finding["remedy"].as_str().is_some_and(|r| r.contains("IAM_PROFILE")), "{answer:#}");
+    }
+
+    #[test]
+    fn a_place_that_falls_away_is_no_finding_while_another_is_left() {
+        let stack = Stack::up();
+        let refuse = |zone: &str| json!({"action": "RunInstances", "zone": zone, "code": "Unsupported"});
+        stack.aws.add_faults(json!([refuse("us-west-2a"), refuse("us-west-2b")]));
+        assert_eq!(looked(&stack, json!({"preflight": true}))["ready"], json!(true));
+        stack.aws.add_faults(json!([refuse("us-west-2c")]));
+        let none = looked(&stack, json!({"preflight": true}));
+        assert_eq!(none["findings"][0]["error_type"], "InvalidConfiguration", "{none:#}");
     }
 
     #[test]

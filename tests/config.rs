@@ -14,7 +14,8 @@ use elephant_launch::user_data::UserData;
 
 const REQUIRED: [(&str, &str); 3] =
     [("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large"), ("SECURITY_GROUP_IDS", "sg-1")];
-const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB"];
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM"];
 
 #[test]
 fn the_three_required_variables_are_enough() {
@@ -340,6 +341,8 @@ const NONSENSE: &[(&str, &str)] = &[
     ("SUPPORTED_AZS", "US-WEST-2A"),
     ("SUPPORTED_AZS", "us-west-2a us-west-2b"),
     ("SUBNET_IDS", "subnet-1,vpc-1"),
+    ("VPC_NAME", "team?"),
+    ("VPC_NAME", "*"),
     ("VPC_ID", "my-vpc"),
     ("VPC_ID", "vpc-1,vpc-2"),
     ("PUBLIC_IP", "yes"),

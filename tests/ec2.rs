@@ -670,6 +670,17 @@ async fn images_of_a_name_are_those_of_its_owner_that_can_be_used() {
 }
 
 #[tokio::test]
+async fn a_deprecated_image_of_ones_own_does_not_count() {
+    for (deprecated, found) in [("2026-01-01T00:00:00.000Z", 0), ("2999-01-01T00:00:00.000Z", 1)] {
+        let since = format!("<deprecationTime>{deprecated}</deprecationTime><creationDate>");
+        let answer = IMAGE.replace("<creationDate>", &since);
+        let wire = Wire::answering("DescribeImages", [Answer::Reply(200, answer)]).await;
+        let images = ec2(&wire).find_images("our-*", "self", None).await.expect("an answer");
+        assert_eq!(images.len(), found, "{deprecated}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_pair_is_there_or_is_a_wrong_setting() {
     let found = "<DescribeKeyPairsResponse><keySet><item><keyName>k</keyName></item></keySet></DescribeKeyPairsResponse>";
     let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, found.into())]).await;

@@ -153,6 +153,13 @@ fn only_true_asks_for_a_preflight() {
     {
         assert_eq!(Preflight::from_json(&launch).map_err(|error| error.chain()), Ok(None), "{launch}");
     }
+    for either in [
+        json!({"preflight": true, "detail": {"meeting_id": "m"}}),
+        json!({"meeting_id": "m", "detail": {"preflight": true}}),
+    ] {
+        let asked = Preflight::from_json(&either).expect("an event").expect("a preflight, never a launch");
+        assert_eq!(asked.meeting_id, MeetingId::new("m").ok(), "{either}");
+    }
     let wrapped = json!({"detail": {"preflight": true, "meetingId": "m"}});
     let asked = Preflight::from_json(&wrapped).expect("an event").expect("a preflight");
     assert_eq!(asked.meeting_id, MeetingId::new("m").ok());

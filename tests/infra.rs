@@ -155,9 +155,10 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 47] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 52] = [
     // A resource widened.
-    ("key-pair/${KeyName}", "key-pair/*", "should not be: launch with another key pair"),
+    ("key-pair/${Name}", "key-pair/*", "should not be: launch with another key pair"),
+    ("key-pair/${Name}", "key-pair/${Name}*", "should not be: launch with a key pair whose name begins like ours"),
     ("image/${AmiId}", "image/*", "should not be: launch another image"),
     ("table/${ExistingTableName}", "table/*", "should not be: read another table"),
     ("parameter${Path}", "parameter/*", "should not be: read a parameter of another path"),
@@ -196,6 +197,9 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 47] = [
     ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
     ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
     // Misspelt, or somewhere else.
+    ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref NewKeyName", "denied: with the key pair (ec2:RunInstances on arn:aws-cn:ec2:cn-north-1:123456789012:key-pair/support)"),
+    ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref KeyName", "denied: with the key pair (ec2:RunInstances on arn:aws:ec2:us-west-2:123456789012:key-pair/classroom)"),
+    ("    - !Condition HasNewKey\n  HasNewKey", "    - !Equals [!Ref NewKeyName, \"*\"]\n  HasNewKey", "denied: see whether there is the key pair"),
     ("[\"=ami-\"", "[\"ami-\"", "denied: read which image it is"),
     ("Account: !If [ImageIsInAPublicParameter, \"\", !Ref AWS::AccountId]", "Account: !Ref AWS::AccountId", "denied: read which image it is"),
     ("!Select [9, !Split", "!Select [8, !Split", "denied: tag the machine at launch"),
@@ -207,6 +211,7 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 47] = [
     // A parameter that lets a wildcard in, or a rule that lets two answers to one question pass.
     ("(/[A-Za-z0-9_.-]+)+", "(/.+)+", "CloudFormation would take a wildcard in the image's parameter"),
     ("      - Assert: !Or [!Equals [!Ref AmiId, \"\"], !Equals [!Ref AmiName, \"\"]]\n        AssertDescription: AmiId and AmiName each name the image. Keep one.\n", "", "CloudFormation would take two images"),
+    ("      - Assert: !Or [!Equals [!Ref KeyName, \"\"], !Equals [!Ref NewKeyName, \"\"]]\n", "      - Assert: !Equals [\"\", \"\"]\n", "CloudFormation would take two key pairs"),
     ("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "^.{0,255}$", "CloudFormation would take a wildcard in the name of the key pair"),
 ];
 
@@ -350,7 +355,7 @@ fn the_terraform_module_is_the_same_stack_in_every_value() {
 
 /// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
 #[rustfmt::skip]
-const DRIFTED: [(&str, &str, &str, &str); 25] = [
+const DRIFTED: [(&str, &str, &str, &str); 30] = [
     ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: 1: PolicyDocument: Statement: ReadAndWriteMeetings: Action: expected"),
     ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
     ("roles.tf", "StringEquals                = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
@@ -361,6 +366,11 @@ const DRIFTED: [(&str, &str, &str, &str); 25] = [
     ("roles.tf", "            Bool         = { \"kms:GrantIsForAWSResource\" = \"true\" }\n", "", "Statement: LetEc2OpenTheirDisks: Condition: Bool is missing"),
     ("roles.tf", "[for tag in var.extra_tags : element(split(\"=\", tag), 0)],", "var.extra_tags,", "aws:TagKeys: 1: expected \"Cost centre\", found \"Cost centre=4=2\""),
     ("variables.tf", "(var.ami_name == \"\") == (var.ami_owner == \"\")", "true", "\"AmiName\": \"classroom-*\", \"AmiOwner\": \"\"}, and Terraform does not"),
+    ("variables.tf", "var.new_key_name == \"\" || var.public_key != \"\"", "true", "to {\"NewKeyName\": \"classroom\", \"PublicKey\": \"\"} says nothing: ONLY_CLOUDFORMATION expects a refusal"),
+    ("variables.tf", "would be kept in its state.", "would be lost.", "and a private key that Terraform made itself would be lost.: ONLY_CLOUDFORMATION expects a refusal, and in its own words"),
+    ("variables.tf", "var.public_key == \"\" || var.new_key_name != \"\"", "true", "CloudFormation refuses {\"PublicKey\": \"ssh-ed25519"),
+    ("main.tf", "  public_key = var.public_key\n", "  public_key = \"\"\n", "KeyPair: PublicKeyMaterial: expected \"ssh-ed25519"),
+    ("outputs.tf", "output \"launch_failures_url\"", "output \"new_key_parameter\" {\n  value = \"/ec2/keypair/key-0a1b2c3d4e5f60718\"\n}\n\noutput \"launch_failures_url\"", "outputs: new_key_parameter is not in the template"),
     ("variables.tf", "max(var.volume_iops / 4, 750)", "max(var.volume_iops / 4, 1000)", "takes {\"VolumeThroughput\": \"751\"}"),
     ("variables.tf", "length(var.extra_tags) <= 10", "length(var.extra_tags) <= 11", "CloudFormation refuses {\"ExtraTags\": \"t0="),
     ("variables.tf", "default     = 120", "default     = 60", "launch_window_minutes: expected the default 120, found 60"),
@@ -502,7 +512,7 @@ fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|name| name.chars().all(char::is_alphanumeric))
         .collect();
-    assert!(alarms.len() == 17 && parameters.len() == 41, "{alarms:?} {parameters:?}");
+    assert!(alarms.len() == 17 && parameters.len() == 43, "{alarms:?} {parameters:?}");
 
     let text = fs::read_to_string(readme()).expect("the README");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();

@@ -293,6 +293,29 @@ mod deaths {
         nothing_lives(&world);
     }
 
+    /// The other role's attempt was refused for good, and what it needs cannot be looked up: its own affair.
+    #[test]
+    fn a_standing_attempt_is_replayed_whatever_ails_the_other_role() {
+        let world = a_meeting();
+        told_to_its_death(Executor::new(&world).plot(run_of(Role::Teacher), Fate::DiesAfter));
+        after_a_minute(&world);
+        {
+            let mut state = world.0.borrow_mut();
+            let record = state.table.records.get_mut(&meeting(M)).expect("the record");
+            record.student.attempt.as_mut().expect("an attempt").refused = true;
+        }
+        let not_allowed = Fate::Fails(Class::Unauthorized, "UnauthorizedOperation");
+        let story = Executor::new(&world).plot(|call| matches!(call, Call::DescribeImages), not_allowed);
+        let result = told(story);
+        assert_eq!(kind(result), Kind::Unauthorized, "the student's look-up");
+        let teacher = world.record(M).teacher.instance_id.expect("the teacher's machine is recorded");
+        assert_eq!(world.live(M, Role::Teacher), [teacher.0]);
+        assert_eq!(world.live(M, Role::Student), [""; 0]);
+        after_a_minute(&world);
+        deliver(&world).expect("the permission is there again");
+        both_recorded(&world);
+    }
+
     #[test]
     fn a_standing_attempt_is_replayed_to_the_letter_under_another_configuration() {
         let world = a_meeting();

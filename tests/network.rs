@@ -195,6 +195,9 @@ fn a_vpc_by_its_id_needs_no_look_up_of_vpcs() {
     let two = [("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)];
     let wanted = Wanted { network: Network::Vpc("vpc-1".into()), ..ANY };
     assert_eq!(ids(usable(&found(None, &two), &wanted)), ["subnet-1"]);
+    let nowhere = Wanted { network: Network::Vpc("vpc-9".into()), ..ANY };
+    let none = usable(&found(None, &two), &nowhere).expect_err("there is none");
+    assert_eq!(none, "VPC_ID is vpc-9, and this Region has no such VPC, or no subnet in it");
 }
 
 /// Two subnets in each zone.

@@ -440,6 +440,13 @@ fn a_machine_is_of_the_attempt_whose_tags_it_carries() {
         assert!(!tagged(tags).is_of(&attempt), "with another {key}");
     }
     assert!(!tagged(BTreeMap::new()).is_of(&attempt), "without any");
+    // What else the owner tags is theirs to change.
+    assert_eq!(ours.get("Team").map(String::as_str), Some("A"));
+    let mut changed = ours.clone();
+    changed.insert("Team".to_owned(), "B".to_owned());
+    assert!(tagged(changed.clone()).is_of(&attempt));
+    changed.remove("Team");
+    assert!(tagged(changed).is_of(&attempt));
 }
 
 /// The tag goes before the machine does, and a delivery may die in between.

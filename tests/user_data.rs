@@ -28,7 +28,10 @@ fn the_beginnings_that_a_machine_knows_are_text() {
     for text in [
         "#!/bin/bash",
         "#cloud-config",
+        "#cloud-boothook\n#!/bin/sh",
         "#include\nhttps://x",
+        "version: 1.1\ntasks:",
+        "content-type: multipart/mixed; boundary=b",
         "## template: jinja",
         "Content-Type: multipart/mixed; boundary=b",
         "MIME-Version: 1.0",

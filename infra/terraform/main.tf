@@ -4,6 +4,7 @@
 locals {
   create_table = var.existing_table_name == ""
   table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
+  key_name     = var.new_key_name == "" ? var.key_name : aws_key_pair.machines[0].key_name
 }
 
 # --- Schedules: one for each meeting ----------------------------------------------------------------
@@ -52,7 +53,7 @@ resource "aws_lambda_function" "launch" {
       INSTANCE_TYPE         = join(",", var.instance_type)
       MARKET                = var.market
       SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
-      KEY_NAME              = var.key_name
+      KEY_NAME              = local.key_name
       IAM_PROFILE           = var.iam_profile
       IMDS_TOKENS           = var.imds_tokens
       USER_DATA             = var.user_data
@@ -103,6 +104,14 @@ resource "aws_sqs_queue" "launch_failures" {
   name_prefix               = "${var.name}-launch-failures-"
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
+}
+
+# Machines that run keep the public key that they were started with.
+resource "aws_key_pair" "machines" {
+  count = var.new_key_name == "" ? 0 : 1
+
+  key_name   = var.new_key_name
+  public_key = var.public_key
 }
 
 # --- The function schedule --------------------------------------------------------------------------

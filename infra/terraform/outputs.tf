@@ -1,4 +1,4 @@
-# The outputs of ../template.yaml.
+# The outputs of ../template.yaml, but for NewKeyParameter: no private key is made here.
 
 output "launch_function_name" {
   description = "Name of the function, for aws lambda invoke."

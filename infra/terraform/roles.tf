@@ -111,7 +111,7 @@ resource "aws_iam_role_policy" "launch" {
           Action = concat(
             ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
             length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
-            var.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
+            local.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
           )
           Resource  = "*"
           Condition = { StringEquals = { "ec2:Region" = local.region } }
@@ -185,12 +185,12 @@ resource "aws_iam_role_policy" "launch" {
           var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
         ),
       ],
-      var.key_name == "" ? [] : [
+      local.key_name == "" ? [] : [
         {
           Sid      = "LaunchWithTheKeyPair"
           Effect   = "Allow"
           Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:key-pair/${var.key_name}"
+          Resource = "${local.ec2}:key-pair/${local.key_name}"
         },
       ],
       var.volume_kms_key_arn == "" ? [] : [

@@ -1,5 +1,6 @@
 # The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
-# the same values; a test holds them equal. Four of them only Terraform needs, and they come first.
+# the same values but for one, which new_key_name says; a test holds them equal. Four of them only Terraform needs, and
+# they come first.
 
 variable "name" {
   type        = string
@@ -123,11 +124,49 @@ variable "security_group_ids" {
 variable "key_name" {
   type        = string
   default     = ""
-  description = "KEY_NAME. Key pair for SSH or for the Windows password. Empty = no key pair."
+  description = "KEY_NAME. Key pair for SSH or for the Windows password, one that exists; new_key_name imports one. Empty = no key pair, or the one of new_key_name."
 
   validation {
     condition     = can(regex("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", var.key_name))
     error_message = "The name of a key pair of this Region, or nothing."
+  }
+}
+
+variable "new_key_name" {
+  type        = string
+  default     = ""
+  description = "KEY_NAME. Name of a key pair that this module imports from public_key, in place of key_name. It goes with the stack. Empty = the module imports none."
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_.:/@+=,()-]([A-Za-z0-9 _.:/@+=,()-]{0,253}[A-Za-z0-9_.:/@+=,()-])?)?$", var.new_key_name))
+    error_message = "A name that no key pair of this Region has, at most 255 characters, or nothing."
+  }
+
+  validation {
+    condition     = var.new_key_name == "" || var.key_name == ""
+    error_message = "key_name names a key pair that exists, and new_key_name one that the module imports. Keep one."
+  }
+
+  # The one thing that the template does and the module does not; tests/infra/check_terraform.py knows this sentence.
+  validation {
+    condition     = var.new_key_name == "" || var.public_key != ""
+    error_message = "new_key_name needs public_key: Terraform's aws_key_pair imports a public key and makes none, and a private key that Terraform made itself would be kept in its state."
+  }
+}
+
+variable "public_key" {
+  type        = string
+  default     = ""
+  description = "Public key that is imported under the name new_key_name: the line of a file such as id_ed25519.pub, without its line break. Windows needs one of type RSA."
+
+  validation {
+    condition     = can(regex("^(ssh-(ed25519|rsa) [A-Za-z0-9+/]+={0,2}( [ -~]*)?)?$", var.public_key))
+    error_message = "A public key such as ssh-ed25519 AAAA... in one line, as trimspace(file(\"id_ed25519.pub\")) has it, or nothing."
+  }
+
+  validation {
+    condition     = var.public_key == "" || var.new_key_name != ""
+    error_message = "public_key needs new_key_name, the name under which it is imported."
   }
 }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 /// The services that have an endpoint variable of their own.
-const SERVICES: [&str; 3] = ["EC2", "DYNAMODB", "SCHEDULER"];
+const SERVICES: [&str; 4] = ["EC2", "DYNAMODB", "SCHEDULER", "SSM"];
 
 /// Each of these says that requests do not simply go to AWS's own endpoints, or that somebody has an opinion on trust.
 const DETOURS: [&str; 9] = [

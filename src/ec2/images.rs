@@ -1,6 +1,7 @@
 //! Images over EC2: one by its id, or all of a name.
 
 use aws_sdk_ec2::types::ImageState;
+use jiff::Timestamp;
 
 use super::{Ec2, filter};
 use crate::error::{AwsError, Class};
@@ -31,7 +32,13 @@ impl Images for Ec2 {
         let images = self.client.describe_images().owners(owner).set_filters(Some(filters));
         let pages = images.include_deprecated(false).into_paginator().items().send();
         let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(images.iter().filter_map(to_image).collect())
+        // EC2 tells an owner of their deprecated images whatever is asked for.
+        let now = Timestamp::now();
+        let deprecated = |image: &&aws_sdk_ec2::types::Image| {
+            let since = image.deprecation_time().and_then(|date| date.parse::<Timestamp>().ok());
+            since.is_some_and(|since| since <= now)
+        };
+        Ok(images.iter().filter(|image| !deprecated(image)).filter_map(to_image).collect())
     }
 }
 
@@ -42,7 +49,8 @@ fn unusable(message: String) -> AwsError {
         code: None,
         message,
         request_id: None,
-        advice: "set AMI_ID to an image of this Region that is shared with this account".to_owned(),
+        advice: "set AMI_ID, or AMI_NAME, to an image of this Region that is shared with this account"
+            .to_owned(),
     }
 }
 

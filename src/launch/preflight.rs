@@ -1,22 +1,27 @@
 //! A look at everything that a launch needs, in place of one: what would be refused, and what to mend, in the order in
 //! which a person should. It launches nothing and writes nothing.
 //!
-//! Not looked at: whether a zone has room, which only a launch finds out, and what the machine's own role may do.
+//! Not looked at: whether a zone has room, which only a launch finds out; what the machine's own role may do; and what is
+//! asked for only besides a launch that goes well, to write, to look for machines and to end them.
 
 use serde::Serialize;
 
 use super::answer::{Answer, failed_lookup};
 use super::{Delivery, Launcher};
-use crate::deadline::Backoff;
-use crate::error::{AwsError, Error, Kind};
+use crate::deadline::{Backoff, not_sent};
+use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
-use crate::lookups::Looked;
+use crate::image::Image;
+use crate::lookups::{Looked, LookupError};
 use crate::machine::{Market, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
 use crate::network::in_order;
-use crate::plan::{self, Candidate};
+use crate::plan::{self, Candidate, Plan, Refusal};
+
+/// How often a place is asked about that EC2 says nothing of.
+const TRIES: u32 = 4;
 
 /// Whose tags are asked about where no meeting is named.
 const NO_MEETING: &str = "preflight";
@@ -100,20 +105,26 @@ where
             }
             Ok(Some(record)) if request.meeting_id.is_some() => {
                 findings.extend(delivery.not_now(&record).map(Finding::of));
+                let window = self.config.launch_window;
+                if let Plan::Leased(until) = plan::plan(&record, self.clock.now(), window, &self.timing) {
+                    findings.push(Finding::of(delivery.busy(until)));
+                }
             }
             Ok(_) => {}
         }
         let looked = Looked::at(&self.ec2, &self.parameters, &self.config, &self.wanted).await;
         let failed =
             [looked.image.as_ref().err(), looked.key_pair.as_ref().err(), looked.subnets.as_ref().err()];
-        let types = looked.offerings.as_ref().err();
+        // A launch does without this one where EC2 has no time to answer.
+        let passes = |error: &LookupError| matches!(error, LookupError::Aws(e) if matches!(e.class, Class::Throttled | Class::Ambiguous));
+        let types = looked.offerings.as_ref().err().filter(|error| !passes(error));
         findings.extend(failed.into_iter().chain([types]).flatten().map(|e| Finding::of(failed_lookup(e))));
         findings.extend(looked.misfit(&self.config).map(|error| Finding::of(failed_lookup(&error))));
 
-        let candidates = match (&looked.subnets, &looked.offerings) {
-            (Ok(subnets), Ok(offerings)) => {
+        let candidates = match &looked.subnets {
+            Ok(subnets) if types.is_none() => {
                 let subnets = in_order(meeting, subnets.clone());
-                let offerings = Some(offerings);
+                let offerings = looked.offerings.as_ref().ok();
                 plan::candidates(&self.config.markets, &self.config.instance_types, &subnets, offerings)
             }
             _ => Vec::new(),
@@ -140,16 +151,12 @@ where
     C: Clock,
     T: Tokens,
 {
-    /// Ask for the first type of each subnet in each market. What is refused alike is told once, with every place.
-    async fn dry_runs(&self, image: &crate::image::Image, candidates: &[Candidate]) -> Vec<Error> {
-        let mut seen = Vec::new();
+    /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
+    /// that falls away is no finding while another is left: a launch goes on there, too.
+    async fn dry_runs(&self, image: &Image, candidates: &[Candidate]) -> Vec<Error> {
         let mut refused: Vec<(AwsError, Vec<String>)> = Vec::new();
+        let mut taken = 0;
         for candidate in candidates {
-            let place = (candidate.market, candidate.subnet.subnet_id.as_str());
-            if seen.contains(&place) {
-                continue;
-            }
-            seen.push(place);
             let token = Token(String::new());
             let config = &self.launcher.config;
             let attempt = match plan::attempt(config, image, self.meeting, Role::Teacher, 1, token, candidate)
@@ -157,11 +164,16 @@ where
                 Ok(attempt) => attempt,
                 Err(reason) => return vec![self.no_user_data(Role::Teacher, &reason)],
             };
-            let ec2 = &self.launcher.ec2;
-            let ask = || ec2.dry_run(&attempt.parameters);
-            let limit = self.launcher.timing.run_instances;
-            let Err(error) = self.persist(limit, Backoff::LAUNCH, || true, ask).await else { continue };
-            let place = format!("{} ({})", candidate.subnet.availability_zone, candidate.subnet.subnet_id);
+            let error = match self.dry_run(&attempt.parameters).await {
+                Ok(()) => {
+                    taken += 1;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let done = error.class == Class::NotSent;
+            let Candidate { instance_type, subnet, .. } = candidate;
+            let place = format!("{instance_type} in {} ({})", subnet.availability_zone, subnet.subnet_id);
             match refused
                 .iter_mut()
                 .find(|(known, _)| known.code == error.code && known.advice == error.advice)
@@ -169,13 +181,55 @@ where
                 Some((_, places)) => places.push(place),
                 None => refused.push((error, vec![place])),
             }
+            if done {
+                break;
+            }
         }
-        let told = |(error, places): (AwsError, Vec<String>)| {
-            let mut told = self.refused_for_good(Role::Teacher, error);
-            told.problem = format!("a launch would be refused in {}", places.join(", "));
-            told
+        refused.retain(|(error, _)| taken == 0 || Refusal::of(error.class).is_none());
+        refused.into_iter().map(|(error, places)| self.would_be_refused(error, &places.join(", "))).collect()
+    }
+
+    /// A refusal for the rate, or no answer, says nothing of the request: asked again, a few times.
+    async fn dry_run(&self, parameters: &crate::machine::Parameters) -> Result<(), AwsError> {
+        let launcher = self.launcher;
+        let mut tries = 0;
+        loop {
+            if !self.fits(launcher.timing.run_instances) {
+                return Err(not_sent());
+            }
+            let error = match launcher.ec2.dry_run(parameters).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            tries += 1;
+            let passes = matches!(error.class, Class::Throttled | Class::Ambiguous);
+            let pause = Backoff::EC2.pause(tries, launcher.tokens.jitter());
+            if !passes || tries == TRIES || !self.fits(pause) {
+                return Err(error);
+            }
+            launcher.clock.sleep(pause).await;
+        }
+    }
+
+    fn would_be_refused(&self, error: AwsError, places: &str) -> Error {
+        let (kind, advice) = match error.class {
+            Class::Throttled => (Kind::Throttled, "ask again: EC2 refused the question for its rate"),
+            Class::Ambiguous => (Kind::Ec2Unavailable, "ask again: EC2 did not answer"),
+            Class::NotSent => {
+                (Kind::DeadlineTooClose, "ask again with a longer time-out: not every place was asked about")
+            }
+            Class::Quota => (Kind::QuotaExceeded, "ask for a higher quota in Service Quotas"),
+            Class::Unauthorized => (Kind::Unauthorized, "change the permission that it names"),
+            _ => (Kind::InvalidConfiguration, "change the setting that it names"),
         };
-        refused.into_iter().map(told).collect()
+        let would = match error.class {
+            Class::Throttled | Class::Ambiguous | Class::NotSent => {
+                "it is not known whether EC2 would launch"
+            }
+            _ => "EC2 would not launch",
+        };
+        let advice = if error.advice.is_empty() { advice.to_owned() } else { error.advice.clone() };
+        Error::new(kind, format!("{would} {places}"), advice).caused_by(error)
     }
 }
 

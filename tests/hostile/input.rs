@@ -169,7 +169,8 @@ pub const RIGHT: [(&str, &str); 15] = [
     ("LAUNCH_WINDOW_MINUTES", "0|120|10080"),
 ];
 pub const REQUIRED: [&str; 3] = ["AMI_ID", "INSTANCE_TYPE", "SECURITY_GROUP_IDS"];
-pub const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB"];
+pub const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM"];
 
 /// A variable's value: right for it, right for another, one step from right, or anything.
 fn value(right: &'static str) -> Any<String> {

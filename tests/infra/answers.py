@@ -8,6 +8,8 @@ from sam import REGION, Stack
 
 LEAST = {"AmiId": "ami-0e7fd79d17e852d18", "InstanceType": "t3.large", "SecurityGroupIds": "sg-0a1b2c3d"}
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM0IxMQxbfINnDBFD+d23N5IEAKeZBzeUmxbv/7B93Cj support@example.com"
+
 EVERYTHING = LEAST | {
     "AmiId": "ubuntu:daily:24.04",
     "AmiArch": "arm64",
@@ -46,12 +48,15 @@ EVERYTHING = LEAST | {
 SETS = {
     "what must be answered": (LEAST, REGION),
     "everything answered": (EVERYTHING, REGION),
-    # A profile by its ARN, zones of the default VPC, a device that is looked up, an image by its short name.
+    # A profile by its ARN, zones of the default VPC, a device that is looked up, an image by its short name, a key pair
+    # that the stack imports.
     "a profile in the default VPC": (
         LEAST
         | {
             "AmiId": "debian:12",
             "AmiArch": "x86_64",
+            "NewKeyName": "support key",
+            "PublicKey": PUBLIC_KEY,
             "IamProfile": "arn:aws:iam::123456789012:instance-profile/meetings/machines",
             "MachineRoleArn": "arn:aws:iam::123456789012:role/machine",
             "ImdsTokens": "optional",
@@ -75,11 +80,12 @@ SETS = {
         },
         REGION,
     ),
-    # And an image of a publisher's parameter, as many further tags as there may be.
+    # And an image of a publisher's parameter, as many further tags as there may be, a key pair that the stack makes.
     "a VPC by its id": (
         LEAST
         | {
             "AmiId": "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+            "NewKeyName": "classroom",
             "VpcId": "vpc-0123456789abcdef0",
             "PublicIp": "true",
             "ExtraTags": ",".join(f"tag-{number}={number}" for number in range(10)),
@@ -122,7 +128,11 @@ REFUSED = {
     "operations per second of a type that has none": LEAST | {"VolumeType": "gp2", "VolumeIops": "3000"},
     "throughput of a type that has none": LEAST | {"VolumeType": "standard", "VolumeThroughput": "125"},
     "a key without encryption": LEAST | KEY | {"VolumeEncrypted": "false"},
+    "two key pairs": LEAST | {"KeyName": "support", "NewKeyName": "classroom"},
+    "a public key without a name": LEAST | {"PublicKey": PUBLIC_KEY},
+    "a private key for the public one": LEAST | {"NewKeyName": "classroom", "PublicKey": "-----BEGIN PRIVATE KEY-----"},
     "a wildcard in the name of the key pair": LEAST | {"KeyName": "*"},
+    "a wildcard in the name of the new key pair": LEAST | {"NewKeyName": "class*"},
     "a wildcard in the role": LEAST | {"IamProfile": "m", "MachineRoleArn": "arn:aws:iam::123456789012:role/*"},
     "a wildcard for the image": LEAST | {"AmiId": "*"},
     "a wildcard in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/*"},

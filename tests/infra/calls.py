@@ -244,7 +244,9 @@ class Launch(Function):
         return self.run(what, "subnet", id or self.subnets[0], of_it, anywhere=named, **arn)
 
     def key_pair(self, what, name):
-        return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": "rsa"})
+        is_new = self.stack.parameters["NewKeyName"] and not self.stack.parameters["PublicKey"]
+        kind = "ed25519" if is_new else "rsa"
+        return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": kind})
 
     def tag(self, what, kind, of_it, tags=None, create="RunInstances", id="*"):
         """CreateTags, judged within the call that creates the resource; of that which is there already without one."""
@@ -394,6 +396,8 @@ class Launch(Function):
             yield self.instance("launch on demand", market="on-demand")
         yield self.instance("launch from a capacity block", market="capacity-block")
         yield self.key_pair("launch with another key pair", "mine")
+        if env["KEY_NAME"]:
+            yield self.key_pair("launch with a key pair whose name begins like ours", env["KEY_NAME"] + "2")
         yield self.run("launch from a launch template", "launch-template", "lt-0a1b2c3d4e5f60718", {})
         yield self.run("launch into a placement group", "placement-group", "racked", {})
         yield self.run("launch into a capacity reservation", "capacity-reservation", "cr-0a1b2c3d4e5f60718", {})
@@ -401,6 +405,12 @@ class Launch(Function):
 
         # The key of the disks: no other, through no one but EC2, for nothing but disks; none without one.
         yield from self.encryption_misses()
+
+        # The key pair: the stack makes it and deletes it, and its private key is for people.
+        for action in ["CreateKeyPair", "ImportKeyPair", "DeleteKeyPair"]:
+            key_pair = self.arn("ec2", f"key-pair/{env['KEY_NAME'] or 'mine'}")
+            yield Question("change a key pair", f"ec2:{action}", "key-pair", key_pair)
+        yield self.parameter("read the private key of a key pair", "/ec2/keypair/key-0a1b2c3d4e5f60718")
 
         # Tags: none of anything that exists, and at launch none but ours.
         yield self.tag("tag a machine that runs", "instance", running, create="", id="i-0123456789abcdef0")

@@ -13,6 +13,8 @@ parameters (answers.py); then:
    property that one of them sets and this check does not know is a finding.
 3. Every output has the same value.
 4. What only Terraform has to be told: that a function waits for its role's policy, and keeps the table.
+5. What only CloudFormation does, one thing, is refused by the module for the reason that stands here, and all that
+   differs by it is what stands here (ONLY_CLOUDFORMATION).
 
 --bite shows that this is so: every value in the module, one at a time, is changed or taken out, and each time one of
 the checks has to say so. Prints one finding a line and ends with 1 if there is any, with 2 if the command line is
@@ -23,11 +25,12 @@ import argparse
 import json
 import re
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import terraform
-from answers import LEAST, REFUSED, SETS
+from answers import LEAST, PUBLIC_KEY, REFUSED, SETS
 from lark import Token, Tree
 from sam import Stack, Unresolved, translate
 from terraform import Module, text_of
@@ -41,6 +44,7 @@ COUNTERPARTS = {
     "aws_iam_role.launch": "LaunchRole",
     "aws_iam_role.schedule": "ScheduleRole",
     "aws_iam_role.scheduler": "SchedulerRole",
+    "aws_key_pair.machines": "KeyPair",
     "aws_lambda_function.launch": "LaunchFunction",
     "aws_lambda_function.schedule": "ScheduleFunction",
     "aws_lambda_function_event_invoke_config.launch": "LaunchFunctionEventInvokeConfig",
@@ -60,6 +64,7 @@ ATTRIBUTES = {
     ("aws_dynamodb_table", "arn"): "Arn",
     ("aws_iam_role", "name"): None,
     ("aws_iam_role", "arn"): "Arn",
+    ("aws_key_pair", "key_name"): None,
     ("aws_lambda_function", "function_name"): None,
     ("aws_lambda_function", "arn"): "Arn",
     ("aws_scheduler_schedule_group", "name"): None,
@@ -94,6 +99,10 @@ PROBES = {
     "InstanceType": ["t3.large", "u-6tb1.metal", "t3", "*", "t3.large;m5.large"],
     "SecurityGroupIds": ["sg-0a1b2c3d", "sg-*", "sg-0a1b2c3d0"],
     "KeyName": ["", "support key", "a*", "k" * 255, "k" * 256, "${x}"],
+    "NewKeyName": ["", "support key", " key", "key ", "a*", "k", "k" * 255, "k" * 256, "${x}", "a\n"],
+    "PublicKey": ["", PUBLIC_KEY, PUBLIC_KEY.rpartition(" ")[0], f"{PUBLIC_KEY}\n", f" {PUBLIC_KEY}"]
+    + ["ssh-rsa AAAA+/==", "ssh-ed25519", "ssh-ed25519 ", "ssh-rsa AAAA===", "ssh-rsa AAAA= \t", "ssh-dss AAAA"]
+    + ["ssh-rsa AA*A", "AAAA", "-----BEGIN PRIVATE KEY-----"],
     "MachineRoleArn": ["", "arn:aws:iam::123456789012:role/a/b", "arn:aws:iam::123456789012:role/*", "role"],
     "SupportedAzs": ["", "us-west-2a", "us-west-2a,us-west-2b", "us-west-2", "*"],
     "SubnetIds": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-0a1b2c3e", "subnet-*", "sg-0a1b2c3d"],
@@ -120,6 +129,12 @@ TOGETHER = {
         for value in ["", "machines", "arn:aws:iam::123456789012:instance-profile/a", "a*", "a/b"]
         for role in ["", "arn:aws:iam::123456789012:role/a"]
     ],
+    "NewKeyName": [
+        {"KeyName": old, "NewKeyName": new, "PublicKey": key}
+        for old in ["", "support"]
+        for new in ["", "classroom"]
+        for key in ["", PUBLIC_KEY]
+    ],
     "AmiName": [
         {"AmiId": "", "AmiName": name, "AmiOwner": "self"}
         for name in ["", "abc", "ab", "[a] (b)/c.d-'e'@_*?", "abc$", "${abc}", "abc\n", "a" * 128, "a" * 129]
@@ -141,6 +156,47 @@ ONLY_TERRAFORM_REFUSES = [
     {"VolumeThroughput": "751"},
     {"VolumeThroughput": "1000", "VolumeIops": "3999"},
 ]
+
+
+@dataclass(frozen=True)
+class OnlyCloudFormation:
+    """An exception to all being equal. It holds by itself: where one word of it is not true any more, or nothing needs
+    it, that is a finding."""
+
+    # The answers that it is about: the first parameter is answered, and the second is not.
+    answered: str
+    without: str
+    # What the module says to them, and nothing else.
+    refusal: str
+    # With this answer to the second the module has to take them, and is compared with the template without it. By
+    # (resource or "outputs", name), what only the template has then, and what only the module.
+    instead: str
+    only_here: dict
+    only_there: dict
+
+    def covers(self, answers):
+        return bool(answers.get(self.answered)) and not answers.get(self.without)
+
+
+# CloudFormation's AWS::EC2::KeyPair has EC2 make a key pair, and puts the private key into Systems Manager, where no
+# template and no stack shows it. Terraform's aws_key_pair makes none, but imports a public key:
+# https://github.com/hashicorp/terraform-provider-aws/issues/39529. What would go with it, tls_private_key, keeps the
+# private key in Terraform's state; and an ephemeral one could not hand aws_key_pair its public key, which is no
+# write-only argument. So the module asks for a public key, and imports it as the template does. Through Cloud Control
+# (aws_cloudcontrolapi_resource) it might make a pair as CloudFormation does, which nobody has tried; the day that it
+# takes these answers, this exception is a finding.
+ONLY_CLOUDFORMATION = OnlyCloudFormation(
+    answered="NewKeyName",
+    without="PublicKey",
+    refusal="new_key_name: new_key_name needs public_key: Terraform's aws_key_pair imports a public key and makes "
+    "none, and a private key that Terraform made itself would be kept in its state.",
+    instead=PUBLIC_KEY,
+    only_here={
+        ("KeyPair", "KeyType"): "ed25519",
+        ("outputs", "new_key_parameter"): "/ec2/keypair/key-0a1b2c3d4e5f60718",
+    },
+    only_there={("KeyPair", "PublicKeyMaterial"): PUBLIC_KEY},
+)
 
 
 def main():
@@ -206,8 +262,8 @@ class Template:
             if "DashboardBody" in properties:
                 properties["DashboardBody"] = with_defaults(json.loads(properties["DashboardBody"]))
             resources[key] = normal(properties)
-        outputs = self.translated["Outputs"].items()
-        return resources, {snake_case(name): normal(stack.resolve(output["Value"])) for name, output in outputs}
+        outputs = stack.outputs().items()
+        return resources, {snake_case(name): normal(value) for name, value in outputs}
 
     def in_snake_case(self, text):
         """The names of parameters and resources in a sentence as Terraform has them."""
@@ -230,11 +286,13 @@ class Template:
             yield from (LEAST | self._room(name) | {name: value} for value in values)
 
     def _room(self, name):
-        """So that a probe of one of the two is judged by its own limits: see ONLY_TERRAFORM_REFUSES."""
+        """So that a probe of one of two is judged by its own limits: ONLY_TERRAFORM_REFUSES, ONLY_CLOUDFORMATION."""
         room = {
             "AmiArch": {"AmiId": "al2023"},
             "FlexibleWindowMinutes": {"LeadMinutes": "1440"},
             "LeadMinutes": {"FlexibleWindowMinutes": "0"},
+            "NewKeyName": {"PublicKey": PUBLIC_KEY},
+            "PublicKey": {"NewKeyName": "classroom"},
             "VolumeThroughput": {"VolumeIops": "16000"},
         }
         return room.get(name, {})
@@ -255,19 +313,38 @@ def compare(template, parsed):
 def of_resources(template, parsed):
     yield from of_dependencies(parsed)
     for name, stack in template.stacks.items():
-        module = module_of(template, parsed, SETS[name][0], stack)
+        answers, resources, outputs = SETS[name][0], *template.sides[name]
+        covered = ONLY_CLOUDFORMATION.covers(answers)
+        if covered:
+            answers = answers | {ONLY_CLOUDFORMATION.without: ONLY_CLOUDFORMATION.instead}
+        module = module_of(template, parsed, answers, stack)
         if module.refusals:
             yield from (f"refuses what CloudFormation takes: {refusal}" for refusal in module.refusals)
             continue
-        resources, outputs = template.sides[name]
-        there = dict(counterparts(module))
+        there, outputs_there = dict(counterparts(module)), module.outputs()
+        if covered:
+            (resources, outputs), unneeded = without_exceptions(resources, outputs, ONLY_CLOUDFORMATION.only_here)
+            (there, outputs_there), more = without_exceptions(there, outputs_there, ONLY_CLOUDFORMATION.only_there)
+            yield from (f"{place} [with {name}]: change ONLY_CLOUDFORMATION" for place in unneeded + more)
         for key in sorted(resources.keys() - there.keys()):
             yield f"has nothing for {key} [with {name}]"
         for key in sorted(there.keys() - resources.keys()):
             yield f"{key} is not in the template [with {name}]"
         for key in sorted(resources.keys() & there.keys()):
             yield from differences(key, resources[key], normal(there[key]))
-        yield from differences("outputs", outputs, normal(module.outputs()))
+        yield from differences("outputs", outputs, normal(outputs_there))
+
+
+def without_exceptions(resources, outputs, expected):
+    """A side of the comparison without what is expected to be of this side only, and what of that is not so."""
+    side = {key: dict(value) for key, value in {**resources, "outputs": outputs}.items()}
+    wrong = []
+    for (of, name), value in expected.items():
+        found = side.get(of, {}).pop(name, None)
+        if found != value:
+            wrong.append(f"{of}: {name}: expected {shown(value)} on one side only, found {shown(found)}")
+    outputs = side.pop("outputs")
+    return (side, outputs), wrong
 
 
 def differences(where, here, there):
@@ -364,9 +441,15 @@ def of_variables(template, parsed, first=None):
         return
     for answers, taken in sorted(template.verdicts, key=lambda verdict: named.get(first) not in verdict[0]):
         module = module_of(template, parsed, answers, None)
-        if taken == bool(module.refusals):
-            told = {name: value for name, value in answers.items() if LEAST.get(name) != value}
+        told = {name: value for name, value in answers.items() if LEAST.get(name) != value}
+        if taken and ONLY_CLOUDFORMATION.covers(answers):
+            if module.refusals != [ONLY_CLOUDFORMATION.refusal]:
+                found = "; ".join(module.refusals) or "nothing"
+                yield f"to {shown(told)} says {found}: ONLY_CLOUDFORMATION expects a refusal, and in its own words"
+        elif taken == bool(module.refusals):
             yield f"CloudFormation {'takes' if taken else 'refuses'} {shown(told)}, and Terraform does not"
+    if not any(taken and ONLY_CLOUDFORMATION.covers(answers) for answers, taken in template.verdicts):
+        yield "CloudFormation refuses what ONLY_CLOUDFORMATION is about: take it out"
     for answers in ONLY_TERRAFORM_REFUSES:
         if not module_of(template, parsed, LEAST | answers, None).refusals:
             yield f"takes {shown(answers)}"
@@ -547,6 +630,10 @@ def event_invoke_config(given):
     }
 
 
+def key_pair(given):
+    return {"KeyName": given.take("key_name"), "PublicKeyMaterial": given.take("public_key")}
+
+
 def queue(given):
     given.named(f"elephant-{label(given)}-")
     return {
@@ -623,6 +710,7 @@ KINDS = {
     "aws_cloudwatch_metric_alarm": alarm,
     "aws_dynamodb_table": table,
     "aws_iam_role": role,
+    "aws_key_pair": key_pair,
     "aws_lambda_function": function,
     "aws_lambda_function_event_invoke_config": event_invoke_config,
     "aws_scheduler_schedule_group": schedule_group,

@@ -61,6 +61,7 @@ TYPES = {
         "{name}",
         {"Arn": "arn:{partition}:dynamodb:{region}:{account}:table/{name}"},
     ),
+    "AWS::EC2::KeyPair": ("KeyName", "{name}", {"KeyPairId": "key-0a1b2c3d4e5f60718"}),
     "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role/{name}"}),
     "AWS::Lambda::Function": (
         "FunctionName",
@@ -129,6 +130,11 @@ class Stack:
 
     def properties(self, name):
         return self.resolve(self._resource(name).get("Properties", {}))
+
+    def outputs(self):
+        declared = self.template.get("Outputs", {}).items()
+        here = {name: output["Value"] for name, output in declared if self._condition(output.get("Condition"))}
+        return {name: self.resolve(value) for name, value in here.items()}
 
     def property(self, name, key):
         return self.resolve(self._resource(name).get("Properties", {}).get(key))
