@@ -73,7 +73,10 @@ def run_instances(response):
     """RunInstances as AWS does it. `response` is moto's object for the request in hand."""
     check_client_token(response)
     check_counts(response)
+    refusal = response.normalized_request.environ.get(REFUSAL_ENVIRON_KEY)
     if response._get_param("DryRun"):
+        if refusal:
+            raise refusal
         return launch(response)
     # AWS makes up a token for a request that has none.
     token = response._get_param("ClientToken") or str(uuid.uuid4())
@@ -88,7 +91,6 @@ def run_instances(response):
         )
     if binding.reservation:
         return replay(response, binding.reservation)
-    refusal = response.normalized_request.environ.get(REFUSAL_ENVIRON_KEY)
     if refusal:
         bindings[key] = binding
         raise refusal
