@@ -109,7 +109,8 @@ fn each_alarm_sees_what_it_watches_for() {
     assert_eq!((number(&plain, "Attempts"), number(&plain, "CapacityRefusals")), (2.0, 0.0));
     let lead = number(&plain, "LeadTime");
     assert!((500.0..=600.0).contains(&lead), "ten minutes ahead, less what it took: {lead}");
-    // The first delivery counts what was looked up before it: VPCs, subnets, the image; then six requests of its own.
+    // The first delivery counts what was asked before it: VPCs, subnets, types, the image, and a record that nobody has;
+    // then six requests of its own.
     assert_eq!((number(&plain, "AwsCalls"), number(&plain, "Throttles")), (11.0, 0.0));
 
     // The alarm on slow launches: EC2 takes two seconds.
