@@ -20,7 +20,7 @@ pub use answer::{Answer, MachineAnswer, Outcome};
 pub use preflight::{Answered, Finding, Place, Preflight};
 
 use crate::config::Config;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::error::{AwsError, Error};
 use crate::image::Image;
 use crate::lookups::{LookupError, Lookups, Surroundings};
@@ -168,10 +168,14 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
     /// can be made.
     async fn work(&self, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
-        let places = match steps.iter().any(|(_, step)| matches!(step, Step::New { .. })) {
-            true => Some(self.candidates().await.map_err(|error| self.lookup_failed(&error))),
-            false => None,
+        let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
+        let places = match (steps.iter().any(new), steps.iter().all(new)) {
+            (false, _) => None,
+            (true, true) => Some(self.candidates().await),
+            // A replay is not kept waiting until a look-up is answered.
+            (true, false) => Some(self.candidates_at_once().await),
         };
+        let places = places.map(|places| places.map_err(|error| self.lookup_failed(&error)));
         let (mut work, mut failed) = (Vec::new(), Vec::new());
         for (role, step) in steps {
             let (number, places) = match (step, &places) {
@@ -205,15 +209,30 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 other => Ok(other),
             }
         };
-        // An image's parameter is read before the image is.
-        let in_turn = if self.launcher.config.image.is_parameter() { 2 } else { 1 };
-        let limit = in_turn * self.launcher.timing.ec2;
-        let found = self.persist(limit, Backoff::LOOK_UP, || true, look_up).await;
+        let found = self.persist(self.look_up_limit(), Backoff::LOOK_UP, || true, look_up).await;
         let surroundings = found.map_err(LookupError::Aws)??;
+        Ok(self.places(&surroundings))
+    }
+
+    async fn candidates_at_once(&self) -> Result<(Vec<Candidate>, Image), LookupError> {
+        if !self.fits(self.look_up_limit()) {
+            return Err(LookupError::Aws(not_sent()));
+        }
+        let surroundings = self.launcher.surroundings().await?;
+        Ok(self.places(&surroundings))
+    }
+
+    /// An image's parameter is read before the image is.
+    fn look_up_limit(&self) -> Duration {
+        let in_turn = if self.launcher.config.image.is_parameter() { 2 } else { 1 };
+        in_turn * self.launcher.timing.ec2
+    }
+
+    fn places(&self, surroundings: &Surroundings) -> (Vec<Candidate>, Image) {
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
         let Config { markets, instance_types, .. } = &self.launcher.config;
         let candidates = plan::candidates(markets, instance_types, &subnets, surroundings.offerings.as_ref());
-        Ok((candidates, surroundings.image.clone()))
+        (candidates, surroundings.image.clone())
     }
 
     fn attempt(

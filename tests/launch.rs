@@ -296,6 +296,16 @@ mod deaths {
     /// The other role's attempt was refused for good, and what it needs cannot be looked up: its own affair.
     #[test]
     fn a_standing_attempt_is_replayed_whatever_ails_the_other_role() {
+        for (class, code, expected) in [
+            (Class::Unauthorized, "UnauthorizedOperation", Kind::Unauthorized),
+            // However long it lasts: the replay is not kept waiting.
+            (Class::Throttled, "RequestLimitExceeded", Kind::Throttled),
+        ] {
+            the_other_role_is_launched_when_it_can_be(class, code, expected);
+        }
+    }
+
+    fn the_other_role_is_launched_when_it_can_be(class: Class, code: &'static str, expected: Kind) {
         let world = a_meeting();
         told_to_its_death(Executor::new(&world).plot(run_of(Role::Teacher), Fate::DiesAfter));
         after_a_minute(&world);
@@ -304,15 +314,15 @@ mod deaths {
             let record = state.table.records.get_mut(&meeting(M)).expect("the record");
             record.student.attempt.as_mut().expect("an attempt").refused = true;
         }
-        let not_allowed = Fate::Fails(Class::Unauthorized, "UnauthorizedOperation");
-        let story = Executor::new(&world).plot(|call| matches!(call, Call::DescribeImages), not_allowed);
+        let looks_up = |call: &Call| matches!(call, Call::DescribeImages);
+        let story = Executor::new(&world).plot(looks_up, Fate::Fails(class, code)).times(0, 1000);
         let result = told(story);
-        assert_eq!(kind(result), Kind::Unauthorized, "the student's look-up");
+        assert_eq!(kind(result), expected, "the student's look-up");
         let teacher = world.record(M).teacher.instance_id.expect("the teacher's machine is recorded");
         assert_eq!(world.live(M, Role::Teacher), [teacher.0]);
         assert_eq!(world.live(M, Role::Student), [""; 0]);
         after_a_minute(&world);
-        deliver(&world).expect("the permission is there again");
+        deliver(&world).expect("it can be looked up again");
         both_recorded(&world);
     }
 
