@@ -38,10 +38,10 @@ pub enum UserData {
 impl UserData {
     /// `None`: it is neither, or too long.
     pub fn parse(text: &str) -> Option<Self> {
-        let begins = |beginning: &&str| {
+        let begins = |beginning: &str| {
             text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
         };
-        let data = match BEGINNINGS.iter().any(|beginning| begins(&beginning)) {
+        let data = match BEGINNINGS.iter().any(|beginning| begins(beginning)) {
             true => UserData::Text(text.to_owned()),
             false => {
                 let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();

@@ -248,8 +248,11 @@ fn settings_that_cannot_be_meant_together_are_one_problem() {
     assert_eq!((fast.volume.iops, fast.volume.throughput), (Some(4000), Some(1000)));
 }
 
+/// Variables and their values.
+type Block = Vec<(String, String)>;
+
 /// `events/launch.env`: what is needed, and then each block that is commented out.
-fn sample() -> (Vec<(String, String)>, Vec<Vec<(String, String)>>) {
+fn sample() -> (Block, Vec<Block>) {
     let text = include_str!("../events/launch.env");
     let pair = |line: &str| {
         let (name, value) = line.split_once('=')?;
@@ -258,7 +261,7 @@ fn sample() -> (Vec<(String, String)>, Vec<Vec<(String, String)>>) {
     };
     let needed = text.lines().filter_map(pair).collect();
     let block = |block: &str| block.lines().filter_map(|line| pair(line.strip_prefix("# ")?)).collect();
-    let blocks: Vec<Vec<(String, String)>> = text.split("\n\n").map(block).collect();
+    let blocks: Vec<Block> = text.split("\n\n").map(block).collect();
     (needed, blocks.into_iter().filter(|block| !block.is_empty()).collect())
 }
 
