@@ -85,8 +85,8 @@ impl Machines for Ec2 {
     }
 
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
-        let filter = Filter::builder().name("client-token").values(&token.0).build();
-        let pages = self.client.describe_instances().filters(filter).into_paginator().items().send();
+        let ours = filter("client-token", &token.0);
+        let pages = self.client.describe_instances().filters(ours).into_paginator().items().send();
         let reservations = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(reservations
             .iter()

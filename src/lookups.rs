@@ -126,7 +126,7 @@ async fn once<T: Clone>(
 /// Everything that is looked up, afresh and each for itself: for a person who wants to know all that is wrong.
 pub struct Looked {
     pub subnets: Result<Vec<Subnet>, LookupError>,
-    pub offerings: Result<Offerings, LookupError>,
+    pub offerings: Result<Option<Offerings>, LookupError>,
     pub image: Result<Image, LookupError>,
     pub key_pair: Result<(), LookupError>,
 }
@@ -140,14 +140,14 @@ impl Looked {
     ) -> Self {
         let (found, offerings, image, key_pair) = tokio::join!(
             ec2.find_subnets(&wanted.network),
-            ec2.find_offerings(&config.instance_types),
+            offerings_if_there_is_time(ec2, &config.instance_types),
             find_image(ec2, parameters, &config.image, &config.instance_types),
             find_key_pair(ec2, config.key_name.as_deref()),
         );
         let subnets = found.map_err(LookupError::Aws);
         Looked {
             subnets: subnets.and_then(|found| usable(&found, wanted).map_err(LookupError::NoUsableSubnet)),
-            offerings: offerings.map_err(LookupError::Aws),
+            offerings,
             image,
             key_pair,
         }
@@ -155,7 +155,7 @@ impl Looked {
 
     /// What does not fit together, of what was found.
     pub fn misfit(&self, config: &Config) -> Option<LookupError> {
-        let (Ok(subnets), Ok(offerings)) = (&self.subnets, &self.offerings) else { return None };
+        let (Ok(subnets), Ok(Some(offerings))) = (&self.subnets, &self.offerings) else { return None };
         offered(config, subnets, offerings).err()
     }
 }

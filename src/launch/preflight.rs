@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::answer::{Answer, failed_lookup};
 use super::{Delivery, Launcher};
+use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
 use crate::image::Image;
-use crate::lookups::{Looked, LookupError};
+use crate::lookups::Looked;
 use crate::machine::{Market, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
@@ -113,19 +114,20 @@ where
             Ok(_) => {}
         }
         let looked = Looked::at(&self.ec2, &self.parameters, &self.config, &self.wanted).await;
-        let failed =
-            [looked.image.as_ref().err(), looked.key_pair.as_ref().err(), looked.subnets.as_ref().err()];
-        // A launch does without this one where EC2 has no time to answer.
-        let passes = |error: &LookupError| matches!(error, LookupError::Aws(e) if matches!(e.class, Class::Throttled | Class::Ambiguous));
-        let types = looked.offerings.as_ref().err().filter(|error| !passes(error));
-        findings.extend(failed.into_iter().chain([types]).flatten().map(|e| Finding::of(failed_lookup(e))));
+        let failed = [
+            looked.image.as_ref().err(),
+            looked.key_pair.as_ref().err(),
+            looked.subnets.as_ref().err(),
+            looked.offerings.as_ref().err(),
+        ];
+        findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
         findings.extend(looked.misfit(&self.config).map(|error| Finding::of(failed_lookup(&error))));
 
-        let candidates = match &looked.subnets {
-            Ok(subnets) if types.is_none() => {
+        let candidates = match (&looked.subnets, &looked.offerings) {
+            (Ok(subnets), Ok(offerings)) => {
                 let subnets = in_order(meeting, subnets.clone());
-                let offerings = looked.offerings.as_ref().ok();
-                plan::candidates(&self.config.markets, &self.config.instance_types, &subnets, offerings)
+                let Config { markets, instance_types, .. } = &self.config;
+                plan::candidates(markets, instance_types, &subnets, offerings.as_ref())
             }
             _ => Vec::new(),
         };
