@@ -16,12 +16,12 @@ use crate::error::{Error, Kind};
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
-use crate::network::Network;
+use crate::network::{Network, Pair};
 use crate::one_time::Target;
 use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
-pub const VARIABLES: [&str; 27] = [
+pub const VARIABLES: [&str; 28] = [
     "AMI_ID",
     "AMI_NAME",
     "AMI_OWNER",
@@ -37,6 +37,7 @@ pub const VARIABLES: [&str; 27] = [
     "VPC_NAME",
     "PUBLIC_IP",
     "MARKET",
+    "PAIR",
     "VOLUME_DEVICE",
     "VOLUME_SIZE_GB",
     "VOLUME_TYPE",
@@ -91,6 +92,7 @@ pub struct Config {
     pub public_ip: Option<bool>,
     /// In the order in which they are tried, never empty.
     pub markets: Vec<Market>,
+    pub pair: Pair,
     pub volume: Volume,
     /// `None`: image and account decide.
     pub imds_tokens: Option<ImdsTokens>,
@@ -193,6 +195,13 @@ impl Config {
                 _ => None,
             })
             .unwrap_or_else(|| vec![Market::OnDemand]);
+        let pair = env
+            .optional("PAIR", "any or same-az", |text| match text {
+                "any" => Some(Pair::Any),
+                "same-az" => Some(Pair::SameAz),
+                _ => None,
+            })
+            .unwrap_or_default();
         let volume = env.volume();
         let imds_tokens = env
             .optional("IMDS_TOKENS", "image, required or optional", |text| match text {
@@ -235,6 +244,7 @@ impl Config {
                     network,
                     public_ip,
                     markets,
+                    pair,
                     volume,
                     imds_tokens,
                     user_data,

@@ -1,10 +1,11 @@
 //! The story of one delivery: read → plan → claim → launch → record → answer.
 //!
 //! This file orders the effects; every choice is made in `plan.rs`, every condition of a write stands in `record.rs`.
-//! `launch/seat.rs` is one role's way from its attempt to an id in the record, `launch/answer.rs` what is said at the
-//! end. The promise is in `lib.rs`.
+//! `launch/seat.rs` is one role's way from its attempt to an id in the record, `launch/pair.rs` the way of both where they
+//! stay in one zone, `launch/answer.rs` what is said at the end. The promise is in `lib.rs`.
 
 mod answer;
+mod pair;
 mod preflight;
 mod seat;
 
@@ -27,8 +28,8 @@ use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::network::{Wanted, in_order};
-use crate::plan::{self, Candidate, Plan, Reason, Sending, Step};
+use crate::network::{Pair, Wanted, in_order};
+use crate::plan::{self, Bound, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, after};
 use answer::failed_lookup;
@@ -139,7 +140,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 Plan::Settle(reason, open) => return self.settle(status, &reason, open).await,
                 Plan::Launch(steps) => steps,
             };
-            let (work, failed) = self.work(steps).await;
+            let (work, failed) = self.work(&record, steps).await;
             // What stands in the record is replayed whatever ails the other role: its machine may be up.
             if let ([], Some((_, error))) = (&work[..], failed.first()) {
                 self.report(&record, error).await;
@@ -167,7 +168,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
 
     /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
     /// can be made.
-    async fn work(&self, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
+    async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
         let places = match (steps.iter().any(new), steps.iter().all(new)) {
             (false, _) => None,
@@ -187,7 +188,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 (Step::New { .. }, None) => continue,
             };
             let made = match places {
-                Ok((candidates, image)) => self.attempt(role, number, image, &candidates[0]),
+                Ok((candidates, image)) => {
+                    let zone = plan::zone_of_the_pair(self.launcher.config.pair, record, role);
+                    match plan::first(candidates, zone) {
+                        Some(candidate) => self.attempt(role, number, image, candidate),
+                        None => Err(self.no_place(role, zone)),
+                    }
+                }
                 Err(error) => Err(error.clone()),
             };
             match made {
@@ -288,12 +295,22 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         failed: Vec<(Role, Error)>,
         held: &Held,
     ) -> Result<Answer, Error> {
+        let pair = self.launcher.config.pair;
+        if let (Pair::SameAz, [one, other]) = (pair, &work[..]) {
+            let ends = self.fill_pair([one.clone(), other.clone()], held, &record.status).await;
+            self.give_up(&ends).await;
+            return self.answer(ends);
+        }
         let seat = |role: Role| {
+            let bound = match plan::zone_of_the_pair(pair, record, role) {
+                Some(zone) => Bound::Within(zone.to_owned()),
+                None => Bound::Anywhere,
+            };
             let work = work.iter().find(|w| w.role == role).cloned();
             let error = failed.iter().find(|(of, _)| *of == role).map(|(_, error)| error.clone());
             async move {
                 match (work, error) {
-                    (Some(work), _) => self.fill_seat(work, held, record.status.clone()).await,
+                    (Some(work), _) => self.fill_seat(work, held, record.status.clone(), &bound).await,
                     (None, Some(error)) => Err(Unfilled::Failed(Box::new(Failed { error, refused: None }))),
                     (None, None) => Ok(Filled {
                         machine: answer::recorded(record.seat(role)),

@@ -53,6 +53,13 @@ impl Role {
             Role::Student => "student",
         }
     }
+
+    pub fn other(self) -> Role {
+        match self {
+            Role::Teacher => Role::Student,
+            Role::Student => Role::Teacher,
+        }
+    }
 }
 
 impl fmt::Display for Role {

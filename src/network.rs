@@ -28,6 +28,14 @@ pub enum Network {
     Subnets(Vec<String>),
 }
 
+/// Whether the two machines of a meeting stand in one zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pair {
+    #[default]
+    Any,
+    SameAz,
+}
+
 /// What the look-up found, before anybody chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {

@@ -14,7 +14,7 @@ use crate::error::{AwsError, Class};
 use crate::image::Image;
 use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::network::{Offerings, Subnet};
+use crate::network::{Offerings, Pair, Subnet};
 use crate::record::{MeetTime, Owner, Record};
 use crate::timing::{Timing, after};
 
@@ -109,6 +109,12 @@ pub struct Candidate {
     pub market: Market,
 }
 
+impl Candidate {
+    fn is_in(&self, zone: &str) -> bool {
+        self.subnet.availability_zone == zone
+    }
+}
+
 /// The order of attempts: all zones for the preferred type, then the next type, and when every type has been tried in the
 /// first market, all again in the second. A zone that does not offer a type is never tried for it, if it is known.
 pub fn candidates(
@@ -132,6 +138,33 @@ pub fn candidates(
         }
     }
     candidates
+}
+
+/// Where the next attempt of a role may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Anywhere,
+    /// In this zone, where the other role's machine is.
+    Within(String),
+    /// In the zone of the last one, as long as the order of attempts stays there: both roles leave it together.
+    Together,
+}
+
+/// The zone to which a role is bound because the other one's machine is there, or an attempt of it that may have made
+/// one.
+pub fn zone_of_the_pair(pair: Pair, record: &Record, role: Role) -> Option<&str> {
+    let other = record.seat(role.other());
+    let standing = match (pair, &other.instance_id) {
+        (Pair::Any, _) => None,
+        (Pair::SameAz, Some(_)) => other.attempt.as_ref(),
+        (Pair::SameAz, None) => other.open_attempt(),
+    };
+    standing.map(|attempt| attempt.parameters.availability_zone.as_str())
+}
+
+/// The first candidate, or the first one in this zone.
+pub fn first<'c>(candidates: &'c [Candidate], zone: Option<&str>) -> Option<&'c Candidate> {
+    candidates.iter().find(|candidate| zone.is_none_or(|zone| candidate.is_in(zone)))
 }
 
 /// A new attempt for a role, from today's configuration. Refused, with the reason, where this meeting's user data cannot
@@ -224,10 +257,32 @@ impl Refusals {
     /// The next candidate after the attempt that stands, or `None` when every one is used up. Those before it come last:
     /// a delivery that found the attempt was not refused there itself. An attempt that is no candidate any more (the
     /// configuration changed since it was written) is followed by the first.
-    pub fn next<'c>(&self, candidates: &'c [Candidate], standing: &Parameters) -> Option<&'c Candidate> {
+    ///
+    /// Of a pair that stays together it is `None`, too, where the next one is in another zone.
+    pub fn next<'c>(
+        &self,
+        candidates: &'c [Candidate],
+        standing: &Parameters,
+        bound: &Bound,
+    ) -> Option<&'c Candidate> {
         let (before, after) =
             candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
-        after.iter().chain(before).find(|candidate| !self.rule_out(candidate))
+        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        match bound {
+            Bound::Anywhere => left.next(),
+            Bound::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
+            Bound::Together => left.next().filter(|candidate| candidate.is_in(&standing.availability_zone)),
+        }
+    }
+
+    /// What either of two roles was refused holds for both.
+    pub fn and(mut self, other: Refusals) -> Self {
+        for refusal in other.0 {
+            if !self.0.contains(&refusal) {
+                self.0.push(refusal);
+            }
+        }
+        self
     }
 
     fn rule_out(&self, candidate: &Candidate) -> bool {
@@ -255,7 +310,13 @@ impl Refusals {
             let place = format!("{} ({})", p.availability_zone, p.subnet_id);
             format!("{}{spot} in {place}: {}", p.instance_type, error.code())
         };
-        self.0.iter().map(each).collect::<Vec<_>>().join(", ")
+        let mut all: Vec<String> = Vec::new();
+        for line in self.0.iter().map(each) {
+            if !all.contains(&line) {
+                all.push(line);
+            }
+        }
+        all.join(", ")
     }
 
     /// What EC2 said when it last refused for this reason.
@@ -264,9 +325,20 @@ impl Refusals {
     }
 }
 
-/// The candidate to use again for a machine that somebody ended: its place was good. The first one if it is none.
-pub fn same_again<'c>(candidates: &'c [Candidate], standing: &Parameters) -> Option<&'c Candidate> {
-    position(candidates, standing).map_or_else(|| candidates.first(), |index| candidates.get(index))
+/// The candidate to use again for a machine that somebody ended: its place was good. The first one within the bound if
+/// it is none.
+pub fn same_again<'c>(
+    candidates: &'c [Candidate],
+    standing: &Parameters,
+    bound: &Bound,
+) -> Option<&'c Candidate> {
+    let zone = match bound {
+        Bound::Anywhere => None,
+        Bound::Within(zone) => Some(zone.as_str()),
+        Bound::Together => Some(standing.availability_zone.as_str()),
+    };
+    let same = position(candidates, standing).and_then(|index| candidates.get(index));
+    same.filter(|same| zone.is_none_or(|zone| same.is_in(zone))).or_else(|| first(candidates, zone))
 }
 
 fn position(candidates: &[Candidate], standing: &Parameters) -> Option<usize> {

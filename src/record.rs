@@ -201,25 +201,27 @@ pub fn renew(meeting_id: &MeetingId, current: Lease, until: Timestamp) -> Update
     }
 }
 
-/// Put the next attempt in the place of one that EC2 refused.
+/// Put the next attempt in the place of one of which no machine can come any more.
 pub fn next_attempt(
     meeting_id: &MeetingId,
     owner: &Owner,
     role: Role,
-    refused: &Token,
+    last: &Token,
     next: Attempt,
 ) -> Update {
-    Update {
-        meeting_id: meeting_id.clone(),
-        requires: vec![
-            Requires::Exists,
-            Requires::Owner(owner.clone()),
-            Requires::Token(role, refused.clone()),
-            Requires::Instance(role, None),
-            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
-        ],
-        changes: vec![Change::Attempt(role, next)],
+    next_attempts(meeting_id, owner, &[(role, last, next)])
+}
+
+/// The same for both roles at once, or for neither: a pair that moves to another zone is never half on its way.
+pub fn next_attempts(meeting_id: &MeetingId, owner: &Owner, next: &[(Role, &Token, Attempt)]) -> Update {
+    let mut requires = vec![Requires::Exists, Requires::Owner(owner.clone())];
+    for (role, last, _) in next {
+        requires.push(Requires::Token(*role, (*last).clone()));
+        requires.push(Requires::Instance(*role, None));
     }
+    requires.push(Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()));
+    let changes = next.iter().map(|(role, _, next)| Change::Attempt(*role, next.clone())).collect();
+    Update { meeting_id: meeting_id.clone(), requires, changes }
 }
 
 /// Whether the write of an id also moves the status to LAUNCHED, or finds it beyond and leaves it.

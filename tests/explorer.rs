@@ -37,6 +37,7 @@ const TWO: Scenario = Scenario {
     variety: false,
     brief: false,
     minute: false,
+    same_az: false,
     only: &[],
     off: None,
     strict: true,
@@ -44,6 +45,9 @@ const TWO: Scenario = Scenario {
 
 /// The same with one role to launch: fewer interleavings, so more may go wrong.
 const ONE_ROLE: Scenario = Scenario { student_only: true, ..TWO };
+
+/// The same where both machines stay in one zone.
+const SAME_AZ: Scenario = Scenario { same_az: true, ..TWO };
 
 /// A breach as a person needs it: which promise, the shortest course found, and how to see it again.
 fn report(scenario: &Scenario, played: &Played) -> String {
@@ -66,7 +70,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
     let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
     format!(
         "meetings={} student_only={} standing={} deliveries={} faults={} deaths={} acts={} lives={} variety={} \
-         brief={} minute={} strict={}{only}{off} course={}",
+         brief={} minute={} same_az={} strict={}{only}{off} course={}",
         s.meetings,
         s.student_only,
         s.standing,
@@ -78,6 +82,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
         s.variety,
         s.brief,
         s.minute,
+        s.same_az,
         s.strict,
         choices.join(".")
     )
@@ -101,6 +106,7 @@ fn read(line: &str) -> (Scenario, Vec<usize>) {
             "variety" => scenario.variety = value == "true",
             "strict" => scenario.strict = value == "true",
             "minute" => scenario.minute = value == "true",
+            "same_az" => scenario.same_az = value == "true",
             "brief" => scenario.brief = value == "true",
             "only" => {
                 let named =
@@ -190,6 +196,38 @@ mod exhaustive {
     }
 }
 
+/// Both machines in one zone: whatever refuses one of them moves both.
+mod in_one_zone {
+    use super::*;
+
+    #[test]
+    fn both_roles_with_a_fault() {
+        keeps_the_promise(&Scenario { faults: 1, ..SAME_AZ });
+    }
+
+    #[test]
+    fn both_roles_with_a_refusal_and_a_death() {
+        keeps_the_promise(&Scenario { faults: 1, deaths: 1, only: &[Trouble::Refused], ..SAME_AZ });
+    }
+
+    #[test]
+    fn both_roles_with_a_refusal_and_another_program() {
+        keeps_the_promise(&Scenario {
+            faults: 1,
+            acts: 1,
+            deliveries: 1,
+            only: &[Trouble::Refused],
+            ..SAME_AZ
+        });
+    }
+
+    #[test]
+    fn both_roles_with_a_late_end_and_a_refusal() {
+        let only = &[Trouble::Refused, Trouble::Late];
+        keeps_the_promise(&Scenario { faults: 2, deliveries: 1, only, ..SAME_AZ });
+    }
+}
+
 /// What takes longer than a test may: `EXPLORE=full cargo test --test explorer the_rest -- --nocapture`, or one of them by
 /// its name.
 mod the_rest {
@@ -251,7 +289,8 @@ fn random_walks_keep_the_promise() {
     let seed = number("EXPLORE_SEED").unwrap_or(1);
     for walk in 0..walks {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(walk));
-        let most = Scenario { meetings: 3, deliveries: 8, faults: 6, deaths: 3, acts: 2, ..TWO };
+        let most =
+            Scenario { meetings: 3, deliveries: 8, faults: 6, deaths: 3, acts: 2, same_az: true, ..TWO };
         let scenario = up_to(&most, &mut rng);
         let played = play(&scenario, &mut Random(rng), false);
         assert!(played.breaches.is_empty(), "walk {walk} of seed {seed}\n{}", report(&scenario, &played));
@@ -296,6 +335,7 @@ fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
         variety: rng.bool(),
         brief: rng.bool(),
         minute: rng.bool(),
+        same_az: most.same_az && rng.bool(),
         only: most.only,
         off: most.off,
         strict: most.strict,
@@ -367,7 +407,10 @@ const TAKEN_OVER: Scenario =
 /// The meeting ends while it is launched, and the watchdog brings it back to life.
 const REVIVED: Scenario = Scenario { faults: 1, acts: 2, only: &[Trouble::Slow], ..BRIEF_BY_OUTCOME };
 
-const TEETH: [Tooth; 37] = [
+/// The zone refuses one of a pair.
+const LEFT: Scenario = Scenario { deliveries: 1, faults: 1, only: &[Trouble::Refused], ..SAME_AZ };
+
+const TEETH: [Tooth; 40] = [
     (
         Guard::TheClaimComparesTheLease,
         "3, never blind: the lease is taken",
@@ -450,6 +493,9 @@ const TEETH: [Tooth; 37] = [
     (Guard::TheRoleTagGoesFirst, "5, nothing trampled", Walks),
     (Guard::ARecordedMachineIsKept, "2, never lost", Every(REVIVED)),
     (Guard::TheReserveBeforeTheDeadline, "time: a launch is begun", Walks),
+    (Guard::APairMovesTogether, "together", Every(LEFT)),
+    (Guard::WhatMovesIsEndedFirst, "1, never two", Every(LEFT)),
+    (Guard::BothMoveInOneWrite, "3, never blind", Every(LEFT)),
 ];
 
 /// A breach of this promise by the protocol without this guard.

@@ -11,9 +11,9 @@ use elephant_launch::machine::{
     State, Token,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::network::Subnet;
+use elephant_launch::network::{Pair, Subnet};
 use elephant_launch::plan::{
-    self, Candidate, Plan, Reason, Refusal, Refusals, Sending, Standing, Step, after_refused_instance,
+    self, Bound, Candidate, Plan, Reason, Refusal, Refusals, Sending, Standing, Step, after_refused_instance,
     after_refused_next_attempt, backoff, claim_stands, lease_end, may_send, refusal_counts, same_again,
 };
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
@@ -247,7 +247,7 @@ fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
     let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused);
+    let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused, &Bound::Anywhere);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-3"));
 }
 
@@ -256,7 +256,7 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a")];
     let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused);
+    let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused, &Bound::Anywhere);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-2"));
 }
 
@@ -264,16 +264,16 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
 fn a_standing_attempt_is_followed_by_what_comes_after_it_and_then_by_what_comes_before() {
     let all = candidates(&["t3.large", "m5.large"]);
     let standing = parameters("t3.large", &subnet("subnet-b", "b"));
-    let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing);
+    let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing, &Bound::Anywhere);
     assert_eq!(next, Some(&all[2]), "the first zone may have been refused by an earlier delivery");
     let last = parameters("m5.large", &subnet("subnet-b", "b"));
     // An earlier delivery was refused in the first places, or its machine died in the last one; this one was not.
     let mut refused = refusals(&[(Refusal::Capacity, &last)]);
     for place in &all[..all.len() - 1] {
-        assert_eq!(refused.next(&all, &last), Some(place));
+        assert_eq!(refused.next(&all, &last, &Bound::Anywhere), Some(place));
         refused.add(Refusal::Capacity, error(None), &parameters(&place.instance_type, &place.subnet));
     }
-    assert_eq!(refused.next(&all, &last), None, "each once");
+    assert_eq!(refused.next(&all, &last, &Bound::Anywhere), None, "each once");
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
         let mut standing = parameters("t3.large", &all[0].subnet);
         standing.market = Market::Spot;
         refused.add(refusal, error(None), &standing);
-        let mut next = refused.next(&all, &standing).expect("there is more");
+        let mut next = refused.next(&all, &standing, &Bound::Anywhere).expect("there is more");
         if refusal != Refusal::Quota {
             assert_eq!(
                 (next.market, next.subnet.subnet_id.as_str()),
@@ -325,7 +325,7 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
             );
             standing = Parameters { market: Market::Spot, ..parameters("t3.large", &next.subnet) };
             refused.add(refusal, error(None), &standing);
-            next = refused.next(&all, &standing).expect("there is more");
+            next = refused.next(&all, &standing, &Bound::Anywhere).expect("there is more");
         }
         assert_eq!(next, &all[2], "{refusal:?}");
     }
@@ -337,10 +337,10 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
 fn an_attempt_that_is_no_candidate_any_more_is_followed_by_the_first() {
     let all = candidates(&["t3.large"]);
     let gone = parameters("t2.large", &subnet("subnet-b", "b"));
-    assert_eq!(refusals(&[(Refusal::Capacity, &gone)]).next(&all, &gone), Some(&all[0]));
+    assert_eq!(refusals(&[(Refusal::Capacity, &gone)]).next(&all, &gone, &Bound::Anywhere), Some(&all[0]));
     let first = parameters("t3.large", &all[0].subnet);
     let both = refusals(&[(Refusal::Capacity, &first), (Refusal::Capacity, &gone)]);
-    assert_eq!(both.next(&all, &gone), Some(&all[1]), "but not by one that was refused");
+    assert_eq!(both.next(&all, &gone, &Bound::Anywhere), Some(&all[1]), "but not by one that was refused");
 }
 
 #[test]
@@ -348,11 +348,73 @@ fn a_machine_that_was_ended_gets_the_same_place_again() {
     let all = candidates(&["t3.large", "m5.large"]);
     for candidate in &all {
         let standing = parameters(&candidate.instance_type, &candidate.subnet);
-        assert_eq!(same_again(&all, &standing), Some(candidate));
+        assert_eq!(same_again(&all, &standing, &Bound::Anywhere), Some(candidate));
     }
     let gone = parameters("t2.large", &all[1].subnet);
-    assert_eq!(same_again(&all, &gone), Some(&all[0]), "or the first, if it is no candidate any more");
-    assert_eq!(same_again(&[], &gone), None);
+    assert_eq!(
+        same_again(&all, &gone, &Bound::Anywhere),
+        Some(&all[0]),
+        "or the first, if it is no candidate any more"
+    );
+    assert_eq!(same_again(&[], &gone, &Bound::Anywhere), None);
+}
+
+#[test]
+fn a_pair_leaves_a_zone_together() {
+    let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
+    let all = of_subnets(&[Market::OnDemand], &["t3.large", "m5.large"], &subnets);
+    let refused = parameters("t3.large", &subnets[0]);
+    let full = refusals(&[(Refusal::Subnet, &refused)]);
+    assert_eq!(full.next(&all, &refused, &Bound::Together), Some(&all[1]), "the same zone");
+    let without_room = refusals(&[(Refusal::Capacity, &refused)]);
+    assert_eq!(without_room.next(&all, &refused, &Bound::Together), None, "the next one is in another zone");
+    assert_eq!(without_room.next(&all, &refused, &Bound::Anywhere), Some(&all[2]), "where both go");
+}
+
+#[test]
+fn beside_a_recorded_machine_only_its_zone_is_tried() {
+    let all = candidates(&["t3.large", "m5.large"]);
+    let within = Bound::Within("a".into());
+    let mut refused = refusals(&[(Refusal::Capacity, &parameters("t3.large", &all[0].subnet))]);
+    let first = parameters("t3.large", &all[0].subnet);
+    assert_eq!(refused.next(&all, &first, &within), Some(&all[2]), "another type of this zone");
+    refused.add(Refusal::Capacity, error(None), &parameters("m5.large", &all[0].subnet));
+    assert_eq!(refused.next(&all, &first, &within), None);
+    assert_eq!(same_again(&all, &first, &Bound::Within("b".into())), Some(&all[1]));
+    assert_eq!(same_again(&all, &first, &Bound::Within("c".into())), None);
+    let elsewhere = parameters("t3.large", &subnet("subnet-c", "c"));
+    assert_eq!(same_again(&all, &elsewhere, &Bound::Together), None, "the zone is no candidate any more");
+}
+
+#[test]
+fn a_role_is_bound_to_the_zone_of_the_other_ones_machine() {
+    let mut record = record();
+    let bound = |record: &Record| plan::zone_of_the_pair(Pair::SameAz, record, Teacher).map(str::to_owned);
+    assert_eq!(bound(&record), None, "there is none");
+    let attempt = attempt(1, "token-1");
+    let zone = attempt.parameters.availability_zone.clone();
+    record.student.attempt = Some(attempt);
+    assert_eq!(bound(&record), Some(zone.clone()), "one may come of the attempt");
+    assert_eq!(plan::zone_of_the_pair(Pair::Any, &record, Teacher), None);
+    assert_eq!(plan::zone_of_the_pair(Pair::SameAz, &record, Student), None, "its own attempt binds nobody");
+    record.student.attempt.as_mut().expect("it stands").refused = true;
+    assert_eq!(bound(&record), None, "none can come of it any more");
+    record.student.instance_id = Some(InstanceId("i-1".into()));
+    assert_eq!(bound(&record), Some(zone), "it stands in the record");
+    let all = candidates(&["t3.large", "m5.large"]);
+    assert_eq!(plan::first(&all, Some("b")), Some(&all[1]));
+    assert_eq!(plan::first(&all, Some("c")), None);
+    assert_eq!(plan::first(&all, None), Some(&all[0]));
+}
+
+#[test]
+fn what_either_role_was_refused_holds_for_both_and_is_told_once() {
+    let (a, b) =
+        (parameters("t3.large", &subnet("subnet-a", "a")), parameters("t3.large", &subnet("subnet-b", "b")));
+    let both = refusals(&[(Refusal::Capacity, &a)])
+        .and(refusals(&[(Refusal::Capacity, &a), (Refusal::Capacity, &b)]));
+    assert_eq!(both.tried(), "t3.large in a (subnet-a): NoAnswer, t3.large in b (subnet-b): NoAnswer");
+    assert_eq!(both.next(&candidates(&["t3.large"]), &a, &Bound::Anywhere), None);
 }
 
 #[test]
@@ -853,7 +915,7 @@ fn way(instance_types: &[&str], refusal: Refusal) -> Vec<String> {
         way.push(format!("{}/{}", candidate.instance_type, candidate.subnet.subnet_id));
         let refused = parameters(&candidate.instance_type, &candidate.subnet);
         refusals.add(refusal, error(None), &refused);
-        next = refusals.next(&all, &refused);
+        next = refusals.next(&all, &refused, &Bound::Anywhere);
     }
     way
 }

@@ -250,6 +250,20 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         Error { kind, problem: format!("meeting {}: {problem}", self.meeting), advice, cause }
     }
 
+    /// The other role's machine is in this zone, and nothing of today's configuration is.
+    pub(super) fn no_place(&self, role: Role, zone: Option<&str>) -> Error {
+        let beside = zone.map(|zone| format!(" in {zone}, where the {}'s machine is", role.other()));
+        Error::new(
+            Kind::NoUsableSubnet,
+            format!(
+                "meeting {}, {role}: no type and subnet is left{}",
+                self.meeting,
+                beside.unwrap_or_default()
+            ),
+            "set SUPPORTED_AZS and INSTANCE_TYPE so that this zone is among them again, or PAIR to any",
+        )
+    }
+
     /// The user data asks for what this meeting cannot give it.
     pub(super) fn no_user_data(&self, role: Role, reason: &str) -> Error {
         Error::new(

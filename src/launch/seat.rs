@@ -16,7 +16,7 @@ use crate::image::Image;
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Candidate, Refusal, Refusals, Sending, Standing};
+use crate::plan::{self, Bound, Candidate, Refusal, Refusals, Sending, Standing};
 use crate::record::{self, Recorded, StatusMove};
 use crate::timing::after;
 
@@ -46,8 +46,23 @@ pub(super) struct Failed {
     pub refused: Option<Token>,
 }
 
+/// What came of a role's way to EC2.
+#[expect(clippy::large_enum_variant, reason = "there are two in a delivery")]
+pub(super) enum Sought {
+    /// A machine, which no record names yet.
+    Up(Up),
+    /// EC2 refused this attempt for good, and within its bound there is no other place.
+    Nowhere(Attempt),
+}
+
+pub(super) struct Up {
+    pub attempt: Attempt,
+    pub machine: Machine,
+    pub outcome: Outcome,
+}
+
 /// An attempt on its way to EC2.
-struct InFlight {
+pub(super) struct InFlight {
     attempt: Attempt,
     /// When an earlier sending of it, if any went unanswered, was on the wire at the latest.
     unanswered: Option<Timestamp>,
@@ -58,12 +73,12 @@ struct InFlight {
 }
 
 impl InFlight {
-    fn of(work: Work) -> Self {
+    pub(super) fn of(work: Work) -> Self {
         let outcome = if work.unanswered.is_some() { Outcome::Adopted } else { Outcome::Launched };
         InFlight { unanswered: work.unanswered, outcome, ..InFlight::new(work.attempt) }
     }
 
-    fn new(attempt: Attempt) -> Self {
+    pub(super) fn new(attempt: Attempt) -> Self {
         InFlight { attempt, unanswered: None, outcome: Outcome::Launched, tries: 0, invisible: 0 }
     }
 }
@@ -76,6 +91,14 @@ enum Verdict {
     Again(AwsError),
     /// This attempt stands in its place now.
     Next(Box<Attempt>),
+    /// It is at its end, and there is no other place.
+    Nowhere,
+}
+
+impl Verdict {
+    fn of(next: Option<Box<Attempt>>) -> Self {
+        next.map_or(Verdict::Nowhere, Verdict::Next)
+    }
 }
 
 impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
@@ -84,30 +107,54 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         work: Work,
         held: &Held,
         status: Option<Status>,
+        bound: &Bound,
     ) -> Result<Filled, Unfilled> {
         let role = work.role;
-        let mut sending = InFlight::of(work);
-        if sending.attempt.ending {
-            sending = InFlight::new(*self.finish_ending(role, &sending).await?);
-        }
         let mut refusals = Refusals::default();
+        match self.seek(role, InFlight::of(work), &mut refusals, held, bound).await? {
+            Sought::Up(up) => self.record(role, &up, status).await,
+            Sought::Nowhere(last) => Err(failed(self.exhausted(role, &refusals, bound), Some(last.token))),
+        }
+    }
+
+    /// Until there is a machine, or no place is left.
+    pub(super) async fn seek(
+        &self,
+        role: Role,
+        mut sending: InFlight,
+        refusals: &mut Refusals,
+        held: &Held,
+        bound: &Bound,
+    ) -> Result<Sought, Unfilled> {
+        if sending.attempt.ending {
+            match self.finish_ending(role, &sending, bound).await? {
+                Some(next) => sending = InFlight::new(*next),
+                None => return Ok(Sought::Nowhere(sending.attempt)),
+            }
+        }
         let mut last = None;
         loop {
             self.ready_to_send(role, held, last.take()).await?;
             let sent = self.now();
             let answer = self.launcher.ec2.run(&sending.attempt).await;
-            match self.judge(role, &mut sending, &mut refusals, sent, answer).await? {
+            match self.judge(role, &mut sending, refusals, sent, answer, bound).await? {
                 Verdict::Machine(machine, outcome) => {
-                    return self.record(role, &sending.attempt, &machine, outcome, status).await;
+                    return Ok(Sought::Up(Up { attempt: sending.attempt, machine, outcome }));
                 }
                 Verdict::Again(error) => last = Some(error),
                 Verdict::Next(attempt) => sending = InFlight::new(*attempt),
+                Verdict::Nowhere => return Ok(Sought::Nowhere(sending.attempt)),
             }
         }
     }
 
     /// The attempt's machine was being ended when the meeting came back to life: end it, and go on with a new attempt.
-    async fn finish_ending(&self, role: Role, sending: &InFlight) -> Result<Box<Attempt>, Unfilled> {
+    async fn finish_ending(
+        &self,
+        role: Role,
+        sending: &InFlight,
+        bound: &Bound,
+    ) -> Result<Option<Box<Attempt>>, Unfilled> {
         let attempt = &sending.attempt;
         let since = sending.unanswered.unwrap_or_else(|| self.now());
         let ending = AwsError {
@@ -123,7 +170,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         {
             self.end_unnamed(role, &machine, &attempt.token).await?;
         }
-        self.same_again(role, attempt).await
+        self.same_again(role, attempt, bound).await
     }
 
     async fn judge(
@@ -133,9 +180,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         sent: Timestamp,
         answer: Result<Machine, AwsError>,
+        bound: &Bound,
     ) -> Result<Verdict, Unfilled> {
         let error = match answer {
-            Ok(machine) => return self.follow(role, sending, refusals, machine, sending.outcome).await,
+            Ok(machine) => {
+                return self.follow(role, sending, refusals, machine, sending.outcome, bound).await;
+            }
             Err(error) => error,
         };
         info!(%role, attempt = sending.attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
@@ -156,13 +206,17 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 self.pause(Backoff::EC2, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
-            Class::InstanceTerminated => Ok(Verdict::Next(self.same_again(role, &sending.attempt).await?)),
+            Class::InstanceTerminated => {
+                Ok(Verdict::of(self.same_again(role, &sending.attempt, bound).await?))
+            }
             Class::ParameterMismatch => {
                 // A new attempt's token was ours alone until now, so nothing older than this can be coming.
                 let since = *sending.unanswered.get_or_insert(self.now());
                 match self.find(role, &sending.attempt, since, &error).await? {
-                    Some(machine) => self.follow(role, sending, refusals, machine, Outcome::Adopted).await,
-                    None => Ok(Verdict::Next(self.same_again(role, &sending.attempt).await?)),
+                    Some(machine) => {
+                        self.follow(role, sending, refusals, machine, Outcome::Adopted, bound).await
+                    }
+                    None => Ok(Verdict::of(self.same_again(role, &sending.attempt, bound).await?)),
                 }
             }
             Class::Capacity
@@ -173,7 +227,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             | Class::Unauthorized
             | Class::Propagating
             | Class::Unreadable
-            | Class::NotSent => self.refused(role, sending, refusals, sent, error).await,
+            | Class::NotSent => self.refused(role, sending, refusals, sent, error, bound).await,
         }
     }
 
@@ -189,6 +243,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         sent: Timestamp,
         error: AwsError,
+        bound: &Bound,
     ) -> Result<Verdict, Unfilled> {
         if let Err(settled) = plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing) {
             self.wait_until(settled, role, &error).await?;
@@ -197,7 +252,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         if let Some(since) = sending.unanswered
             && let Some(machine) = self.find(role, &sending.attempt, since, &error).await?
         {
-            return self.follow(role, sending, refusals, machine, Outcome::Adopted).await;
+            return self.follow(role, sending, refusals, machine, Outcome::Adopted, bound).await;
         }
         match Refusal::of(error.class) {
             Some(refusal) => {
@@ -205,7 +260,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     self.launcher.lookups.forget();
                 }
                 refusals.add(refusal, error, &sending.attempt.parameters);
-                Ok(Verdict::Next(self.next_place(role, &sending.attempt, refusals).await?))
+                Ok(Verdict::of(self.next_place(role, &sending.attempt, refusals, bound).await?))
             }
             None => {
                 // An image may have been deregistered since it was looked up by its name.
@@ -223,6 +278,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         machine: Machine,
         outcome: Outcome,
+        bound: &Bound,
     ) -> Result<Verdict, Unfilled> {
         let attempt = &sending.attempt;
         if machine.state.is_live() {
@@ -231,12 +287,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             }
             // A delivery died while it ended this one, and the watchdog ignores it already.
             self.end_unnamed(role, &machine, &attempt.token).await?;
-            return Ok(Verdict::Next(self.same_again(role, attempt).await?));
+            return Ok(Verdict::of(self.same_again(role, attempt, bound).await?));
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
         info!(%role, attempt = attempt.number, instance_id = %machine.instance_id, reason, "the attempt's machine is dead");
         if !plan::died_of_capacity(&machine) {
-            return Ok(Verdict::Next(self.same_again(role, attempt).await?));
+            return Ok(Verdict::of(self.same_again(role, attempt, bound).await?));
         }
         let error = AwsError {
             action: "RunInstances",
@@ -247,7 +303,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             advice: String::new(),
         };
         refusals.add(Refusal::Capacity, error, &attempt.parameters);
-        Ok(Verdict::Next(self.next_place(role, attempt, refusals).await?))
+        Ok(Verdict::of(self.next_place(role, attempt, refusals, bound).await?))
     }
 
     /// No launch is begun that could still be unanswered when the lease ends, or whose answer could not be written
@@ -292,28 +348,36 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         }
     }
 
-    /// EC2 refused the attempt for good: the next candidate, or the end of the search.
+    /// EC2 refused the attempt for good: the next candidate, if there is one.
     async fn next_place(
         &self,
         role: Role,
         refused: &Attempt,
         refusals: &Refusals,
-    ) -> Result<Box<Attempt>, Unfilled> {
+        bound: &Bound,
+    ) -> Result<Option<Box<Attempt>>, Unfilled> {
         let token = || Some(refused.token.clone());
         let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
-        match refusals.next(&candidates, &refused.parameters) {
-            Some(candidate) => self.write_next(role, refused, &image, candidate).await,
-            None => Err(failed(self.exhausted(role, refusals), token())),
+        match refusals.next(&candidates, &refused.parameters, bound) {
+            Some(candidate) => self.write_next(role, refused, &image, candidate).await.map(Some),
+            None => Ok(None),
         }
     }
 
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
-    async fn same_again(&self, role: Role, last: &Attempt) -> Result<Box<Attempt>, Unfilled> {
+    async fn same_again(
+        &self,
+        role: Role,
+        last: &Attempt,
+        bound: &Bound,
+    ) -> Result<Option<Box<Attempt>>, Unfilled> {
         let (candidates, image) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
-        let candidate = plan::same_again(&candidates, &last.parameters).unwrap_or(&candidates[0]);
-        self.write_next(role, last, &image, candidate).await
+        match plan::same_again(&candidates, &last.parameters, bound) {
+            Some(candidate) => self.write_next(role, last, &image, candidate).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn write_next(
@@ -379,14 +443,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// Write the id, at once and until it stands. Where it may not stand, end the machine.
-    async fn record(
+    pub(super) async fn record(
         &self,
         role: Role,
-        attempt: &Attempt,
-        machine: &Machine,
-        outcome: Outcome,
+        Up { attempt, machine, outcome }: &Up,
         mut status: Option<Status>,
     ) -> Result<Filled, Unfilled> {
+        let outcome = *outcome;
         let p = &attempt.parameters;
         let (id, zone, instance_type) = (&machine.instance_id, &p.availability_zone, &p.instance_type);
         match outcome {
@@ -440,7 +503,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// End a machine that may not be recorded; one that is recorded all the same is left to the next delivery.
-    async fn end_unnamed(&self, role: Role, machine: &Machine, token: &Token) -> Result<(), Unfilled> {
+    pub(super) async fn end_unnamed(
+        &self,
+        role: Role,
+        machine: &Machine,
+        token: &Token,
+    ) -> Result<(), Unfilled> {
         let id = &machine.instance_id;
         match self.end(role, id, token).await {
             Ok(Ended::Ended) => Ok(()),
@@ -471,7 +539,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         Ok(())
     }
 
-    fn exhausted(&self, role: Role, refusals: &Refusals) -> Error {
+    pub(super) fn exhausted(&self, role: Role, refusals: &Refusals, bound: &Bound) -> Error {
         let quota = refusals.last(Refusal::Quota);
         let capacity = refusals.last(Refusal::Capacity);
         let unfit = refusals.last(Refusal::Subnet).or_else(|| refusals.last(Refusal::Zone));
@@ -491,9 +559,15 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 "add zones to SUPPORTED_AZS, subnets to SUBNET_IDS or types to INSTANCE_TYPE",
             )
         };
+        let (left, advice) = match bound {
+            Bound::Anywhere | Bound::Together => ("every place that was left".to_owned(), advice.to_owned()),
+            Bound::Within(zone) => (
+                format!("every place of {zone}, where the {}'s machine is (PAIR is same-az)", role.other()),
+                "the repeat tries that zone again; add types to INSTANCE_TYPE, or set PAIR to any".to_owned(),
+            ),
+        };
         let tried = refusals.tried();
-        let problem =
-            format!("meeting {}, {role}: refused in every place that was left ({tried})", self.meeting);
+        let problem = format!("meeting {}, {role}: refused in {left} ({tried})", self.meeting);
         let error = Error::new(kind, problem, advice);
         match quota.or(capacity).or(unfit) {
             Some(cause) => error.caused_by(cause.clone()),
@@ -502,6 +576,6 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 }
 
-fn failed(error: Error, refused: Option<Token>) -> Unfilled {
+pub(super) fn failed(error: Error, refused: Option<Token>) -> Unfilled {
     Unfilled::Failed(Box::new(Failed { error, refused }))
 }

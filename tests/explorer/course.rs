@@ -12,7 +12,7 @@ use elephant_launch::error::{Class, Kind};
 use elephant_launch::image::Source;
 use elephant_launch::machine::{Attempt, InstanceId, Market, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::network::in_order;
+use elephant_launch::network::{Pair, in_order};
 use elephant_launch::plan::{attempt, candidates};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
@@ -49,6 +49,8 @@ pub struct Scenario {
     /// A function of one minute, in which a launch fits and the margin does not: what a wait would settle is left to the
     /// next delivery.
     pub minute: bool,
+    /// Every delivery is told to keep both machines in one zone.
+    pub same_az: bool,
     /// Of all faults only these; empty: any.
     pub only: &'static [Trouble],
     pub off: Option<Guard>,
@@ -411,6 +413,7 @@ impl Course<'_> {
                 let until = self.world.now() + after;
                 self.world.0.borrow_mut().move_clock(until);
                 let (config, skew, time_left) = variant_of(variant, &self.world.0.borrow().truth);
+                let config = Config { pair: self.pair(), ..config };
                 self.executor.deliver_with(NAMES[meeting], config, time_left, skew);
             }
             Step::Kill(delivery) => {
@@ -438,6 +441,10 @@ impl Course<'_> {
         }
     }
 
+    fn pair(&self) -> Pair {
+        if self.scenario.same_az { Pair::SameAz } else { Pair::Any }
+    }
+
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.world.0.borrow().fingerprint().hash(&mut hasher);
@@ -453,7 +460,9 @@ impl Course<'_> {
         self.world.pass(truth.lease + truth.skew + truth.margin + truth.skew);
         for name in NAMES.iter().take(self.scenario.meetings) {
             let mut last = Executor::new(&self.world);
-            last.deliver(name);
+            let time_left = self.world.0.borrow().truth.delivery;
+            let config = Config { pair: self.pair(), ..config() };
+            last.deliver_with(name, config, time_left, SignedDuration::ZERO);
             last.run();
             let result = last.results.remove(0).expect("nobody kills it");
             let mut state = self.world.0.borrow_mut();

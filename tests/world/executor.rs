@@ -23,7 +23,7 @@ use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
     Clock, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
 };
-use elephant_launch::network::{Found, Network, Offerings, Wanted};
+use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
@@ -461,7 +461,9 @@ impl State {
             Call::TerminateInstances(id) => {
                 self.check_end(id);
                 self.ended.insert(id.clone());
-                self.cloud.terminate(id);
+                if self.off != Some(Guard::WhatMovesIsEndedFirst) {
+                    self.cloud.terminate(id);
+                }
                 Reply::Done(Ok(()))
             }
             Call::DescribeSubnets => Reply::Subnets(Ok(self.cloud.found())),
@@ -777,6 +779,10 @@ impl Executor {
         let (deadline, timing) = {
             let state = self.world.0.borrow();
             (state.known[delivery].deadline, state.timing())
+        };
+        let config = match self.world.0.borrow().off {
+            Some(Guard::APairMovesTogether) => Config { pair: Pair::Any, ..config },
+            _ => config,
         };
         let launcher = Launcher {
             meetings: port.clone(),

@@ -5,6 +5,7 @@ use elephant_launch::error::{Class, Error, Kind};
 use elephant_launch::launch::Answer;
 use elephant_launch::machine::{Attempt, InstanceId};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::network::Pair;
 use elephant_launch::record::{Change, MeetTime, Record, Update};
 use jiff::Timestamp;
 
@@ -37,7 +38,28 @@ impl State {
             self.breach("time: a delivery is alive after its deadline".into());
         }
         self.check_nothing_is_lost();
+        self.check_the_pair_is_together();
         self.check_nobody_is_left_with_the_dead();
+    }
+
+    /// Where every delivery was told to keep a pair in one zone, the machines that the record names are.
+    fn check_the_pair_is_together(&mut self) {
+        if self.known.iter().any(|known| known.config.pair != Pair::SameAz) {
+            return;
+        }
+        let zone = |id: &InstanceId| {
+            let launched = self.cloud.machines.iter().find(|l| l.machine.instance_id == *id)?;
+            Some(launched.parameters.availability_zone.clone())
+        };
+        let zones = |record: &Record| {
+            let of = |role: Role| record.seat(role).instance_id.as_ref().and_then(zone);
+            Some((of(Role::Teacher)?, of(Role::Student)?)).filter(|(one, other)| one != other)
+        };
+        if let Some((one, other)) = self.table.records.values().find_map(zones)
+            && !self.breaches.iter().any(|breach| breach.starts_with("together"))
+        {
+            self.breach(format!("together: the teacher's machine is in {one}, the student's in {other}"));
+        }
     }
 
     /// The record of a meeting that is on names no machine that a delivery has ended.

@@ -67,6 +67,10 @@ guards! {
     WhatIsEndedIsNotRecorded
     TheRoleTagGoesFirst
     ARecordedMachineIsKept
+    // The pair.
+    APairMovesTogether
+    WhatMovesIsEndedFirst
+    BothMoveInOneWrite
     TheReserveBeforeTheDeadline
 }
 
@@ -170,6 +174,7 @@ impl State {
             (Guard::TheRecordNeedsNoOtherId, Write::Id(_)) => {
                 drop(&mut update, |r| matches!(r, Requires::NoOtherInstance(..)));
             }
+            (Guard::BothMoveInOneWrite, Write::NextAttempt) => update.changes.truncate(1),
             (Guard::TheEndIsWrittenFirst, Write::End) => update.changes.clear(),
             (Guard::WhatIsEndedIsNotRecorded, Write::Id(_)) => {
                 drop(&mut update, |r| matches!(r, Requires::NotEnding(_)));

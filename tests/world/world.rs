@@ -20,7 +20,7 @@ use elephant_launch::error::{AwsError, Class};
 use elephant_launch::image::Source;
 use elephant_launch::machine::Market;
 use elephant_launch::meeting::{MeetingId, Status};
-use elephant_launch::network::Network;
+use elephant_launch::network::{Network, Pair};
 use elephant_launch::record::{MeetTime, Record, Seat};
 use jiff::Timestamp;
 
@@ -62,6 +62,7 @@ pub fn config() -> Config {
         network: Network::Default,
         public_ip: None,
         markets: vec![Market::OnDemand],
+        pair: Pair::Any,
         volume: Volume {
             device: None,
             size_gb: 60,

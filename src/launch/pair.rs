@@ -1,0 +1,199 @@
+//! Both roles in one zone: `PAIR=same-az`.
+//!
+//! Neither id is recorded before both machines are up: one that stands in the record may be in use, and is not ended for
+//! the other's sake. Where the zone refuses one role, the other's machine is ended as every unnamed one is, and then one
+//! write puts both next attempts into the next zone. So the attempts of a pair that stand in a record are always in one
+//! zone, and whoever finds them goes on from there.
+//!
+//! Not handled here: a role whose other one is recorded already, which stays beside it (`Bound::Within`); and attempts that
+//! stood in two zones before PAIR was set, which are replayed as they are.
+
+use tracing::{info, warn};
+
+use super::seat::{Filled, InFlight, Sought, Unfilled, Up, failed};
+use super::{Delivery, Held, Work};
+use crate::error::Error;
+use crate::machine::{Attempt, Token};
+use crate::meeting::{Role, Status};
+use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
+use crate::plan::{self, Bound, Refusals, Standing};
+use crate::record;
+
+type Ends = [(Role, Result<Filled, Unfilled>); 2];
+
+/// Where the pair goes on after a zone refused one of them.
+enum Moved {
+    /// Here, with these attempts.
+    To([InFlight; 2]),
+    /// Nowhere: what is up stays, the other has failed for this reason.
+    Stays(Error),
+    /// It could not be moved whole; neither has a machine that the next delivery would not find.
+    Broken([Unfilled; 2]),
+}
+
+impl Sought {
+    fn attempt(&self) -> &Attempt {
+        match self {
+            Sought::Up(up) => &up.attempt,
+            Sought::Nowhere(attempt) => attempt,
+        }
+    }
+}
+
+impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+    pub(super) async fn fill_pair(&self, work: [Work; 2], held: &Held, status: &Option<Status>) -> Ends {
+        let roles = [work[0].role, work[1].role];
+        let mut flights = work.map(InFlight::of);
+        let mut refusals = Refusals::default();
+        loop {
+            let [one, other] = flights;
+            let (mut of_one, mut of_other) = (refusals.clone(), refusals);
+            let (one, other) = tokio::join!(
+                self.seek(roles[0], one, &mut of_one, held, &Bound::Together),
+                self.seek(roles[1], other, &mut of_other, held, &Bound::Together),
+            );
+            refusals = of_one.and(of_other);
+            let close = |role, sought, error: Error| self.close(role, sought, error, status.clone());
+            let pair = match (one, other) {
+                (Ok(Sought::Up(one)), Ok(Sought::Up(other))) => {
+                    warn_of_two_zones(&one, &other);
+                    let (one, other) = tokio::join!(
+                        self.record(roles[0], &one, status.clone()),
+                        self.record(roles[1], &other, status.clone()),
+                    );
+                    return [(roles[0], one), (roles[1], other)];
+                }
+                (Ok(one), Ok(other)) => [one, other],
+                // Whether the first has a machine is open, or the record has moved on: nobody leaves the zone.
+                (Err(unfilled), Ok(other)) => {
+                    let other = self.stay(roles[1], other, &unfilled, status).await;
+                    return [(roles[0], Err(unfilled)), (roles[1], other)];
+                }
+                (Ok(one), Err(unfilled)) => {
+                    let one = self.stay(roles[0], one, &unfilled, status).await;
+                    return [(roles[0], one), (roles[1], Err(unfilled))];
+                }
+                (Err(one), Err(other)) => return [(roles[0], Err(one)), (roles[1], Err(other))],
+            };
+            match self.move_both(roles, &pair, &refusals).await {
+                Moved::To(next) => flights = next,
+                Moved::Stays(error) => {
+                    let [one, other] = pair;
+                    let ends =
+                        tokio::join!(close(roles[0], one, error.clone()), close(roles[1], other, error));
+                    return [(roles[0], ends.0), (roles[1], ends.1)];
+                }
+                Moved::Broken([one, other]) => return [(roles[0], Err(one)), (roles[1], Err(other))],
+            }
+        }
+    }
+
+    /// End what is up in the zone that refused the other role, and write both next attempts.
+    async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
+        let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
+        let from = &pair[refused].attempt().parameters;
+        let (candidates, image) = match self.candidates().await {
+            Ok(found) => found,
+            Err(error) => return Moved::Stays(self.lookup_failed(&error)),
+        };
+        let Some(candidate) = refusals.next(&candidates, from, &Bound::Anywhere) else {
+            return Moved::Stays(self.exhausted(roles[refused], refusals, &Bound::Anywhere));
+        };
+        let next =
+            |seat: usize| self.attempt(roles[seat], pair[seat].attempt().next_number(), &image, candidate);
+        let (one, other) = match (next(0), next(1)) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),
+        };
+        for (seat, sought) in pair.iter().enumerate() {
+            let Sought::Up(Up { attempt, machine, .. }) = sought else { continue };
+            let role = roles[seat];
+            info!(%role, instance_id = %machine.instance_id, zone = from.availability_zone, "ended to move with the other role");
+            if let Err(unfilled) = self.end_unnamed(role, machine, &attempt.token).await {
+                let other = unfilled.of_the_other(Some(pair[1 - seat].attempt().token.clone()));
+                return Moved::Broken(if seat == 0 { [unfilled, other] } else { [other, unfilled] });
+            }
+        }
+        let last = [&pair[0].attempt().token, &pair[1].attempt().token];
+        match self.write_both(roles, last, [&one, &other]).await {
+            Ok(()) => {
+                let p = &one.parameters;
+                info!(zone = p.availability_zone, instance_type = p.instance_type, "the pair moves");
+                Moved::To([InFlight::new(one), InFlight::new(other)])
+            }
+            Err(unfilled) => {
+                let other = unfilled.of_the_other(None);
+                Moved::Broken([unfilled, other])
+            }
+        }
+    }
+
+    async fn write_both(
+        &self,
+        roles: [Role; 2],
+        last: [&Token; 2],
+        next: [&Attempt; 2],
+    ) -> Result<(), Unfilled> {
+        let both = [(roles[0], last[0], next[0].clone()), (roles[1], last[1], next[1].clone())];
+        let update = record::next_attempts(self.meeting, &self.owner, &both);
+        let found = match self.update(&update).await {
+            Ok(Updated::Done) => return Ok(()),
+            Ok(Updated::Refused(found)) => found,
+            Err(error) => return Err(failed(self.table_failed(error), None)),
+        };
+        // One write: where the first stands, so does the other.
+        match plan::after_refused_next_attempt(found.as_deref(), &self.owner, roles[0], &next[0].token) {
+            Standing::Written => Ok(()),
+            Standing::Gone => Err(Unfilled::Gone),
+            Standing::Over => Err(Unfilled::Over(found.and_then(|record| record.status))),
+            Standing::TakenOver => Err(Unfilled::TakenOver),
+        }
+    }
+
+    /// The other role has ended without a machine: this one's is recorded where it is.
+    async fn stay(
+        &self,
+        role: Role,
+        sought: Sought,
+        other: &Unfilled,
+        status: &Option<Status>,
+    ) -> Result<Filled, Unfilled> {
+        match sought {
+            Sought::Up(up) => self.record(role, &up, status.clone()).await,
+            Sought::Nowhere(attempt) => Err(other.of_the_other(Some(attempt.token))),
+        }
+    }
+
+    async fn close(
+        &self,
+        role: Role,
+        sought: Sought,
+        error: Error,
+        status: Option<Status>,
+    ) -> Result<Filled, Unfilled> {
+        match sought {
+            Sought::Up(up) => self.record(role, &up, status).await,
+            Sought::Nowhere(attempt) => Err(failed(error, Some(attempt.token))),
+        }
+    }
+}
+
+impl Unfilled {
+    /// What it means for the other role, whose attempt with this token was refused.
+    fn of_the_other(&self, refused: Option<Token>) -> Unfilled {
+        match self {
+            Unfilled::Gone => Unfilled::Gone,
+            Unfilled::Over(status) => Unfilled::Over(status.clone()),
+            Unfilled::TakenOver => Unfilled::TakenOver,
+            Unfilled::Failed(other) => failed(other.error.clone(), refused),
+        }
+    }
+}
+
+fn warn_of_two_zones(one: &Up, other: &Up) {
+    let (one, other) =
+        (&one.attempt.parameters.availability_zone, &other.attempt.parameters.availability_zone);
+    if one != other {
+        warn!(one, other, "PAIR is same-az, and the attempts that stood were in two zones: both stay");
+    }
+}
