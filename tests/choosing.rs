@@ -160,6 +160,30 @@ fn where_spot_has_no_room_machines_on_demand_are_launched() {
 }
 
 #[test]
+fn a_pair_leaves_a_zone_that_refuses_one_of_them() {
+    let stack = Stack::with(&[("PAIR", "same-az"), ("INSTANCE_TYPE", "t3.large")]);
+    stack.lambda.warm_up();
+    let no_room = serde_json::json!([{
+        "action": "RunInstances",
+        "role": "student",
+        "code": "InsufficientInstanceCapacity",
+        "times": 1,
+    }]);
+    stack.aws.add_faults(no_room);
+    let answer = stack.deliver().answer();
+    stack.both_recorded();
+    let zone = |role: &str| answer["machines"][role]["availability_zone"].as_str().map(str::to_owned);
+    assert_eq!(zone("teacher"), zone("student"), "{answer:#}");
+    let tried: Vec<Value> =
+        stack.aws.calls().into_iter().filter(|call| call["action"] == "RunInstances").collect();
+    assert_eq!(tried.len(), 4, "two in the first zone, two in the next: {tried:#?}");
+    assert_ne!(tried[0]["zone"].as_str(), zone("teacher").as_deref(), "{tried:#?}");
+    assert_eq!(stack.aws.count_calls()["TerminateInstances"], 1, "the teacher's first machine");
+    stack.deliver().answer();
+    assert_eq!(stack.aws.count_calls()["RunInstances"], 4, "nothing more is launched");
+}
+
+#[test]
 fn a_volume_has_what_gp3_can_have() {
     let (stack, machines) = launched(&[("VOLUME_IOPS", "4000"), ("VOLUME_THROUGHPUT", "500")]);
     let volumes =

@@ -8,7 +8,7 @@ use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConf
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::image::{Architecture, Source};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
-use elephant_launch::network::Network;
+use elephant_launch::network::{Network, Pair};
 use elephant_launch::one_time::Target;
 use elephant_launch::user_data::UserData;
 
@@ -66,6 +66,8 @@ const MEANINGS: &[Meaning] = &[
     ("MARKET", "on-demand", |_| ()),
     ("MARKET", "spot", |c| c.markets = vec![Market::Spot]),
     ("MARKET", "spot-then-on-demand", |c| c.markets = vec![Market::Spot, Market::OnDemand]),
+    ("PAIR", "any", |_| ()),
+    ("PAIR", "same-az", |c| c.pair = Pair::SameAz),
     ("VOLUME_DEVICE", "/dev/sda1", |c| c.volume.device = Some("/dev/sda1".into())),
     ("VOLUME_DEVICE", "xvda", |c| c.volume.device = Some("xvda".into())),
     ("VOLUME_SIZE_GB", "1", |c| c.volume.size_gb = 1),
@@ -351,6 +353,8 @@ const NONSENSE: &[(&str, &str)] = &[
     ("PUBLIC_IP", "yes"),
     ("MARKET", "ondemand"),
     ("MARKET", "on-demand-then-spot"),
+    ("PAIR", "same_az"),
+    ("PAIR", "us-west-2a"),
     ("VOLUME_IOPS", "2999"),
     ("VOLUME_IOPS", "16001"),
     ("VOLUME_THROUGHPUT", "124"),
@@ -527,6 +531,7 @@ fn defaults() -> Config {
         network: Network::Default,
         public_ip: None,
         markets: vec![Market::OnDemand],
+        pair: Pair::Any,
         volume: Volume {
             device: None,
             size_gb: 60,

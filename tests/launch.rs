@@ -469,6 +469,150 @@ mod refusals {
     }
 }
 
+mod a_pair_in_one_zone {
+    use elephant_launch::network::Pair;
+
+    use super::*;
+
+    fn same_az() -> Config {
+        Config { pair: Pair::SameAz, ..config() }
+    }
+
+    fn deliver(mut story: Executor) -> Option<Result<Answer, Error>> {
+        story.deliver_with(M, same_az(), Timing::DEFAULT.delivery, SignedDuration::ZERO);
+        story.run();
+        unbroken(&story.world);
+        story.results.remove(0)
+    }
+
+    fn no_room() -> Fate {
+        Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity")
+    }
+
+    fn zone(world: &World, role: Role) -> String {
+        let record = world.record(M);
+        record.seat(role).attempt.clone().expect("an attempt").parameters.availability_zone
+    }
+
+    #[track_caller]
+    fn together(world: &World) {
+        both_recorded(world);
+        assert_eq!(zone(world, Role::Teacher), zone(world, Role::Student), "{}", world.story());
+    }
+
+    #[test]
+    fn nothing_is_asked_for_besides_what_two_machines_take() {
+        let world = a_meeting();
+        deliver(Executor::new(&world)).expect("it ends").expect("it is launched");
+        together(&world);
+        assert_eq!(
+            requests(&world),
+            ["GetItem", "UpdateItem", "RunInstances", "RunInstances", "UpdateItem", "UpdateItem"]
+        );
+    }
+
+    #[test]
+    fn a_zone_that_refuses_one_is_left_by_both() {
+        for role in Role::BOTH {
+            let world = a_meeting();
+            let story = Executor::new(&world).plot(run_of(role), no_room());
+            deliver(story).expect("it ends").expect("the next zone has room");
+            together(&world);
+            assert_eq!(world.0.borrow().ended.len(), 1, "the other's first machine:\n{}", world.story());
+            assert_eq!(world.record(M).seat(role).attempt.clone().map(|a| a.number), Some(2));
+        }
+    }
+
+    #[test]
+    fn a_zone_that_refuses_both_is_left_without_an_end() {
+        let world = a_meeting();
+        let story = Executor::new(&world).plot(run_instances, no_room()).times(0, 2);
+        deliver(story).expect("it ends").expect("the next zone has room");
+        together(&world);
+        assert!(world.0.borrow().ended.is_empty(), "{}", world.story());
+    }
+
+    #[test]
+    fn a_delivery_that_dies_while_the_pair_moves_is_followed_by_one_that_brings_both_together() {
+        // Role tag, end, the write of both attempts, and the launches that follow it.
+        let at: [fn(&Call) -> bool; 4] = [
+            |call| matches!(call, Call::DeleteTags(_)),
+            |call| matches!(call, Call::TerminateInstances(_)),
+            |call| {
+                matches!(call, Call::UpdateItem(update) if update.changes.len() == 2
+                && matches!(update.changes[0], elephant_launch::record::Change::Attempt(..)))
+            },
+            |call| matches!(call, Call::RunInstances(attempt) if attempt.number == 2),
+        ];
+        for point in at {
+            for fate in [Fate::DiesBefore, Fate::DiesAfter] {
+                let world = a_meeting();
+                let story =
+                    Executor::new(&world).plot(run_of(Role::Student), no_room()).plot(point, fate.clone());
+                assert!(deliver(story).is_none(), "it dies");
+                after_a_minute(&world);
+                deliver(Executor::new(&world)).expect("it ends").expect("it goes on");
+                together(&world);
+            }
+        }
+    }
+
+    #[test]
+    fn where_no_zone_takes_both_the_last_one_keeps_the_one_that_it_took() {
+        let world = a_meeting();
+        let mut story = Executor::new(&world);
+        for _ in 0..6 {
+            story = story.plot(run_of(Role::Student), no_room());
+        }
+        let error = deliver(story).expect("it ends").expect_err("the student has none");
+        assert_eq!(error.kind, Kind::CapacityExhausted);
+        assert!(world.record(M).teacher.instance_id.is_some(), "{}", world.story());
+        after_a_minute(&world);
+        deliver(Executor::new(&world)).expect("it ends").expect("the zone has room again");
+        together(&world);
+    }
+
+    #[test]
+    fn beside_a_recorded_machine_the_zone_is_not_left_and_the_error_says_so() {
+        let world = a_meeting();
+        let story = Executor::new(&world)
+            .plot(run_of(Role::Student), Fate::Fails(Class::Misconfigured, "InvalidKeyPair.NotFound"));
+        deliver(story).expect("it ends").expect_err("the student has none");
+        let teachers = zone(&world, Role::Teacher);
+        let story = Executor::new(&world).plot(run_of(Role::Student), no_room()).times(0, 9);
+        let error = deliver(story).expect("it ends").expect_err("the zone has no room");
+        assert_eq!(error.kind, Kind::CapacityExhausted);
+        let said = error.chain();
+        assert!(
+            said.contains(&format!("every place of {teachers}, where the teacher's machine is")),
+            "{said}"
+        );
+        assert!(said.contains("set PAIR to any"), "{said}");
+        let tried = world.0.borrow().requests.iter().filter(|name| **name == "RunInstances").count();
+        assert_eq!(tried, 4, "both, then each of two types in the teacher's zone:\n{}", world.story());
+        deliver(Executor::new(&world)).expect("it ends").expect("it has room again");
+        together(&world);
+    }
+
+    #[test]
+    fn a_zone_that_is_not_configured_any_more_is_named() {
+        let world = a_meeting();
+        let story = Executor::new(&world)
+            .plot(run_of(Role::Student), Fate::Fails(Class::Misconfigured, "InvalidKeyPair.NotFound"));
+        deliver(story).expect("it ends").expect_err("the student has none");
+        let teachers = zone(&world, Role::Teacher);
+        let others = ["us-west-2a", "us-west-2b", "us-west-2c"].into_iter().filter(|zone| *zone != teachers);
+        let changed = Config { supported_azs: Some(others.map(str::to_owned).collect()), ..same_az() };
+        let mut story = Executor::new(&world);
+        story.deliver_with(M, changed, Timing::DEFAULT.delivery, SignedDuration::ZERO);
+        story.run();
+        unbroken(&world);
+        let error = story.results.remove(0).expect("it ends").expect_err("there is no place");
+        assert_eq!(error.kind, Kind::NoUsableSubnet);
+        assert!(error.chain().contains(&teachers), "{}", error.chain());
+    }
+}
+
 mod tokens {
     use super::*;
 

@@ -52,6 +52,7 @@ resource "aws_lambda_function" "launch" {
       AMI_ARCH              = var.ami_arch
       INSTANCE_TYPE         = join(",", var.instance_type)
       MARKET                = var.market
+      PAIR                  = var.pair
       SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
       KEY_NAME              = local.key_name
       IAM_PROFILE           = var.iam_profile

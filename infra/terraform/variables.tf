@@ -111,6 +111,17 @@ variable "market" {
   }
 }
 
+variable "pair" {
+  type        = string
+  default     = "any"
+  description = "PAIR. Whether both machines of a meeting stand in one zone: with same-az, a zone that refuses one of them is left by both, and the one that was launched there is ended."
+
+  validation {
+    condition     = contains(["any", "same-az"], var.pair)
+    error_message = "One of any, same-az."
+  }
+}
+
 variable "security_group_ids" {
   type        = list(string)
   description = "SECURITY_GROUP_IDS. Security groups of both machines; they belong to the VPC that the machines start in."

@@ -22,6 +22,7 @@ use crate::record;
 type Ends = [(Role, Result<Filled, Unfilled>); 2];
 
 /// Where the pair goes on after a zone refused one of them.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would only hide it")]
 enum Moved {
     /// Here, with these attempts.
     To([InFlight; 2]),

@@ -47,7 +47,6 @@ pub(super) struct Failed {
 }
 
 /// What came of a role's way to EC2.
-#[expect(clippy::large_enum_variant, reason = "there are two in a delivery")]
 pub(super) enum Sought {
     /// A machine, which no record names yet.
     Up(Up),

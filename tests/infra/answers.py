@@ -15,6 +15,7 @@ EVERYTHING = LEAST | {
     "AmiArch": "arm64",
     "InstanceType": "t3.large, m5.large,c7i-flex.large",
     "Market": "spot-then-on-demand",
+    "Pair": "same-az",
     "SecurityGroupIds": "sg-0a1b2c3d,sg-00112233445566778",
     "KeyName": "support key",
     "IamProfile": "machines",
