@@ -41,6 +41,7 @@
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`config`] | 3 | environment → typed values, every problem at once; the only reader of `std::env` |
 //! | [`event`] | 3 | the JSON that arrives → typed requests |
+//! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
 //! | [`plan`] | 4 | every decision, as pure functions |
 //! | [`needs`] | 4 | the small traits that the verbs ask for |
 //! | [`deadline`] | 5 | what may still be begun before a deadline: repeats with a pause |
@@ -68,6 +69,7 @@ pub mod dynamodb;
 pub mod ec2;
 pub mod error;
 pub mod event;
+pub mod fleet;
 pub mod image;
 pub mod lambda;
 pub mod launch;

@@ -3,6 +3,7 @@
 //! Record, configuration, what was looked up, the time and fresh tokens are handed in; nothing here waits or asks. The
 //! verbs only carry out what is decided here, so that a table of cases can test every choice.
 
+pub mod reconcile;
 pub mod schedule;
 
 use std::time::Duration;

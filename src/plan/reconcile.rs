@@ -1,0 +1,213 @@
+//! What a sweep does: from the machines that EC2 showed, the records read *after* that, and the time.
+//!
+//! Because the records are younger than the list, a machine of the list that its record does not name was not named when
+//! it was read; and a client token is random, so once its attempt no longer stands no write can name its machine any
+//! more. That is what makes an orphan final, but for a person who enters its id by hand: hence the mark, the wait and the
+//! second look.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::fleet::{Sighting, Watched};
+use crate::machine::{Attempt, InstanceId, State, Token};
+use crate::meeting::{MeetingId, Role, Status, allows_launch};
+use crate::record::{MeetTime, Record};
+use crate::timing::{Timing, after};
+
+/// What a sweep may do, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// No orphan younger than this is marked.
+    pub grace: Duration,
+    /// A meeting this long after its time is over, whatever its status says.
+    pub longest_meeting: Duration,
+    /// As for `launch`: nothing is launched this long after the meeting's time.
+    pub launch_window: Duration,
+    /// A meeting that begins this soon and has no machines is launched.
+    pub due: Duration,
+    /// How many machines of one meeting are replaced.
+    pub replacements: u32,
+    /// How many machines one sweep ends. What is left waits for the next one.
+    pub endings: usize,
+}
+
+/// One thing to do, in the order in which they are done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// A meeting is over by the clock: write TERMINATED and why.
+    Close { meeting: MeetingId, reason: String },
+    /// Live, recorded, and its meeting is over.
+    End { meeting: MeetingId, role: Role, instance: InstanceId },
+    /// Marked on an earlier sweep, and still an orphan. Where its attempt stands, that is told first.
+    EndOrphan { instance: InstanceId, standing: Option<(MeetingId, Role, Token)> },
+    /// An orphan, seen for the first time.
+    Mark { instance: InstanceId },
+    /// It was marked, and is none.
+    Unmark { instance: InstanceId },
+    /// A recorded machine is dead and its meeting is on: the record forgets it, and says why. `revive`: the watchdog
+    /// took that death for the end of the meeting.
+    Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, revive: bool },
+    /// A role has no machine: a delivery of `launch`.
+    Launch { meeting: MeetingId },
+}
+
+/// Everything that a sweep finds to do, and how many endings had to wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    pub repairs: Vec<Repair>,
+    pub held_back: usize,
+}
+
+pub fn reconcile(
+    now: Timestamp,
+    seen: &[Sighting],
+    records: &BTreeMap<MeetingId, Watched>,
+    limits: &Limits,
+    timing: &Timing,
+) -> Repairs {
+    let mut found = Repairs::default();
+    let mut endings = 0;
+    let mut end = |found: &mut Repairs, repair: Repair| {
+        endings += 1;
+        if endings > limits.endings {
+            found.held_back += 1;
+        } else {
+            found.repairs.push(repair);
+        }
+    };
+    for (meeting, watched) in records {
+        let Watched::Stands { record, termination_reason, .. } = watched else { continue };
+        let live = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state.is_live());
+        let live: Vec<(Role, &Sighting)> = live.filter(|(_, sighting)| !sighting.is_kept()).collect();
+        let by_the_clock = is_over_by_the_clock(now, record, seen, limits);
+        if by_the_clock && allows_launch(&record.status) && !live.is_empty() {
+            let hours = limits.longest_meeting.as_secs() / 3600;
+            let reason = format!("still on {hours} hours after its time (MAX_MEETING_HOURS)");
+            found.repairs.push(Repair::Close { meeting: meeting.clone(), reason });
+        }
+        let ended = record.status == Some(Status::Terminated) && termination_reason.is_some();
+        if ended || by_the_clock {
+            for (role, sighting) in live {
+                let instance = sighting.instance_id().clone();
+                end(&mut found, Repair::End { meeting: meeting.clone(), role, instance });
+            }
+        }
+    }
+    for sighting in seen.iter().filter(|sighting| sighting.machine.state.is_live()) {
+        let Some(meeting) = sighting.meeting() else { continue };
+        let Some(watched) = records.get(&meeting) else { continue };
+        let instance = sighting.instance_id().clone();
+        match is_orphan(now, sighting, watched, limits, timing) {
+            Some(_) if sighting.is_kept() => {}
+            Some(standing) => match sighting.orphan_since() {
+                // One sweep that is delivered twice does not do both steps.
+                Some(since) if now >= after(since, timing.margin) => {
+                    let standing = standing.map(|(role, token)| (meeting.clone(), role, token));
+                    end(&mut found, Repair::EndOrphan { instance, standing });
+                }
+                Some(_) => {}
+                None => found.repairs.push(Repair::Mark { instance }),
+            },
+            None if sighting.is_marked() => found.repairs.push(Repair::Unmark { instance }),
+            None => {}
+        }
+    }
+    for (meeting, watched) in records {
+        let Watched::Stands { record, termination_reason, replaced } = watched else { continue };
+        let revive = record.status == Some(Status::Terminated) && termination_reason.is_none();
+        if !(revive || allows_launch(&record.status)) || !is_in_its_window(now, record, limits) {
+            continue;
+        }
+        let mut left = limits.replacements.saturating_sub(*replaced);
+        let mut missing = !revive && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none());
+        for (role, sighting) in recorded(record, seen) {
+            // Not `shutting-down`: whoever ends a meeting on purpose may not have written so yet.
+            if sighting.machine.state != State::Terminated || left == 0 {
+                continue;
+            }
+            left -= 1;
+            missing = true;
+            let reason =
+                sighting.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+            let instance = sighting.instance_id().clone();
+            found.repairs.push(Repair::Forget { meeting: meeting.clone(), role, instance, reason, revive });
+        }
+        let leased = record.lease.as_ref().is_some_and(|lease| now < lease.until);
+        if missing && !leased && is_due(now, record, limits) {
+            found.repairs.push(Repair::Launch { meeting: meeting.clone() });
+        }
+    }
+    found
+}
+
+/// The machines that the record names, as they were seen.
+fn recorded<'s>(record: &Record, seen: &'s [Sighting]) -> impl Iterator<Item = (Role, &'s Sighting)> {
+    Role::BOTH.into_iter().filter_map(move |role| {
+        let id = record.seat(role).instance_id.as_ref()?;
+        Some((role, seen.iter().find(|sighting| sighting.instance_id() == id)?))
+    })
+}
+
+/// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still
+/// write into the record is none.
+#[expect(clippy::option_option, reason = "an orphan, and then perhaps its attempt")]
+fn is_orphan(
+    now: Timestamp,
+    sighting: &Sighting,
+    watched: &Watched,
+    limits: &Limits,
+    timing: &Timing,
+) -> Option<Option<(Role, Token)>> {
+    if now < after(sighting.launched_at, limits.grace) {
+        return None;
+    }
+    let record = match watched {
+        Watched::Missing => return Some(None),
+        // It may name it.
+        Watched::Unreadable(_) => return None,
+        Watched::Stands { record, .. } => record,
+    };
+    let id = sighting.instance_id();
+    if Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id)) {
+        return None;
+    }
+    let Some((role, attempt)) = standing(record, sighting.token.as_ref()) else { return Some(None) };
+    let over = !allows_launch(&record.status) || !is_in_its_window(now, record, limits);
+    let taken = record.seat(role).instance_id.is_some();
+    let settled =
+        record.lease.as_ref().is_none_or(|lease| now >= after(lease.until, timing.skew + timing.margin));
+    ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
+}
+
+fn standing<'r>(record: &'r Record, token: Option<&Token>) -> Option<(Role, &'r Attempt)> {
+    let attempts =
+        Role::BOTH.into_iter().filter_map(|role| Some((role, record.seat(role).attempt.as_ref()?)));
+    attempts.into_iter().find(|(_, attempt)| Some(&attempt.token) == token)
+}
+
+/// A record without a time is judged by its youngest machine: somebody pays for it.
+fn is_over_by_the_clock(now: Timestamp, record: &Record, seen: &[Sighting], limits: &Limits) -> bool {
+    let since = match record.meet_time {
+        MeetTime::At(time) => Some(time),
+        MeetTime::Missing | MeetTime::Unreadable(_) => {
+            recorded(record, seen).map(|(_, sighting)| sighting.launched_at).max()
+        }
+    };
+    since.is_some_and(|since| now > after(since, limits.longest_meeting))
+}
+
+fn is_in_its_window(now: Timestamp, record: &Record, limits: &Limits) -> bool {
+    match record.meet_time {
+        MeetTime::At(time) => now <= after(time, limits.launch_window),
+        MeetTime::Missing | MeetTime::Unreadable(_) => false,
+    }
+}
+
+fn is_due(now: Timestamp, record: &Record, limits: &Limits) -> bool {
+    match record.meet_time {
+        MeetTime::At(time) => time <= after(now, limits.due),
+        MeetTime::Missing | MeetTime::Unreadable(_) => false,
+    }
+}
