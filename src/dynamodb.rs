@@ -3,8 +3,9 @@
 //! The attributes of the contract (`id`, `status`, `meet_time`, `teacher_ec2_id`, `student_ec2_id`) are shared with
 //! every other program of the system. Attributes of our own: `launch_owner` and `launch_lease_until` (the lease),
 //! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
-//! `launch_error_at` and, a role, `…_availability_zone`, `…_instance_type`, `…_launched_at`. All are top-level:
-//! UpdateItem cannot set a path inside a map that is missing.
+//! `launch_error_at` and, a role, `…_availability_zone`, `…_instance_type`, `…_launched_at`, and of a machine that died
+//! `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. All are top-level: UpdateItem cannot set a
+//! path inside a map that is missing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ const STATUS: &str = "status";
 const MEET_TIME: &str = "meet_time";
 const CREATED_AT: &str = "created_at";
 const TERMINATION_REASON: &str = "termination_reason";
+/// How many machines of the meeting died and were launched again.
+const REPLACED: &str = "launch_replaced";
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
@@ -343,6 +346,7 @@ struct Expression {
     conditions: Vec<String>,
     sets: Vec<String>,
     removes: Vec<String>,
+    adds: Vec<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
@@ -371,6 +375,9 @@ impl Expression {
         }
         if !self.removes.is_empty() {
             clauses.push(format!("REMOVE {}", self.removes.join(", ")));
+        }
+        if !self.adds.is_empty() {
+            clauses.push(format!("ADD {}", self.adds.join(", ")));
         }
         clauses.join(" ")
     }
@@ -418,6 +425,7 @@ impl Expression {
             Requires::NotEnding(role) => {
                 format!("attribute_not_exists({})", self.attempt(*role, "ending"))
             }
+            Requires::NoTerminationReason => self.missing(TERMINATION_REASON),
         }
     }
 
@@ -460,6 +468,20 @@ impl Expression {
             Change::Terminated(reason) => {
                 self.set(STATUS, AttributeValue::S(Status::Terminated.as_str().to_owned()));
                 self.set(TERMINATION_REASON, AttributeValue::S(reason.clone()));
+            }
+            Change::Lost(role, lost) => {
+                self.remove(&id_attribute(*role));
+                let more = [
+                    ("lost_ec2_id", lost.instance_id.0.clone()),
+                    ("lost_reason", lost.reason.clone()),
+                    ("lost_at", time(lost.at)),
+                ];
+                for (name, value) in more {
+                    self.set(&format!("{role}_{name}"), AttributeValue::S(value));
+                }
+                let one = self.value(AttributeValue::N("1".to_owned()));
+                let count = format!("{} {one}", self.name(REPLACED));
+                self.adds.push(count);
             }
         }
     }

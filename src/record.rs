@@ -101,6 +101,15 @@ pub struct Recorded {
     pub launched_at: Timestamp,
 }
 
+/// A machine that died while its meeting went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub instance_id: InstanceId,
+    /// EC2's StateReason.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
 /// One conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
@@ -130,6 +139,8 @@ pub enum Requires {
     Token(Role, Token),
     /// The machine of the attempt that stands for the role is not being ended.
     NotEnding(Role),
+    /// Nobody has said why the meeting ended: it was the watchdog, if it ended at all.
+    NoTerminationReason,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,8 +162,10 @@ pub enum Change {
     ForgetFailure,
     /// The meeting is at another time, in the words in which it was asked for.
     MeetTime(String),
-    /// The meeting is over before it began, and why.
+    /// The meeting is over, and why.
     Terminated(String),
+    /// The role has no machine any more: what became of the one that stood here. Counted.
+    Lost(Role, Lost),
 }
 
 /// A record that is written where none stands: `SCHEDULED`, with whatever the other programs need to know.
@@ -330,4 +343,38 @@ pub fn cancel(read: &Record, reason: &str) -> Update {
         requires: unchanged(read),
         changes: vec![Change::Terminated(reason.to_owned())],
     }
+}
+
+/// End a meeting that nobody ended, if it is still on.
+pub fn close(meeting_id: &MeetingId, reason: &str) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
+        ],
+        changes: vec![Change::Terminated(reason.to_owned())],
+    }
+}
+
+/// Forget a machine that is dead, so that the next delivery launches another. The attempt that made it is marked as
+/// refused: its token is used up, and no machine can come of it any more.
+///
+/// `revive`: the watchdog took the death for the end of the meeting. The one write that moves a status back, and only
+/// from a TERMINATED for which nobody gave a reason.
+pub fn forget(read: &Record, role: Role, lost: Lost, revive: bool) -> Update {
+    let mut requires = vec![Requires::Exists, Requires::Instance(role, Some(lost.instance_id.clone()))];
+    let mut changes = vec![Change::Lost(role, lost)];
+    if let Some(attempt) = &read.seat(role).attempt {
+        requires.push(Requires::Token(role, attempt.token.clone()));
+        changes.push(Change::Refused(role));
+    }
+    if revive {
+        requires.push(Requires::Status(vec![Some(Status::Terminated)]));
+        requires.push(Requires::NoTerminationReason);
+        changes.push(Change::Launched);
+    } else {
+        requires.push(Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()));
+    }
+    Update { meeting_id: read.meeting_id.clone(), requires, changes }
 }

@@ -135,6 +135,7 @@ promises! {
         each_requirement_holds_of_what_it_says_and_of_nothing_else,
         nothing_but_existence_is_asked_of_a_missing_record,
         each_change_has_its_effect_and_no_other,
+        a_meeting_that_was_ended_on_purpose_is_not_revived,
         one_requirement_that_does_not_hold_refuses_every_change,
         each_write_is_done_where_it_fits_and_refused_where_it_does_not,
         a_new_record_is_scheduled_and_has_its_time,

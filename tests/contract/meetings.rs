@@ -155,6 +155,7 @@ pub async fn each_requirement_holds_of_what_it_says_and_of_nothing_else(stage: &
         ("no end", &old, Requires::NotEnding(Student), true),
         ("no end where no attempt is", &new, Requires::NotEnding(Student), true),
         ("no end where one is written", &ending, Requires::NotEnding(Student), false),
+        ("no reason of an end that nobody gave one for", &over, Requires::NoTerminationReason, true),
     ];
     for (name, record, requirement, holds) in cases {
         stage.put(record).await;
@@ -228,6 +229,7 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
         (Change::Launched, changed(|r| r.status = Some(Status::Launched))),
         (Change::MeetTime(at(900).to_string()), changed(|r| r.meet_time = MeetTime::At(at(900)))),
         (Change::Terminated("ill".into()), changed(|r| r.status = Some(Status::Terminated))),
+        (Change::Lost(Teacher, lost("i-1")), changed(|r| r.teacher.instance_id = None)),
         (Change::Failure(failure("why")), changed(|_| {})),
         (Change::ForgetFailure, changed(|_| {})),
     ];
@@ -249,6 +251,19 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
             "an attribute of another program is gone after {what}"
         );
     }
+}
+
+/// The watchdog gives no reason, and whoever ends a meeting on purpose does: nobody brings that one back.
+pub async fn a_meeting_that_was_ended_on_purpose_is_not_revived(stage: &impl Stage) {
+    let record = half_done(stage);
+    let m = &record.meeting_id;
+    let revival = record::forget(&record, Teacher, lost("i-1"), true);
+    let over = Record { status: Some(Status::Terminated), ..record.clone() };
+    stage.put(&record).await;
+    done(stage, &record::close(m, "the teacher left"), "the end").await;
+    refused(stage, &revival, Some(&over), "a revival against the reason").await;
+    stage.put(&over).await;
+    done(stage, &revival, "a revival where nobody gave a reason").await;
 }
 
 pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &impl Stage) {
@@ -302,6 +317,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         [(Teacher, plain_attempt(m, Teacher, "token-3")), (Student, full_attempt(m, Student, "token-4"))];
     let on = StatusMove::Keep;
     let healthy = Record { status: Some(Status::Healthy), ..old.clone() };
+    let pair = Record { teacher: Seat { instance_id: None, ..old.teacher.clone() }, ..old.clone() };
+    let by_hand = Record { teacher: Seat { attempt: None, ..old.teacher.clone() }, ..old.clone() };
     let both_refused = [(Teacher, token("token-1")), (Student, token("token-2"))];
     let owner_changed: Other = |r| r.lease = Some(lease("you", 30));
     let lease_gone: Other = |r| r.lease = None;
@@ -412,6 +429,78 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                 ("another attempt", other_attempt),
                 ("no attempt", no_attempt),
                 ("a machine", other_machine),
+            ],
+        },
+        Write {
+            name: "the next attempts of a pair",
+            fits: pair.clone(),
+            update: record::next_attempts(
+                m,
+                me,
+                &[
+                    (Teacher, &token("token-1"), plain_attempt(m, Teacher, "token-3")),
+                    (Student, &token("token-2"), full_attempt(m, Student, "token-4")),
+                ],
+            ),
+            after: |r| {
+                r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-3"));
+                r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-4"));
+            },
+            unfit: vec![
+                ("another's lease", owner_changed),
+                ("no lease", lease_gone),
+                ("over", over),
+                ("another attempt of one role", other_attempt),
+                ("no attempt of one role", no_attempt),
+                ("a machine of one role", other_machine),
+                ("a machine of the other", a_machine),
+            ],
+        },
+        Write {
+            name: "the close",
+            fits: old.clone(),
+            update: record::close(m, "too long"),
+            after: over,
+            unfit: vec![("over", over), ("an unknown status", unknown)],
+        },
+        Write {
+            name: "a machine that is lost",
+            fits: old.clone(),
+            update: record::forget(&old, Teacher, lost("i-1"), false),
+            after: |r| {
+                r.teacher.instance_id = None;
+                r.teacher.attempt.as_mut().expect("one").refused = true;
+            },
+            unfit: vec![
+                ("no machine", |r| r.teacher.instance_id = None),
+                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
+                ("another attempt", |r| {
+                    r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
+                }),
+                ("over", over),
+                ("an unknown status", unknown),
+            ],
+        },
+        Write {
+            name: "a machine of somebody's own that is lost",
+            fits: by_hand.clone(),
+            update: record::forget(&by_hand, Teacher, lost("i-1"), false),
+            after: |r| r.teacher.instance_id = None,
+            unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
+        },
+        Write {
+            name: "a machine whose death was taken for the end",
+            fits: Record { status: Some(Status::Terminated), ..old.clone() },
+            update: record::forget(&old, Teacher, lost("i-1"), true),
+            after: |r| {
+                r.status = Some(Status::Launched);
+                r.teacher.instance_id = None;
+                r.teacher.attempt.as_mut().expect("one").refused = true;
+            },
+            unfit: vec![
+                ("a meeting that is on", |r| r.status = Some(Status::Healthy)),
+                ("an unknown status", unknown),
+                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
             ],
         },
         Write {

@@ -104,7 +104,7 @@ impl Stage for Memory {
 
     async fn put(&self, record: &Record) {
         let mut state = self.world.0.borrow_mut();
-        state.table.failures.remove(&record.meeting_id);
+        state.table.delete(&record.meeting_id);
         state.table.records.insert(record.meeting_id.clone(), record.clone());
     }
 

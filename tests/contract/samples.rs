@@ -11,7 +11,7 @@ use std::time::Duration;
 use elephant_launch::machine::{Attempt, InstanceId, Parameters, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::Subnet;
-use elephant_launch::record::{Failure, Lease, MeetTime, Owner, Record, Recorded, Seat};
+use elephant_launch::record::{Failure, Lease, Lost, MeetTime, Owner, Record, Recorded, Seat};
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
@@ -66,6 +66,10 @@ pub fn recorded(instance_id: &str) -> Recorded {
         instance_type: "t3.large".into(),
         launched_at: at(5),
     }
+}
+
+pub fn lost(instance_id: &str) -> Lost {
+    Lost { instance_id: id(instance_id), reason: "Server.InternalError".into(), at: at(6) }
 }
 
 pub fn failure(reason: &str) -> Failure {

@@ -141,6 +141,7 @@ fn change_in_words(change: &Change) -> Option<String> {
         Change::ForgetFailure => return None,
         Change::MeetTime(text) => format!("the time {text}"),
         Change::Terminated(reason) => format!("TERMINATED, {reason}"),
+        Change::Lost(role, lost) => format!("that the {role}'s machine {} is lost", lost.instance_id),
     })
 }
 

@@ -12,6 +12,10 @@ use jiff::Timestamp;
 pub struct Table {
     pub records: BTreeMap<MeetingId, Record>,
     pub failures: BTreeMap<MeetingId, Failure>,
+    /// Why a meeting was ended, where somebody said so.
+    pub reasons: BTreeMap<MeetingId, String>,
+    /// How many machines of a meeting died and were forgotten.
+    pub replaced: BTreeMap<MeetingId, u32>,
 }
 
 impl Table {
@@ -19,6 +23,8 @@ impl Table {
     pub fn delete(&mut self, id: &MeetingId) {
         self.records.remove(id);
         self.failures.remove(id);
+        self.reasons.remove(id);
+        self.replaced.remove(id);
     }
 
     /// A record where none stands.
@@ -34,7 +40,8 @@ impl Table {
 
     pub fn update(&mut self, update: &Update) -> Updated {
         let found = self.records.get(&update.meeting_id);
-        if !update.requires.iter().all(|requirement| holds(requirement, found)) {
+        let reason = self.reasons.contains_key(&update.meeting_id);
+        if !update.requires.iter().all(|requirement| holds(requirement, found, reason)) {
             return Updated::Refused(found.cloned().map(Box::new));
         }
         // Without `Requires::Exists` an update creates what it does not find.
@@ -63,7 +70,14 @@ impl Table {
                 Change::MeetTime(text) => {
                     record.meet_time = MeetTime::At(text.parse().expect("the event was read"));
                 }
-                Change::Terminated(_) => record.status = Some(Status::Terminated),
+                Change::Terminated(reason) => {
+                    record.status = Some(Status::Terminated);
+                    self.reasons.insert(update.meeting_id.clone(), reason.clone());
+                }
+                Change::Lost(role, _) => {
+                    record.seat_mut(*role).instance_id = None;
+                    *self.replaced.entry(update.meeting_id.clone()).or_default() += 1;
+                }
             }
         }
         Updated::Done
@@ -81,7 +95,7 @@ fn as_kept(lease: &Lease) -> Lease {
     Lease { owner: lease.owner.clone(), until }
 }
 
-fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
+fn holds(requirement: &Requires, found: Option<&Record>, reason: bool) -> bool {
     let token = |role: Role| {
         found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
     };
@@ -104,5 +118,6 @@ fn holds(requirement: &Requires, found: Option<&Record>) -> bool {
         Requires::NotEnding(role) => !found
             .and_then(|record| record.seat(*role).attempt.as_ref())
             .is_some_and(|attempt| attempt.ending),
+        Requires::NoTerminationReason => !reason,
     }
 }
