@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use access::{Access, Trust};
 
 use crate::error::{Error, Kind};
+use crate::fleet::Limits;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
@@ -62,6 +63,19 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
     "LEAD_MINUTES",
     "FLEXIBLE_WINDOW_MINUTES",
     "LAUNCH_WINDOW_MINUTES",
+];
+
+/// What `reconcile` reads besides those of `launch`.
+pub const RECONCILE_VARIABLES: [&str; 9] = [
+    "TABLE_NAME",
+    "PROJECT_TAG",
+    "GRACE_MINUTES",
+    "MAX_MEETING_HOURS",
+    "DUE_MINUTES",
+    "MAX_REPLACEMENTS",
+    "MAX_ENDINGS",
+    "LAUNCH_WINDOW_MINUTES",
+    "DRY_RUN",
 ];
 
 /// What must be left of the lead when the flexible window is over: Scheduler is precise to a minute, and the launch and
@@ -119,6 +133,16 @@ pub struct ScheduleConfig {
     pub launch_window: Duration,
 }
 
+/// What the function `reconcile` is told besides what `launch` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReconcileConfig {
+    pub table_name: String,
+    pub project_tag: String,
+    pub limits: Limits,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// `None`: the image's root device, looked up.
@@ -139,6 +163,19 @@ pub struct Problems(pub Vec<String>);
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
+    }
+}
+
+impl Problems {
+    /// What two readers of one environment found, each problem once.
+    pub fn of(one: Option<Problems>, other: Option<Problems>) -> Self {
+        let mut all = one.map(|problems| problems.0).unwrap_or_default();
+        for problem in other.map(|problems| problems.0).unwrap_or_default() {
+            if !all.contains(&problem) {
+                all.push(problem);
+            }
+        }
+        Problems(all)
     }
 }
 
@@ -217,9 +254,7 @@ impl Config {
              at most 16 KiB",
             UserData::parse,
         );
-        let project_tag = env.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
-            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
-        });
+        let project_tag = env.project_tag();
         let extra_tags = env
             .optional(
                 "EXTRA_TAGS",
@@ -248,7 +283,7 @@ impl Config {
                     volume,
                     imds_tokens,
                     user_data,
-                    project_tag: project_tag.unwrap_or_else(|| "Elephant".to_owned()),
+                    project_tag,
                     extra_tags,
                     launch_window,
                 })
@@ -329,6 +364,56 @@ impl ScheduleConfig {
     }
 }
 
+impl ReconcileConfig {
+    pub fn from_env() -> Result<Self, Problems> {
+        ReconcileConfig::from_variables(variable)
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+        let whole = |range: RangeInclusive<u64>| {
+            move |text: &str| text.parse().ok().filter(|number| range.contains(number))
+        };
+        let table_name = env.table_name();
+        let project_tag = env.project_tag();
+        let grace = env
+            .optional("GRACE_MINUTES", "a whole number of minutes from 2 to 1440", whole(2..=1440))
+            .unwrap_or(10);
+        let longest = env
+            .optional("MAX_MEETING_HOURS", "a whole number of hours from 1 to 168", whole(1..=168))
+            .unwrap_or(8);
+        let due = env
+            .optional("DUE_MINUTES", "a whole number of minutes from 0 to 1440", whole(0..=1440))
+            .unwrap_or(5);
+        let replacements =
+            env.optional("MAX_REPLACEMENTS", "a whole number from 0 to 100", whole(0..=100)).unwrap_or(2);
+        let endings =
+            env.optional("MAX_ENDINGS", "a whole number from 0 to 10000", whole(0..=10_000)).unwrap_or(20);
+        let launch_window = env.launch_window();
+        let dry_run = env.optional("DRY_RUN", "true or false", truth).unwrap_or(false);
+        let longest_meeting = Duration::from_secs(longest * 3600);
+        if env.problems.is_empty() && longest_meeting < launch_window {
+            env.problems.push(format!(
+                "MAX_MEETING_HOURS is {longest}, expected at least the {} minutes of LAUNCH_WINDOW_MINUTES: what is launched \
+                 then would be ended at once",
+                launch_window.as_secs() / 60
+            ));
+        }
+        if !env.problems.is_empty() {
+            return Err(Problems(env.problems));
+        }
+        let limits = Limits {
+            grace: Duration::from_secs(grace * 60),
+            longest_meeting,
+            launch_window,
+            due: Duration::from_secs(due * 60),
+            replacements: u32::try_from(replacements).unwrap_or(u32::MAX),
+            endings: usize::try_from(endings).unwrap_or(usize::MAX),
+        };
+        Ok(ReconcileConfig { table_name, project_tag, limits, dry_run })
+    }
+}
+
 /// What Lambda calls the function that we run in, for its metrics; `local` where Lambda has no say.
 pub fn function_name() -> String {
     variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
@@ -360,6 +445,13 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     fn table_name(&mut self) -> String {
         self.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name)
             .unwrap_or_else(|| "elephant-meetings".to_owned())
+    }
+
+    fn project_tag(&mut self) -> String {
+        self.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
+            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
+        })
+        .unwrap_or_else(|| "Elephant".to_owned())
     }
 
     /// One image, or a name and an owner of which the newest counts.

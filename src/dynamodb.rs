@@ -7,6 +7,8 @@
 //! `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. All are top-level: UpdateItem cannot set a
 //! path inside a map that is missing.
 
+mod watch;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,21 +47,29 @@ const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_a
 /// How much is said of an attribute that cannot be understood.
 const SHOWN: usize = 500;
 
+/// The index of open meetings, in the template's table and wherever an existing one gets it.
+const INDEX: &str = "open-meetings";
+
 pub struct Table {
     client: Client,
     name: String,
+    index: String,
 }
 
 impl Table {
     /// The verbs repeat by themselves, with an eye on lease and deadline, so the SDK does not.
     pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
-        Table { client: Client::from_conf(config(sdk, limit).build()), name: name.to_owned() }
+        Table::of(config(sdk, limit), name)
     }
 
     /// One whose requests are counted.
     pub fn counted(sdk: &aws_config::SdkConfig, name: &str, limit: Duration, calls: &Arc<Calls>) -> Self {
-        let config = config(sdk, limit).interceptor(CallCounter(calls.clone())).build();
-        Table { client: Client::from_conf(config), name: name.to_owned() }
+        Table::of(config(sdk, limit).interceptor(CallCounter(calls.clone())), name)
+    }
+
+    fn of(config: aws_sdk_dynamodb::config::Builder, name: &str) -> Self {
+        let client = Client::from_conf(config.build());
+        Table { client, name: name.to_owned(), index: INDEX.to_owned() }
     }
 
     fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
@@ -79,6 +89,10 @@ impl Table {
             (_, Some("ResourceNotFoundException")) => {
                 format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
             }
+            (_, Some("ValidationException")) if failed.action == "Query" => format!(
+                "give the table {} the index {}, with the partition key status and the sort key meet_time, both strings",
+                self.name, self.index
+            ),
             (_, Some("ValidationException")) => {
                 let fields = match failed.action {
                     "PutItem" => "that DynamoDB can hold each further field of the event, and ",

@@ -3,6 +3,7 @@
 //! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
 //! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
 
+mod fleet;
 mod images;
 mod instance_types;
 mod key_pairs;
@@ -32,7 +33,7 @@ use crate::machine::{
     State, Token,
 };
 use crate::metrics::Calls;
-use crate::needs::{DryRuns, Machines};
+use crate::needs::{DryRuns, Ends, Machines};
 use crate::sdk::{self, CallCounter};
 use crate::timing::Timing;
 
@@ -94,7 +95,9 @@ impl Machines for Ec2 {
             .filter_map(to_machine)
             .collect())
     }
+}
 
+impl Ends for Ec2 {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let tag = Tag::builder().key(ROLE_TAG).build();
         let answer = self.client.delete_tags().resources(&instance.0).tags(tag).send().await;

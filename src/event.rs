@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind};
+use crate::machine::InstanceId;
 use crate::meeting::MeetingId;
 
 /// How much of a refused event is shown.
@@ -61,6 +62,15 @@ pub struct Appointment {
     pub attributes: Map<String, Value>,
 }
 
+/// A request to make what runs agree with the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reconcile {
+    /// All of it.
+    Sweep,
+    /// This machine and its meeting. Nothing else of a notification is believed: it may be old.
+    Instance(InstanceId),
+}
+
 /// A look at everything that a launch needs, in place of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
@@ -106,6 +116,53 @@ impl Launch {
         let fields = fields(event).map_err(refused)?;
         let meeting_id = meeting_id(fields).map_err(refused)?;
         Ok(Launch { meeting_id, context: ScheduleContext::from_fields(fields) })
+    }
+}
+
+impl Reconcile {
+    pub fn from_json(event: &Value) -> Result<Self, Error> {
+        let expected = r#"{"sweep": true}, {"instance_id": "i-…"} or a notification of EC2"#;
+        let refused = |problem: String| refused(event, problem, expected);
+        let Value::Object(fields) = event else {
+            return Err(refused(format!("is {}, not an object", kind_of(event))));
+        };
+        let instance = match fields.get("detail-type").and_then(Value::as_str) {
+            Some("Scheduled Event") => return Ok(Reconcile::Sweep),
+            Some("EC2 Instance State-change Notification") => {
+                fields.get("detail").and_then(|detail| detail.get("instance-id"))
+            }
+            Some(other) => {
+                return Err(refused(format!(
+                    "has the detail-type {:?}, which is none of ours",
+                    cut(other, NAME_SHOWN)
+                )));
+            }
+            None => fields.get("instance_id"),
+        };
+        match (fields.get("sweep"), instance) {
+            (Some(Value::Bool(true)), None) => Ok(Reconcile::Sweep),
+            (Some(Value::Bool(true)), Some(_)) => Err(refused("has a sweep and an instance".to_owned())),
+            (None | Some(Value::Null | Value::Bool(false)), Some(Value::String(id))) => {
+                let known = |id: &str| {
+                    id.len() > 2
+                        && id.len() <= 32
+                        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                };
+                match id.strip_prefix("i-") {
+                    Some(_) if known(id) => Ok(Reconcile::Instance(InstanceId(id.clone()))),
+                    _ => Err(refused(format!("has the instance {:?}, which is no id", cut(id, NAME_SHOWN)))),
+                }
+            }
+            (None | Some(Value::Null | Value::Bool(false)), None | Some(Value::Null)) => {
+                Err(refused("has neither sweep nor instance_id".to_owned()))
+            }
+            (None | Some(Value::Null | Value::Bool(false)), Some(other)) => {
+                Err(refused(format!("has an instance that is {}, not a string", kind_of(other))))
+            }
+            (Some(other), _) => {
+                Err(refused(format!("has a sweep that is {}, not a boolean", kind_of(other))))
+            }
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! the record of its meeting does not name it, and no delivery can write its id any more. Not judged here: what is done
 //! about it, which is `plan/reconcile.rs`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::machine::{InstanceId, MEETING_TAG, Machine, ROLE_TAG, Token};
@@ -15,6 +17,23 @@ pub const KEEP_TAG: &str = "elephant:keep";
 
 /// When a sweep first took the machine for an orphan: the next one ends it.
 pub const ORPHAN_TAG: &str = "elephant:orphan-since";
+
+/// What a sweep may do, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// No orphan younger than this is marked.
+    pub grace: Duration,
+    /// A meeting this long after its time is over, whatever its status says.
+    pub longest_meeting: Duration,
+    /// As for `launch`: nothing is launched this long after the meeting's time.
+    pub launch_window: Duration,
+    /// A meeting that begins this soon and has no machines is launched.
+    pub due: Duration,
+    /// How many machines of one meeting are replaced.
+    pub replacements: u32,
+    /// How many machines one sweep ends. What is left waits for the next one.
+    pub endings: usize,
+}
 
 /// A machine of ours as one list showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use crate::image::Image;
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
+use crate::needs::{Clock, Launches, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::network::{Pair, Wanted, in_order};
 use crate::plan::{self, Bound, Candidate, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
@@ -82,6 +82,14 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Lau
     async fn surroundings(&self) -> Result<Rc<Surroundings>, LookupError> {
         let Launcher { ec2, parameters, clock, config, wanted, timing, .. } = self;
         self.lookups.get(ec2, parameters, clock, config, wanted, timing).await
+    }
+}
+
+impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Launches
+    for Launcher<M, E, P, C, T>
+{
+    async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error> {
+        Launcher::launch(self, meeting, deadline).await.map(|_| ())
     }
 }
 

@@ -39,24 +39,26 @@
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
-//! | [`config`] | 3 | environment → typed values, every problem at once; the only reader of `std::env` |
-//! | [`event`] | 3 | the JSON that arrives → typed requests |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
-//! | [`plan`] | 4 | every decision, as pure functions |
-//! | [`needs`] | 4 | the small traits that the verbs ask for |
-//! | [`deadline`] | 5 | what may still be begun before a deadline: repeats with a pause |
-//! | [`lookups`] | 5 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
-//! | [`metrics`] | 5 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
-//! | [`launch`] | 6 | a verb: read → plan → claim → launch → record → answer |
-//! | [`schedule`] | 6 | a verb: record → one-time schedule, moved and cancelled with it |
-//! | [`sdk`] | 6 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
-//! | [`dynamodb`] | 7 | adapter: the record over a table |
-//! | [`ec2`] | 7 | adapter: machines and subnets over EC2, error codes → meaning |
-//! | [`ssm`] | 7 | adapter: parameters over SSM's Parameter Store |
-//! | [`scheduler`] | 7 | adapter: one-time schedules over EventBridge Scheduler |
-//! | [`lambda`] | 8 | the door: logging, serving, deadlines, `Error` → what Lambda records |
-//! | `bin/launch.rs` | 9 | main: configuration, clients, serve |
-//! | `bin/schedule.rs` | 9 | the same for the other verb |
+//! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
+//! | [`event`] | 4 | the JSON that arrives → typed requests |
+//! | [`plan`] | 5 | every decision, as pure functions |
+//! | [`needs`] | 5 | the small traits that the verbs ask for |
+//! | [`deadline`] | 6 | what may still be begun before a deadline: repeats with a pause |
+//! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
+//! | [`metrics`] | 6 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
+//! | [`launch`] | 7 | a verb: read → plan → claim → launch → record → answer |
+//! | [`reconcile`] | 7 | a verb: machines → records → repairs |
+//! | [`schedule`] | 7 | a verb: record → one-time schedule, moved and cancelled with it |
+//! | [`sdk`] | 7 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
+//! | [`dynamodb`] | 8 | adapter: the record over a table |
+//! | [`ec2`] | 8 | adapter: machines and subnets over EC2, error codes → meaning |
+//! | [`ssm`] | 8 | adapter: parameters over SSM's Parameter Store |
+//! | [`scheduler`] | 8 | adapter: one-time schedules over EventBridge Scheduler |
+//! | [`lambda`] | 9 | the door: logging, serving, deadlines, `Error` → what Lambda records |
+//! | `bin/launch.rs` | 10 | main: configuration, clients, serve |
+//! | `bin/reconcile.rs` | 10 | the same for `reconcile`, with all that `launch` needs |
+//! | `bin/schedule.rs` | 10 | the same for `schedule` |
 //!
 //! # The way of one delivery
 //!
@@ -81,6 +83,7 @@ pub mod needs;
 pub mod network;
 pub mod one_time;
 pub mod plan;
+pub mod reconcile;
 pub mod record;
 pub mod schedule;
 pub mod scheduler;

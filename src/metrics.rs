@@ -23,7 +23,8 @@ use crate::image::{Architecture, Image};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
-    Created, DryRuns, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings, Updated,
+    Created, DryRuns, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings,
+    Updated,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -278,7 +279,9 @@ impl<P: Machines> Machines for Metered<P> {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.port.find(token).await
     }
+}
 
+impl<P: Ends> Ends for Metered<P> {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.port.remove_role_tag(instance).await
     }

@@ -6,11 +6,13 @@
 //! event at a time, and the tests' world runs on one thread.
 #![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::error::AwsError;
+use crate::error::{AwsError, Error};
+use crate::fleet::{Sighting, Watched};
 use crate::image::{Architecture, Image};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
@@ -64,19 +66,56 @@ pub trait Schedules {
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
 }
 
-/// EC2's instances.
-pub trait Machines {
+/// EC2's instances, and how they come about.
+pub trait Machines: Ends {
     /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
 
     /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
+}
 
+/// How a machine is ended.
+pub trait Ends {
     /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError>;
 
     /// `ec2:TerminateInstances`.
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// The machines of ours.
+pub trait Fleet {
+    /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, those that died within the last
+    /// hour included.
+    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError>;
+
+    /// `ec2:DescribeInstances` by id; `None`: EC2 does not show it.
+    async fn look(&self, instance: &InstanceId) -> Result<Option<Sighting>, AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
+    async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteTags` of the same.
+    async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// The records of many meetings at once.
+pub trait Watch {
+    /// `dynamodb:BatchGetItem`, consistently: one for each that is asked for.
+    async fn read_all(
+        &self,
+        meetings: &BTreeSet<MeetingId>,
+    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError>;
+
+    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, and may be launched by
+    /// their status. Eventually consistent; a time with another offset may come along.
+    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError>;
+}
+
+/// The verb `launch`, for a verb that finds a meeting without its machines.
+pub trait Launches {
+    async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error>;
 }
 
 /// Launches that are only asked about.

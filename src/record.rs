@@ -359,22 +359,30 @@ pub fn close(meeting_id: &MeetingId, reason: &str) -> Update {
 
 /// Forget a machine that is dead, so that the next delivery launches another. The attempt that made it is marked as
 /// refused: its token is used up, and no machine can come of it any more.
-///
-/// `revive`: the watchdog took the death for the end of the meeting. The one write that moves a status back, and only
-/// from a TERMINATED for which nobody gave a reason.
-pub fn forget(read: &Record, role: Role, lost: Lost, revive: bool) -> Update {
-    let mut requires = vec![Requires::Exists, Requires::Instance(role, Some(lost.instance_id.clone()))];
+pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
+    let mut requires = vec![
+        Requires::Exists,
+        Requires::Instance(role, Some(lost.instance_id.clone())),
+        Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
+    ];
     let mut changes = vec![Change::Lost(role, lost)];
     if let Some(attempt) = &read.seat(role).attempt {
         requires.push(Requires::Token(role, attempt.token.clone()));
         changes.push(Change::Refused(role));
     }
-    if revive {
-        requires.push(Requires::Status(vec![Some(Status::Terminated)]));
-        requires.push(Requires::NoTerminationReason);
-        changes.push(Change::Launched);
-    } else {
-        requires.push(Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()));
-    }
     Update { meeting_id: read.meeting_id.clone(), requires, changes }
+}
+
+/// Take back a TERMINATED for which nobody gave a reason: the watchdog took the death of a machine for the end of the
+/// meeting. The one write that moves a status back.
+pub fn revive(meeting_id: &MeetingId) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Status(vec![Some(Status::Terminated)]),
+            Requires::NoTerminationReason,
+        ],
+        changes: vec![Change::Launched],
+    }
 }

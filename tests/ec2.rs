@@ -15,7 +15,7 @@ use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Images, InstanceTypes, KeyPairs, Machines, Networks};
+use elephant_launch::needs::{Ends, Images, InstanceTypes, KeyPairs, Machines, Networks};
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
 

@@ -38,6 +38,7 @@ const TWO: Scenario = Scenario {
     brief: false,
     minute: false,
     same_az: false,
+    sweeps: false,
     only: &[],
     off: None,
     strict: true,
@@ -70,7 +71,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
     let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
     format!(
         "meetings={} student_only={} standing={} deliveries={} faults={} deaths={} acts={} lives={} variety={} \
-         brief={} minute={} same_az={} strict={}{only}{off} course={}",
+         brief={} minute={} same_az={} sweeps={} strict={}{only}{off} course={}",
         s.meetings,
         s.student_only,
         s.standing,
@@ -83,6 +84,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
         s.brief,
         s.minute,
         s.same_az,
+        s.sweeps,
         s.strict,
         choices.join(".")
     )
@@ -107,6 +109,7 @@ fn read(line: &str) -> (Scenario, Vec<usize>) {
             "strict" => scenario.strict = value == "true",
             "minute" => scenario.minute = value == "true",
             "same_az" => scenario.same_az = value == "true",
+            "sweeps" => scenario.sweeps = value == "true",
             "brief" => scenario.brief = value == "true",
             "only" => {
                 let named =
@@ -321,6 +324,46 @@ fn every_error_class_has_its_representative() {
     }
 }
 
+/// The sweep is the second line of defence: whatever state a launch is left in, with all its guards or without any one
+/// of them, two sweeps put it in order.
+mod two_sweeps_put_in_order {
+    use super::*;
+
+    #[test]
+    fn what_every_course_of_one_role_leaves() {
+        keeps_the_promise(&Scenario { faults: 1, deaths: 1, sweeps: true, ..ONE_ROLE });
+    }
+
+    #[test]
+    fn what_every_course_with_another_program_leaves() {
+        keeps_the_promise(&Scenario { deaths: 1, acts: 1, lives: true, sweeps: true, ..ONE_ROLE });
+    }
+
+    #[test]
+    fn what_random_walks_leave() {
+        leave_order(None, 5_000);
+    }
+
+    #[test]
+    fn what_random_walks_without_any_one_guard_leave() {
+        for guard in Guard::ALL {
+            leave_order(Some(*guard), 300);
+        }
+    }
+
+    #[track_caller]
+    fn leave_order(off: Option<Guard>, walks: u64) {
+        for walk in 0..walks {
+            let mut rng = fastrand::Rng::with_seed(7_000_000 + walk);
+            let most =
+                Scenario { deliveries: 4, faults: 5, deaths: 3, acts: 2, sweeps: true, strict: false, ..TWO };
+            let scenario = Scenario { off, ..up_to(&most, &mut rng) };
+            let played = play(&scenario, &mut Random(rng), false);
+            assert!(played.breaches.is_empty(), "walk {walk}\n{}", report(&scenario, &played));
+        }
+    }
+}
+
 /// A scenario in which at most this much happens.
 fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
     Scenario {
@@ -336,6 +379,7 @@ fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
         brief: rng.bool(),
         minute: rng.bool(),
         same_az: most.same_az && rng.bool(),
+        sweeps: most.sweeps,
         only: most.only,
         off: most.off,
         strict: most.strict,

@@ -124,7 +124,7 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in
         ("rustls", ["sdk"].as_slice()),
         ("metrique_writer_core", ["metrics"].as_slice()),
         ("metrique_writer_format_emf", ["metrics"].as_slice()),
-        ("lambda_runtime", ["lambda", "bin/launch.rs", "bin/schedule.rs"].as_slice()),
+        ("lambda_runtime", ["lambda", "bin/launch.rs", "bin/reconcile.rs", "bin/schedule.rs"].as_slice()),
         ("std::env", ["config"].as_slice()),
         ("env::var", ["config"].as_slice()),
     ];

@@ -1,14 +1,18 @@
-//! What a sweep does, as a table: from machines, records and the time to repairs.
+//! What a sweep does: as a table, from machines, records and the time to repairs; and as stories, against the world in
+//! memory, with the real engine's launches.
+
+#[path = "world/world.rs"]
+mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use elephant_launch::fleet::{KEEP_TAG, ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::fleet::{KEEP_TAG, Limits, ORPHAN_TAG, Sighting, Watched};
 use elephant_launch::machine::{
     Attempt, InstanceId, Machine, Parameters, ROLE_TAG, RootVolume, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::plan::reconcile::{Limits, Repair, Repairs, reconcile};
+use elephant_launch::plan::reconcile::{Repair, Repairs, reconcile};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -143,9 +147,13 @@ fn mark(of: &str) -> Repair {
     Repair::Mark { instance: id(of) }
 }
 
-fn forget(of: &str, role: Role, revive: bool) -> Repair {
+fn forget(of: &str, role: Role) -> Repair {
     let reason = "Server.SpotInstanceTermination".into();
-    Repair::Forget { meeting: meeting(), role, instance: id(of), reason, revive }
+    Repair::Forget { meeting: meeting(), role, instance: id(of), reason }
+}
+
+fn revive() -> Repair {
+    Repair::Revive { meeting: meeting() }
 }
 
 fn launch() -> Repair {
@@ -249,7 +257,10 @@ mod orphans {
         let [_, student] = both();
         let over = |record: &mut Record| record.status = Some(Status::Terminated);
         let seen = [student.clone()];
-        assert_eq!(sweep(meet_time(), &seen, unrecorded(over)), [mark("student")]);
+        let Watched::Stands { record, .. } = unrecorded(over) else { unreachable!() };
+        let termination_reason = Some("the teacher left".into());
+        let ended = Watched::Stands { record, termination_reason, replaced: 0 };
+        assert_eq!(sweep(meet_time(), &seen, ended), [mark("student")]);
         let late = meet_time() + 3 * HOUR;
         assert_eq!(sweep(late, &seen, unrecorded(|_| ())), [mark("student")]);
         let marked = [marked(student, late - 5 * MINUTE)];
@@ -300,8 +311,23 @@ mod meetings_that_are_over {
     }
 
     #[test]
-    fn one_that_the_watchdog_took_for_over_goes_on_while_its_machines_live() {
-        assert_eq!(sweep(meet_time(), &both(), ended(None)), []);
+    fn one_that_the_watchdog_took_for_over_is_revived_while_its_machines_live() {
+        assert_eq!(sweep(meet_time(), &both(), ended(None)), [revive()]);
+        let late = meet_time() + 2 * HOUR + MINUTE;
+        let expected = [end("teacher", Teacher), end("student", Student)];
+        assert_eq!(sweep(late, &both(), ended(None)), expected, "but not after the window");
+    }
+
+    #[test]
+    fn one_that_has_lost_more_machines_than_may_be_replaced_is_over_for_the_other_too() {
+        let [_, student] = both();
+        let seen = [dead("teacher", Teacher), student];
+        let record = Record { status: Some(Status::Terminated), ..record() };
+        let watched =
+            |replaced| Watched::Stands { record: record.clone(), termination_reason: None, replaced };
+        assert_eq!(sweep(meet_time(), &seen, watched(2)), [end("student", Student)]);
+        assert_eq!(sweep(meet_time(), &both(), watched(2)), [revive()], "the last replacement lives");
+        assert_eq!(sweep(meet_time(), &seen, watched(1)), [revive(), forget("teacher", Teacher), launch()]);
     }
 
     #[test]
@@ -355,24 +381,37 @@ mod machines_that_died {
     fn one_is_forgotten_with_its_reason_and_launched_again() {
         let [_, student] = both();
         let seen = [dead("teacher", Teacher), student];
-        assert_eq!(
-            sweep(meet_time(), &seen, stands(record())),
-            [forget("teacher", Teacher, false), launch()]
-        );
+        assert_eq!(sweep(meet_time(), &seen, stands(record())), [forget("teacher", Teacher), launch()]);
     }
 
     #[test]
     fn both_are_launched_by_one_delivery() {
         let seen = [dead("teacher", Teacher), dead("student", Student)];
-        let expected = [forget("teacher", Teacher, false), forget("student", Student, false), launch()];
+        let expected = [forget("teacher", Teacher), forget("student", Student), launch()];
         assert_eq!(sweep(meet_time(), &seen, stands(record())), expected);
+    }
+
+    #[test]
+    fn the_lease_of_the_delivery_that_launched_it_keeps_nobody_waiting() {
+        let [_, student] = both();
+        let lease = Lease { owner: Owner("me".into()), until: meet_time() + MINUTE };
+        let leased = Record { lease: Some(lease), ..record() };
+        let seen = [dead("teacher", Teacher), student];
+        assert_eq!(sweep(meet_time(), &seen, stands(leased)), [forget("teacher", Teacher), launch()]);
+    }
+
+    #[test]
+    fn one_is_launched_again_long_before_the_meeting_is_due() {
+        let seen = [dead("teacher", Teacher), machine("student", Student)];
+        let expected = [forget("teacher", Teacher), launch()];
+        assert_eq!(sweep(meet_time() - 10 * MINUTE, &seen, stands(record())), expected);
     }
 
     #[test]
     fn one_that_the_watchdog_took_for_the_end_is_launched_again_too() {
         let [_, student] = both();
         let seen = [dead("teacher", Teacher), student];
-        assert_eq!(sweep(meet_time(), &seen, ended(None)), [forget("teacher", Teacher, true), launch()]);
+        assert_eq!(sweep(meet_time(), &seen, ended(None)), [revive(), forget("teacher", Teacher), launch()]);
     }
 
     #[test]
@@ -396,7 +435,7 @@ mod machines_that_died {
         assert_eq!(sweep(late, &seen, stands(record())), []);
         let replaced = |replaced| Watched::Stands { record: record(), termination_reason: None, replaced };
         assert_eq!(sweep(meet_time(), &seen, replaced(2)), []);
-        let one = [forget("teacher", Teacher, false), launch()];
+        let one = [forget("teacher", Teacher), launch()];
         assert_eq!(sweep(meet_time(), &seen, replaced(1)), one);
     }
 
@@ -446,5 +485,245 @@ mod meetings_without_machines {
         assert_eq!(sweep(meet_time(), &[], stands(over)), []);
         let timeless = Record { meet_time: MeetTime::Unreadable("soon".into()), ..bare() };
         assert_eq!(sweep(meet_time(), &[], stands(timeless)), []);
+    }
+}
+
+mod stories {
+    use elephant_launch::error::Kind;
+    use elephant_launch::event::Reconcile;
+    use elephant_launch::reconcile::Answer;
+    use world::executor::{Call, Executor, Fate, World};
+    use world::sweep::{self, sweep};
+    use world::{meeting as called, scheduled, start};
+
+    use super::*;
+
+    const M: &str = "m";
+
+    /// A meeting that was launched a minute ago.
+    fn launched() -> World {
+        let world = World::new([scheduled(M)]);
+        let mut story = Executor::new(&world);
+        story.deliver(M);
+        story.run();
+        assert!(story.results[0].as_ref().expect("it ends").is_ok());
+        world.pass(MINUTE);
+        world
+    }
+
+    fn words(answer: &Answer) -> Vec<&'static str> {
+        answer.repairs.iter().map(|repaired| repaired.repair).collect()
+    }
+
+    fn swept(world: &World) -> Vec<&'static str> {
+        words(&sweep(world).expect("it is swept"))
+    }
+
+    fn kill(world: &World, role: Role) -> InstanceId {
+        let id = world.record(M).seat(role).instance_id.clone().expect("a machine");
+        world.0.borrow_mut().cloud.die_of_capacity(&id);
+        id
+    }
+
+    /// Every live machine is one that the record of a meeting which is on names, and each of those is live; and there is
+    /// nothing more to do.
+    #[track_caller]
+    fn all_is_well(world: &World) {
+        {
+            let state = world.0.borrow();
+            for launched in state.cloud.live() {
+                let record = state.table.records.get(&called(launched.meeting()));
+                let named = record.is_some_and(|record| {
+                    let ids = Role::BOTH.map(|role| record.seat(role).instance_id.clone());
+                    !record.is_over() && ids.contains(&Some(launched.machine.instance_id.clone()))
+                });
+                assert!(named, "{} is up and not named", launched.machine.instance_id);
+            }
+            for record in state.table.records.values().filter(|record| !record.is_over()) {
+                for id in Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref()) {
+                    let machine = state.cloud.machines.iter().find(|l| l.machine.instance_id == *id);
+                    assert!(machine.is_none_or(|l| l.machine.state.is_live()), "{id} is named and dead");
+                }
+            }
+        }
+        assert_eq!(swept(world), Vec::<&str>::new(), "one more sweep finds nothing to do");
+    }
+
+    #[test]
+    fn a_machine_that_died_is_launched_again_and_the_meeting_goes_on() {
+        let world = launched();
+        let dead = kill(&world, Teacher);
+        assert_eq!(swept(&world), ["machine_lost", "launched"]);
+        let record = world.record(M);
+        assert_ne!(record.teacher.instance_id, Some(dead));
+        assert_eq!(world.live(M, Teacher).len(), 1);
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn the_watchdogs_word_that_a_meeting_is_over_is_taken_back() {
+        let world = launched();
+        kill(&world, Student);
+        world.set_status(M, Some(Status::Terminated));
+        assert_eq!(swept(&world), ["meeting_revived", "machine_lost", "launched"]);
+        assert_eq!(world.record(M).status, Some(Status::Launched));
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn a_notification_says_nothing_but_which_machine_to_look_at() {
+        let world = launched();
+        let dead = kill(&world, Teacher);
+        let told = |id: &InstanceId| {
+            sweep::reconcile(&world, &Reconcile::Instance(id.clone()), sweep::LIMITS, false)
+                .expect("it is done")
+        };
+        assert_eq!(told(&InstanceId("i-of-somebody-else".into())), Answer::default());
+        let student = world.record(M).student.instance_id.clone().expect("a machine");
+        assert_eq!(words(&told(&student)), Vec::<&str>::new(), "it lives");
+        assert_eq!(words(&told(&dead)), ["machine_lost", "launched"]);
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn no_more_machines_of_a_meeting_are_replaced_than_may_be() {
+        let world = launched();
+        for _ in 0..2 {
+            kill(&world, Teacher);
+            assert_eq!(swept(&world), ["machine_lost", "launched"]);
+            world.pass(MINUTE);
+        }
+        kill(&world, Teacher);
+        assert_eq!(swept(&world), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_meeting_whose_deliveries_all_failed_is_launched_when_it_is_due() {
+        let world = World::new([scheduled(M)]);
+        assert_eq!(swept(&world), Vec::<&str>::new(), "ten minutes ahead its own schedule is on its way");
+        world.pass(5 * MINUTE);
+        assert_eq!(swept(&world), ["launched"]);
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn an_answer_that_was_lost_with_its_delivery_is_adopted() {
+        let world = World::new([scheduled(M)]);
+        let mut story =
+            Executor::new(&world).plot(|call| matches!(call, Call::RunInstances(_)), Fate::DiesAfter);
+        story.deliver(M);
+        story.run();
+        world.pass(5 * MINUTE);
+        assert_eq!(swept(&world), ["launched"]);
+        assert_eq!((world.live(M, Teacher).len(), world.live(M, Student).len()), (1, 1));
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn the_machines_of_a_deleted_record_are_marked_and_then_ended() {
+        let world = launched();
+        world.delete(M);
+        assert_eq!(swept(&world), Vec::<&str>::new(), "they are young");
+        world.pass(9 * MINUTE);
+        assert_eq!(swept(&world), ["orphan_marked", "orphan_marked"]);
+        world.pass(5 * MINUTE);
+        assert_eq!(swept(&world), ["orphan_ended", "orphan_ended"]);
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn a_meeting_that_nobody_ended_is_closed_and_a_dry_run_only_says_so() {
+        let world = launched();
+        world.pass(9 * HOUR);
+        let words = ["meeting_closed", "machine_ended", "machine_ended"];
+        let dry = sweep::reconcile(&world, &Reconcile::Sweep, sweep::LIMITS, true).expect("it is told");
+        assert_eq!((super::stories::words(&dry), dry.dry_run), (words.to_vec(), true));
+        assert_eq!(world.live(M, Teacher).len(), 1, "nothing is done");
+        assert_eq!(swept(&world), words);
+        assert_eq!(world.record(M).status, Some(Status::Terminated));
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn what_a_sweep_may_not_end_waits_for_the_next() {
+        let world = launched();
+        world.pass(9 * HOUR);
+        let one = Limits { endings: 1, ..sweep::LIMITS };
+        for left in [1, 0] {
+            let answer = sweep::reconcile(&world, &Reconcile::Sweep, one, false).expect("it is swept");
+            assert_eq!(answer.held_back, left);
+        }
+        all_is_well(&world);
+    }
+
+    /// Two hundred meetings, and everything that a bad day does to them.
+    #[test]
+    fn two_sweeps_after_the_grace_bring_two_hundred_meetings_into_order() {
+        let names: Vec<String> = (0..200).map(|n| format!("m-{n}")).collect();
+        let world = World::new(names.iter().map(|name| scheduled(name)));
+        let deliver = |name: &str| {
+            let mut story = Executor::new(&world);
+            story.deliver(name);
+            story.run();
+        };
+        names.iter().skip(5).for_each(|name| deliver(name));
+        let recorded =
+            |name: &str, role: Role| world.record(name).seat(role).instance_id.clone().expect("one");
+        // Thirty machines die, the watchdog takes ten of them for the end; twenty orphans; ten records go.
+        for name in &names[10..40] {
+            let id = recorded(name, Teacher);
+            world.0.borrow_mut().cloud.die_of_capacity(&id);
+        }
+        names[10..20].iter().for_each(|name| world.set_status(name, Some(Status::Terminated)));
+        let mut kept = Vec::new();
+        for (n, name) in names[40..60].iter().enumerate() {
+            let mut state = world.0.borrow_mut();
+            let record = state.table.records[&called(name)].clone();
+            let mut orphan = record.student.attempt.expect("one");
+            orphan.token = Token(format!("token-of-nobody-{n}"));
+            let machine = state.cloud.run(&orphan, start()).expect("it is launched");
+            if n < 3 {
+                let tags = &mut state.cloud.machine(&machine.instance_id).expect("it is there").tags;
+                tags.insert(KEEP_TAG.into(), "for the exam".into());
+                kept.push(machine.instance_id);
+            }
+        }
+        names[60..70].iter().for_each(|name| world.delete(name));
+        world.pass(10 * MINUTE);
+        sweep(&world).expect("it is swept");
+        world.pass(5 * MINUTE);
+        sweep(&world).expect("it is swept again");
+        for id in &kept {
+            assert!(
+                world.0.borrow_mut().cloud.machine(id).expect("it is there").state.is_live(),
+                "{id} is kept"
+            );
+            world.0.borrow_mut().cloud.terminate(id);
+        }
+        all_is_well(&world);
+        let full = |name: &String| Role::BOTH.iter().all(|role| world.live(name, *role).len() == 1);
+        assert!(
+            names[..60].iter().chain(&names[70..]).all(full),
+            "every meeting that stands has both machines"
+        );
+        assert_eq!(world.0.borrow().cloud.live().count(), 380);
+    }
+
+    #[test]
+    fn what_the_table_refuses_is_reported_after_the_rest_was_done() {
+        let world = launched();
+        let record = world.record(M);
+        let gone = record.teacher.instance_id.clone().expect("one");
+        world.0.borrow_mut().cloud.die_of_capacity(&gone);
+        world.0.borrow_mut().cloud.exhaust("t3.large");
+        world.0.borrow_mut().cloud.exhaust("m5.large");
+        let error = sweep(&world).expect_err("there is no room");
+        assert_eq!(error.kind, Kind::CapacityExhausted);
+        assert_eq!(world.record(M).teacher.instance_id, None, "the dead one is forgotten all the same");
+        assert!(world.record(M).student.instance_id.is_some());
+        world.0.borrow_mut().cloud.refusing.clear();
+        world.pass(MINUTE);
+        assert_eq!(swept(&world), ["launched"]);
+        all_is_well(&world);
     }
 }

@@ -6,32 +6,14 @@
 //! second look.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fleet::{Sighting, Watched};
+use crate::fleet::{Limits, Sighting, Watched};
 use crate::machine::{Attempt, InstanceId, State, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
-use crate::record::{MeetTime, Record};
+use crate::record::{MeetTime, Record, Seat};
 use crate::timing::{Timing, after};
-
-/// What a sweep may do, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// No orphan younger than this is marked.
-    pub grace: Duration,
-    /// A meeting this long after its time is over, whatever its status says.
-    pub longest_meeting: Duration,
-    /// As for `launch`: nothing is launched this long after the meeting's time.
-    pub launch_window: Duration,
-    /// A meeting that begins this soon and has no machines is launched.
-    pub due: Duration,
-    /// How many machines of one meeting are replaced.
-    pub replacements: u32,
-    /// How many machines one sweep ends. What is left waits for the next one.
-    pub endings: usize,
-}
 
 /// One thing to do, in the order in which they are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +28,10 @@ pub enum Repair {
     Mark { instance: InstanceId },
     /// It was marked, and is none.
     Unmark { instance: InstanceId },
-    /// A recorded machine is dead and its meeting is on: the record forgets it, and says why. `revive`: the watchdog
-    /// took that death for the end of the meeting.
-    Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, revive: bool },
+    /// The watchdog took the death of a machine for the end of the meeting: its TERMINATED is taken back.
+    Revive { meeting: MeetingId },
+    /// A recorded machine is dead and its meeting is on: the record forgets it, and says why.
+    Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String },
     /// A role has no machine: a delivery of `launch`.
     Launch { meeting: MeetingId },
 }
@@ -78,7 +61,7 @@ pub fn reconcile(
         }
     };
     for (meeting, watched) in records {
-        let Watched::Stands { record, termination_reason, .. } = watched else { continue };
+        let Watched::Stands { record, termination_reason, replaced } = watched else { continue };
         let live = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state.is_live());
         let live: Vec<(Role, &Sighting)> = live.filter(|(_, sighting)| !sighting.is_kept()).collect();
         let by_the_clock = is_over_by_the_clock(now, record, seen, limits);
@@ -87,8 +70,9 @@ pub fn reconcile(
             let reason = format!("still on {hours} hours after its time (MAX_MEETING_HOURS)");
             found.repairs.push(Repair::Close { meeting: meeting.clone(), reason });
         }
-        let ended = record.status == Some(Status::Terminated) && termination_reason.is_some();
-        if ended || by_the_clock {
+        let over = record.status == Some(Status::Terminated)
+            && !is_to_be_revived(now, record, termination_reason.as_deref(), *replaced, seen, limits);
+        if over || by_the_clock {
             for (role, sighting) in live {
                 let instance = sighting.instance_id().clone();
                 end(&mut found, Repair::End { meeting: meeting.clone(), role, instance });
@@ -116,26 +100,29 @@ pub fn reconcile(
     }
     for (meeting, watched) in records {
         let Watched::Stands { record, termination_reason, replaced } = watched else { continue };
-        let revive = record.status == Some(Status::Terminated) && termination_reason.is_none();
-        if !(revive || allows_launch(&record.status)) || !is_in_its_window(now, record, limits) {
+        let revived = is_to_be_revived(now, record, termination_reason.as_deref(), *replaced, seen, limits);
+        if !(revived || allows_launch(&record.status)) || !is_in_its_window(now, record, limits) {
             continue;
         }
-        let mut left = limits.replacements.saturating_sub(*replaced);
-        let mut missing = !revive && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none());
-        for (role, sighting) in recorded(record, seen) {
-            // Not `shutting-down`: whoever ends a meeting on purpose may not have written so yet.
-            if sighting.machine.state != State::Terminated || left == 0 {
-                continue;
-            }
-            left -= 1;
-            missing = true;
+        if revived {
+            found.repairs.push(Repair::Revive { meeting: meeting.clone() });
+        }
+        let left = limits.replacements.saturating_sub(*replaced);
+        let lost: Vec<(Role, &Sighting)> =
+            dead(record, seen).take(usize::try_from(left).unwrap_or(usize::MAX)).collect();
+        for (role, sighting) in &lost {
             let reason =
                 sighting.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
             let instance = sighting.instance_id().clone();
-            found.repairs.push(Repair::Forget { meeting: meeting.clone(), role, instance, reason, revive });
+            found.repairs.push(Repair::Forget { meeting: meeting.clone(), role: *role, instance, reason });
         }
-        let leased = record.lease.as_ref().is_some_and(|lease| now < lease.until);
-        if missing && !leased && is_due(now, record, limits) {
+        let lost = !lost.is_empty();
+        let missing = lost || Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none());
+        // Whoever has launched the one that is lost may hold the lease still; the delivery is refused then, and comes
+        // again. Otherwise a lease is somebody at work.
+        let leased = record.lease.as_ref().is_some_and(|lease| now < lease.until) && !lost;
+        let begun = Role::BOTH.iter().any(|role| record.seat(*role).attempt.is_some());
+        if missing && !leased && (begun || is_due(now, record, limits)) {
             found.repairs.push(Repair::Launch { meeting: meeting.clone() });
         }
     }
@@ -148,6 +135,30 @@ fn recorded<'s>(record: &Record, seen: &'s [Sighting]) -> impl Iterator<Item = (
         let id = record.seat(role).instance_id.as_ref()?;
         Some((role, seen.iter().find(|sighting| sighting.instance_id() == id)?))
     })
+}
+
+/// Of these the dead. Not those that are only shutting down: whoever ends a meeting on purpose may not have written so
+/// yet.
+fn dead<'s>(record: &Record, seen: &'s [Sighting]) -> impl Iterator<Item = (Role, &'s Sighting)> {
+    recorded(record, seen).filter(|(_, sighting)| sighting.machine.state == State::Terminated)
+}
+
+/// Whether a TERMINATED is the watchdog's mistake: nobody gave a reason, a launch had begun, and the meeting can go on with
+/// the machines that it has or may still get.
+fn is_to_be_revived(
+    now: Timestamp,
+    record: &Record,
+    termination_reason: Option<&str>,
+    replaced: u32,
+    seen: &[Sighting],
+    limits: &Limits,
+) -> bool {
+    let left = usize::try_from(limits.replacements.saturating_sub(replaced)).unwrap_or(usize::MAX);
+    record.status == Some(Status::Terminated)
+        && termination_reason.is_none()
+        && Role::BOTH.iter().any(|role| record.seat(*role) != &Seat::default())
+        && is_in_its_window(now, record, limits)
+        && dead(record, seen).count() <= left
 }
 
 /// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still

@@ -257,7 +257,7 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
 pub async fn a_meeting_that_was_ended_on_purpose_is_not_revived(stage: &impl Stage) {
     let record = half_done(stage);
     let m = &record.meeting_id;
-    let revival = record::forget(&record, Teacher, lost("i-1"), true);
+    let revival = record::revive(m);
     let over = Record { status: Some(Status::Terminated), ..record.clone() };
     stage.put(&record).await;
     done(stage, &record::close(m, "the teacher left"), "the end").await;
@@ -466,7 +466,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         Write {
             name: "a machine that is lost",
             fits: old.clone(),
-            update: record::forget(&old, Teacher, lost("i-1"), false),
+            update: record::forget(&old, Teacher, lost("i-1")),
             after: |r| {
                 r.teacher.instance_id = None;
                 r.teacher.attempt.as_mut().expect("one").refused = true;
@@ -484,23 +484,18 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         Write {
             name: "a machine of somebody's own that is lost",
             fits: by_hand.clone(),
-            update: record::forget(&by_hand, Teacher, lost("i-1"), false),
+            update: record::forget(&by_hand, Teacher, lost("i-1")),
             after: |r| r.teacher.instance_id = None,
             unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
         },
         Write {
-            name: "a machine whose death was taken for the end",
+            name: "the revival",
             fits: Record { status: Some(Status::Terminated), ..old.clone() },
-            update: record::forget(&old, Teacher, lost("i-1"), true),
-            after: |r| {
-                r.status = Some(Status::Launched);
-                r.teacher.instance_id = None;
-                r.teacher.attempt.as_mut().expect("one").refused = true;
-            },
+            update: record::revive(m),
+            after: |r| r.status = Some(Status::Launched),
             unfit: vec![
                 ("a meeting that is on", |r| r.status = Some(Status::Healthy)),
                 ("an unknown status", unknown),
-                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
             ],
         },
         Write {

@@ -16,7 +16,7 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Images, InstanceTypes, KeyPairs, Machines, Networks, Parameters, Tokens,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Networks, Parameters, Tokens,
 };
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
@@ -378,7 +378,9 @@ impl Machines for Ec2 {
             cloud.machines.iter().filter(|(known, _)| matches(token.0.as_bytes(), known.0.as_bytes()));
         Ok(found.map(|(_, machine)| machine.clone()).collect())
     }
+}
 
+impl Ends for Ec2 {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.asked("DeleteTags").machine(instance).tags.remove(ROLE_TAG);
         Ok(())

@@ -26,7 +26,7 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
 };
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
@@ -333,7 +333,9 @@ impl Machines for Port {
         self.look_up("DescribeInstances").await?;
         Ok(self.state.borrow().cloud.find(token))
     }
+}
 
+impl Ends for Port {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.ask("DeleteTags", |buckets| &mut buckets.other).await?;
         self.pass(MUTATE).await;

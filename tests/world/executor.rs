@@ -21,7 +21,7 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::record::{Change, Owner, Record, Update};
@@ -635,7 +635,9 @@ impl Machines for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         answered!(self, Call::DescribeInstances(token.clone()), Machines)
     }
+}
 
+impl Ends for Port {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         answered!(self, Call::DeleteTags(instance.clone()), Done)
     }

@@ -10,6 +10,7 @@ pub mod cloud;
 pub mod executor;
 pub mod promise;
 pub mod sabotage;
+pub mod sweep;
 pub mod table;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,64 @@
+//! The function `reconcile`: configuration, clients, serve. It launches by the verb `launch` itself, so it is told all that
+//! the function `launch` is.
+
+use elephant_launch::config::{self, Access, Config, Problems, ReconcileConfig};
+use elephant_launch::dynamodb::Table;
+use elephant_launch::ec2::Ec2;
+use elephant_launch::event;
+use elephant_launch::lambda::{self, RandomTokens, WallClock};
+use elephant_launch::launch::Launcher;
+use elephant_launch::lookups::Lookups;
+use elephant_launch::metrics::{Meter, Metered};
+use elephant_launch::network::Wanted;
+use elephant_launch::reconcile::{Answer, Reconciler};
+use elephant_launch::sdk;
+use elephant_launch::ssm::ParameterStore;
+use elephant_launch::timing::Timing;
+
+/// One thread, as for `launch`.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::start_logging();
+    let timing = Timing::DEFAULT;
+    let meter = Meter::of_launches(config::function_name());
+    let (config, launch) = match (ReconcileConfig::from_env(), Config::from_env()) {
+        (Ok(config), Ok(launch)) => (config, launch),
+        (config, launch) => {
+            let problems = Problems::of(config.err(), launch.err());
+            return lambda::refuse::<Answer>("reconcile", &timing, &meter, problems.into()).await;
+        }
+    };
+    let aws = match sdk::load(&Access::from_env()).await {
+        Ok(aws) => aws,
+        Err(error) => return lambda::refuse::<Answer>("reconcile", &timing, &meter, error).await,
+    };
+    let calls = &meter.tally.calls;
+    let table = || Table::counted(&aws, &config.table_name, timing.table, calls);
+    let launcher = Launcher {
+        meetings: Metered { port: table(), tally: meter.tally.clone() },
+        ec2: Metered { port: Ec2::counted(&aws, &timing, calls), tally: meter.tally.clone() },
+        parameters: ParameterStore::counted(&aws, timing.ec2, calls),
+        clock: WallClock,
+        tokens: RandomTokens,
+        wanted: Wanted {
+            network: launch.network.clone(),
+            zones: launch.zones(aws.region().map(AsRef::as_ref)),
+        },
+        config: launch,
+        timing,
+        lookups: Lookups::default(),
+    };
+    let reconciler = Reconciler {
+        meetings: table(),
+        ec2: Ec2::counted(&aws, &timing, calls),
+        launches: launcher,
+        clock: WallClock,
+        tokens: RandomTokens,
+        config,
+        timing,
+    };
+    lambda::serve("reconcile", &timing, &meter, async |event, deadline| {
+        reconciler.reconcile(&event::Reconcile::from_json(&event)?, deadline).await
+    })
+    .await
+}

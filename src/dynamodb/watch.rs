@@ -1,0 +1,133 @@
+//! Many records at once: in batches by their ids, and by the index of open meetings.
+//!
+//! The index has `status` as its partition key and `meet_time` as its sort key, attributes that every record of the system
+//! has anyway, so no program has to write anything for it. It holds the meetings that are over, too; nobody asks for those.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{ID, Item, MEET_TIME, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text, to_record};
+use crate::error::{AwsError, Class};
+use crate::fleet::Watched;
+use crate::meeting::{MeetingId, Status};
+use crate::needs::Watch;
+
+/// What one BatchGetItem may ask for.
+const BATCH: usize = 100;
+
+/// How often what DynamoDB left out of an answer is asked for again, before the request counts as refused for its rate.
+const ROUNDS: usize = 4;
+
+/// The statuses that may have a meeting launched, but for a missing one, which no index holds.
+const OPEN: [Status; 5] =
+    [Status::Scheduled, Status::Launched, Status::DnsWritten, Status::Healthy, Status::InProgress];
+
+impl Watch for Table {
+    async fn read_all(
+        &self,
+        meetings: &BTreeSet<MeetingId>,
+    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
+        let mut all: BTreeMap<MeetingId, Watched> =
+            meetings.iter().map(|meeting| (meeting.clone(), Watched::Missing)).collect();
+        let ids: Vec<&MeetingId> = meetings.iter().collect();
+        for batch in ids.chunks(BATCH) {
+            for item in self.read_batch(batch).await? {
+                let Some(meeting) = text(&item, ID).ok().flatten().and_then(|id| MeetingId::new(&id).ok())
+                else {
+                    continue;
+                };
+                let watched = to_watched(&meeting, &item);
+                all.insert(meeting, watched);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+        let mut found = BTreeSet::new();
+        // The sort key is a text, in whatever offset its writer prefers: a day on either side has all of them.
+        let between = [day(from, -1), day(until, 2)];
+        for status in &OPEN {
+            let pages = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .index_name(&self.index)
+                .key_condition_expression("#status = :status AND #time BETWEEN :from AND :until")
+                .projection_expression("#id")
+                .expression_attribute_names("#status", STATUS)
+                .expression_attribute_names("#time", MEET_TIME)
+                .expression_attribute_names("#id", ID)
+                .expression_attribute_values(":status", AttributeValue::S(status.as_str().to_owned()))
+                .expression_attribute_values(":from", AttributeValue::S(between[0].clone()))
+                .expression_attribute_values(":until", AttributeValue::S(between[1].clone()))
+                .into_paginator()
+                .items()
+                .send();
+            let items = pages.collect::<Result<Vec<_>, _>>().await.map_err(|e| self.failed("Query", e))?;
+            let ids = items.iter().filter_map(|item| text(item, ID).ok().flatten());
+            found.extend(ids.filter_map(|id| MeetingId::new(&id).ok()));
+        }
+        Ok(found)
+    }
+}
+
+impl Table {
+    async fn read_batch(&self, meetings: &[&MeetingId]) -> Result<Vec<Item>, AwsError> {
+        let key =
+            |meeting: &&MeetingId| HashMap::from([(ID.to_owned(), AttributeValue::S(meeting.to_string()))]);
+        let mut keys: Vec<_> = meetings.iter().map(key).collect();
+        let mut items = Vec::new();
+        for _ in 0..ROUNDS {
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+            let wanted = wanted.expect("it has keys");
+            let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
+            let answer = answer.map_err(|error| self.failed("BatchGetItem", error))?;
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            keys = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|left| left.keys)
+                .collect();
+            if keys.is_empty() {
+                return Ok(items);
+            }
+        }
+        Err(AwsError {
+            action: "BatchGetItem",
+            class: Class::Throttled,
+            code: None,
+            message: format!("{} records were left out of {ROUNDS} answers", keys.len()),
+            request_id: None,
+            advice: String::new(),
+        })
+    }
+}
+
+fn to_watched(meeting: &MeetingId, item: &Item) -> Watched {
+    match (to_record(meeting, item), text(item, TERMINATION_REASON)) {
+        (Ok(record), Ok(termination_reason)) => {
+            Watched::Stands { record, termination_reason, replaced: replaced(item) }
+        }
+        (Err(what), _) | (_, Err(what)) => Watched::Unreadable(shown(&what)),
+    }
+}
+
+/// A count that cannot be read allows nothing more.
+fn replaced(item: &Item) -> u32 {
+    match item.get(REPLACED) {
+        None => 0,
+        Some(AttributeValue::N(number)) => number.parse().unwrap_or(u32::MAX),
+        Some(_) => u32::MAX,
+    }
+}
+
+/// A date as the first part of an ISO 8601 time, so many days away.
+fn day(time: Timestamp, days: i64) -> String {
+    let moved = time.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(time);
+    moved.to_zoned(TimeZone::UTC).date().to_string()
+}

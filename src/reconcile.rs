@@ -1,0 +1,321 @@
+//! The verb `reconcile`: what runs is made to agree with what the records say.
+//!
+//! A launch is right only at the moment it is made: machines die, records are deleted, deliveries never come. A sweep lists
+//! the machines of ours, then reads their records and those of meetings that are due, decides (`plan/reconcile.rs`), and
+//! carries it out; a notification of EC2 does the same for one machine and its meeting. Nothing of an event is believed
+//! but "look at this instance".
+//!
+//! Every write names the state that it rests on, so sweeps that overlap, come twice or die half-way repeat or leave out a
+//! step, and undo none. What fails is reported after everything else was tried.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::config::ReconcileConfig;
+use crate::deadline::{Backoff, Deadline};
+use crate::error::{AwsError, Class, Error, Kind};
+use crate::event;
+use crate::fleet::{Sighting, Watched};
+use crate::machine::InstanceId;
+use crate::meeting::MeetingId;
+use crate::metrics;
+use crate::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
+use crate::plan::is_kept;
+use crate::plan::reconcile::{Repair, reconcile};
+use crate::record::{self, Lost, Update};
+use crate::timing::{Timing, after};
+
+/// The verb with everything that it needs; lives as long as the function's environment.
+pub struct Reconciler<M, E, L, C, T> {
+    pub meetings: M,
+    pub ec2: E,
+    pub launches: L,
+    pub clock: C,
+    pub tokens: T,
+    pub config: ReconcileConfig,
+    pub timing: Timing,
+}
+
+/// What was found and done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Machines of ours that EC2 showed, the dead of the last hour included.
+    pub machines: usize,
+    /// Meetings whose records were read.
+    pub meetings: usize,
+    /// In the order in which they were made, or, in a dry run, would be.
+    pub repairs: Vec<Repaired>,
+    /// Endings that the limit of one sweep left for the next (MAX_ENDINGS).
+    pub held_back: usize,
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    pub repair: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meeting_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl metrics::Outcome for Answer {
+    fn outcome(&self) -> &'static str {
+        match (self.repairs.is_empty(), self.dry_run) {
+            (true, _) => "in_order",
+            (false, true) => "dry_run",
+            (false, false) => "repaired",
+        }
+    }
+}
+
+impl<M, E, L, C, T> Reconciler<M, E, L, C, T>
+where
+    M: Meetings + Watch,
+    E: Fleet + Ends,
+    L: Launches,
+    C: Clock,
+    T: Tokens,
+{
+    /// One delivery, answered before `deadline`.
+    pub async fn reconcile(&self, request: &event::Reconcile, deadline: Timestamp) -> Result<Answer, Error> {
+        let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
+        Delivery { reconciler: self, deadline }.run(request).await
+    }
+}
+
+struct Delivery<'r, M, E, L, C, T> {
+    reconciler: &'r Reconciler<M, E, L, C, T>,
+    deadline: Deadline<'r, C, T>,
+}
+
+impl<M, E, L, C, T> Delivery<'_, M, E, L, C, T>
+where
+    M: Meetings + Watch,
+    E: Fleet + Ends,
+    L: Launches,
+    C: Clock,
+    T: Tokens,
+{
+    async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
+        let Reconciler { meetings, ec2, config, timing, .. } = self.reconciler;
+        // Machines first: the records that are read afterwards are younger than the list.
+        let (seen, mut wanted) = match request {
+            event::Reconcile::Sweep => {
+                let seen = self.ask(|| ec2.list(&config.project_tag)).await?;
+                let now = self.deadline.clock.now();
+                let from = before(now, config.limits.launch_window);
+                let until = after(now, config.limits.due);
+                (seen, self.read(|| meetings.find_due(from, until)).await?)
+            }
+            event::Reconcile::Instance(instance) => {
+                let seen = self.ask(|| ec2.look(instance)).await?;
+                let ours = |s: &Sighting| {
+                    s.machine.tags.get("Project") == Some(&config.project_tag) && s.meeting().is_some()
+                };
+                let Some(seen) = seen.filter(ours) else {
+                    info!(instance_id = %instance, "no machine of ours");
+                    return Ok(Answer::default());
+                };
+                (vec![seen], BTreeSet::new())
+            }
+        };
+        wanted.extend(seen.iter().filter_map(Sighting::meeting));
+        let records = self.read(|| meetings.read_all(&wanted)).await?;
+        for (meeting, watched) in &records {
+            if let Watched::Unreadable(what) = watched {
+                warn!(meeting_id = %meeting, what, "the record cannot be understood: its machines are left alone");
+            }
+        }
+        let found = reconcile(self.deadline.clock.now(), &seen, &records, &config.limits, timing);
+        if found.held_back > 0 {
+            warn!(
+                held_back = found.held_back,
+                "more machines are to be ended than one sweep may (MAX_ENDINGS)"
+            );
+        }
+        let mut answer = Answer {
+            machines: seen.len(),
+            meetings: records.len(),
+            repairs: Vec::new(),
+            held_back: found.held_back,
+            dry_run: config.dry_run,
+        };
+        let mut failures: Vec<Error> = Vec::new();
+        for repair in &found.repairs {
+            let done = match config.dry_run {
+                true => Ok(true),
+                false => self.apply(repair, &records).await,
+            };
+            match done {
+                Ok(true) => answer.repairs.push(told(repair, config.dry_run)),
+                Ok(false) => info!(?repair, "left out: the record has moved on"),
+                Err(error) => {
+                    warn!(?repair, %error, "a repair failed; the others go on");
+                    failures.push(error);
+                }
+            }
+        }
+        match failures.into_iter().next() {
+            Some(first) => Err(first),
+            None => Ok(answer),
+        }
+    }
+
+    /// `false`: what it rests on does not hold any more.
+    async fn apply(
+        &self,
+        repair: &Repair,
+        records: &std::collections::BTreeMap<MeetingId, Watched>,
+    ) -> Result<bool, Error> {
+        let ec2 = &self.reconciler.ec2;
+        match repair {
+            Repair::Close { meeting, reason } => self.write(&record::close(meeting, reason)).await,
+            // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more.
+            Repair::End { instance, .. } => {
+                self.ask(|| ec2.terminate(instance)).await?;
+                Ok(true)
+            }
+            Repair::EndOrphan { instance, standing } => self.end_orphan(instance, standing.as_ref()).await,
+            Repair::Mark { instance } => {
+                let now = self.deadline.clock.now();
+                self.ask(|| ec2.mark(instance, now)).await?;
+                Ok(true)
+            }
+            Repair::Unmark { instance } => {
+                self.ask(|| ec2.unmark(instance)).await?;
+                Ok(true)
+            }
+            Repair::Revive { meeting } => self.write(&record::revive(meeting)).await,
+            Repair::Forget { meeting, role, instance, reason } => {
+                let Some(Watched::Stands { record, .. }) = records.get(meeting) else { return Ok(false) };
+                let at = self.deadline.clock.now();
+                let lost = Lost { instance_id: instance.clone(), reason: reason.clone(), at };
+                self.write(&record::forget(record, *role, lost)).await
+            }
+            Repair::Launch { meeting } => {
+                let launches = &self.reconciler.launches;
+                launches.launch(meeting, self.deadline.at).await.map(|()| true)
+            }
+        }
+    }
+
+    /// As a delivery of `launch` ends one: the record is told first where it could still name it, and the `Role` tag goes
+    /// before the machine, for its meeting may be on.
+    async fn end_orphan(
+        &self,
+        instance: &InstanceId,
+        standing: Option<&(MeetingId, crate::meeting::Role, crate::machine::Token)>,
+    ) -> Result<bool, Error> {
+        let ec2 = &self.reconciler.ec2;
+        if let Some((meeting, role, token)) = standing {
+            let update = record::end(meeting, *role, token);
+            if let Updated::Refused(found) = self.update(&update).await?
+                && is_kept(found.as_deref(), *role, instance)
+            {
+                return Ok(false);
+            }
+        }
+        self.ask(|| ec2.remove_role_tag(instance)).await?;
+        self.ask(|| ec2.terminate(instance)).await?;
+        Ok(true)
+    }
+
+    async fn write(&self, update: &Update) -> Result<bool, Error> {
+        Ok(self.update(update).await? == Updated::Done)
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, Error> {
+        let meetings = &self.reconciler.meetings;
+        self.read(|| meetings.update(update)).await
+    }
+
+    /// A request to the table; every one may be repeated.
+    async fn read<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let limit = self.reconciler.timing.table;
+        let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
+        answer.map_err(|error| failed("the table", Kind::RecordUnavailable, error))
+    }
+
+    /// A request to EC2; every one may be repeated.
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let limit = self.reconciler.timing.ec2;
+        let answer = self.deadline.persist(limit, Backoff::EC2, || true, request).await;
+        answer.map_err(|error| failed("EC2", Kind::Ec2Unavailable, error))
+    }
+}
+
+fn told(repair: &Repair, dry_run: bool) -> Repaired {
+    let of = |repair, meeting: Option<&MeetingId>, instance: Option<&InstanceId>| Repaired {
+        repair,
+        meeting_id: meeting.map(ToString::to_string),
+        role: None,
+        instance_id: instance.map(ToString::to_string),
+        reason: None,
+    };
+    let told = match repair {
+        Repair::Close { meeting, reason } => {
+            Repaired { reason: Some(reason.clone()), ..of("meeting_closed", Some(meeting), None) }
+        }
+        Repair::End { meeting, role, instance } => {
+            Repaired { role: Some(role.as_str()), ..of("machine_ended", Some(meeting), Some(instance)) }
+        }
+        Repair::EndOrphan { instance, standing } => {
+            of("orphan_ended", standing.as_ref().map(|(meeting, ..)| meeting), Some(instance))
+        }
+        Repair::Mark { instance } => of("orphan_marked", None, Some(instance)),
+        Repair::Unmark { instance } => of("mark_removed", None, Some(instance)),
+        Repair::Revive { meeting } => of("meeting_revived", Some(meeting), None),
+        Repair::Forget { meeting, role, instance, reason } => Repaired {
+            role: Some(role.as_str()),
+            reason: Some(reason.clone()),
+            ..of("machine_lost", Some(meeting), Some(instance))
+        },
+        Repair::Launch { meeting } => of("launched", Some(meeting), None),
+    };
+    info!(
+        repair = told.repair,
+        meeting_id = told.meeting_id,
+        role = told.role,
+        instance_id = told.instance_id,
+        reason = told.reason,
+        dry_run,
+        "repair"
+    );
+    told
+}
+
+fn failed(who: &str, unavailable: Kind, error: AwsError) -> Error {
+    let (kind, problem) = match error.class {
+        Class::NotSent => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
+        Class::Unreadable => (Kind::InvalidRecord, "holds a record that cannot be understood"),
+        Class::Unauthorized => (Kind::Unauthorized, "may not be used"),
+        Class::Misconfigured => (Kind::InvalidConfiguration, "cannot do what was asked"),
+        Class::Throttled => (Kind::Throttled, "refused the requests for their rate until the time was up"),
+        _ => (unavailable, "did not answer in time"),
+    };
+    let advice = match error.advice.as_str() {
+        "" => "nothing is to be done: the next sweep goes on",
+        advice => advice,
+    };
+    Error::new(kind, format!("reconcile: {who} {problem}"), advice).caused_by(error)
+}
+
+fn before(time: Timestamp, duration: Duration) -> Timestamp {
+    time.checked_sub(duration).unwrap_or(Timestamp::MIN)
+}

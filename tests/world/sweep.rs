@@ -1,0 +1,190 @@
+//! The verb `reconcile` against the world: each sweep whole and at once, at the time that it is, with launches by the real
+//! engine. What may come between two of its steps is the explorer's part where launches are concerned; its own writes are
+//! conditional and its ends final.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use elephant_launch::config::ReconcileConfig;
+use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::event::Reconcile;
+use elephant_launch::fleet::{Limits, ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::machine::{InstanceId, Token};
+use elephant_launch::meeting::{MeetingId, allows_launch};
+use elephant_launch::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
+use elephant_launch::reconcile::{Answer, Reconciler};
+use elephant_launch::record::{MeetTime, Owner, Record, Update};
+use jiff::Timestamp;
+
+use super::aws_error;
+use super::cloud::Launched;
+use super::executor::{Executor, World};
+
+/// As the function's defaults are, but for the endings.
+pub const LIMITS: Limits = Limits {
+    grace: Duration::from_secs(600),
+    longest_meeting: Duration::from_secs(8 * 3600),
+    launch_window: Duration::from_secs(120 * 60),
+    due: Duration::from_secs(300),
+    replacements: 2,
+    endings: 1000,
+};
+
+/// One sweep of everything, now.
+pub fn sweep(world: &World) -> Result<Answer, Error> {
+    reconcile(world, &Reconcile::Sweep, LIMITS, false)
+}
+
+pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool) -> Result<Answer, Error> {
+    let port = Sweep { world: world.clone() };
+    let reconciler = Reconciler {
+        meetings: port.clone(),
+        ec2: port.clone(),
+        launches: port.clone(),
+        clock: port.clone(),
+        tokens: port,
+        config: ReconcileConfig {
+            table_name: "elephant-meetings".into(),
+            project_tag: "Elephant".into(),
+            limits,
+            dry_run,
+        },
+        timing: world.0.borrow().truth,
+    };
+    let deadline = world.now() + Duration::from_secs(300);
+    // No port of it ever waits.
+    let mut whole = pin!(reconciler.reconcile(event, deadline));
+    match whole.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("a sweep waits for nothing here"),
+    }
+}
+
+#[derive(Clone)]
+struct Sweep {
+    world: World,
+}
+
+impl Sweep {
+    fn sighting(launched: &Launched) -> Sighting {
+        Sighting {
+            machine: launched.machine.clone(),
+            token: Some(launched.token.clone()),
+            launched_at: launched.since,
+        }
+    }
+}
+
+impl Meetings for Sweep {
+    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
+        Ok(self.world.0.borrow().table.records.get(meeting).cloned())
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
+        Ok(self.world.0.borrow_mut().table.update(update))
+    }
+}
+
+impl Watch for Sweep {
+    async fn read_all(
+        &self,
+        meetings: &BTreeSet<MeetingId>,
+    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
+        let state = self.world.0.borrow();
+        let watched = |meeting: &MeetingId| match state.table.records.get(meeting) {
+            None => Watched::Missing,
+            Some(record) => Watched::Stands {
+                record: record.clone(),
+                termination_reason: state.table.reasons.get(meeting).cloned(),
+                replaced: state.table.replaced.get(meeting).copied().unwrap_or_default(),
+            },
+        };
+        Ok(meetings.iter().map(|meeting| (meeting.clone(), watched(meeting))).collect())
+    }
+
+    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+        let state = self.world.0.borrow();
+        let due = |record: &&Record| match record.meet_time {
+            MeetTime::At(time) => allows_launch(&record.status) && from <= time && time <= until,
+            MeetTime::Missing | MeetTime::Unreadable(_) => false,
+        };
+        Ok(state.table.records.values().filter(due).map(|record| record.meeting_id.clone()).collect())
+    }
+}
+
+impl Fleet for Sweep {
+    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+        let state = self.world.0.borrow();
+        let ours = |l: &&Launched| l.machine.tags.get("Project").is_some_and(|tag| tag == project);
+        Ok(state.cloud.machines.iter().filter(ours).map(Sweep::sighting).collect())
+    }
+
+    async fn look(&self, instance: &InstanceId) -> Result<Option<Sighting>, AwsError> {
+        let state = self.world.0.borrow();
+        let found = state.cloud.machines.iter().find(|l| l.machine.instance_id == *instance);
+        Ok(found.map(Sweep::sighting))
+    }
+
+    async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
+        let mut state = self.world.0.borrow_mut();
+        let machine = state.cloud.machine(instance).ok_or_else(unknown)?;
+        machine.tags.insert(ORPHAN_TAG.into(), since.to_string());
+        Ok(())
+    }
+
+    async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        let mut state = self.world.0.borrow_mut();
+        state.cloud.machine(instance).ok_or_else(unknown)?.tags.remove(ORPHAN_TAG);
+        Ok(())
+    }
+}
+
+impl Ends for Sweep {
+    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.world.0.borrow_mut().cloud.remove_role_tag(instance);
+        Ok(())
+    }
+
+    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.world.0.borrow_mut().cloud.terminate(instance);
+        Ok(())
+    }
+}
+
+impl Launches for Sweep {
+    async fn launch(&self, meeting: &MeetingId, _: Timestamp) -> Result<(), Error> {
+        let mut story = Executor::new(&self.world);
+        story.deliver(meeting.as_str());
+        story.run();
+        story.results.remove(0).expect("it ends").map(|_| ())
+    }
+}
+
+impl Clock for Sweep {
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    async fn sleep(&self, _: Duration) {}
+}
+
+impl Tokens for Sweep {
+    fn token(&self) -> Token {
+        unreachable!("the launches have their own")
+    }
+
+    fn owner(&self) -> Owner {
+        unreachable!("the launches have their own")
+    }
+
+    fn jitter(&self) -> f64 {
+        0.5
+    }
+}
+
+fn unknown() -> AwsError {
+    aws_error("CreateTags", Class::Propagating, "InvalidInstanceID.NotFound")
+}
