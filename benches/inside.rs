@@ -43,8 +43,16 @@ fn candidates(config: &Config, subnets: &[Subnet]) -> Vec<Candidate> {
 
 fn attempt(config: &Config, role: Role) -> Attempt {
     let candidates = candidates(config, &subnets());
-    plan::attempt(config, &image("ami-1"), &meeting("m"), role, 1, Token("token".into()), &candidates[0])
-        .expect("it has no user data")
+    plan::attempt(
+        config,
+        &image("ami-1").into(),
+        &meeting("m"),
+        role,
+        1,
+        Token("token".into()),
+        &candidates[0],
+    )
+    .expect("it has no user data")
 }
 
 fn reading_what_comes_in(bench: &mut Criterion) {

@@ -15,6 +15,7 @@ pub use access::{Access, Trust};
 use crate::error::{Error, Kind};
 use crate::fleet::Limits;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
+use crate::launch_template::LaunchTemplate;
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
@@ -22,7 +23,8 @@ use crate::one_time::Target;
 use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
-pub const VARIABLES: [&str; 28] = [
+pub const VARIABLES: [&str; 29] = [
+    "LAUNCH_TEMPLATE",
     "AMI_ID",
     "AMI_NAME",
     "AMI_OWNER",
@@ -92,9 +94,11 @@ const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    pub launch_template: Option<LaunchTemplate>,
     pub image: Source,
-    /// In order of preference, never empty.
+    /// In order of preference; empty only with a launch template, which has one then.
     pub instance_types: Vec<String>,
+    /// Empty only with a launch template.
     pub security_group_ids: Vec<String>,
     pub key_name: Option<String>,
     pub iam_profile: Option<InstanceProfile>,
@@ -197,16 +201,25 @@ impl Config {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
 
-        let image = env.image();
-        let instance_types = env.required(
+        let mut launch_template = env.optional(
+            "LAUNCH_TEMPLATE",
+            "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default",
+            LaunchTemplate::parse,
+        );
+        let has_template = env.value("LAUNCH_TEMPLATE").is_some();
+        let image = env.image(has_template);
+        let instance_types = env.required_without(
+            has_template,
             "INSTANCE_TYPE",
             "one or more instance types such as t3.large, separated by commas",
             |text| list(text, instance_type),
         );
-        let security_group_ids =
-            env.required("SECURITY_GROUP_IDS", "security group ids, sg-…, separated by commas", |text| {
-                list(text, |piece| resource_id("sg-", piece))
-            });
+        let security_group_ids = env.required_without(
+            has_template,
+            "SECURITY_GROUP_IDS",
+            "security group ids, sg-…, separated by commas",
+            |text| list(text, |piece| resource_id("sg-", piece)),
+        );
         let key_name = env.optional("KEY_NAME", "the name of a key pair, at most 255 characters", |text| {
             (text.chars().count() <= 255).then(|| text.to_owned())
         });
@@ -240,6 +253,10 @@ impl Config {
             })
             .unwrap_or_default();
         let volume = env.volume();
+        if let Some(template) = &mut launch_template {
+            template.keeps_volume =
+                !VARIABLES.iter().any(|name| name.starts_with("VOLUME_") && env.value(name).is_some());
+        }
         let imds_tokens = env
             .optional("IMDS_TOKENS", "image, required or optional", |text| match text {
                 "image" => Some(None),
@@ -269,6 +286,7 @@ impl Config {
         match (image, instance_types, security_group_ids) {
             (Some(image), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
                 Ok(Config {
+                    launch_template,
                     image,
                     instance_types,
                     security_group_ids,
@@ -438,6 +456,20 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         value.and_then(|text| self.parsed(name, &text, expected, parse))
     }
 
+    /// Required, unless a launch template may say it; empty then.
+    fn required_without<T: Default>(
+        &mut self,
+        has_template: bool,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        match self.value(name) {
+            None if has_template => Some(T::default()),
+            _ => self.required(name, expected, parse),
+        }
+    }
+
     fn optional<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.value(name).and_then(|text| self.parsed(name, &text, expected, parse))
     }
@@ -455,7 +487,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     /// One image, or a name and an owner of which the newest counts.
-    fn image(&mut self) -> Option<Source> {
+    fn image(&mut self, has_template: bool) -> Option<Source> {
         let id = self.value("AMI_ID");
         let name = self.optional("AMI_NAME", "an image's name, with * and ? for what may vary", |text| {
             (3..=256).contains(&text.chars().count()).then(|| text.to_owned())
@@ -471,6 +503,14 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         });
         let set = |name: &str| self.value(name).is_some();
         let wrong = match (id.is_some(), set("AMI_NAME"), set("AMI_OWNER")) {
+            (false, false, false) if has_template => {
+                if architecture.is_some() {
+                    self.problems.push(
+                        "AMI_ARCH is set, and the launch template names one image: unset AMI_ARCH".to_owned(),
+                    );
+                }
+                return Some(Source::Template);
+            }
             (false, false, false) => {
                 "AMI_ID is not set, expected an image id, ami-…, or AMI_NAME and AMI_OWNER"
             }
@@ -532,18 +572,18 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
             }),
             size_gb: self
-                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 16384", whole(1..=16_384))
+                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 65536", whole(1..=65_536))
                 .unwrap_or(60),
             volume_type: self
                 .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
                     ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
                 })
                 .unwrap_or_else(|| "gp3".to_owned()),
-            iops: self.optional("VOLUME_IOPS", "a whole number from 3000 to 16000", whole(3000..=16_000)),
+            iops: self.optional("VOLUME_IOPS", "a whole number from 3000 to 80000", whole(3000..=80_000)),
             throughput: self.optional(
                 "VOLUME_THROUGHPUT",
-                "a whole number of MiB/s from 125 to 1000",
-                whole(125..=1000),
+                "a whole number of MiB/s from 125 to 2000",
+                whole(125..=2000),
             ),
             encrypted: self.optional("VOLUME_ENCRYPTED", "true or false", truth).unwrap_or(true),
             kms_key_id: self.optional("VOLUME_KMS_KEY_ID", "a KMS key's id, alias/… or ARN", kms_key),
@@ -556,6 +596,26 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 self.problems
                     .push(format!("{name} is set, and only VOLUME_TYPE gp3 has it; it is {of}: unset one"));
             }
+        }
+        let largest = match volume.volume_type.as_str() {
+            "gp3" => 65_536,
+            "gp2" => 16_384,
+            _ => 1024,
+        };
+        if self.problems.is_empty() && volume.size_gb > largest {
+            self.problems.push(format!(
+                "VOLUME_SIZE_GB is {}, expected at most {largest}, the largest of VOLUME_TYPE {}: lower it, or set that to gp3",
+                volume.size_gb, volume.volume_type
+            ));
+        }
+        // Beyond what comes with every gp3 volume EC2 gives 500 operations a second for each GiB.
+        if let Some(iops) = volume.iops.filter(|iops| *iops > 3000 && *iops > 500 * volume.size_gb) {
+            self.problems.push(format!(
+                "VOLUME_IOPS is {iops}, and {} GiB allow at most {}: raise VOLUME_SIZE_GB to {} or lower it",
+                volume.size_gb,
+                (500 * volume.size_gb).max(3000),
+                (iops + 499) / 500
+            ));
         }
         // EC2 gives a gp3 volume a quarter of a MiB/s for each of its operations a second.
         if let Some(throughput) = volume.throughput.filter(|t| 4 * t > volume.iops.unwrap_or(3000)) {

@@ -304,6 +304,10 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     }
     let attempt: Attempt =
         serde_dynamo::from_attribute_value(value.clone()).map_err(|error| error.to_string())?;
+    let p = &attempt.parameters;
+    if p.root_volume.is_none() && p.launch_template.is_none() {
+        return Err("it has no root volume, and no launch template that could have one".to_owned());
+    }
     let token = &attempt.token.0;
     // A `*` or `?` would find the machines of others, too.
     if !(1..=64).contains(&token.len()) || !token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {

@@ -7,6 +7,7 @@ mod fleet;
 mod images;
 mod instance_types;
 mod key_pairs;
+mod launch_templates;
 mod networks;
 
 use std::collections::BTreeMap;
@@ -23,11 +24,13 @@ use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
     InstanceInterruptionBehavior, InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest,
-    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, MarketType, ResourceType,
-    ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification, VolumeType,
+    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, LaunchTemplateSpecification,
+    MarketType, ResourceType, ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification,
+    VolumeType,
 };
 
 use crate::error::{AwsError, Class};
+use crate::launch_template::Pinned;
 use crate::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
     State, Token,
@@ -130,7 +133,7 @@ impl Ec2 {
             InstanceNetworkInterfaceSpecification::builder()
                 .device_index(0)
                 .subnet_id(&p.subnet_id)
-                .set_groups(Some(p.security_group_ids.clone()))
+                .set_groups(Some(p.security_group_ids.clone()).filter(|groups| !groups.is_empty()))
                 .associate_public_ip_address(public)
                 .delete_on_termination(true)
                 .build()
@@ -140,14 +143,17 @@ impl Ec2 {
             .run_instances()
             .min_count(1)
             .max_count(1)
+            .set_launch_template(p.launch_template.as_ref().map(to_launch_template))
             .image_id(&p.image_id)
             .instance_type(InstanceType::from(p.instance_type.as_str()))
             .set_subnet_id(alone.then(|| p.subnet_id.clone()))
-            .set_security_group_ids(alone.then(|| p.security_group_ids.clone()))
+            .set_security_group_ids(
+                Some(p.security_group_ids.clone()).filter(|groups| alone && !groups.is_empty()),
+            )
             .set_network_interfaces(interface.map(|interface| vec![interface]))
             .set_key_name(p.key_name.clone())
             .set_iam_instance_profile(p.iam_profile.as_ref().map(to_iam_instance_profile))
-            .block_device_mappings(to_root_volume(&p.root_volume))
+            .set_block_device_mappings(p.root_volume.as_ref().map(|volume| vec![to_root_volume(volume)]))
             .set_instance_market_options((p.market == Market::Spot).then(to_spot))
             .set_user_data(p.user_data.clone())
             .set_metadata_options(p.imds_tokens.map(to_metadata_options))
@@ -193,6 +199,13 @@ fn to_iam_instance_profile(profile: &InstanceProfile) -> IamInstanceProfileSpeci
         InstanceProfile::Name(name) => builder.name(name).build(),
         InstanceProfile::Arn(arn) => builder.arn(arn).build(),
     }
+}
+
+fn to_launch_template(template: &Pinned) -> LaunchTemplateSpecification {
+    LaunchTemplateSpecification::builder()
+        .launch_template_id(&template.launch_template_id)
+        .version(&template.version)
+        .build()
 }
 
 fn to_root_volume(volume: &RootVolume) -> BlockDeviceMapping {
@@ -387,6 +400,8 @@ fn advice(failed: &AwsError) -> String {
         Class::Misconfigured | Class::SubnetUnfit => {
             let setting = if starts("InvalidAMI") {
                 "AMI_ID or AMI_NAME"
+            } else if starts("InvalidLaunchTemplate") {
+                "LAUNCH_TEMPLATE (an id or a name of this Region, and a version that it has)"
             } else if starts("InvalidKeyPair") {
                 "KEY_NAME"
             } else if starts("InvalidGroup") || starts("InvalidSecurityGroup") || starts("SecurityGroupsPer")

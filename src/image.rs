@@ -19,12 +19,8 @@ pub enum Source {
         owner: String,
         architecture: Option<Architecture>,
     },
-}
-
-impl Source {
-    pub fn is_parameter(&self) -> bool {
-        matches!(self, Source::Parameter(_))
-    }
+    /// The launch template says.
+    Template,
 }
 
 impl fmt::Display for Source {
@@ -33,6 +29,7 @@ impl fmt::Display for Source {
             Source::Id(id) => f.write_str(id),
             Source::Parameter(name) => write!(f, "the parameter {name}"),
             Source::Named { pattern, owner, .. } => write!(f, "{pattern} of {owner}"),
+            Source::Template => f.write_str("the launch template's"),
         }
     }
 }

@@ -23,13 +23,13 @@ pub use preflight::{Answered, Finding, Place, Preflight};
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::error::{AwsError, Error};
-use crate::image::Image;
+use crate::image::Source;
 use crate::lookups::{LookupError, Lookups, Surroundings};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Clock, Launches, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::network::{Pair, Wanted, in_order};
-use crate::plan::{self, Bound, Candidate, Plan, Reason, Sending, Step};
+use crate::plan::{self, Bound, Candidate, Origin, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, after};
 use answer::failed_lookup;
@@ -196,10 +196,10 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 (Step::New { .. }, None) => continue,
             };
             let made = match places {
-                Ok((candidates, image)) => {
+                Ok((candidates, origin)) => {
                     let zone = plan::zone_of_the_pair(self.launcher.config.pair, record, role);
                     match plan::first(candidates, zone) {
-                        Some(candidate) => self.attempt(role, number, image, candidate),
+                        Some(candidate) => self.attempt(role, number, origin, candidate),
                         None => Err(self.no_place(role, zone)),
                     }
                 }
@@ -217,7 +217,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         (work, failed)
     }
 
-    async fn candidates(&self) -> Result<(Vec<Candidate>, Image), LookupError> {
+    async fn candidates(&self) -> Result<(Vec<Candidate>, Origin), LookupError> {
         let look_up = || async {
             match self.launcher.surroundings().await {
                 Err(LookupError::Aws(error)) => Err(error),
@@ -229,7 +229,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         Ok(self.places(&surroundings))
     }
 
-    async fn candidates_at_once(&self) -> Result<(Vec<Candidate>, Image), LookupError> {
+    async fn candidates_at_once(&self) -> Result<(Vec<Candidate>, Origin), LookupError> {
         if !self.fits(self.look_up_limit()) {
             return Err(LookupError::Aws(not_sent()));
         }
@@ -237,28 +237,33 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         Ok(self.places(&surroundings))
     }
 
-    /// An image's parameter is read before the image is.
+    /// An image's parameter is read before the image is, and a template before either.
     fn look_up_limit(&self) -> Duration {
-        let in_turn = if self.launcher.config.image.is_parameter() { 2 } else { 1 };
+        let in_turn = match (&self.launcher.config.launch_template, &self.launcher.config.image) {
+            (Some(_), _) => 3,
+            (None, Source::Parameter(_)) => 2,
+            (None, _) => 1,
+        };
         in_turn * self.launcher.timing.ec2
     }
 
-    fn places(&self, surroundings: &Surroundings) -> (Vec<Candidate>, Image) {
+    fn places(&self, surroundings: &Surroundings) -> (Vec<Candidate>, Origin) {
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
-        let Config { markets, instance_types, .. } = &self.launcher.config;
-        let candidates = plan::candidates(markets, instance_types, &subnets, surroundings.offerings.as_ref());
-        (candidates, surroundings.image.clone())
+        let Surroundings { offerings, instance_types, origin, .. } = surroundings;
+        let markets = &self.launcher.config.markets;
+        let candidates = plan::candidates(markets, instance_types, &subnets, offerings.as_ref());
+        (candidates, origin.clone())
     }
 
     fn attempt(
         &self,
         role: Role,
         number: u32,
-        image: &Image,
+        origin: &Origin,
         candidate: &Candidate,
     ) -> Result<Attempt, Error> {
         let token = self.launcher.tokens.token();
-        plan::attempt(&self.launcher.config, image, self.meeting, role, number, token, candidate)
+        plan::attempt(&self.launcher.config, origin, self.meeting, role, number, token, candidate)
             .map_err(|reason| self.no_user_data(role, &reason))
     }
 

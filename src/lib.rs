@@ -34,6 +34,7 @@
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
 //! | [`image`] | 0 | where an image's id comes from, what is known of an image |
+//! | [`launch_template`] | 0 | which launch template, and what of it has to be known |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
@@ -75,6 +76,7 @@ pub mod fleet;
 pub mod image;
 pub mod lambda;
 pub mod launch;
+pub mod launch_template;
 pub mod lookups;
 pub mod machine;
 pub mod meeting;

@@ -15,8 +15,10 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::error::{AwsError, Class};
 use crate::image::{self, Image, Source, newest};
+use crate::launch_template::{Pinned, Template};
 use crate::needs::{Clock, LookUps, Parameters};
 use crate::network::{Found, Offerings, Subnet, Wanted, usable};
+use crate::plan::Origin;
 use crate::timing::{Timing, after};
 
 /// What a new attempt is made from, beside the configuration.
@@ -26,7 +28,9 @@ pub struct Surroundings {
     pub subnets: Vec<Subnet>,
     /// `None`: EC2 had no time to say. A zone that does not offer a type then says so itself.
     pub offerings: Option<Offerings>,
-    pub image: Image,
+    /// In order of preference, never empty.
+    pub instance_types: Vec<String>,
+    pub origin: Origin,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct Lookups {
     /// What was found while something else was not: where many functions start at once EC2 refuses some of their
     /// look-ups, and a function that asked for everything again would make it refuse more.
     found: RefCell<Part<Found>>,
+    template: RefCell<Part<Option<Template>>>,
     offerings: RefCell<Part<Option<Offerings>>>,
     image: RefCell<Part<Image>>,
     key_pair: RefCell<Part<()>>,
@@ -69,30 +74,39 @@ impl Lookups {
             return Ok(kept.clone());
         }
         let believed = |since: Timestamp| now < after(since, timing.lookups);
-        let types = &config.instance_types;
+        // Image and types may be the template's to say, so it comes first.
+        let template = once(&self.template, believed, now, find_template(ec2, config)).await?;
+        let basis = basis(config, template.1)?;
+        let (types, source) = (&basis.instance_types, &basis.image);
         let (found, offerings, image, key_pair) = tokio::join!(
             once(&self.found, believed, now, async { Ok(ec2.find_subnets(&wanted.network).await?) }),
             once(&self.offerings, believed, now, offerings_if_there_is_time(ec2, types)),
-            once(&self.image, believed, now, find_image(ec2, parameters, &config.image, types)),
+            once(&self.image, believed, now, find_image(ec2, parameters, source, types)),
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
         let (found, offerings, image) = (found?, offerings?, image?);
-        let all = [found.0, offerings.0, image.0, key_pair?.0];
+        let all = [template.0, found.0, offerings.0, image.0, key_pair?.0];
         let since = all.into_iter().min().unwrap_or(now);
         self.forget();
         let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
         if let Some(offerings) = &offerings.1 {
-            offered(config, &subnets, offerings)?;
+            offered(types, &subnets, offerings)?;
         }
-        warn_of_another_architecture(config, &image.1);
-        if let Some(least) = image.1.snapshot_gb.filter(|least| config.volume.size_gb < *least) {
+        warn_of_another_architecture(types, &image.1);
+        let ours = config.launch_template.as_ref().is_none_or(|template| !template.keeps_volume);
+        if let Some(least) = image.1.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
             warn!(
                 volume_size_gb = config.volume.size_gb,
                 snapshot_gb = least,
                 "VOLUME_SIZE_GB is less than the image's snapshot has: the volume gets the snapshot's size"
             );
         }
-        let fresh = Rc::new(Surroundings { subnets, offerings: offerings.1, image: image.1 });
+        let fresh = Rc::new(Surroundings {
+            subnets,
+            offerings: offerings.1,
+            instance_types: basis.instance_types,
+            origin: Origin { image: image.1, template: basis.template },
+        });
         *self.kept.borrow_mut() = Some((since, fresh.clone()));
         Ok(fresh)
     }
@@ -101,6 +115,7 @@ impl Lookups {
     pub fn forget(&self) {
         *self.kept.borrow_mut() = None;
         *self.found.borrow_mut() = None;
+        *self.template.borrow_mut() = None;
         *self.offerings.borrow_mut() = None;
         *self.image.borrow_mut() = None;
         *self.key_pair.borrow_mut() = None;
@@ -125,6 +140,8 @@ async fn once<T: Clone>(
 
 /// Everything that is looked up, afresh and each for itself: for a person who wants to know all that is wrong.
 pub struct Looked {
+    /// What is made from what; the look-ups of image and types rest on it.
+    pub basis: Result<Basis, LookupError>,
     pub subnets: Result<Vec<Subnet>, LookupError>,
     pub offerings: Result<Option<Offerings>, LookupError>,
     pub image: Result<Image, LookupError>,
@@ -138,10 +155,19 @@ impl Looked {
         config: &Config,
         wanted: &Wanted,
     ) -> Self {
-        let (found, offerings, image, key_pair) = tokio::join!(
+        let basis = find_template(ec2, config).await.and_then(|template| basis(config, template));
+        let of_basis = async {
+            match &basis {
+                Ok(basis) => tokio::join!(
+                    offerings_if_there_is_time(ec2, &basis.instance_types),
+                    find_image(ec2, parameters, &basis.image, &basis.instance_types),
+                ),
+                Err(error) => (Ok(None), Err(error.clone())),
+            }
+        };
+        let (found, (offerings, image), key_pair) = tokio::join!(
             ec2.find_subnets(&wanted.network),
-            offerings_if_there_is_time(ec2, &config.instance_types),
-            find_image(ec2, parameters, &config.image, &config.instance_types),
+            of_basis,
             find_key_pair(ec2, config.key_name.as_deref()),
         );
         let subnets = found.map_err(LookupError::Aws);
@@ -150,13 +176,73 @@ impl Looked {
             offerings,
             image,
             key_pair,
+            basis,
         }
     }
 
     /// What does not fit together, of what was found.
-    pub fn misfit(&self, config: &Config) -> Option<LookupError> {
-        let (Ok(subnets), Ok(Some(offerings))) = (&self.subnets, &self.offerings) else { return None };
-        offered(config, subnets, offerings).err()
+    pub fn misfit(&self) -> Option<LookupError> {
+        let (Ok(basis), Ok(subnets), Ok(Some(offerings))) = (&self.basis, &self.subnets, &self.offerings)
+        else {
+            return None;
+        };
+        offered(&basis.instance_types, subnets, offerings).err()
+    }
+}
+
+/// What machines are made from: the configuration, and the launch template where that says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basis {
+    pub image: Source,
+    pub instance_types: Vec<String>,
+    pub template: Option<Pinned>,
+}
+
+fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupError> {
+    let Config { image, instance_types, .. } = config;
+    let (Some(wanted), Some(template)) = (&config.launch_template, template) else {
+        return Ok(Basis { image: image.clone(), instance_types: instance_types.clone(), template: None });
+    };
+    let Pinned { launch_template_id, version } = &template.pinned;
+    let misfit = |what: &str, advice| {
+        let problem =
+            format!("LAUNCH_TEMPLATE is {wanted}, and version {version} of {launch_template_id} has {what}");
+        Err(LookupError::Misfit(problem, advice))
+    };
+    if template.has_network_interfaces {
+        return misfit(
+            "network interfaces, which leave no room for the subnet that is chosen for each launch",
+            "give the template security groups instead, and set PUBLIC_IP if need be",
+        );
+    }
+    if template.has_market_options {
+        return misfit("market options", "take them out of the template, and set MARKET");
+    }
+    if config.security_group_ids.is_empty() && !template.has_security_groups {
+        return misfit("no security groups", "set SECURITY_GROUP_IDS, or give the template security groups");
+    }
+    let image = match (image, template.image) {
+        (Source::Template, None) => return misfit("no image", "set AMI_ID, or give the template an image"),
+        (Source::Template, Some(text)) => match text.strip_prefix("resolve:ssm:") {
+            Some(name) => Source::Parameter(name.to_owned()),
+            None => Source::Id(text),
+        },
+        (image, _) => image.clone(),
+    };
+    let instance_types = match (&instance_types[..], template.instance_type) {
+        ([], None) => {
+            return misfit("no instance type", "set INSTANCE_TYPE, or give the template an instance type");
+        }
+        ([], Some(instance_type)) => vec![instance_type],
+        (types, _) => types.to_vec(),
+    };
+    Ok(Basis { image, instance_types, template: Some(template.pinned) })
+}
+
+async fn find_template(ec2: &impl LookUps, config: &Config) -> Result<Option<Template>, LookupError> {
+    match &config.launch_template {
+        Some(wanted) => Ok(Some(ec2.find_launch_template(wanted).await?)),
+        None => Ok(None),
     }
 }
 
@@ -190,6 +276,8 @@ async fn find_image(
 ) -> Result<Image, LookupError> {
     match source {
         Source::Id(id) => Ok(ec2.find_image(id).await?),
+        // Resolved before: the template's own image, or that it has none.
+        Source::Template => Err(LookupError::Misfit("no image is configured".to_owned(), "set AMI_ID")),
         Source::Parameter(name) => {
             let id = parameters.parameter(name).await?;
             if !id.starts_with("ami-") {
@@ -225,7 +313,7 @@ async fn find_key_pair(ec2: &impl LookUps, name: Option<&str>) -> Result<(), Loo
 }
 
 /// At least one of the types in at least one of the zones.
-fn offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> Result<(), LookupError> {
+fn offered(types: &[String], subnets: &[Subnet], offerings: &Offerings) -> Result<(), LookupError> {
     let zones: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
     if offerings.iter().any(|(_, zone)| zones.contains(zone.as_str())) {
         return Ok(());
@@ -237,7 +325,7 @@ fn offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> Result
         true => "no zone of this Region offers any of them".to_owned(),
         false => format!("offered are {}", offers.join(", ")),
     };
-    let types = config.instance_types.join(",");
+    let types = types.join(",");
     Err(LookupError::Misfit(
         format!("INSTANCE_TYPE is {types}, and the usable zones are {zones}; {offers}"),
         "set INSTANCE_TYPE to types that these zones offer, or SUPPORTED_AZS to zones that offer the type",
@@ -246,9 +334,9 @@ fn offered(config: &Config, subnets: &[Subnet], offerings: &Offerings) -> Result
 
 /// EC2 refuses a type that cannot run the image, and says so well. It is said here already, but only said: what is known
 /// without a request is how types are named.
-fn warn_of_another_architecture(config: &Config, image: &Image) {
+fn warn_of_another_architecture(types: &[String], image: &Image) {
     let other = |instance_type: &&String| !image::may_run_on(image, instance_type);
-    if let Some(instance_type) = config.instance_types.iter().find(other) {
+    if let Some(instance_type) = types.iter().find(other) {
         warn!(
             image_id = image.image_id,
             architecture = image.architecture,

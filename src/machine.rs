@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::launch_template::Pinned;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 
 /// The tag by which a machine finds its meeting.
@@ -62,17 +63,23 @@ impl Attempt {
 /// Every parameter of RunInstances that we choose. What is constant (one machine, terminate on shutdown) is not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
+    /// What else is not here is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<Pinned>,
     pub image_id: String,
     pub instance_type: String,
     pub subnet_id: String,
     /// The subnet's zone. EC2 is sent the subnet; the zone is kept for people and for the order of attempts.
     pub availability_zone: String,
+    /// None: the launch template's.
     pub security_group_ids: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_profile: Option<InstanceProfile>,
-    pub root_volume: RootVolume,
+    /// Absent: the launch template's stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_volume: Option<RootVolume>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imds_tokens: Option<ImdsTokens>,
     /// Whether it gets a public address; absent: the subnet decides.

@@ -20,11 +20,12 @@ use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::error::{AwsError, Error, Kind};
 use crate::image::{Architecture, Image};
+use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
-    Created, DryRuns, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, NewMeetings,
-    Updated,
+    Created, DryRuns, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks,
+    NewMeetings, Updated,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -321,6 +322,12 @@ impl<P: Images> Images for Metered<P> {
         architecture: Option<Architecture>,
     ) -> Result<Vec<Image>, AwsError> {
         self.port.find_images(pattern, owner, architecture).await
+    }
+}
+
+impl<P: LaunchTemplates> LaunchTemplates for Metered<P> {
+    async fn find_launch_template(&self, wanted: &LaunchTemplate) -> Result<Template, AwsError> {
+        self.port.find_launch_template(wanted).await
     }
 }
 

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::error::{AwsError, Error};
 use crate::fleet::{Sighting, Watched};
 use crate::image::{Architecture, Image};
+use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
@@ -66,15 +67,6 @@ pub trait Schedules {
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
 }
 
-/// EC2's instances, and how they come about.
-pub trait Machines: Ends {
-    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
-    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
-
-    /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
-    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
-}
-
 /// How a machine is ended.
 pub trait Ends {
     /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
@@ -82,6 +74,15 @@ pub trait Ends {
 
     /// `ec2:TerminateInstances`.
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// EC2's instances, and how they come about.
+pub trait Machines: Ends {
+    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
+
+    /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
+    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
 }
 
 /// The machines of ours.
@@ -161,10 +162,15 @@ pub trait InstanceTypes {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError>;
 }
 
-/// Everything that is looked up at the start.
-pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs {}
+pub trait LaunchTemplates {
+    /// `ec2:DescribeLaunchTemplateVersions`: the version that is asked for, by its number; an error if there is none.
+    async fn find_launch_template(&self, wanted: &LaunchTemplate) -> Result<Template, AwsError>;
+}
 
-impl<T: Networks + InstanceTypes + Images + KeyPairs> LookUps for T {}
+/// Everything that is looked up at the start.
+pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates {}
+
+impl<T: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates> LookUps for T {}
 
 pub trait Clock {
     fn now(&self) -> Timestamp;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::error::{AwsError, Class};
 use crate::image::Image;
+use crate::launch_template::Pinned;
 use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Offerings, Pair, Subnet};
@@ -141,6 +142,19 @@ pub fn candidates(
     candidates
 }
 
+/// What a machine is made from, as it was looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub image: Image,
+    pub template: Option<Pinned>,
+}
+
+impl From<Image> for Origin {
+    fn from(image: Image) -> Self {
+        Origin { image, template: None }
+    }
+}
+
 /// Where the next attempt of a role may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -172,7 +186,7 @@ pub fn first<'c>(candidates: &'c [Candidate], zone: Option<&str>) -> Option<&'c 
 /// be made.
 pub fn attempt(
     config: &Config,
-    image: &Image,
+    origin: &Origin,
     meeting: &MeetingId,
     role: Role,
     number: u32,
@@ -182,23 +196,17 @@ pub fn attempt(
     let user_data = config.user_data.as_ref().map(|data| data.filled(meeting, role)).transpose()?;
     let mut all_tags = config.extra_tags.clone();
     all_tags.extend(tags(meeting, role, &config.project_tag));
+    let keeps_volume = config.launch_template.as_ref().is_some_and(|template| template.keeps_volume);
     let parameters = Parameters {
-        image_id: image.image_id.clone(),
+        launch_template: origin.template.clone(),
+        image_id: origin.image.image_id.clone(),
         instance_type: candidate.instance_type.clone(),
         subnet_id: candidate.subnet.subnet_id.clone(),
         availability_zone: candidate.subnet.availability_zone.clone(),
         security_group_ids: config.security_group_ids.clone(),
         key_name: config.key_name.clone(),
         iam_profile: config.iam_profile.clone(),
-        root_volume: RootVolume {
-            device_name: config.volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
-            size_gb: volume_size(config, image),
-            volume_type: config.volume.volume_type.clone(),
-            encrypted: config.volume.encrypted,
-            iops: config.volume.iops,
-            throughput: config.volume.throughput,
-            kms_key_id: config.volume.kms_key_id.clone(),
-        },
+        root_volume: (!keeps_volume).then(|| root_volume(config, &origin.image)),
         imds_tokens: config.imds_tokens,
         public_ip: config.public_ip,
         market: candidate.market,
@@ -206,6 +214,19 @@ pub fn attempt(
         tags: all_tags,
     };
     Ok(Attempt { number, token, refused: false, ending: false, parameters })
+}
+
+fn root_volume(config: &Config, image: &Image) -> RootVolume {
+    let volume = &config.volume;
+    RootVolume {
+        device_name: volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
+        size_gb: volume_size(config, image),
+        volume_type: volume.volume_type.clone(),
+        encrypted: volume.encrypted,
+        iops: volume.iops,
+        throughput: volume.throughput,
+        kms_key_id: volume.kms_key_id.clone(),
+    }
 }
 
 /// A root volume cannot be smaller than the image's snapshot. One of another device is no root volume.

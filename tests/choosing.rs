@@ -7,8 +7,11 @@ mod meeting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::{
-    Instance, InstanceAttributeName, InstanceLifecycleType, ResourceType, Tag, TagSpecification,
+    Instance, InstanceAttributeName, InstanceLifecycleType, InstanceType,
+    LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest, RequestLaunchTemplateData,
+    ResourceType, Tag, TagSpecification,
 };
 use aws_sdk_ssm::types::ParameterType;
 use base64::Engine;
@@ -181,6 +184,53 @@ fn a_pair_leaves_a_zone_that_refuses_one_of_them() {
     assert_eq!(stack.aws.count_calls()["TerminateInstances"], 1, "the teacher's first machine");
     stack.deliver().answer();
     assert_eq!(stack.aws.count_calls()["RunInstances"], 4, "nothing more is launched");
+}
+
+#[test]
+fn a_launch_template_says_what_no_variable_does_and_a_repeat_keeps_its_version() {
+    let mut stack = Stack::up();
+    let group = stack.aws.security_group();
+    let version = |size: i32| {
+        let ebs = LaunchTemplateEbsBlockDeviceRequest::builder().volume_size(size).build();
+        let device =
+            LaunchTemplateBlockDeviceMappingRequest::builder().device_name("/dev/xvda").ebs(ebs).build();
+        RequestLaunchTemplateData::builder()
+            .image_id(IMAGE)
+            .instance_type(InstanceType::M5Large)
+            .security_group_ids(&group)
+            .block_device_mappings(device)
+            .build()
+    };
+    let ec2 = &stack.aws.ec2;
+    let made = ec2.create_launch_template().launch_template_name("rooms").launch_template_data(version(33));
+    stack.aws.wait(made.send()).expect("the template is made");
+    let alone = [
+        ("LAUNCH_TEMPLATE", "rooms:$Latest"),
+        ("AMI_ID", ""),
+        ("INSTANCE_TYPE", ""),
+        ("SECURITY_GROUP_IDS", ""),
+    ];
+    stack.lambda.kill();
+    stack.lambda = function(&stack.aws, &alone, meeting::TIMEOUT);
+    stack.lambda.warm_up();
+    // What is published from now on is for later.
+    let next =
+        ec2.create_launch_template_version().launch_template_name("rooms").launch_template_data(version(44));
+    stack.aws.wait(next.send()).expect("its second version");
+    stack.deliver().answer();
+    stack.both_recorded();
+    for machine in stack.instances() {
+        assert_eq!(machine.instance_type(), Some(&InstanceType::M5Large), "{machine:?}");
+        assert_eq!(machine.image_id(), Some(IMAGE));
+        assert_eq!(tag(&machine, "MeetingID"), M);
+        assert_eq!(machine.security_groups()[0].group_id(), Some(group.as_str()));
+    }
+    let record = stack.record();
+    let part = |name: &str, of: &AttributeValue| of.as_m().expect("a map")[name].clone();
+    let parameters = part("parameters", &record["teacher_attempt"]);
+    let pinned = part("version", &part("launch_template", &parameters));
+    assert_eq!(pinned, AttributeValue::S("1".into()), "{parameters:?}");
+    six_requests(&mut stack);
 }
 
 #[test]

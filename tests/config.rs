@@ -7,6 +7,7 @@ use std::time::Duration;
 use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES, Volume};
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::image::{Architecture, Source};
+use elephant_launch::launch_template::{LaunchTemplate, Named};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
 use elephant_launch::network::{Network, Pair};
 use elephant_launch::one_time::Target;
@@ -66,15 +67,24 @@ const MEANINGS: &[Meaning] = &[
     ("MARKET", "on-demand", |_| ()),
     ("MARKET", "spot", |c| c.markets = vec![Market::Spot]),
     ("MARKET", "spot-then-on-demand", |c| c.markets = vec![Market::Spot, Market::OnDemand]),
+    ("LAUNCH_TEMPLATE", "lt-0abc12", |c| {
+        c.launch_template = template(Named::Id("lt-0abc12".into()), "$Default")
+    }),
+    ("LAUNCH_TEMPLATE", "rooms/2026:7", |c| {
+        c.launch_template = template(Named::Name("rooms/2026".into()), "7")
+    }),
+    ("LAUNCH_TEMPLATE", "rooms:$Latest", |c| {
+        c.launch_template = template(Named::Name("rooms".into()), "$Latest")
+    }),
     ("PAIR", "any", |_| ()),
     ("PAIR", "same-az", |c| c.pair = Pair::SameAz),
     ("VOLUME_DEVICE", "/dev/sda1", |c| c.volume.device = Some("/dev/sda1".into())),
     ("VOLUME_DEVICE", "xvda", |c| c.volume.device = Some("xvda".into())),
     ("VOLUME_SIZE_GB", "1", |c| c.volume.size_gb = 1),
-    ("VOLUME_SIZE_GB", "16384", |c| c.volume.size_gb = 16_384),
+    ("VOLUME_SIZE_GB", "65536", |c| c.volume.size_gb = 65_536),
     ("VOLUME_TYPE", "gp2", |c| c.volume.volume_type = "gp2".into()),
     ("VOLUME_IOPS", "3000", |c| c.volume.iops = Some(3000)),
-    ("VOLUME_IOPS", "16000", |c| c.volume.iops = Some(16_000)),
+    ("VOLUME_IOPS", "30000", |c| c.volume.iops = Some(30_000)),
     ("VOLUME_THROUGHPUT", "125", |c| c.volume.throughput = Some(125)),
     ("VOLUME_THROUGHPUT", "750", |c| c.volume.throughput = Some(750)),
     ("VOLUME_KMS_KEY_ID", "alias/meetings", |c| c.volume.kms_key_id = Some("alias/meetings".into())),
@@ -223,6 +233,22 @@ const TOGETHER: &[(&[(&str, &str)], &str)] = &[
         "VPC_ID and VPC_NAME are set, and each names the network: keep one",
     ),
     (
+        &[("VOLUME_TYPE", "gp2"), ("VOLUME_SIZE_GB", "16385")],
+        "VOLUME_SIZE_GB is 16385, expected at most 16384, the largest of VOLUME_TYPE gp2: lower it, or set that to gp3",
+    ),
+    (
+        &[("VOLUME_TYPE", "standard"), ("VOLUME_SIZE_GB", "1025")],
+        "VOLUME_SIZE_GB is 1025, expected at most 1024, the largest of VOLUME_TYPE standard: lower it, or set that to gp3",
+    ),
+    (
+        &[("VOLUME_SIZE_GB", "100"), ("VOLUME_IOPS", "50001")],
+        "VOLUME_IOPS is 50001, and 100 GiB allow at most 50000: raise VOLUME_SIZE_GB to 101 or lower it",
+    ),
+    (
+        &[("LAUNCH_TEMPLATE", "rooms"), ("AMI_ID", ""), ("AMI_ARCH", "arm64")],
+        "AMI_ARCH is set, and the launch template names one image: unset AMI_ARCH",
+    ),
+    (
         &[("VOLUME_TYPE", "gp2"), ("VOLUME_IOPS", "4000")],
         "VOLUME_IOPS is set, and only VOLUME_TYPE gp3 has it; it is gp2: unset one",
     ),
@@ -353,12 +379,18 @@ const NONSENSE: &[(&str, &str)] = &[
     ("PUBLIC_IP", "yes"),
     ("MARKET", "ondemand"),
     ("MARKET", "on-demand-then-spot"),
+    ("LAUNCH_TEMPLATE", "lt-"),
+    ("LAUNCH_TEMPLATE", "lt-xyz"),
+    ("LAUNCH_TEMPLATE", "a room"),
+    ("LAUNCH_TEMPLATE", "rooms:"),
+    ("LAUNCH_TEMPLATE", "rooms:0"),
+    ("LAUNCH_TEMPLATE", "rooms:latest"),
     ("PAIR", "same_az"),
     ("PAIR", "us-west-2a"),
     ("VOLUME_IOPS", "2999"),
-    ("VOLUME_IOPS", "16001"),
+    ("VOLUME_IOPS", "80001"),
     ("VOLUME_THROUGHPUT", "124"),
-    ("VOLUME_THROUGHPUT", "1001"),
+    ("VOLUME_THROUGHPUT", "2001"),
     ("VOLUME_KMS_KEY_ID", "a key"),
     ("VOLUME_KMS_KEY_ID", "arn:aws:iam::123456789012:role/key"),
     ("USER_DATA", "echo hello"),
@@ -371,7 +403,7 @@ const NONSENSE: &[(&str, &str)] = &[
     ("EXTRA_TAGS", "Team=A,Team=B"),
     ("VOLUME_DEVICE", "C:"),
     ("VOLUME_SIZE_GB", "0"),
-    ("VOLUME_SIZE_GB", "16385"),
+    ("VOLUME_SIZE_GB", "65537"),
     ("VOLUME_SIZE_GB", "-60"),
     ("VOLUME_SIZE_GB", "60 GB"),
     ("VOLUME_SIZE_GB", "99999999999999999999"),
@@ -521,6 +553,7 @@ fn without(name: &str) -> Result<Config, Problems> {
 
 fn defaults() -> Config {
     Config {
+        launch_template: None,
         image: Source::Id("ami-1".into()),
         instance_types: strings(&["t3.large"]),
         security_group_ids: strings(&["sg-1"]),
@@ -652,4 +685,33 @@ fn schedule_names_all_its_problems_at_once() {
         panic!("it was accepted")
     };
     assert_eq!(problems.len(), 5, "{problems:#?}");
+}
+
+fn template(named: Named, version: &str) -> Option<LaunchTemplate> {
+    Some(LaunchTemplate { named, version: version.to_owned(), keeps_volume: true })
+}
+
+#[test]
+fn with_a_launch_template_nothing_else_has_to_be_said() {
+    let read = |variables: &[(&str, &str)]| {
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::from_variables(move |name| {
+            variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        })
+        .expect("it will do")
+    };
+    let bare = read(&[("LAUNCH_TEMPLATE", "rooms")]);
+    assert_eq!(
+        (bare.image, bare.instance_types, bare.security_group_ids),
+        (Source::Template, vec![], vec![])
+    );
+    assert!(bare.launch_template.expect("it is set").keeps_volume);
+    let larger = read(&[("LAUNCH_TEMPLATE", "rooms"), ("VOLUME_SIZE_GB", "200")]);
+    assert!(
+        !larger.launch_template.expect("it is set").keeps_volume,
+        "ours takes the place of the template's"
+    );
+    let image = read(&[("LAUNCH_TEMPLATE", "rooms"), ("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large")]);
+    assert_eq!((image.image, image.instance_types), (Source::Id("ami-1".into()), strings(&["t3.large"])));
 }

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Ends, Images, InstanceTypes, KeyPairs, Machines, Networks};
+use elephant_launch::needs::{Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks};
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
 
@@ -93,7 +94,23 @@ async fn what_is_optional_is_sent_only_where_it_is_configured() {
 /// What is configured, and the fields that it adds to and takes from the plain request.
 type Options = (&'static str, fn(&mut Parameters), &'static str, &'static str);
 
-const OPTIONS: [Options; 11] = [
+const OPTIONS: [Options; 12] = [
+    (
+        "a launch template that says the rest",
+        |p| {
+            p.launch_template = Some(Pinned { launch_template_id: "lt-1".into(), version: "3".into() });
+            p.root_volume = None;
+            p.security_group_ids.clear();
+        },
+        "LaunchTemplate.LaunchTemplateId=lt-1\nLaunchTemplate.Version=3",
+        "BlockDeviceMapping.1.DeviceName=/dev/xvda
+         BlockDeviceMapping.1.Ebs.DeleteOnTermination=true
+         BlockDeviceMapping.1.Ebs.VolumeSize=60
+         BlockDeviceMapping.1.Ebs.VolumeType=gp3
+         BlockDeviceMapping.1.Ebs.Encrypted=true
+         SecurityGroupId.1=sg-1
+         SecurityGroupId.2=sg-2",
+    ),
     ("a key", |p| p.key_name = Some("our key".into()), "KeyName=our key", ""),
     (
         "a profile by name",
@@ -109,16 +126,16 @@ const OPTIONS: [Options; 11] = [
     ),
     ("IMDSv2", |p| p.imds_tokens = Some(ImdsTokens::Required), "MetadataOptions.HttpTokens=required", ""),
     ("IMDSv1 too", |p| p.imds_tokens = Some(ImdsTokens::Optional), "MetadataOptions.HttpTokens=optional", ""),
-    ("no encryption", |p| p.root_volume.encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
+    ("no encryption", |p| volume(p).encrypted = false, "", "BlockDeviceMapping.1.Ebs.Encrypted=true"),
     (
         "a fast volume",
-        |p| (p.root_volume.iops, p.root_volume.throughput) = (Some(4000), Some(500)),
+        |p| (volume(p).iops, volume(p).throughput) = (Some(4000), Some(500)),
         "BlockDeviceMapping.1.Ebs.Iops=4000\nBlockDeviceMapping.1.Ebs.Throughput=500",
         "",
     ),
     (
         "a key of one's own",
-        |p| p.root_volume.kms_key_id = Some("alias/meetings".into()),
+        |p| volume(p).kms_key_id = Some("alias/meetings".into()),
         "BlockDeviceMapping.1.Ebs.KmsKeyId=alias/meetings",
         "",
     ),
@@ -306,6 +323,9 @@ async fn the_advice_names_the_setting_at_fault() {
         ("AMI_ID", "InvalidAMIID.NotFound"),
         ("AMI_ID", "InvalidAMIID.Unavailable"),
         ("KEY_NAME", "InvalidKeyPair.NotFound"),
+        ("LAUNCH_TEMPLATE", "InvalidLaunchTemplateId.NotFound"),
+        ("LAUNCH_TEMPLATE", "InvalidLaunchTemplateName.NotFoundException"),
+        ("LAUNCH_TEMPLATE", "InvalidLaunchTemplateId.VersionNotFound"),
         ("SECURITY_GROUP_IDS", "InvalidGroup.NotFound"),
         ("SECURITY_GROUP_IDS", "InvalidSecurityGroupID.NotFound"),
         ("SECURITY_GROUP_IDS", "SecurityGroupsPerInstanceLimitExceeded"),
@@ -953,4 +973,42 @@ fn answer(action: &str, content: &str) -> String {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#
     )
+}
+
+#[tokio::test]
+async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
+    let versions = |inner: &str| {
+        let body = format!(
+            "<DescribeLaunchTemplateVersionsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+             <launchTemplateVersionSet>{inner}</launchTemplateVersionSet></DescribeLaunchTemplateVersionsResponse>"
+        );
+        Answer::Reply(200, body)
+    };
+    let full = "<item><launchTemplateId>lt-1</launchTemplateId><versionNumber>7</versionNumber><launchTemplateData>\
+                <imageId>ami-1</imageId><instanceType>t3.large</instanceType>\
+                <securityGroupIdSet><item>sg-1</item></securityGroupIdSet>\
+                </launchTemplateData></item>";
+    let wire = Wire::answering("DescribeLaunchTemplateVersions", [versions(full), versions("")]).await;
+    let wanted = LaunchTemplate::parse("rooms:$Latest").expect("a template");
+    let expected = Template {
+        pinned: Pinned { launch_template_id: "lt-1".into(), version: "7".into() },
+        image: Some("ami-1".into()),
+        instance_type: Some("t3.large".into()),
+        has_security_groups: true,
+        has_network_interfaces: false,
+        has_market_options: false,
+    };
+    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected));
+    let asked = form(&wire.only_request());
+    assert_eq!(
+        (asked["LaunchTemplateName"].as_str(), asked["LaunchTemplateVersion.1"].as_str()),
+        ("rooms", "$Latest")
+    );
+    let by_id = LaunchTemplate::parse("lt-0abc:9").expect("a template");
+    let error = ec2(&wire).find_launch_template(&by_id).await.expect_err("there is no such version");
+    assert!(error.message.contains("version 9") && error.advice.contains("LAUNCH_TEMPLATE"), "{error}");
+}
+
+fn volume(parameters: &mut Parameters) -> &mut elephant_launch::machine::RootVolume {
+    parameters.root_volume.as_mut().expect("it has one")
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::image::{Architecture, Image, Source, may_run_on, newest};
+use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::lookups::{LookupError, Lookups, Surroundings};
-use elephant_launch::needs::{Clock, Images, InstanceTypes, KeyPairs, Networks, Parameters};
+use elephant_launch::needs::{Clock, Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, Parameters};
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -24,6 +25,7 @@ struct Aws {
     images: Vec<Image>,
     key_pairs: Vec<&'static str>,
     parameters: Vec<(&'static str, &'static str)>,
+    template: Template,
     failing: Cell<Option<&'static str>>,
     asked: RefCell<Vec<String>>,
 }
@@ -36,9 +38,33 @@ impl Default for Aws {
             images: vec![image("ami-1", "x86_64", "2026-01-01T00:00:00Z")],
             key_pairs: vec!["ours"],
             parameters: vec![("/image", "ami-1"), ("/words", "an image")],
+            template: template(),
             failing: Cell::new(None),
             asked: RefCell::default(),
         }
+    }
+}
+
+/// One that says all that has to be said.
+fn template() -> Template {
+    Template {
+        pinned: Pinned { launch_template_id: "lt-1".into(), version: "7".into() },
+        image: Some("ami-1".into()),
+        instance_type: Some("m5.large".into()),
+        has_security_groups: true,
+        has_network_interfaces: false,
+        has_market_options: false,
+    }
+}
+
+/// A configuration that leaves everything to the template.
+fn of_the_template() -> Config {
+    Config {
+        launch_template: LaunchTemplate::parse("rooms"),
+        image: Source::Template,
+        instance_types: Vec::new(),
+        security_group_ids: Vec::new(),
+        ..config()
     }
 }
 
@@ -118,6 +144,13 @@ impl KeyPairs for Aws {
     }
 }
 
+impl LaunchTemplates for Aws {
+    async fn find_launch_template(&self, _: &LaunchTemplate) -> Result<Template, AwsError> {
+        self.asked("DescribeLaunchTemplateVersions")?;
+        Ok(self.template.clone())
+    }
+}
+
 impl Parameters for Aws {
     async fn parameter(&self, name: &str) -> Result<String, AwsError> {
         self.asked("GetParameter")?;
@@ -184,7 +217,7 @@ fn an_image_is_found_by_each_of_its_sources() {
     ] {
         aws.asked.borrow_mut().clear();
         let found = look_up(&aws, &Config { image: source, ..config() }).expect("it is found");
-        assert_eq!(found.image.image_id, expected);
+        assert_eq!(found.origin.image.image_id, expected);
         let parameters = aws.asked.borrow().iter().filter(|action| *action == "GetParameter").count();
         assert_eq!(parameters, asked, "{expected}");
     }
@@ -330,4 +363,53 @@ fn what_is_known_is_not_asked_for_again_until_it_is_old() {
     lookups.forget();
     look_up_with(&lookups, &aws, &config, &clock).expect("it is there");
     assert_eq!(aws.asked.borrow().len(), 9, "everything, for it was stale");
+}
+
+#[test]
+fn what_is_not_configured_is_the_templates_and_its_version_is_pinned() {
+    let aws = Aws::default();
+    let found = look_up(&aws, &of_the_template()).expect("the template says it");
+    assert_eq!(found.instance_types, ["m5.large"]);
+    assert_eq!(
+        (found.origin.image.image_id.as_str(), found.origin.template),
+        ("ami-1", Some(template().pinned))
+    );
+    let ours = Config {
+        image: Source::Id("ami-1".into()),
+        instance_types: vec!["t3.large".into()],
+        ..of_the_template()
+    };
+    let nothing =
+        Aws { template: Template { image: None, instance_type: None, ..template() }, ..Aws::default() };
+    assert_eq!(look_up(&nothing, &ours).expect("the configuration says it").instance_types, ["t3.large"]);
+    let by_parameter = Template { image: Some("resolve:ssm:/image".into()), ..template() };
+    let aws = Aws { template: by_parameter, ..Aws::default() };
+    assert_eq!(look_up(&aws, &of_the_template()).expect("it holds one").origin.image.image_id, "ami-1");
+    aws.asked.borrow_mut().clear();
+    look_up(&aws, &config()).expect("all is there");
+    assert!(
+        !aws.asked.borrow().contains(&"DescribeLaunchTemplateVersions".to_owned()),
+        "no template, no request"
+    );
+}
+
+#[test]
+fn a_template_that_does_not_fit_is_said_before_anything_is_launched() {
+    let cases: [(Template, &str, &str); 5] = [
+        (Template { image: None, ..template() }, "has no image", "AMI_ID"),
+        (Template { instance_type: None, ..template() }, "has no instance type", "INSTANCE_TYPE"),
+        (
+            Template { has_security_groups: false, ..template() },
+            "has no security groups",
+            "SECURITY_GROUP_IDS",
+        ),
+        (Template { has_network_interfaces: true, ..template() }, "has network interfaces", "PUBLIC_IP"),
+        (Template { has_market_options: true, ..template() }, "has market options", "MARKET"),
+    ];
+    for (template, expected, variable) in cases {
+        let (problem, advice) = misfit(&Aws { template, ..Aws::default() }, &of_the_template());
+        let said = format!("LAUNCH_TEMPLATE is rooms:$Default, and version 7 of lt-1 {expected}");
+        assert!(problem.starts_with(&said), "{problem}");
+        assert!(advice.contains(variable), "{expected}: {advice}");
+    }
 }

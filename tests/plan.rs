@@ -530,7 +530,8 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
     let candidate =
         Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b"), market: Market::Spot };
     let token = Token("token-7".into());
-    let made = plan::attempt(&config(), &image("/dev/sda1"), &meeting, Student, 7, token.clone(), &candidate);
+    let made =
+        plan::attempt(&config(), &image("/dev/sda1").into(), &meeting, Student, 7, token.clone(), &candidate);
     let tags = [
         ("Name", "m_student"),
         ("MeetingID", "m"),
@@ -539,6 +540,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
         ("Team", "A"),
     ];
     let parameters = Parameters {
+        launch_template: None,
         image_id: "ami-1".into(),
         instance_type: "m5.large".into(),
         subnet_id: "subnet-b".into(),
@@ -546,7 +548,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
         security_group_ids: strings(&["sg-1", "sg-2"]),
         key_name: Some("key".into()),
         iam_profile: Some(InstanceProfile::Name("profile".into())),
-        root_volume: RootVolume {
+        root_volume: Some(RootVolume {
             device_name: "/dev/sda1".into(),
             size_gb: 80,
             volume_type: "gp3".into(),
@@ -554,7 +556,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
             iops: Some(4000),
             throughput: Some(500),
             kms_key_id: Some("alias/meetings".into()),
-        },
+        }),
         imds_tokens: Some(ImdsTokens::Required),
         public_ip: Some(true),
         market: Market::Spot,
@@ -570,10 +572,11 @@ fn a_root_volume_is_no_smaller_than_the_images_snapshot() {
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate = &candidates(&["t3.large"])[0];
     let made = |config: &Config, image: &Image| {
-        plan::attempt(config, image, &meeting, Student, 1, Token("t".into()), candidate)
+        plan::attempt(config, &image.clone().into(), &meeting, Student, 1, Token("t".into()), candidate)
             .expect("its user data can be made")
             .parameters
             .root_volume
+            .expect("no launch template keeps its own")
     };
     let large = Image { snapshot_gb: Some(100), ..image("/dev/xvda") };
     assert_eq!(made(&config(), &large).size_gb, 100, "80 are configured");
@@ -852,9 +855,17 @@ fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
         market: Market::OnDemand,
     };
     let meeting = MeetingId::new("m").expect("it is an id");
-    plan::attempt(&config(), &image("/dev/xvda"), &meeting, Teacher, 1, Token("token".into()), &candidate)
-        .expect("its user data can be made")
-        .parameters
+    plan::attempt(
+        &config(),
+        &image("/dev/xvda").into(),
+        &meeting,
+        Teacher,
+        1,
+        Token("token".into()),
+        &candidate,
+    )
+    .expect("its user data can be made")
+    .parameters
 }
 
 fn image(root_device: &str) -> Image {

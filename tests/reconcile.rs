@@ -75,6 +75,7 @@ fn marked(sighting: Sighting, at: Timestamp) -> Sighting {
 
 fn attempt(of: &str, role: Role) -> Attempt {
     let parameters = Parameters {
+        launch_template: None,
         image_id: "ami-1".into(),
         instance_type: "t3.large".into(),
         subnet_id: "subnet-a".into(),
@@ -82,7 +83,7 @@ fn attempt(of: &str, role: Role) -> Attempt {
         security_group_ids: vec!["sg-1".into()],
         key_name: None,
         iam_profile: None,
-        root_volume: RootVolume {
+        root_volume: Some(RootVolume {
             device_name: "/dev/xvda".into(),
             size_gb: 60,
             volume_type: "gp3".into(),
@@ -90,7 +91,7 @@ fn attempt(of: &str, role: Role) -> Attempt {
             iops: None,
             throughput: None,
             kms_key_id: None,
-        },
+        }),
         imds_tokens: None,
         public_ip: None,
         market: Default::default(),

@@ -50,6 +50,7 @@ resource "aws_lambda_function" "launch" {
       AMI_NAME              = var.ami_name
       AMI_OWNER             = var.ami_owner
       AMI_ARCH              = var.ami_arch
+      LAUNCH_TEMPLATE       = var.launch_template
       INSTANCE_TYPE         = join(",", var.instance_type)
       MARKET                = var.market
       PAIR                  = var.pair

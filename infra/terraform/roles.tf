@@ -112,6 +112,7 @@ resource "aws_iam_role_policy" "launch" {
             ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
             length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
             local.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
+            var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
           )
           Resource  = "*"
           Condition = { StringEquals = { "ec2:Region" = local.region } }
@@ -184,6 +185,14 @@ resource "aws_iam_role_policy" "launch" {
           },
           var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
         ),
+      ],
+      var.launch_template == "" ? [] : [
+        {
+          Sid      = "LaunchFromTheTemplate"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:launch-template/*"
+        },
       ],
       local.key_name == "" ? [] : [
         {

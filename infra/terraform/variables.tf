@@ -90,6 +90,17 @@ variable "ami_arch" {
   }
 }
 
+variable "launch_template" {
+  type        = string
+  default     = ""
+  description = "LAUNCH_TEMPLATE. A launch template that says what the variables below leave open, by its id or name, if need be with :version, a number, $Latest or $Default. Empty = none."
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", var.launch_template))
+    error_message = "A launch template's id or name, if need be with a colon and a version, or nothing."
+  }
+}
+
 variable "instance_type" {
   type        = list(string)
   description = "INSTANCE_TYPE. Instance types in order of preference: the next one is tried after every zone has refused the one before."
@@ -311,8 +322,8 @@ variable "volume_size_gb" {
   description = "VOLUME_SIZE_GB. Size of the root volume in GiB, at least that of the image."
 
   validation {
-    condition     = var.volume_size_gb == floor(var.volume_size_gb) && var.volume_size_gb >= 1 && var.volume_size_gb <= 16384
-    error_message = "A whole number from 1 to 16384."
+    condition     = var.volume_size_gb == floor(var.volume_size_gb) && var.volume_size_gb >= 1 && var.volume_size_gb <= 65536
+    error_message = "A whole number from 1 to 65536."
   }
 }
 
@@ -333,8 +344,8 @@ variable "volume_iops" {
   description = "VOLUME_IOPS. Operations per second of a gp3 volume. 0 = EC2's own, 3000."
 
   validation {
-    condition     = var.volume_iops == 0 || (var.volume_iops == floor(var.volume_iops) && var.volume_iops >= 3000 && var.volume_iops <= 16000)
-    error_message = "A whole number from 3000 to 16000, or 0."
+    condition     = var.volume_iops == 0 || (var.volume_iops == floor(var.volume_iops) && var.volume_iops >= 3000 && var.volume_iops <= 80000)
+    error_message = "A whole number from 3000 to 80000, or 0."
   }
 
   validation {
@@ -349,8 +360,8 @@ variable "volume_throughput" {
   description = "VOLUME_THROUGHPUT. MiB per second of a gp3 volume, at most a quarter of its operations per second. 0 = EC2's own, 125."
 
   validation {
-    condition     = var.volume_throughput == 0 || (var.volume_throughput == floor(var.volume_throughput) && var.volume_throughput >= 125 && var.volume_throughput <= 1000)
-    error_message = "A whole number from 125 to 1000, or 0."
+    condition     = var.volume_throughput == 0 || (var.volume_throughput == floor(var.volume_throughput) && var.volume_throughput >= 125 && var.volume_throughput <= 2000)
+    error_message = "A whole number from 125 to 2000, or 0."
   }
 
   validation {

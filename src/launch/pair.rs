@@ -93,7 +93,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
         let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
-        let (candidates, image) = match self.candidates().await {
+        let (candidates, origin) = match self.candidates().await {
             Ok(found) => found,
             Err(error) => return Moved::Stays(self.lookup_failed(&error)),
         };
@@ -101,7 +101,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             return Moved::Stays(self.exhausted(roles[refused], refusals, &Bound::Anywhere));
         };
         let next =
-            |seat: usize| self.attempt(roles[seat], pair[seat].attempt().next_number(), &image, candidate);
+            |seat: usize| self.attempt(roles[seat], pair[seat].attempt().next_number(), &origin, candidate);
         let (one, other) = match (next(0), next(1)) {
             (Ok(one), Ok(other)) => (one, other),
             (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),

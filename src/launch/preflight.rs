@@ -8,18 +8,16 @@ use serde::Serialize;
 
 use super::answer::{Answer, failed_lookup};
 use super::{Delivery, Launcher};
-use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
-use crate::image::Image;
 use crate::lookups::Looked;
 use crate::machine::{Market, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
 use crate::network::in_order;
-use crate::plan::{self, Candidate, Plan, Refusal};
+use crate::plan::{self, Candidate, Origin, Plan, Refusal};
 
 /// How often a place is asked about that EC2 says nothing of.
 const TRIES: u32 = 4;
@@ -121,18 +119,19 @@ where
             looked.offerings.as_ref().err(),
         ];
         findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
-        findings.extend(looked.misfit(&self.config).map(|error| Finding::of(failed_lookup(&error))));
+        findings.extend(looked.misfit().map(|error| Finding::of(failed_lookup(&error))));
 
-        let candidates = match (&looked.subnets, &looked.offerings) {
-            (Ok(subnets), Ok(offerings)) => {
+        let candidates = match (&looked.basis, &looked.subnets, &looked.offerings) {
+            (Ok(basis), Ok(subnets), Ok(offerings)) => {
                 let subnets = in_order(meeting, subnets.clone());
-                let Config { markets, instance_types, .. } = &self.config;
-                plan::candidates(markets, instance_types, &subnets, offerings.as_ref())
+                let markets = &self.config.markets;
+                plan::candidates(markets, &basis.instance_types, &subnets, offerings.as_ref())
             }
             _ => Vec::new(),
         };
-        if let Ok(image) = &looked.image {
-            for refused in delivery.dry_runs(image, &candidates).await {
+        if let (Ok(basis), Ok(image)) = (&looked.basis, &looked.image) {
+            let origin = Origin { image: image.clone(), template: basis.template.clone() };
+            for refused in delivery.dry_runs(&origin, &candidates).await {
                 findings.push(Finding::of(refused));
             }
         }
@@ -155,17 +154,17 @@ where
 {
     /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
     /// that falls away is no finding while another is left: a launch goes on there, too.
-    async fn dry_runs(&self, image: &Image, candidates: &[Candidate]) -> Vec<Error> {
+    async fn dry_runs(&self, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
         let mut refused: Vec<(AwsError, Vec<String>)> = Vec::new();
         let mut taken = 0;
         for candidate in candidates {
             let token = Token(String::new());
             let config = &self.launcher.config;
-            let attempt = match plan::attempt(config, image, self.meeting, Role::Teacher, 1, token, candidate)
-            {
-                Ok(attempt) => attempt,
-                Err(reason) => return vec![self.no_user_data(Role::Teacher, &reason)],
-            };
+            let attempt =
+                match plan::attempt(config, origin, self.meeting, Role::Teacher, 1, token, candidate) {
+                    Ok(attempt) => attempt,
+                    Err(reason) => return vec![self.no_user_data(Role::Teacher, &reason)],
+                };
             let error = match self.dry_run(&attempt.parameters).await {
                 Ok(()) => {
                     taken += 1;

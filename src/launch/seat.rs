@@ -12,11 +12,10 @@ use super::answer::{MachineAnswer, Outcome};
 use super::{Delivery, Ended, Held, Work};
 use crate::deadline::Backoff;
 use crate::error::{AwsError, Class, Error, Kind};
-use crate::image::Image;
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Bound, Candidate, Refusal, Refusals, Sending, Standing};
+use crate::plan::{self, Bound, Candidate, Origin, Refusal, Refusals, Sending, Standing};
 use crate::record::{self, Recorded, StatusMove};
 use crate::timing::after;
 
@@ -356,10 +355,10 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         bound: &Bound,
     ) -> Result<Option<Box<Attempt>>, Unfilled> {
         let token = || Some(refused.token.clone());
-        let (candidates, image) =
+        let (candidates, origin) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
         match refusals.next(&candidates, &refused.parameters, bound) {
-            Some(candidate) => self.write_next(role, refused, &image, candidate).await.map(Some),
+            Some(candidate) => self.write_next(role, refused, &origin, candidate).await.map(Some),
             None => Ok(None),
         }
     }
@@ -371,10 +370,10 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         last: &Attempt,
         bound: &Bound,
     ) -> Result<Option<Box<Attempt>>, Unfilled> {
-        let (candidates, image) =
+        let (candidates, origin) =
             self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
         match plan::same_again(&candidates, &last.parameters, bound) {
-            Some(candidate) => self.write_next(role, last, &image, candidate).await.map(Some),
+            Some(candidate) => self.write_next(role, last, &origin, candidate).await.map(Some),
             None => Ok(None),
         }
     }
@@ -383,11 +382,11 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         &self,
         role: Role,
         last: &Attempt,
-        image: &Image,
+        origin: &Origin,
         candidate: &Candidate,
     ) -> Result<Box<Attempt>, Unfilled> {
         let next = self
-            .attempt(role, last.next_number(), image, candidate)
+            .attempt(role, last.next_number(), origin, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {

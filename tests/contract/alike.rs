@@ -431,7 +431,8 @@ impl<'a, S: Stage> Side<'a, S> {
         {
             let mut attempt = an_attempt_in(stage, &subnets[zone], &format!("{story}-{token}"));
             attempt.parameters.tags.insert("Zone".into(), zone.to_string());
-            attempt.parameters.root_volume.size_gb += i32::try_from(number).expect("it is small");
+            attempt.parameters.root_volume.as_mut().expect("it has one").size_gb +=
+                i32::try_from(number).expect("it is small");
             attempts.insert(((token, zone), number), attempt);
         }
         Side { stage, machines: Vec::new(), by_place: BTreeMap::new(), attempts }

@@ -267,10 +267,10 @@ fn other_parameters(attempt: &Attempt) -> Vec<(&'static str, Attempt)> {
         ("security group", |p| p.security_group_ids.push("sg-0a1b2c3d4e5f60002".into())),
         ("key", |p| p.key_name = Some("key".into())),
         ("instance profile", |p| p.iam_profile = Some(InstanceProfile::Name("profile".into()))),
-        ("device", |p| p.root_volume.device_name = "/dev/sda1".into()),
-        ("size", |p| p.root_volume.size_gb += 1),
-        ("volume type", |p| p.root_volume.volume_type = "gp2".into()),
-        ("encryption", |p| p.root_volume.encrypted = !p.root_volume.encrypted),
+        ("device", |p| volume(p).device_name = "/dev/sda1".into()),
+        ("size", |p| volume(p).size_gb += 1),
+        ("volume type", |p| volume(p).volume_type = "gp2".into()),
+        ("encryption", |p| volume(p).encrypted = !volume(p).encrypted),
         ("metadata setting", |p| p.imds_tokens = Some(ImdsTokens::Required)),
         ("tag", |p| drop(p.tags.insert("Project".into(), "Mouse".into()))),
     ];
@@ -302,4 +302,8 @@ async fn only_machine(stage: &impl Stage, attempt: &Attempt) -> Machine {
     let mut found = found(stage, &attempt.token).await;
     assert_eq!(found.len(), 1, "machines of {}: {found:?}", attempt.token);
     found.swap_remove(0)
+}
+
+fn volume(parameters: &mut Parameters) -> &mut elephant_launch::machine::RootVolume {
+    parameters.root_volume.as_mut().expect("it has one")
 }

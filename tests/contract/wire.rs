@@ -201,6 +201,7 @@ impl Stage for Wire {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let tags = instance.tags().iter();
         Parameters {
+            launch_template: None,
             image_id: text(instance.image_id()),
             instance_type: text(instance.instance_type().map(|kind| kind.as_str())),
             subnet_id: text(instance.subnet_id()),
@@ -212,7 +213,7 @@ impl Stage for Wire {
                 .collect(),
             key_name: instance.key_name().map(str::to_owned),
             iam_profile: None,
-            root_volume: RootVolume {
+            root_volume: Some(RootVolume {
                 device_name: text(instance.root_device_name()),
                 size_gb: volume.size().unwrap_or_default(),
                 volume_type: text(volume.volume_type().map(|kind| kind.as_str())),
@@ -220,7 +221,7 @@ impl Stage for Wire {
                 iops: None,
                 throughput: None,
                 kms_key_id: None,
-            },
+            }),
             imds_tokens: instance.metadata_options().and_then(|options| options.http_tokens()).map(
                 |tokens| {
                     if tokens.as_str() == "required" { ImdsTokens::Required } else { ImdsTokens::Optional }

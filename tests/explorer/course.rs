@@ -279,7 +279,8 @@ fn first_attempt(meeting: &MeetingId, role: Role, token: Token) -> Attempt {
     let config = config();
     let offerings = Cloud::default().offerings(&config.instance_types);
     let candidates = candidates(&config.markets, &config.instance_types, &subnets, Some(&offerings));
-    attempt(&config, &image("ami-1"), meeting, role, 1, token, &candidates[0]).expect("it has no user data")
+    attempt(&config, &image("ami-1").into(), meeting, role, 1, token, &candidates[0])
+        .expect("it has no user data")
 }
 
 /// No course is this long unless something goes round in circles.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use elephant_launch::config::SCHEDULE_VARIABLES;
+use elephant_launch::launch_template::Pinned;
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceProfile, Market, Parameters, ROLE_TAG, RootVolume, Token, tags,
 };
@@ -244,7 +245,7 @@ pub fn attribute() -> Any<Value> {
 
 /// The name of a part of an attempt, mostly.
 fn part() -> Any<String> {
-    let parts = "number|token|refused|parameters|tags|root_volume|security_group_ids|iam_profile|name|imds_tokens|\
+    let parts = "number|token|refused|parameters|tags|root_volume|launch_template|security_group_ids|iam_profile|name|imds_tokens|\
                  size_gb|MeetingID|Role";
     prop_oneof![4 => word(parts), 1 => text()].boxed()
 }
@@ -259,18 +260,24 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
     let place = (text(), word("t3.large|m5.large|"), text(), text(), vec(text(), 0..3));
     let of_gp3 = (option::of(any::<i32>()), option::of(any::<i32>()), option::of(text()));
     let volume = (text(), any::<i32>(), text(), any::<bool>(), of_gp3);
+    let pinned = |(launch_template_id, version)| Pinned { launch_template_id, version };
+    // One of the two says how large the root volume is.
+    let made = (option::of((text(), text()).prop_map(pinned)), any::<bool>());
     let profile = prop_oneof![text().prop_map(InstanceProfile::Name), text().prop_map(InstanceProfile::Arn)];
     let imds_tokens = select(vec![None, Some(ImdsTokens::Required), Some(ImdsTokens::Optional)]);
     let market = select(vec![Market::OnDemand, Market::Spot]);
     let start = (option::of(any::<bool>()), market, option::of(text()));
-    let optional = (option::of(text()), option::of(profile), imds_tokens, start);
+    let optional = (option::of(text()), option::of(profile), imds_tokens, start, made);
     let marks = (any::<bool>(), any::<bool>());
     let all = (number, token, marks, place, volume, optional, tags);
     let attempt = all.prop_map(|(number, token, (refused, ending), place, volume, optional, tags)| {
         let (image_id, instance_type, subnet_id, availability_zone, security_group_ids) = place;
         let (device_name, size_gb, volume_type, encrypted, (iops, throughput, kms_key_id)) = volume;
-        let (key_name, iam_profile, imds_tokens, (public_ip, market, user_data)) = optional;
+        let (key_name, iam_profile, imds_tokens, (public_ip, market, user_data), (template, keeps)) =
+            optional;
+        let ours = template.is_none() || !keeps;
         let parameters = Parameters {
+            launch_template: template,
             image_id,
             instance_type,
             subnet_id,
@@ -278,7 +285,7 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
             security_group_ids,
             key_name,
             iam_profile,
-            root_volume: RootVolume {
+            root_volume: ours.then_some(RootVolume {
                 device_name,
                 size_gb,
                 volume_type,
@@ -286,7 +293,7 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
                 iops,
                 throughput,
                 kms_key_id,
-            },
+            }),
             imds_tokens,
             public_ip,
             market,
@@ -356,6 +363,9 @@ const PLACES: &str = "number|token|refused|parameters|parameters.tags|parameters
 /// One part of it is gone, is something else, or is one too many.
 fn broke(mut attempt: Value, at: Index, value: Option<Value>, more: &str) -> Value {
     let mut places: Vec<Vec<&str>> = PLACES.split('|').map(|place| place.split('.').collect()).collect();
+    // Not every attempt has a root volume of its own.
+    let has = |way: &[&str]| way.iter().fold(&attempt, |value, name| &value["M"][*name])["M"].is_object();
+    places.retain(|place| has(&place[..place.len() - 1]));
     places.push(vec![more]);
     let place = at.get(&places);
     let (name, way) = place.split_last().expect("a place has a name");

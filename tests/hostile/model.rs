@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elephant_launch::launch_template::Pinned;
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceProfile, Market, Parameters, ROLE_TAG, RootVolume, Token,
 };
@@ -136,7 +137,12 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
         return None;
     }
     let parameters = map(value, "parameters")?;
-    let volume = map(parameters, "root_volume")?;
+    let root_volume = optional(parameters, "root_volume", volume)?;
+    let launch_template = optional(parameters, "launch_template", pinned)?;
+    // Only a launch template can say it instead.
+    if root_volume.is_none() && launch_template.is_none() {
+        return None;
+    }
     let groups = part(parameters, "security_group_ids")?.get("L")?.as_array()?;
     let tags = map(parameters, "tags")?["M"].as_object()?;
     Some(Attempt {
@@ -148,6 +154,7 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
             None => false,
         },
         parameters: Parameters {
+            launch_template,
             image_id: string(parameters, "image_id")?,
             instance_type: string(parameters, "instance_type")?,
             subnet_id: string(parameters, "subnet_id")?,
@@ -155,15 +162,7 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
             security_group_ids: groups.iter().map(plain).collect::<Option<_>>()?,
             key_name: optional(parameters, "key_name", plain)?,
             iam_profile: optional(parameters, "iam_profile", profile)?,
-            root_volume: RootVolume {
-                device_name: string(volume, "device_name")?,
-                size_gb: number(volume, "size_gb")?,
-                volume_type: string(volume, "volume_type")?,
-                encrypted: part(volume, "encrypted")?.get("BOOL")?.as_bool()?,
-                iops: optional(volume, "iops", whole)?,
-                throughput: optional(volume, "throughput", whole)?,
-                kms_key_id: optional(volume, "kms_key_id", plain)?,
-            },
+            root_volume,
             imds_tokens: optional(parameters, "imds_tokens", imds_tokens)?,
             public_ip: optional(parameters, "public_ip", truth)?,
             market: optional(parameters, "market", market)?.unwrap_or_default(),
@@ -238,6 +237,25 @@ fn optional<T>(map: &Value, name: &str, read: impl Fn(&Value) -> Option<T>) -> O
     }
 }
 
+fn volume(value: &Value) -> Option<RootVolume> {
+    Some(RootVolume {
+        device_name: string(value, "device_name")?,
+        size_gb: number(value, "size_gb")?,
+        volume_type: string(value, "volume_type")?,
+        encrypted: part(value, "encrypted")?.get("BOOL")?.as_bool()?,
+        iops: optional(value, "iops", whole)?,
+        throughput: optional(value, "throughput", whole)?,
+        kms_key_id: optional(value, "kms_key_id", plain)?,
+    })
+}
+
+fn pinned(value: &Value) -> Option<Pinned> {
+    Some(Pinned {
+        launch_template_id: string(value, "launch_template_id")?,
+        version: string(value, "version")?,
+    })
+}
+
 fn profile(value: &Value) -> Option<InstanceProfile> {
     match value.get("M")?.as_object()?.iter().collect::<Vec<_>>()[..] {
         [(kind, name)] if kind == "name" => plain(name).map(InstanceProfile::Name),
@@ -280,22 +298,27 @@ pub fn written(attempt: &Attempt) -> Value {
         "subnet_id": s(&p.subnet_id),
         "availability_zone": s(&p.availability_zone),
         "security_group_ids": {"L": p.security_group_ids.iter().map(s).collect::<Vec<_>>()},
-        "root_volume": {"M": {
-            "device_name": s(&p.root_volume.device_name),
-            "size_gb": {"N": p.root_volume.size_gb.to_string()},
-            "volume_type": s(&p.root_volume.volume_type),
-            "encrypted": {"BOOL": p.root_volume.encrypted},
-        }},
         "tags": {"M": p.tags.iter().map(|(key, tag)| (key, s(tag))).collect::<BTreeMap<_, _>>()},
     });
-    let volume = &p.root_volume;
-    for (name, number) in [("iops", volume.iops), ("throughput", volume.throughput)] {
-        if let Some(number) = number {
-            parameters["root_volume"]["M"][name] = json!({"N": number.to_string()});
-        }
+    if let Some(Pinned { launch_template_id, version }) = &p.launch_template {
+        let pinned = json!({"launch_template_id": s(launch_template_id), "version": s(version)});
+        parameters["launch_template"] = json!({"M": pinned});
     }
-    if let Some(key) = &volume.kms_key_id {
-        parameters["root_volume"]["M"]["kms_key_id"] = s(key);
+    if let Some(volume) = &p.root_volume {
+        parameters["root_volume"] = json!({"M": {
+            "device_name": s(&volume.device_name),
+            "size_gb": {"N": volume.size_gb.to_string()},
+            "volume_type": s(&volume.volume_type),
+            "encrypted": {"BOOL": volume.encrypted},
+        }});
+        for (name, number) in [("iops", volume.iops), ("throughput", volume.throughput)] {
+            if let Some(number) = number {
+                parameters["root_volume"]["M"][name] = json!({"N": number.to_string()});
+            }
+        }
+        if let Some(key) = &volume.kms_key_id {
+            parameters["root_volume"]["M"]["kms_key_id"] = s(key);
+        }
     }
     if let Some(name) = &p.key_name {
         parameters["key_name"] = s(name);

@@ -12,11 +12,12 @@ use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
+use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Networks, Parameters, Tokens,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Parameters, Tokens,
 };
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
@@ -434,6 +435,12 @@ impl Images for Ec2 {
 
     async fn find_images(&self, _: &str, _: &str, _: Option<Architecture>) -> Result<Vec<Image>, AwsError> {
         Ok(vec![self.find_image("ami-1").await?])
+    }
+}
+
+impl LaunchTemplates for Ec2 {
+    async fn find_launch_template(&self, _: &LaunchTemplate) -> Result<Template, AwsError> {
+        unreachable!("no story has one")
     }
 }
 

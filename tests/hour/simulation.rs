@@ -22,11 +22,13 @@ use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::lambda;
 use elephant_launch::launch::{Answer, Launcher};
+use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks, Parameters,
+    Tokens, Updated,
 };
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
@@ -384,6 +386,12 @@ impl Images for Port {
 
     async fn find_images(&self, _: &str, _: &str, _: Option<Architecture>) -> Result<Vec<Image>, AwsError> {
         Ok(vec![cloud::image("ami-1")])
+    }
+}
+
+impl LaunchTemplates for Port {
+    async fn find_launch_template(&self, _: &LaunchTemplate) -> Result<Template, AwsError> {
+        unreachable!("no meeting of it has one")
     }
 }
 

@@ -16,6 +16,7 @@ EVERYTHING = LEAST | {
     "InstanceType": "t3.large, m5.large,c7i-flex.large",
     "Market": "spot-then-on-demand",
     "Pair": "same-az",
+    "LaunchTemplate": "class/rooms:$Latest",
     "SecurityGroupIds": "sg-0a1b2c3d,sg-00112233445566778",
     "KeyName": "support key",
     "IamProfile": "machines",

@@ -228,6 +228,10 @@ class Launch(Function):
         resource = self.arn("ec2", "spot-instances-request/*")
         return Question(what, "ec2:RunInstances", "spot-instances-request", resource, self.here)
 
+    def launch_template(self, what, **arn):
+        """Known by its name alone, so any of this account."""
+        return self.run(what, "launch-template", "lt-0a1b2c3d4e5f60718", {}, **arn)
+
     def image(self, what, id=None):
         id = id or self.ami or SOME_IMAGE
         of_it = {"ec2:ImageID": id, "ec2:ImageType": "machine", "ec2:Owner": "123456789012", "ec2:Public": "false"}
@@ -304,6 +308,8 @@ class Launch(Function):
         yield self.look_up("find the image, or those of a name", "DescribeImages")
         if self.env["KEY_NAME"]:
             yield self.look_up("see whether there is the key pair", "DescribeKeyPairs")
+        if self.env["LAUNCH_TEMPLATE"]:
+            yield self.look_up("find the launch template", "DescribeLaunchTemplateVersions")
         yield self.look_up("find a machine by its token", "DescribeInstances")
 
         for type in self.types:
@@ -323,6 +329,8 @@ class Launch(Function):
             yield self.group("with a security group", id)
         if self.env["KEY_NAME"]:
             yield self.key_pair("with the key pair", self.env["KEY_NAME"])
+        if self.env["LAUNCH_TEMPLATE"]:
+            yield self.launch_template("from the launch template")
         yield self.tag("tag the machine at launch", "instance", self.of_instance())
         yield self.tag("tag its disk at launch", "volume", self.of_volume())
         yield self.tag("tag its network interface at launch", "network-interface", self.of_interface())
@@ -351,12 +359,17 @@ class Launch(Function):
         yield self.record("delete a record", "DeleteItem")
 
         # Look-ups: of this Region, and only those that the answers leave open.
-        for action in ["Instances", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs"]:
+        kinds = ["Instances", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs", "LaunchTemplateVersions"]
+        for action in kinds:
             yield self.look_up("look up in another Region", f"Describe{action}", "eu-central-1")
         if env["SUBNET_IDS"] or env["VPC_ID"]:
             yield self.look_up("find the default VPC, of which nothing is needed", "DescribeVpcs")
         if not env["KEY_NAME"]:
             yield self.look_up("list the key pairs, of which none is needed", "DescribeKeyPairs")
+        if not env["LAUNCH_TEMPLATE"]:
+            yield self.look_up("read launch templates, of which none is needed", "DescribeLaunchTemplateVersions")
+            yield self.launch_template("launch from a launch template")
+        yield self.launch_template("launch from another account's launch template", account="210987654321")
         yield self.look_up("list the Spot requests", "DescribeSpotInstanceRequests")
         yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
         yield Question("read a machine's password", "ec2:GetPasswordData", "instance", machine)
@@ -398,7 +411,6 @@ class Launch(Function):
         yield self.key_pair("launch with another key pair", "mine")
         if env["KEY_NAME"]:
             yield self.key_pair("launch with a key pair whose name begins like ours", env["KEY_NAME"] + "2")
-        yield self.run("launch from a launch template", "launch-template", "lt-0a1b2c3d4e5f60718", {})
         yield self.run("launch into a placement group", "placement-group", "racked", {})
         yield self.run("launch into a capacity reservation", "capacity-reservation", "cr-0a1b2c3d4e5f60718", {})
         yield self.run("add a disk from a snapshot", "snapshot", "snap-0a1b2c3d4e5f60718", {}, account="")
@@ -669,7 +681,6 @@ UNTOUCHED = {
     ("ec2:RunInstances", "elastic-gpu"): "none is asked for",
     ("ec2:RunInstances", "elastic-inference"): "none is asked for",
     ("ec2:RunInstances", "group"): "no resource group of capacity reservations is asked for",
-    ("ec2:RunInstances", "launch-template"): "a launch is spelt out in the request",
     ("ec2:RunInstances", "license-configuration"): "none is asked for",
     ("ec2:RunInstances", "placement-group"): "none is asked for",
     ("ec2:RunInstances", "secondary-interface"): "a machine has one network interface",

@@ -56,6 +56,7 @@ EXCEPTIONS = {
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheImage"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheSecurityGroups"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchIntoSubnets"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheTemplate"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
     ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,

@@ -110,8 +110,11 @@ PROBES = {
     "VpcId": ["", "vpc-0a1b2c3d", "vpc-0a1b2c3d0a1b2c3d0", "vpc-*", "subnet-0a1b2c3d"],
     "VpcName": ["", "class rooms", "class*", "v" * 256, "v" * 257],
     "VolumeDevice": ["", "/dev/sda1", "xvda", "/dev/"],
-    "VolumeIops": ["0", "1", "2999", "3000", "9999", "10000", "16000", "16001", "3000.5", "fast"],
-    "VolumeThroughput": ["0", "1", "124", "125", "129", "130", "199", "200", "999", "1000", "1001", "125.5", "fast"],
+    "VolumeIops": ["0", "1", "2999", "3000", "9999", "10000", "79999", "80000", "80001", "3000.5", "fast"],
+    "VolumeThroughput": ["0", "1", "124", "125", "129", "130", "199", "200", "999", "1000", "1999", "2000", "2001"]
+    + ["125.5", "fast"],
+    "LaunchTemplate": ["", "lt-0a1b2c3d", "class/rooms", "rooms:7", "rooms:$Latest", "rooms:$Default", "ro", "a room"]
+    + ["rooms:", "rooms:0", "rooms:latest", "rooms:1:2", "r" * 128, "r" * 129],
     "VolumeKmsKeyArn": ["", "arn:aws:kms:us-west-2:123456789012:key/mrk-1", "arn:aws:kms:us-west-2:123456789012:key/*"]
     + ["arn:aws:kms:us-west-2:123456789012:alias/a", "alias/a", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"],
     "TableName": ["abc", "ab", "a*c", "t" * 255, "t" * 256],

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use elephant_launch::launch_template::Pinned;
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceProfile, Market, Parameters, RootVolume, Token, tags,
 };
@@ -15,6 +16,7 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
         refused: false,
         ending: false,
         parameters: Parameters {
+            launch_template: None,
             image_id: "ami-1".into(),
             instance_type: "t3.large".into(),
             subnet_id: "subnet-1".into(),
@@ -22,7 +24,7 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
             security_group_ids: vec!["sg-1".into(), "sg-2".into()],
             key_name: None,
             iam_profile: None,
-            root_volume: RootVolume {
+            root_volume: Some(RootVolume {
                 device_name: "/dev/xvda".into(),
                 size_gb: 60,
                 volume_type: "gp3".into(),
@@ -30,7 +32,7 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
                 iops: None,
                 throughput: None,
                 kms_key_id: None,
-            },
+            }),
             imds_tokens: None,
             public_ip: None,
             market: Market::OnDemand,
@@ -46,16 +48,17 @@ pub fn full_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
     Attempt {
         number: 12,
         parameters: Parameters {
+            launch_template: Some(Pinned { launch_template_id: "lt-0abc".into(), version: "7".into() }),
             security_group_ids: vec!["sg-2".into(), "sg-1".into()],
             key_name: Some("our key (2026)".into()),
             iam_profile: Some(InstanceProfile::Arn("arn:aws:iam::123456789012:instance-profile/a".into())),
-            root_volume: RootVolume {
+            root_volume: Some(RootVolume {
                 encrypted: false,
                 iops: Some(4000),
                 throughput: Some(250),
                 kms_key_id: Some("alias/meetings".into()),
-                ..plain.parameters.root_volume
-            },
+                ..plain.parameters.root_volume.expect("it has one")
+            }),
             imds_tokens: Some(ImdsTokens::Required),
             public_ip: Some(false),
             market: Market::Spot,

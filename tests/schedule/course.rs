@@ -282,7 +282,7 @@ impl World {
                 let m = meeting("m");
                 let attempt = elephant_launch::plan::attempt(
                     &launch_config(),
-                    &crate::world::cloud::image("ami-1"),
+                    &crate::world::cloud::image("ami-1").into(),
                     &m,
                     Role::Teacher,
                     1,

@@ -17,11 +17,13 @@ use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
+use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, Machines, Meetings, Networks, Parameters, Tokens, Updated,
+    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks, Parameters,
+    Tokens, Updated,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::record::{Change, Owner, Record, Update};
@@ -683,6 +685,12 @@ impl Images for Port {
 impl KeyPairs for Port {
     async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
         Ok(())
+    }
+}
+
+impl LaunchTemplates for Port {
+    async fn find_launch_template(&self, _: &LaunchTemplate) -> Result<Template, AwsError> {
+        unreachable!("no story has one")
     }
 }
 

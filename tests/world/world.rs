@@ -53,6 +53,7 @@ pub fn scheduled(id: &str) -> Record {
 /// Two types, so that a search can go on after every zone refused the first.
 pub fn config() -> Config {
     Config {
+        launch_template: None,
         image: Source::Id("ami-1".into()),
         instance_types: vec!["t3.large".into(), "m5.large".into()],
         security_group_ids: vec!["sg-1".into()],

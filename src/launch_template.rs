@@ -1,0 +1,72 @@
+//! A launch template: which one is asked for, and what of it has to be known before a machine is launched from it.
+//!
+//! EC2 fills in whatever a request leaves out. The version is looked up and pinned: an attempt names a number, for
+//! `$Latest` may be another by the time of a repeat.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The one that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchTemplate {
+    pub named: Named,
+    /// A number, `$Latest` or `$Default`.
+    pub version: String,
+    /// No variable says anything about the root volume, so the template's stays as it is.
+    pub keeps_volume: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    Id(String),
+    Name(String),
+}
+
+impl fmt::Display for LaunchTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Named::Id(named) | Named::Name(named)) = &self.named;
+        write!(f, "{named}:{}", self.version)
+    }
+}
+
+/// As an attempt names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    pub launch_template_id: String,
+    pub version: String,
+}
+
+/// What a version of it says, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub pinned: Pinned,
+    /// An id, or `resolve:ssm:` and a parameter's name.
+    pub image: Option<String>,
+    pub instance_type: Option<String>,
+    pub has_security_groups: bool,
+    pub has_network_interfaces: bool,
+    pub has_market_options: bool,
+}
+
+impl LaunchTemplate {
+    /// `lt-…` or a name, and perhaps `:version`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (named, version) = text.split_once(':').unwrap_or((text, "$Default"));
+        let number = version.parse::<u64>().is_ok_and(|number| number > 0);
+        if !number && !["$Latest", "$Default"].contains(&version) {
+            return None;
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "()./_-".contains(c);
+        let named = match named.strip_prefix("lt-") {
+            Some(id) if !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit()) => {
+                Named::Id(named.to_owned())
+            }
+            None if (3..=128).contains(&named.len()) && named.chars().all(plain) => {
+                Named::Name(named.to_owned())
+            }
+            _ => return None,
+        };
+        Some(LaunchTemplate { named, version: version.to_owned(), keeps_volume: false })
+    }
+}
