@@ -1,5 +1,5 @@
-//! The library as the targets need it: the rooms of `../src` but for the other adapters, the verb `schedule` and Lambda's
-//! door.
+//! The library as the targets need it: the rooms of `../src` but for the other adapters, the verbs `schedule` and
+//! `reconcile`, and Lambda's door.
 
 #[path = "../src"]
 mod rooms {
@@ -8,7 +8,10 @@ mod rooms {
     pub mod dynamodb;
     pub mod error;
     pub mod event;
+    pub mod fleet;
+    pub mod image;
     pub mod launch;
+    pub mod launch_template;
     pub mod lookups;
     pub mod machine;
     pub mod meeting;
@@ -20,6 +23,7 @@ mod rooms {
     pub mod record;
     pub mod sdk;
     pub mod timing;
+    pub mod user_data;
 }
 
 pub use rooms::*;

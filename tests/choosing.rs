@@ -298,6 +298,26 @@ mod preflight {
     }
 
     #[test]
+    fn what_a_dry_run_cannot_tell_is_said_and_stands_against_nothing() {
+        let by_hand = |variables: &[(&str, &str)]| -> Vec<String> {
+            let stack = Stack::with(variables);
+            let answer = looked(&stack, json!({"preflight": true}));
+            assert_eq!(answer["ready"], true, "{answer:#}");
+            serde_json::from_value(answer["by_hand"].clone()).expect("lines")
+        };
+        let plain = by_hand(&[]);
+        assert!(plain.len() == 1 && plain[0].starts_with("IAM_PROFILE is not set"), "{plain:#?}");
+        let all = by_hand(&[("VOLUME_KMS_KEY_ID", "alias/aws/ebs"), ("MARKET", "spot-then-on-demand")]);
+        assert_eq!(all.len(), 3, "{all:#?}");
+        for grant in
+            ["kms:CreateGrant", "kms:GenerateDataKeyWithoutPlaintext", "kms:DescribeKey", "kms:ReEncrypt*"]
+        {
+            assert!(all[1].contains(grant), "{all:#?}");
+        }
+        assert!(all[2].contains("AWSServiceRoleForEC2Spot"), "{all:#?}");
+    }
+
+    #[test]
     fn what_is_ready_says_what_would_be_tried_and_changes_nothing() {
         let stack = Stack::with(&[("MARKET", "spot-then-on-demand"), ("INSTANCE_TYPE", "t3.large,m5.large")]);
         let answer = looked(&stack, json!({"preflight": true, "meeting_id": M}));

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::answer::{Answer, failed_lookup};
 use super::{Delivery, Launcher};
+use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
 use crate::lookups::Looked;
-use crate::machine::{Market, Token};
+use crate::machine::{InstanceProfile, Market, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
@@ -60,6 +61,9 @@ pub struct Preflight {
     pub image_id: Option<String>,
     /// What a launch now would try, one after the other.
     pub attempts: Vec<Place>,
+    /// What a dry run cannot tell, and a person should look at once: it says nothing against a launch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,6 +144,7 @@ where
             findings,
             image_id: looked.image.ok().map(|image| image.image_id),
             attempts: candidates.into_iter().map(Place::of).collect(),
+            by_hand: by_hand(&self.config),
         })
     }
 }
@@ -232,6 +237,43 @@ where
         let advice = if error.advice.is_empty() { advice.to_owned() } else { error.advice.clone() };
         Error::new(kind, format!("{would} {places}"), advice).caused_by(error)
     }
+}
+
+/// EC2 asks neither KMS nor the profile's role in a dry run, and this function may read neither.
+fn by_hand(config: &Config) -> Vec<String> {
+    let mut all = Vec::new();
+    let has_template = config.launch_template.is_some();
+    match &config.iam_profile {
+        Some(InstanceProfile::Name(profile) | InstanceProfile::Arn(profile)) => all.push(format!(
+            "whether the role of IAM_PROFILE ({profile}) has the policy AmazonSSMManagedInstanceCore: without it Session \
+             Manager cannot reach the machines"
+        )),
+        None if has_template => all.push(
+            "whether the launch template has an instance profile whose role has the policy \
+             AmazonSSMManagedInstanceCore: without it Session Manager cannot reach the machines"
+                .to_owned(),
+        ),
+        None => all.push(
+            "IAM_PROFILE is not set, so Session Manager cannot reach the machines: set it to a profile whose role has \
+             the policy AmazonSSMManagedInstanceCore, unless nobody has to"
+                .to_owned(),
+        ),
+    }
+    if let Some(key) = &config.volume.kms_key_id {
+        all.push(format!(
+            "whether the function's role may use VOLUME_KMS_KEY_ID ({key}) through EC2, by its own policy and the key's: \
+             kms:CreateGrant (for AWS resources), kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey, kms:ReEncrypt*; a \
+             machine whose key is refused dies while pending"
+        ));
+    }
+    if config.markets.contains(&Market::Spot) {
+        all.push(
+            "whether the account has the role AWSServiceRoleForEC2Spot: `aws iam get-role --role-name \
+             AWSServiceRoleForEC2Spot`"
+                .to_owned(),
+        );
+    }
+    all
 }
 
 impl Finding {
