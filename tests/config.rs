@@ -4,8 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES, Volume};
+use elephant_launch::config::{
+    Config, Problems, RECONCILE_VARIABLES, ReconcileConfig, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES,
+    Volume,
+};
 use elephant_launch::error::{Error, Kind};
+use elephant_launch::fleet::Limits;
 use elephant_launch::image::{Architecture, Source};
 use elephant_launch::launch_template::{LaunchTemplate, Named};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
@@ -714,4 +718,72 @@ fn with_a_launch_template_nothing_else_has_to_be_said() {
     );
     let image = read(&[("LAUNCH_TEMPLATE", "rooms"), ("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large")]);
     assert_eq!((image.image, image.instance_types), (Source::Id("ami-1".into()), strings(&["t3.large"])));
+}
+
+// The function `reconcile`.
+
+fn reconcile_with(changes: &[(&str, &str)]) -> Result<ReconcileConfig, Problems> {
+    ReconcileConfig::from_variables(|name| {
+        changes.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn reconcile_needs_nothing_but_its_defaults() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let expected = ReconcileConfig {
+        table_name: "elephant-meetings".into(),
+        project_tag: "Elephant".into(),
+        limits: Limits {
+            grace: minutes(10),
+            longest_meeting: minutes(8 * 60),
+            launch_window: minutes(120),
+            due: minutes(5),
+            replacements: 2,
+            endings: 20,
+        },
+        dry_run: false,
+    };
+    assert_eq!(reconcile_with(&[]), Ok(expected));
+    let changed = reconcile_with(&[
+        ("GRACE_MINUTES", "30"),
+        ("MAX_MEETING_HOURS", "3"),
+        ("DUE_MINUTES", "0"),
+        ("MAX_REPLACEMENTS", "0"),
+        ("MAX_ENDINGS", "500"),
+        ("DRY_RUN", "true"),
+    ])
+    .expect("it will do");
+    let limits = changed.limits;
+    assert_eq!((limits.grace, limits.longest_meeting, limits.due), (minutes(30), minutes(180), minutes(0)));
+    assert_eq!((limits.replacements, limits.endings, changed.dry_run), (0, 500, true));
+}
+
+#[test]
+fn each_variable_of_reconcile_that_is_wrong_is_one_problem() {
+    let mut told = BTreeSet::new();
+    for (name, value) in [
+        ("TABLE_NAME", "x"),
+        ("GRACE_MINUTES", "1"),
+        ("MAX_MEETING_HOURS", "0"),
+        ("MAX_MEETING_HOURS", "1"),
+        ("DUE_MINUTES", "-1"),
+        ("MAX_REPLACEMENTS", "101"),
+        ("MAX_ENDINGS", "many"),
+        ("LAUNCH_WINDOW_MINUTES", "soon"),
+        ("DRY_RUN", "yes"),
+    ] {
+        let Err(Problems(problems)) = reconcile_with(&[(name, value)]) else {
+            panic!("{name}={value:?} was accepted")
+        };
+        assert!(problems.len() == 1 && problems[0].starts_with(name), "{name}={value:?}: {problems:?}");
+        told.insert(name);
+    }
+    let long = "e".repeat(257);
+    let Err(Problems(problems)) = reconcile_with(&[("PROJECT_TAG", &long)]) else {
+        panic!("it was accepted")
+    };
+    assert!(problems[0].starts_with("PROJECT_TAG"), "{problems:?}");
+    told.insert("PROJECT_TAG");
+    assert_eq!(told, RECONCILE_VARIABLES.into());
 }

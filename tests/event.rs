@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{Launch, Preflight, Schedule, ScheduleContext};
+use elephant_launch::event::{Launch, Preflight, Reconcile, Schedule, ScheduleContext};
+use elephant_launch::machine::InstanceId;
 use elephant_launch::meeting::MeetingId;
 use serde_json::{Value, json};
 
@@ -306,6 +307,50 @@ fn the_samples_of_schedule_are_what_their_names_say() {
             }
             (request, _) => panic!("{name}: {request:?}"),
         }
+    }
+}
+
+// The verb `reconcile`.
+
+#[test]
+fn the_samples_of_reconcile_are_what_their_names_say() {
+    let instance = || Reconcile::Instance(InstanceId("i-0123456789abcdef0".into()));
+    let samples = samples_of("reconcile");
+    assert!(samples.len() >= 5, "{samples:?}");
+    for (name, event) in samples {
+        match (Reconcile::from_json(&event), name.as_str()) {
+            (Ok(request), "reconcile.json" | "reconcile-rule.json") => assert_eq!(request, Reconcile::Sweep),
+            (Ok(request), "reconcile-instance.json" | "reconcile-state-change.json") => {
+                assert_eq!(request, instance());
+            }
+            (Err(error), _) if name.starts_with("reconcile-refused-") => {
+                assert_eq!(error.kind, Kind::InvalidEvent);
+            }
+            (request, _) => panic!("{name}: {request:?}"),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_swept_that_nobody_asked_for() {
+    for (event, said) in [
+        (json!([]), "is an array, not an object"),
+        (json!({}), "has neither sweep nor instance_id"),
+        (json!({"sweep": false}), "has neither sweep nor instance_id"),
+        (json!({"sweep": "yes"}), "has a sweep that is a string, not a boolean"),
+        (json!({"sweep": true, "instance_id": "i-1"}), "has a sweep and an instance"),
+        (json!({"instance_id": 7}), "has an instance that is a number, not a string"),
+        (json!({"instance_id": "i-"}), "has the instance \"i-\", which is no id"),
+        (json!({"instance_id": "i-*"}), "has the instance \"i-*\", which is no id"),
+        (json!({"detail-type": "EC2 Spot Instance Interruption Warning"}), "has the detail-type"),
+        (
+            json!({"detail-type": "EC2 Instance State-change Notification"}),
+            "has neither sweep nor instance_id",
+        ),
+    ] {
+        let error = Reconcile::from_json(&event).expect_err(said);
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
     }
 }
 

@@ -164,8 +164,8 @@ fn the_tests_change_no_feature_of_anything_below_the_sdk() {
 #[test]
 fn every_variable_and_every_error_type_is_explained_in_the_readme() {
     let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
-    use elephant_launch::config::{SCHEDULE_VARIABLES, VARIABLES};
-    for variable in VARIABLES.iter().chain(&SCHEDULE_VARIABLES) {
+    use elephant_launch::config::{RECONCILE_VARIABLES, SCHEDULE_VARIABLES, VARIABLES};
+    for variable in VARIABLES.iter().chain(&SCHEDULE_VARIABLES).chain(&RECONCILE_VARIABLES) {
         assert!(readme.contains(&format!("`{variable}`")), "README.md does not explain {variable}");
     }
     for kind in elephant_launch::error::Kind::ALL {
