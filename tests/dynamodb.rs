@@ -5,6 +5,7 @@ mod attempt;
 #[path = "wire/server.rs"]
 mod server;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -12,9 +13,10 @@ use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::fleet::Watched;
 use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated, Watch};
 use elephant_launch::record::{
     self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, Seat, StatusMove, Update,
 };
@@ -828,6 +830,98 @@ fn item_of_the_plain_attempt(role: Role) -> Value {
             }},
         }},
     }})
+}
+
+// Many records at once.
+
+#[tokio::test]
+async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_answered() {
+    let meetings: BTreeSet<MeetingId> =
+        (0..101).map(|n| MeetingId::new(&format!("m-{n:03}")).expect("an id")).collect();
+    let found = |items: Value, left: Value| {
+        Answer::Reply(200, json!({"Responses": {TABLE: items}, "UnprocessedKeys": left}).to_string())
+    };
+    let over = json!({
+        "id": {"S": "m-000"},
+        "status": {"S": "TERMINATED"},
+        "termination_reason": {"S": "the teacher left"},
+        "launch_replaced": {"N": "2"},
+    });
+    let left = json!({TABLE: {"Keys": [{"id": {"S": "m-002"}}], "ConsistentRead": true}});
+    let answers = [
+        found(json!([over, {"id": {"S": "m-001"}, "status": {"N": "1"}}]), left),
+        found(json!([{"id": {"S": "m-002"}}]), json!({})),
+        found(json!([{"id": {"S": "m-100"}, "launch_replaced": {"S": "many"}}]), json!({})),
+    ];
+    let wire = Wire::answering("BatchGetItem", answers).await;
+    let all = table(&wire).read_all(&meetings).await.expect("they are read");
+    assert_eq!(all.len(), 101);
+    let of = |id: &str| &all[&MeetingId::new(id).expect("an id")];
+    let Watched::Stands { record, termination_reason, replaced } = of("m-000") else {
+        panic!("{:?}", of("m-000"))
+    };
+    assert_eq!(
+        (record.status.clone(), termination_reason.as_deref(), *replaced),
+        (Some(Status::Terminated), Some("the teacher left"), 2)
+    );
+    assert!(matches!(of("m-001"), Watched::Unreadable(what) if what.contains("status")), "{:?}", of("m-001"));
+    assert!(
+        matches!(of("m-002"), Watched::Stands { replaced: 0, .. }),
+        "it was left out of the first answer"
+    );
+    assert_eq!(of("m-003"), &Watched::Missing);
+    assert!(matches!(of("m-100"), Watched::Stands { replaced: u32::MAX, .. }), "nothing more is replaced");
+    let asked: Vec<Value> =
+        wire.requests("BatchGetItem").iter().map(|r| serde_json::from_str(&r.body).expect("JSON")).collect();
+    let keys = |n: usize| asked[n]["RequestItems"][TABLE]["Keys"].as_array().expect("keys").len();
+    assert_eq!((asked.len(), keys(0), keys(1), keys(2)), (3, 100, 1, 1));
+    assert!(asked.iter().all(|request| request["RequestItems"][TABLE]["ConsistentRead"] == true));
+}
+
+#[tokio::test]
+async fn records_that_are_left_out_again_and_again_are_refused_for_their_rate() {
+    let left = json!({"UnprocessedKeys": {TABLE: {"Keys": [{"id": {"S": "m"}}]}}}).to_string();
+    let wire = Wire::answering("BatchGetItem", (0..9).map(|_| Answer::Reply(200, left.clone()))).await;
+    let meetings = BTreeSet::from([MeetingId::new("m").expect("an id")]);
+    let error = table(&wire).read_all(&meetings).await.expect_err("it never comes");
+    assert_eq!((error.action, error.class), ("BatchGetItem", Class::Throttled));
+    assert_eq!(wire.requests("BatchGetItem").len(), 4);
+}
+
+#[tokio::test]
+async fn meetings_that_are_due_are_found_by_status_and_day() {
+    let page = |ids: &[&str]| {
+        let items: Vec<Value> = ids.iter().map(|id| json!({"id": {"S": id}})).collect();
+        Answer::Reply(200, json!({"Items": items, "Count": items.len()}).to_string())
+    };
+    let wire =
+        Wire::answering("Query", [page(&["a", "b"]), page(&["b"]), page(&[]), page(&["c"]), page(&[])]).await;
+    let (from, until) = (time("2026-11-22T08:00:00Z"), time("2026-11-22T10:05:00Z"));
+    let found = table(&wire).find_due(from, until).await.expect("three");
+    let told: Vec<&str> = found.iter().map(MeetingId::as_str).collect();
+    assert_eq!(told, ["a", "b", "c"]);
+    let asked: Vec<Value> =
+        wire.requests("Query").iter().map(|r| serde_json::from_str(&r.body).expect("JSON")).collect();
+    let statuses: Vec<&str> =
+        asked.iter().filter_map(|r| r["ExpressionAttributeValues"][":status"]["S"].as_str()).collect();
+    assert_eq!(statuses, ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"]);
+    for request in &asked {
+        assert_eq!(request["IndexName"], "open-meetings");
+        let values = &request["ExpressionAttributeValues"];
+        // Whatever offset a time is written with.
+        assert_eq!(
+            (&values[":from"]["S"], &values[":until"]["S"]),
+            (&json!("2026-11-21"), &json!("2026-11-24"))
+        );
+    }
+    let refused = Answer::Reply(
+        400,
+        json!({"__type": "com.amazon.coral.validate#ValidationException", "message": "no such index"})
+            .to_string(),
+    );
+    let wire = Wire::answering("Query", [refused]).await;
+    let error = table(&wire).find_due(from, until).await.expect_err("there is no index");
+    assert!(error.advice.contains("the index open-meetings"), "{}", error.advice);
 }
 
 // A record that does not stand yet.

@@ -16,7 +16,9 @@ use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks};
+use elephant_launch::needs::{
+    Ends, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks,
+};
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
 
@@ -973,6 +975,67 @@ fn answer(action: &str, content: &str) -> String {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#
     )
+}
+
+// The machines of ours, and the mark of an orphan.
+
+#[tokio::test]
+async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
+    let page = |id: &str, next: &str| {
+        Answer::Reply(
+            200,
+            describe_instances(&instance(id, "terminated", "Server.SpotInstanceTermination"), next),
+        )
+    };
+    let wire = Wire::answering("DescribeInstances", [page("i-1", "page-2"), page("i-2", "")]).await;
+    let seen = ec2(&wire).list("Elephant").await.expect("two machines");
+    let told: Vec<(&str, State, Option<&str>, Option<MeetingId>)> = seen
+        .iter()
+        .map(|s| {
+            (s.instance_id().0.as_str(), s.machine.state, s.machine.state_reason.as_deref(), s.meeting())
+        })
+        .collect();
+    let reason = Some("Server.SpotInstanceTermination");
+    let m = Some(meeting("class 4/b"));
+    assert_eq!(told, [("i-1", State::Terminated, reason, m.clone()), ("i-2", State::Terminated, reason, m)]);
+    assert_eq!(seen[0].role(), Some(Role::Teacher));
+    assert_eq!(seen[0].launched_at.to_string(), "2026-11-22T09:55:01Z");
+    assert_eq!(seen[0].token, Some(Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into())));
+    let requests = wire.requests("DescribeInstances");
+    let filter = "Action=DescribeInstances
+        Version=2016-11-15
+        Filter.1.Name=tag:Project
+        Filter.1.Value.1=Elephant
+        MaxResults=1000";
+    assert_eq!(form(&requests[0]), fields(filter));
+    assert_eq!(form(&requests[1]), fields(&format!("{filter}\nNextToken=page-2")));
+}
+
+#[tokio::test]
+async fn one_machine_is_looked_at_by_its_id_and_may_not_be_there() {
+    let answers = [describe_instances(&instance("i-1", "running", ""), ""), describe_instances("", "")];
+    let wire = Wire::answering("DescribeInstances", answers.map(|body| Answer::Reply(200, body))).await;
+    let ec2 = ec2(&wire);
+    let id = InstanceId("i-1".into());
+    let seen = ec2.look(&id).await.expect("an answer").expect("it is there");
+    assert_eq!((seen.instance_id(), seen.machine.state), (&id, State::Running));
+    assert_eq!(ec2.look(&id).await, Ok(None));
+    let asked = form(&wire.requests("DescribeInstances")[0]);
+    assert_eq!((asked["Filter.1.Name"].as_str(), asked["Filter.1.Value.1"].as_str()), ("instance-id", "i-1"));
+}
+
+#[tokio::test]
+async fn an_orphan_is_marked_by_one_tag_which_is_taken_off_again() {
+    let wire = Wire::answering("CreateTags", [done("CreateTags")]).await;
+    let since = "2026-11-22T10:00:00.789Z".parse().expect("a time");
+    ec2(&wire).mark(&InstanceId("i-1".into()), since).await.expect("it is marked");
+    let expected = "Action=CreateTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=elephant:orphan-since
+        Tag.1.Value=2026-11-22T10:00:00Z";
+    assert_eq!(form(&wire.only_request()), fields(expected));
+    let wire = Wire::answering("DeleteTags", [done("DeleteTags")]).await;
+    ec2(&wire).unmark(&InstanceId("i-1".into())).await.expect("it is taken off");
+    let expected = "Action=DeleteTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=elephant:orphan-since";
+    assert_eq!(form(&wire.only_request()), fields(expected));
 }
 
 #[tokio::test]

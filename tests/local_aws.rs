@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types::Filter;
 use local::lambda::{Lambda, Outcome};
-use meeting::{M, Stack, TIMEOUT, function, tag};
+use meeting::{M, Stack, TIMEOUT, function, reconciler, tag};
 use serde_json::{Value, json};
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -240,4 +240,71 @@ fn run(python: &Path, script: &Path, arguments: &[&str]) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     let text = String::from_utf8_lossy(&text);
     assert!(output.status.success(), "{} after {:?}:\n{text}", script.display(), start.elapsed());
+}
+
+// The function `reconcile`.
+
+/// The words of the repairs that a sweep answers.
+fn repairs(answer: &Value) -> Vec<String> {
+    let repairs = answer["repairs"].as_array().expect("repairs");
+    repairs.iter().map(|repair| repair["repair"].as_str().expect("a word").to_owned()).collect()
+}
+
+fn in_minutes(minutes: i64) -> String {
+    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+    format!("{time:.0}")
+}
+
+#[test]
+fn a_machine_that_was_killed_is_launched_again_and_a_meeting_that_was_ended_leaves_none() {
+    let stack = Stack::up();
+    stack.set("meet_time", &in_minutes(10));
+    stack.deliver().answer();
+    stack.time_passes();
+    let sweeper = reconciler(&stack.aws, &[]);
+    sweeper.warm_up();
+    stack.aws.clear_calls();
+    let sweep = || sweeper.invoke(&json!({"sweep": true})).answer();
+    assert_eq!(repairs(&sweep()), Vec::<String>::new(), "all is well");
+    assert_eq!(
+        stack.aws.count_calls(),
+        counts(&[("BatchGetItem", 1), ("DescribeInstances", 1), ("Query", 5)])
+    );
+
+    let teacher = stack.attribute("teacher_ec2_id").expect("an id");
+    let end = stack.aws.ec2.terminate_instances().instance_ids(&teacher).send();
+    stack.aws.wait(end).expect("it is killed");
+    let told = json!({
+        "detail-type": "EC2 Instance State-change Notification",
+        "detail": {"instance-id": teacher, "state": "terminated"},
+    });
+    assert_eq!(repairs(&sweeper.invoke(&told).answer()), ["machine_lost", "launched"]);
+    stack.both_recorded();
+    assert_eq!(stack.attribute("teacher_lost_ec2_id"), Some(teacher));
+
+    stack.set("status", "TERMINATED");
+    stack.set("termination_reason", "the teacher left");
+    let dry = reconciler(&stack.aws, &[("DRY_RUN", "true")]);
+    let would = dry.invoke(&json!({"sweep": true})).answer();
+    assert_eq!((repairs(&would).len(), &would["dry_run"]), (2, &json!(true)), "{would:#}");
+    stack.both_recorded();
+    assert_eq!(repairs(&sweep()), ["machine_ended", "machine_ended"]);
+    assert!(meeting::live(&stack.instances()).is_empty(), "{}", stack.story());
+    assert_eq!(repairs(&sweep()), Vec::<String>::new());
+}
+
+#[test]
+fn a_meeting_that_nobody_launched_is_launched_when_it_is_due_and_strangers_are_left_alone() {
+    let stack = Stack::up();
+    let group = stack.aws.security_group();
+    let sweeper = reconciler(&stack.aws, &[("SECURITY_GROUP_IDS", &group)]);
+    stack.set("meet_time", &in_minutes(30));
+    assert_eq!(repairs(&sweeper.invoke(&json!({"sweep": true})).answer()), Vec::<String>::new());
+    stack.set("meet_time", &in_minutes(3));
+    assert_eq!(repairs(&sweeper.invoke(&json!({"sweep": true})).answer()), ["launched"]);
+    stack.both_recorded();
+    stack.aws.clear_calls();
+    let stranger = json!({"instance_id": "i-0123456789abcdef0"});
+    assert_eq!(repairs(&sweeper.invoke(&stranger).answer()), Vec::<String>::new());
+    assert_eq!(stack.aws.count_calls(), counts(&[("DescribeInstances", 1)]), "at the cost of one call");
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_ec2::types::{Filter, Instance};
 use serde_json::{Value, json};
@@ -116,12 +117,27 @@ impl LocalAws {
         let attribute =
             AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
         let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+        let text = |name: &str| {
+            let text = AttributeDefinition::builder().attribute_name(name);
+            text.attribute_type(ScalarAttributeType::S).build().expect("complete")
+        };
+        let part = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("complete")
+        };
+        let index = GlobalSecondaryIndex::builder()
+            .index_name("open-meetings")
+            .key_schema(part("status", KeyType::Hash))
+            .key_schema(part("meet_time", KeyType::Range))
+            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
         let table = self
             .dynamodb
             .create_table()
             .table_name(TABLE)
             .billing_mode(BillingMode::PayPerRequest)
             .attribute_definitions(attribute.build().expect("complete"))
+            .attribute_definitions(text("status"))
+            .attribute_definitions(text("meet_time"))
+            .global_secondary_indexes(index.build().expect("complete"))
             .key_schema(key.build().expect("complete"));
         self.wait(table.send()).expect("the table is created");
     }

@@ -154,6 +154,21 @@ impl Drop for Stack {
 }
 
 pub fn function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Lambda {
+    started("launch", env!("CARGO_BIN_EXE_launch"), aws, variables, timeout)
+}
+
+/// The function `reconcile`, which is told all that `launch` is.
+pub fn reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
+    started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, TIMEOUT)
+}
+
+fn started(
+    name: &str,
+    binary: &str,
+    aws: &LocalAws,
+    variables: &[(&str, &str)],
+    timeout: Duration,
+) -> Lambda {
     let mut environment: BTreeMap<String, String> = aws.environment().into_iter().collect();
     let security_group = aws.security_group();
     let roots = top().join("tests").join("local").join("root.pem");
@@ -167,8 +182,8 @@ pub fn function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -
         environment.insert((*name).to_owned(), (*value).to_owned());
     }
     let function = Function {
-        name: "launch".into(),
-        binary: env!("CARGO_BIN_EXE_launch").into(),
+        name: name.into(),
+        binary: binary.into(),
         environment: environment.into_iter().collect(),
         timeout,
         echo: None,
