@@ -609,7 +609,9 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             ));
         }
         // Beyond what comes with every gp3 volume EC2 gives 500 operations a second for each GiB.
-        if let Some(iops) = volume.iops.filter(|iops| *iops > 3000 && *iops > 500 * volume.size_gb) {
+        if let Some(iops) =
+            volume.iops.filter(|iops| self.problems.is_empty() && *iops > (500 * volume.size_gb).max(3000))
+        {
             self.problems.push(format!(
                 "VOLUME_IOPS is {iops}, and {} GiB allow at most {}: raise VOLUME_SIZE_GB to {} or lower it",
                 volume.size_gb,

@@ -47,6 +47,10 @@ pub struct Template {
     pub has_security_groups: bool,
     pub has_network_interfaces: bool,
     pub has_market_options: bool,
+    /// What stands for a type: so much memory, so many processors.
+    pub has_instance_requirements: bool,
+    /// A zone that it asks for.
+    pub availability_zone: Option<String>,
 }
 
 impl LaunchTemplate {
@@ -62,7 +66,8 @@ impl LaunchTemplate {
             Some(id) if !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit()) => {
                 Named::Id(named.to_owned())
             }
-            None if (3..=128).contains(&named.len()) && named.chars().all(plain) => {
+            // A name may begin so, too.
+            _ if (3..=128).contains(&named.len()) && named.chars().all(plain) => {
                 Named::Name(named.to_owned())
             }
             _ => return None,

@@ -74,18 +74,25 @@ impl Lookups {
             return Ok(kept.clone());
         }
         let believed = |since: Timestamp| now < after(since, timing.lookups);
-        // Image and types may be the template's to say, so it comes first.
-        let template = once(&self.template, believed, now, find_template(ec2, config)).await?;
-        let basis = basis(config, template.1)?;
-        let (types, source) = (&basis.instance_types, &basis.image);
-        let (found, offerings, image, key_pair) = tokio::join!(
+        // Image and types may be the template's to say, so it comes before them.
+        let made_from = async {
+            let template = once(&self.template, believed, now, find_template(ec2, config)).await?;
+            let basis = basis(config, template.1)?;
+            let (types, source) = (&basis.instance_types, &basis.image);
+            let (offerings, image) = tokio::join!(
+                once(&self.offerings, believed, now, offerings_if_there_is_time(ec2, types)),
+                once(&self.image, believed, now, find_image(ec2, parameters, source, types)),
+            );
+            Ok::<_, LookupError>((template.0, basis, offerings?, image?))
+        };
+        let (found, made_from, key_pair) = tokio::join!(
             once(&self.found, believed, now, async { Ok(ec2.find_subnets(&wanted.network).await?) }),
-            once(&self.offerings, believed, now, offerings_if_there_is_time(ec2, types)),
-            once(&self.image, believed, now, find_image(ec2, parameters, source, types)),
+            made_from,
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
-        let (found, offerings, image) = (found?, offerings?, image?);
-        let all = [template.0, found.0, offerings.0, image.0, key_pair?.0];
+        let (found, (template, basis, offerings, image)) = (found?, made_from?);
+        let types = &basis.instance_types;
+        let all = [template, found.0, offerings.0, image.0, key_pair?.0];
         let since = all.into_iter().min().unwrap_or(now);
         self.forget();
         let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
@@ -212,7 +219,22 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
     if template.has_network_interfaces {
         return misfit(
             "network interfaces, which leave no room for the subnet that is chosen for each launch",
-            "give the template security groups instead, and set PUBLIC_IP if need be",
+            "take them out of the template, and set SECURITY_GROUP_IDS, and PUBLIC_IP if need be",
+        );
+    }
+    if config.public_ip.is_some() && template.has_security_groups {
+        return misfit(
+            "security groups, beside which EC2 takes no network interface, and PUBLIC_IP asks for one",
+            "take them out of the template, and set SECURITY_GROUP_IDS; or unset PUBLIC_IP",
+        );
+    }
+    if template.has_instance_requirements {
+        return misfit("instance requirements", "take them out of the template, and set INSTANCE_TYPE");
+    }
+    if let Some(zone) = &template.availability_zone {
+        return misfit(
+            &format!("the zone {zone}, and the zone is chosen for each launch"),
+            "take it out of the template, and set SUPPORTED_AZS",
         );
     }
     if template.has_market_options {

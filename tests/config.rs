@@ -74,6 +74,7 @@ const MEANINGS: &[Meaning] = &[
     ("LAUNCH_TEMPLATE", "lt-0abc12", |c| {
         c.launch_template = template(Named::Id("lt-0abc12".into()), "$Default")
     }),
+    ("LAUNCH_TEMPLATE", "lt-web", |c| c.launch_template = template(Named::Name("lt-web".into()), "$Default")),
     ("LAUNCH_TEMPLATE", "rooms/2026:7", |c| {
         c.launch_template = template(Named::Name("rooms/2026".into()), "7")
     }),
@@ -383,8 +384,7 @@ const NONSENSE: &[(&str, &str)] = &[
     ("PUBLIC_IP", "yes"),
     ("MARKET", "ondemand"),
     ("MARKET", "on-demand-then-spot"),
-    ("LAUNCH_TEMPLATE", "lt-"),
-    ("LAUNCH_TEMPLATE", "lt-xyz"),
+    ("LAUNCH_TEMPLATE", "lt"),
     ("LAUNCH_TEMPLATE", "a room"),
     ("LAUNCH_TEMPLATE", "rooms:"),
     ("LAUNCH_TEMPLATE", "rooms:0"),

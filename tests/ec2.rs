@@ -1060,6 +1060,8 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
         has_security_groups: true,
         has_network_interfaces: false,
         has_market_options: false,
+        has_instance_requirements: false,
+        availability_zone: None,
     };
     assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected));
     let asked = form(&wire.only_request());

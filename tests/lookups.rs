@@ -54,6 +54,8 @@ fn template() -> Template {
         has_security_groups: true,
         has_network_interfaces: false,
         has_market_options: false,
+        has_instance_requirements: false,
+        availability_zone: None,
     }
 }
 
@@ -395,7 +397,14 @@ fn what_is_not_configured_is_the_templates_and_its_version_is_pinned() {
 
 #[test]
 fn a_template_that_does_not_fit_is_said_before_anything_is_launched() {
-    let cases: [(Template, &str, &str); 5] = [
+    let zone = Some("us-west-2a".to_owned());
+    let cases: [(Template, &str, &str); 7] = [
+        (
+            Template { has_instance_requirements: true, ..template() },
+            "has instance requirements",
+            "INSTANCE_TYPE",
+        ),
+        (Template { availability_zone: zone, ..template() }, "has the zone us-west-2a", "SUPPORTED_AZS"),
         (Template { image: None, ..template() }, "has no image", "AMI_ID"),
         (Template { instance_type: None, ..template() }, "has no instance type", "INSTANCE_TYPE"),
         (
@@ -412,4 +421,13 @@ fn a_template_that_does_not_fit_is_said_before_anything_is_launched() {
         assert!(problem.starts_with(&said), "{problem}");
         assert!(advice.contains(variable), "{expected}: {advice}");
     }
+    let public = Config { public_ip: Some(true), ..of_the_template() };
+    let (problem, advice) = misfit(&Aws::default(), &public);
+    assert!(
+        problem.contains("has security groups") && advice.contains("SECURITY_GROUP_IDS"),
+        "{problem}; {advice}"
+    );
+    let ours = Config { security_group_ids: vec!["sg-1".into()], ..public };
+    let without = Aws { template: Template { has_security_groups: false, ..template() }, ..Aws::default() };
+    look_up(&without, &ours).expect("the groups are on the interface");
 }

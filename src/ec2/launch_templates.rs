@@ -29,6 +29,11 @@ impl LaunchTemplates for Ec2 {
                 has_security_groups: groups > 0,
                 has_network_interfaces: !data.network_interfaces().is_empty(),
                 has_market_options: data.instance_market_options().is_some(),
+                has_instance_requirements: data.instance_requirements().is_some(),
+                availability_zone: data
+                    .placement()
+                    .and_then(|placement| placement.availability_zone())
+                    .map(str::to_owned),
             })
         });
         template.ok_or_else(|| AwsError {
