@@ -99,7 +99,7 @@ impl Lookups {
         if let Some(offerings) = &offerings.1 {
             offered(types, &subnets, offerings)?;
         }
-        warn_of_another_architecture(types, &image.1);
+        of_one_architecture(types, &image.1)?;
         let ours = config.launch_template.as_ref().is_none_or(|template| !template.keeps_volume);
         if let Some(least) = image.1.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
             warn!(
@@ -188,12 +188,14 @@ impl Looked {
     }
 
     /// What does not fit together, of what was found.
-    pub fn misfit(&self) -> Option<LookupError> {
-        let (Ok(basis), Ok(subnets), Ok(Some(offerings))) = (&self.basis, &self.subnets, &self.offerings)
-        else {
-            return None;
+    pub fn misfits(&self) -> Vec<LookupError> {
+        let Ok(Basis { instance_types: types, .. }) = &self.basis else { return Vec::new() };
+        let image = self.image.as_ref().ok().and_then(|image| of_one_architecture(types, image).err());
+        let zones = match (&self.subnets, &self.offerings) {
+            (Ok(subnets), Ok(Some(offerings))) => offered(types, subnets, offerings).err(),
+            _ => None,
         };
-        offered(&basis.instance_types, subnets, offerings).err()
+        image.into_iter().chain(zones).collect()
     }
 }
 
@@ -354,16 +356,14 @@ fn offered(types: &[String], subnets: &[Subnet], offerings: &Offerings) -> Resul
     ))
 }
 
-/// EC2 refuses a type that cannot run the image, and says so well. It is said here already, but only said: what is known
-/// without a request is how types are named.
-fn warn_of_another_architecture(types: &[String], image: &Image) {
+/// Each of the types. What is known without a request is how types are named; EC2 would refuse such a launch too, but
+/// only once the other types and zones were tried.
+fn of_one_architecture(types: &[String], image: &Image) -> Result<(), LookupError> {
     let other = |instance_type: &&String| !image::may_run_on(image, instance_type);
-    if let Some(instance_type) = types.iter().find(other) {
-        warn!(
-            image_id = image.image_id,
-            architecture = image.architecture,
-            instance_type,
-            "INSTANCE_TYPE names a type that by its name cannot run the image: change it, AMI_ID or AMI_ARCH"
-        );
-    }
+    let Some(instance_type) = types.iter().find(other) else { return Ok(()) };
+    let Image { image_id, architecture, .. } = image;
+    Err(LookupError::Misfit(
+        format!("the image {image_id} is for {architecture}, which {instance_type} by its name does not run"),
+        "change INSTANCE_TYPE, or AMI_ID, AMI_NAME or AMI_ARCH",
+    ))
 }

@@ -271,7 +271,12 @@ fn what_does_not_fit_is_said_before_anything_is_launched() {
         owner: "self".into(),
         architecture,
     };
-    let cases: [(Config, &str, &str); 5] = [
+    let cases: [(Config, &str, &str); 6] = [
+        (
+            Config { instance_types: types(&["t3.large", "t4g.large"]), ..config() },
+            "the image ami-1 is for x86_64, which t4g.large by its name does not run",
+            "INSTANCE_TYPE",
+        ),
         (
             Config { instance_types: types(&["t9.huge"]), ..config() },
             "INSTANCE_TYPE is t9.huge, and the usable zones are a, b; no zone of this Region offers any of them",

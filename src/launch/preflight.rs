@@ -123,7 +123,7 @@ where
             looked.offerings.as_ref().err(),
         ];
         findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
-        findings.extend(looked.misfit().map(|error| Finding::of(failed_lookup(&error))));
+        findings.extend(looked.misfits().iter().map(|error| Finding::of(failed_lookup(error))));
 
         let candidates = match (&looked.basis, &looked.subnets, &looked.offerings) {
             (Ok(basis), Ok(subnets), Ok(offerings)) => {
