@@ -310,6 +310,11 @@ impl Config {
         }
     }
 
+    /// The launch template's root volume stays as it is: no variable says anything about it.
+    pub fn keeps_volume(&self) -> bool {
+        self.launch_template.as_ref().is_some_and(|template| template.keeps_volume)
+    }
+
     /// The zones that may be used; `None`: every zone. The system's own three are the default in its home Region, but
     /// not for a network that was named.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {

@@ -53,7 +53,6 @@ const INDEX: &str = "open-meetings";
 pub struct Table {
     client: Client,
     name: String,
-    index: String,
 }
 
 impl Table {
@@ -69,7 +68,7 @@ impl Table {
 
     fn of(config: aws_sdk_dynamodb::config::Builder, name: &str) -> Self {
         let client = Client::from_conf(config.build());
-        Table { client, name: name.to_owned(), index: INDEX.to_owned() }
+        Table { client, name: name.to_owned() }
     }
 
     fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
@@ -90,8 +89,8 @@ impl Table {
                 format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
             }
             (_, Some("ValidationException")) if failed.action == "Query" => format!(
-                "give the table {} the index {}, with the partition key status and the sort key meet_time, both strings",
-                self.name, self.index
+                "give the table {} the index {INDEX}, with the partition key status and the sort key meet_time, both strings",
+                self.name
             ),
             (_, Some("ValidationException")) => {
                 let fields = match failed.action {

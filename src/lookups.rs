@@ -100,7 +100,7 @@ impl Lookups {
             offered(types, &subnets, offerings)?;
         }
         of_one_architecture(types, &image.1)?;
-        let ours = config.launch_template.as_ref().is_none_or(|template| !template.keeps_volume);
+        let ours = !config.keeps_volume();
         if let Some(least) = image.1.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
             warn!(
                 volume_size_gb = config.volume.size_gb,

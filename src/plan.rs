@@ -196,7 +196,6 @@ pub fn attempt(
     let user_data = config.user_data.as_ref().map(|data| data.filled(meeting, role)).transpose()?;
     let mut all_tags = config.extra_tags.clone();
     all_tags.extend(tags(meeting, role, &config.project_tag));
-    let keeps_volume = config.launch_template.as_ref().is_some_and(|template| template.keeps_volume);
     let parameters = Parameters {
         launch_template: origin.template.clone(),
         image_id: origin.image.image_id.clone(),
@@ -206,7 +205,7 @@ pub fn attempt(
         security_group_ids: config.security_group_ids.clone(),
         key_name: config.key_name.clone(),
         iam_profile: config.iam_profile.clone(),
-        root_volume: (!keeps_volume).then(|| root_volume(config, &origin.image)),
+        root_volume: (!config.keeps_volume()).then(|| root_volume(config, &origin.image)),
         imds_tokens: config.imds_tokens,
         public_ip: config.public_ip,
         market: candidate.market,

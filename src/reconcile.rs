@@ -8,9 +8,8 @@
 //! Every write names the state that it rests on, so sweeps that overlap, come twice or die half-way repeat or leave out a
 //! step, and undo none. What fails is reported after everything else was tried.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,14 +20,14 @@ use crate::deadline::{Backoff, Deadline};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
 use crate::fleet::{Sighting, Watched};
-use crate::machine::InstanceId;
-use crate::meeting::MeetingId;
+use crate::machine::{InstanceId, Token};
+use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
 use crate::plan::is_kept;
 use crate::plan::reconcile::{Repair, reconcile};
 use crate::record::{self, Lost, Update};
-use crate::timing::{Timing, after};
+use crate::timing::{Timing, after, before};
 
 /// The verb with everything that it needs; lives as long as the function's environment.
 pub struct Reconciler<M, E, L, C, T> {
@@ -172,11 +171,7 @@ where
     }
 
     /// `false`: what it rests on does not hold any more.
-    async fn apply(
-        &self,
-        repair: &Repair,
-        records: &std::collections::BTreeMap<MeetingId, Watched>,
-    ) -> Result<bool, Error> {
+    async fn apply(&self, repair: &Repair, records: &BTreeMap<MeetingId, Watched>) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
         match repair {
             Repair::Close { meeting, reason } => self.write(&record::close(meeting, reason)).await,
@@ -214,7 +209,7 @@ where
     async fn end_orphan(
         &self,
         instance: &InstanceId,
-        standing: Option<&(MeetingId, crate::meeting::Role, crate::machine::Token)>,
+        standing: Option<&(MeetingId, Role, Token)>,
     ) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
         if let Some((meeting, role, token)) = standing {
@@ -314,8 +309,4 @@ fn failed(who: &str, unavailable: Kind, error: AwsError) -> Error {
         advice => advice,
     };
     Error::new(kind, format!("reconcile: {who} {problem}"), advice).caused_by(error)
-}
-
-fn before(time: Timestamp, duration: Duration) -> Timestamp {
-    time.checked_sub(duration).unwrap_or(Timestamp::MIN)
 }

@@ -143,6 +143,13 @@ pub enum Requires {
     NoTerminationReason,
 }
 
+impl Requires {
+    /// The status is one that [`allows_launch`].
+    fn allows_launch() -> Self {
+        Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -232,7 +239,7 @@ pub fn next_attempts(meeting_id: &MeetingId, owner: &Owner, next: &[(Role, &Toke
         requires.push(Requires::Token(*role, (*last).clone()));
         requires.push(Requires::Instance(*role, None));
     }
-    requires.push(Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()));
+    requires.push(Requires::allows_launch());
     let changes = next.iter().map(|(role, _, next)| Change::Attempt(*role, next.clone())).collect();
     Update { meeting_id: meeting_id.clone(), requires, changes }
 }
@@ -328,10 +335,7 @@ pub fn report(read: &Record, failure: Failure) -> Update {
 pub fn move_to(meeting_id: &MeetingId, meet_time: &str) -> Update {
     Update {
         meeting_id: meeting_id.clone(),
-        requires: vec![
-            Requires::Exists,
-            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
-        ],
+        requires: vec![Requires::Exists, Requires::allows_launch()],
         changes: vec![Change::MeetTime(meet_time.to_owned())],
     }
 }
@@ -349,10 +353,7 @@ pub fn cancel(read: &Record, reason: &str) -> Update {
 pub fn close(meeting_id: &MeetingId, reason: &str) -> Update {
     Update {
         meeting_id: meeting_id.clone(),
-        requires: vec![
-            Requires::Exists,
-            Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
-        ],
+        requires: vec![Requires::Exists, Requires::allows_launch()],
         changes: vec![Change::Terminated(reason.to_owned())],
     }
 }
@@ -363,7 +364,7 @@ pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
     let mut requires = vec![
         Requires::Exists,
         Requires::Instance(role, Some(lost.instance_id.clone())),
-        Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat()),
+        Requires::allows_launch(),
     ];
     let mut changes = vec![Change::Lost(role, lost)];
     if let Some(attempt) = &read.seat(role).attempt {

@@ -55,6 +55,11 @@ impl Timing {
     }
 }
 
+/// `time - duration`, at the beginning of time if there is no such time.
+pub fn before(time: Timestamp, duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration).ok().and_then(|d| time.checked_sub(d).ok()).unwrap_or(Timestamp::MIN)
+}
+
 /// `time + duration`, at the end of time if there is no such time.
 pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
     SignedDuration::try_from(duration).ok().and_then(|d| time.checked_add(d).ok()).unwrap_or(Timestamp::MAX)

@@ -1,6 +1,8 @@
 //! What a sweep does: as a table, from machines, records and the time to repairs; and as stories, against the world in
 //! memory, with the real engine's launches.
 
+#[path = "samples/attempt.rs"]
+mod attempt;
 #[path = "world/world.rs"]
 mod world;
 
@@ -8,9 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elephant_launch::fleet::{KEEP_TAG, Limits, ORPHAN_TAG, Sighting, Watched};
-use elephant_launch::machine::{
-    Attempt, InstanceId, Machine, Parameters, ROLE_TAG, RootVolume, State, Token, tags,
-};
+use elephant_launch::machine::{Attempt, InstanceId, Machine, ROLE_TAG, State, Token, tags};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::plan::reconcile::{Repair, Repairs, reconcile};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
@@ -18,18 +18,12 @@ use elephant_launch::timing::Timing;
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
+use attempt::plain_attempt;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const LIMITS: Limits = Limits {
-    grace: Duration::from_secs(600),
-    longest_meeting: Duration::from_secs(8 * 3600),
-    launch_window: Duration::from_secs(2 * 3600),
-    due: Duration::from_secs(300),
-    replacements: 2,
-    endings: 3,
-};
+const LIMITS: Limits = Limits { endings: 3, ..world::sweep::LIMITS };
 
 fn meet_time() -> Timestamp {
     "2026-01-05T10:00:00Z".parse().expect("a time")
@@ -74,31 +68,7 @@ fn marked(sighting: Sighting, at: Timestamp) -> Sighting {
 }
 
 fn attempt(of: &str, role: Role) -> Attempt {
-    let parameters = Parameters {
-        launch_template: None,
-        image_id: "ami-1".into(),
-        instance_type: "t3.large".into(),
-        subnet_id: "subnet-a".into(),
-        availability_zone: "us-west-2a".into(),
-        security_group_ids: vec!["sg-1".into()],
-        key_name: None,
-        iam_profile: None,
-        root_volume: Some(RootVolume {
-            device_name: "/dev/xvda".into(),
-            size_gb: 60,
-            volume_type: "gp3".into(),
-            encrypted: true,
-            iops: None,
-            throughput: None,
-            kms_key_id: None,
-        }),
-        imds_tokens: None,
-        public_ip: None,
-        market: Default::default(),
-        user_data: None,
-        tags: tags(&meeting(), role, "Elephant"),
-    };
-    Attempt { number: 1, token: Token(format!("token-{of}")), refused: false, ending: false, parameters }
+    plain_attempt(&meeting(), role, &format!("token-{of}"))
 }
 
 fn seat(of: &str, role: Role) -> Seat {

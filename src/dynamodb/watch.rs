@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ID, Item, MEET_TIME, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text, to_record};
+use super::{
+    ID, INDEX, Item, MEET_TIME, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text, to_record,
+};
 use crate::error::{AwsError, Class};
 use crate::fleet::Watched;
 use crate::meeting::{MeetingId, Status};
@@ -55,7 +57,7 @@ impl Watch for Table {
                 .client
                 .query()
                 .table_name(&self.name)
-                .index_name(&self.index)
+                .index_name(INDEX)
                 .key_condition_expression("#status = :status AND #time BETWEEN :from AND :until")
                 .projection_expression("#id")
                 .expression_attribute_names("#status", STATUS)

@@ -54,7 +54,6 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 self.seek(roles[1], other, &mut of_other, held, &Bound::Together),
             );
             refusals = of_one.and(of_other);
-            let close = |role, sought, error: Error| self.close(role, sought, error, status.clone());
             let pair = match (one, other) {
                 (Ok(Sought::Up(one)), Ok(Sought::Up(other))) => {
                     warn_of_two_zones(&one, &other);
@@ -67,11 +66,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 (Ok(one), Ok(other)) => [one, other],
                 // Whether the first has a machine is open, or the record has moved on: nobody leaves the zone.
                 (Err(unfilled), Ok(other)) => {
-                    let other = self.stay(roles[1], other, &unfilled, status).await;
+                    let refused = |token| unfilled.of_the_other(Some(token));
+                    let other = self.close(roles[1], other, status.clone(), refused).await;
                     return [(roles[0], Err(unfilled)), (roles[1], other)];
                 }
                 (Ok(one), Err(unfilled)) => {
-                    let one = self.stay(roles[0], one, &unfilled, status).await;
+                    let refused = |token| unfilled.of_the_other(Some(token));
+                    let one = self.close(roles[0], one, status.clone(), refused).await;
                     return [(roles[0], one), (roles[1], Err(unfilled))];
                 }
                 (Err(one), Err(other)) => return [(roles[0], Err(one)), (roles[1], Err(other))],
@@ -80,8 +81,11 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 Moved::To(next) => flights = next,
                 Moved::Stays(error) => {
                     let [one, other] = pair;
-                    let ends =
-                        tokio::join!(close(roles[0], one, error.clone()), close(roles[1], other, error));
+                    let refused = |token| failed(error.clone(), Some(token));
+                    let ends = tokio::join!(
+                        self.close(roles[0], one, status.clone(), refused),
+                        self.close(roles[1], other, status.clone(), refused),
+                    );
                     return [(roles[0], ends.0), (roles[1], ends.1)];
                 }
                 Moved::Broken([one, other]) => return [(roles[0], Err(one)), (roles[1], Err(other))],
@@ -148,33 +152,6 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             Standing::Gone => Err(Unfilled::Gone),
             Standing::Over => Err(Unfilled::Over(found.and_then(|record| record.status))),
             Standing::TakenOver => Err(Unfilled::TakenOver),
-        }
-    }
-
-    /// The other role has ended without a machine: this one's is recorded where it is.
-    async fn stay(
-        &self,
-        role: Role,
-        sought: Sought,
-        other: &Unfilled,
-        status: &Option<Status>,
-    ) -> Result<Filled, Unfilled> {
-        match sought {
-            Sought::Up(up) => self.record(role, &up, status.clone()).await,
-            Sought::Nowhere(attempt) => Err(other.of_the_other(Some(attempt.token))),
-        }
-    }
-
-    async fn close(
-        &self,
-        role: Role,
-        sought: Sought,
-        error: Error,
-        status: Option<Status>,
-    ) -> Result<Filled, Unfilled> {
-        match sought {
-            Sought::Up(up) => self.record(role, &up, status).await,
-            Sought::Nowhere(attempt) => Err(failed(error, Some(attempt.token))),
         }
     }
 }

@@ -109,9 +109,22 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     ) -> Result<Filled, Unfilled> {
         let role = work.role;
         let mut refusals = Refusals::default();
-        match self.seek(role, InFlight::of(work), &mut refusals, held, bound).await? {
+        let sought = self.seek(role, InFlight::of(work), &mut refusals, held, bound).await?;
+        let nowhere = |token| failed(self.exhausted(role, &refusals, bound), Some(token));
+        self.close(role, sought, status, nowhere).await
+    }
+
+    /// A machine is recorded; an attempt that was refused everywhere ends the way, for this reason.
+    pub(super) async fn close(
+        &self,
+        role: Role,
+        sought: Sought,
+        status: Option<Status>,
+        nowhere: impl FnOnce(Token) -> Unfilled,
+    ) -> Result<Filled, Unfilled> {
+        match sought {
             Sought::Up(up) => self.record(role, &up, status).await,
-            Sought::Nowhere(last) => Err(failed(self.exhausted(role, &refusals, bound), Some(last.token))),
+            Sought::Nowhere(attempt) => Err(nowhere(attempt.token)),
         }
     }
 

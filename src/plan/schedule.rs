@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{Timestamp, Unit};
 
 use crate::config::ScheduleConfig;
 use crate::event::Appointment;
 use crate::meeting::{MeetingId, Role, Status};
 use crate::one_time::{OneTimeSchedule, Retry, ScheduleName, Standing, input};
 use crate::record::{MeetTime, Record};
-use crate::timing::after;
+use crate::timing::{after, before};
 
 /// Scheduler invokes within the minute that begins at the time of a schedule, so one that is due now fires by then.
 const PRECISION: Duration = Duration::from_secs(60);
@@ -53,11 +53,6 @@ pub fn one_time(
             maximum_attempts: RETRIES,
         },
     }
-}
-
-fn before(time: Timestamp, duration: Duration) -> Timestamp {
-    let earlier = SignedDuration::try_from(duration).ok().and_then(|d| time.checked_sub(d).ok());
-    earlier.unwrap_or(Timestamp::MIN)
 }
 
 /// Whether a delivery for a meeting of this time would still launch it.
