@@ -67,6 +67,9 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
     "LAUNCH_WINDOW_MINUTES",
 ];
 
+/// The same for the function `end`.
+pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
+
 /// What `reconcile` reads besides those of `launch`.
 pub const RECONCILE_VARIABLES: [&str; 9] = [
     "TABLE_NAME",
@@ -135,6 +138,14 @@ pub struct ScheduleConfig {
     pub flexible_window: Duration,
     /// As for `launch`, which launches nothing after it.
     pub launch_window: Duration,
+}
+
+/// What the function `end` is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndConfig {
+    pub table_name: String,
+    /// The group that the schedules stand in.
+    pub group: String,
 }
 
 /// What the function `reconcile` is told besides what `launch` is.
@@ -345,11 +356,7 @@ impl ScheduleConfig {
             "the ARN of the role with which Scheduler invokes it",
             |text| arn("iam", ":role/", text),
         );
-        let group = env.required(
-            "SCHEDULE_GROUP",
-            "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
-            |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
-        );
+        let group = env.schedule_group();
         let dead_letters = env
             .required("SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue", |text| arn("sqs", ":", text));
         let minutes = |least| {
@@ -382,6 +389,23 @@ impl ScheduleConfig {
                     launch_window,
                 })
             }
+            _ => Err(Problems(env.problems)),
+        }
+    }
+}
+
+impl EndConfig {
+    pub fn from_env() -> Result<Self, Problems> {
+        EndConfig::from_variables(variable)
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+        let table_name = env.table_name();
+        let group = env.schedule_group();
+        env.endpoints(&["EC2", "DYNAMODB", "SCHEDULER"]);
+        match group {
+            Some(group) if env.problems.is_empty() => Ok(EndConfig { table_name, group }),
             _ => Err(Problems(env.problems)),
         }
     }
@@ -482,6 +506,14 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     fn table_name(&mut self) -> String {
         self.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name)
             .unwrap_or_else(|| "elephant-meetings".to_owned())
+    }
+
+    fn schedule_group(&mut self) -> Option<String> {
+        self.required(
+            "SCHEDULE_GROUP",
+            "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
+            |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
+        )
     }
 
     fn project_tag(&mut self) -> String {

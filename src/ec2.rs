@@ -36,7 +36,7 @@ use crate::machine::{
     State, Token,
 };
 use crate::metrics::Calls;
-use crate::needs::{DryRuns, Ends, Machines};
+use crate::needs::{DryRuns, Ends, Finds, Machines};
 use crate::sdk::{self, CallCounter};
 use crate::timing::Timing;
 
@@ -87,7 +87,9 @@ impl Machines for Ec2 {
             advice: String::new(),
         })
     }
+}
 
+impl Finds for Ec2 {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let ours = filter("client-token", &token.0);
         let pages = self.client.describe_instances().filters(ours).into_paginator().items().send();

@@ -94,6 +94,32 @@ impl fmt::Display for AwsError {
 
 impl std::error::Error for AwsError {}
 
+/// Whom a verb asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    DynamoDb,
+    Ec2,
+    Scheduler,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Service::DynamoDb => "the table",
+            Service::Ec2 => "EC2",
+            Service::Scheduler => "EventBridge Scheduler",
+        }
+    }
+
+    fn unavailable(self) -> Kind {
+        match self {
+            Service::DynamoDb => Kind::RecordUnavailable,
+            Service::Ec2 => Kind::Ec2Unavailable,
+            Service::Scheduler => Kind::SchedulerUnavailable,
+        }
+    }
+}
+
 /// The stable `errorType` of a delivery that failed. `infra/README.md` says for each what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -203,6 +229,26 @@ pub struct Error {
 impl Error {
     pub fn new(kind: Kind, problem: impl Into<String>, advice: impl Into<String>) -> Self {
         Error { kind, problem: problem.into(), advice: advice.into(), cause: None }
+    }
+
+    /// A request failed that was repeated as long as that made sense. `of` says for what it was, `otherwise` what to do
+    /// where AWS's answer names nothing.
+    pub fn of_request(of: &str, service: Service, error: AwsError, otherwise: &str) -> Self {
+        let (kind, problem) = match (error.class, service) {
+            (Class::NotSent, _) => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
+            (Class::Unreadable, _) => (Kind::InvalidRecord, "holds a record that cannot be understood"),
+            (Class::Unauthorized, _) => (Kind::Unauthorized, "may not be used"),
+            (Class::Misconfigured, _) => (Kind::InvalidConfiguration, "cannot do what was asked"),
+            (Class::Throttled, Service::Ec2) => {
+                (Kind::Throttled, "refused the requests for their rate until the time was up")
+            }
+            _ => (service.unavailable(), "did not answer in time"),
+        };
+        let advice = match error.advice.as_str() {
+            "" => otherwise,
+            advice => advice,
+        };
+        Error::new(kind, format!("{of}: {} {problem}", service.name()), advice).caused_by(error)
     }
 
     pub fn caused_by(mut self, cause: AwsError) -> Self {

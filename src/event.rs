@@ -16,6 +16,9 @@ const SHOWN: usize = 200;
 /// How much of the name of a refused field.
 const NAME_SHOWN: usize = 40;
 
+/// A record holds 400 KB, and people read this.
+const REASON_LIMIT: usize = 1000;
+
 const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
 const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
 
@@ -60,6 +63,15 @@ pub struct Appointment {
     pub meet_time_text: String,
     /// Further attributes of a new record: names, the room's address, whatever other programs need.
     pub attributes: Map<String, Value>,
+}
+
+/// A request to end a meeting with its machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub meeting_id: MeetingId,
+    pub reason: String,
+    /// Whether to wait until EC2 says that the machines are terminated.
+    pub wait: bool,
 }
 
 /// A request to make what runs agree with the records.
@@ -116,6 +128,39 @@ impl Launch {
         let fields = fields(event).map_err(refused)?;
         let meeting_id = meeting_id(fields).map_err(refused)?;
         Ok(Launch { meeting_id, context: ScheduleContext::from_fields(fields) })
+    }
+}
+
+impl End {
+    pub fn from_json(event: &Value) -> Result<Self, Error> {
+        let refused = |problem| {
+            refused(
+                event,
+                problem,
+                r#"{"meeting_id": "…", "reason": "…", "wait": true}, the last two if wanted"#,
+            )
+        };
+        let fields = fields(event).map_err(refused)?;
+        let meeting_id = meeting_id(fields).map_err(refused)?;
+        let reason = reason(fields, "ended").map_err(refused)?;
+        let wait = match fields.get("wait") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
+            Some(Value::String(text)) if text == "terminated" => true,
+            Some(_) => {
+                return Err(refused("has a wait that is neither a boolean nor \"terminated\"".to_owned()));
+            }
+        };
+        Ok(End { meeting_id, reason, wait })
+    }
+}
+
+/// Why a meeting is over, in the words of whoever ends it.
+fn reason(fields: &Map<String, Value>, otherwise: &str) -> Result<String, String> {
+    match fields.get("reason") {
+        None | Some(Value::Null) => Ok(otherwise.to_owned()),
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(cut(text.trim(), REASON_LIMIT)),
+        Some(_) => Err("has a reason that is no text".to_owned()),
     }
 }
 
@@ -181,11 +226,7 @@ impl Schedule {
         let meeting_id = meeting_id(fields).map_err(refused)?;
         match fields.get("cancel") {
             Some(Value::Bool(true)) => {
-                let reason = match fields.get("reason") {
-                    None | Some(Value::Null) => "cancelled".to_owned(),
-                    Some(Value::String(text)) if !text.trim().is_empty() => text.trim().to_owned(),
-                    Some(_) => return Err(refused("has a reason that is no text".to_owned())),
-                };
+                let reason = reason(fields, "cancelled").map_err(refused)?;
                 Ok(Schedule::Cancel { meeting_id, reason })
             }
             None | Some(Value::Bool(false)) => {
@@ -243,6 +284,7 @@ fn writer_of(attribute: &str) -> Option<&'static str> {
         _ if ends(&["_ec2_id", "_attempt", "_availability_zone", "_instance_type", "_launched_at"]) => {
             Some("the function launch")
         }
+        _ if ends(&["_lost_ec2_id", "_lost_reason", "_lost_at"]) => Some("the function reconcile"),
         _ if ends(&["_ec2_link"]) => Some("the DNS watchdog"),
         _ if ends(&["_session_data"]) => Some("the machine"),
         _ => None,

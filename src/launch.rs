@@ -22,6 +22,7 @@ pub use preflight::{Answered, Finding, Place, Preflight};
 
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline, not_sent};
+use crate::ending::{Ended, Ending};
 use crate::error::{AwsError, Error};
 use crate::image::Source;
 use crate::lookups::{LookupError, Lookups, Surroundings};
@@ -117,14 +118,6 @@ enum Claimed {
     Ours(Held),
     /// The record is not what was read any more: plan anew with this one.
     Changed(Option<Box<Record>>),
-}
-
-/// What became of a machine that was to be ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    Ended,
-    /// Another delivery has recorded it: it stays.
-    Kept,
 }
 
 impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
@@ -405,21 +398,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         Ok(self.skipped(status, reason))
     }
 
-    /// End a machine of ours that no record names. First the record is told, so that nobody takes it over meanwhile: the
-    /// watchdog may write a status that allows a launch over TERMINATED. Then its `Role` tag goes: the watchdog would
-    /// otherwise write TERMINATED over the meeting, which may be going on with another machine.
+    /// End a machine of ours that no record names.
     async fn end(&self, role: Role, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
-        if let Updated::Refused(found) = self.update(&record::end(self.meeting, role, token)).await?
-            && plan::is_kept(found.as_deref(), role, instance)
-        {
-            return Ok(Ended::Kept);
-        }
-        let ec2 = &self.launcher.ec2;
-        let limit = self.launcher.timing.ec2;
-        self.persist(limit, Backoff::EC2, || true, || ec2.remove_role_tag(instance)).await?;
-        self.persist(limit, Backoff::EC2, || true, || ec2.terminate(instance)).await?;
-        info!(%role, instance_id = %instance, "machine ended: no record names it");
-        Ok(Ended::Ended)
+        let Launcher { meetings, ec2, timing, .. } = self.launcher;
+        let ending = Ending { meetings, ec2, deadline: &self.deadline(), timing: *timing };
+        let standing = (self.meeting.clone(), role, token.clone());
+        ending.end_unnamed(instance, Some(&standing)).await.map_err(|(_, error)| error)
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {

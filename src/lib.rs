@@ -48,9 +48,11 @@
 //! | [`deadline`] | 6 | what may still be begun before a deadline: repeats with a pause |
 //! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
 //! | [`metrics`] | 6 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
-//! | [`launch`] | 7 | a verb: read → plan → claim → launch → record → answer |
-//! | [`reconcile`] | 7 | a verb: machines → records → repairs |
-//! | [`schedule`] | 7 | a verb: record → one-time schedule, moved and cancelled with it |
+//! | [`ending`] | 7 | how a machine is ended that no record names |
+//! | [`end`] | 8 | a verb: status → machines → schedule |
+//! | [`launch`] | 8 | a verb: read → plan → claim → launch → record → answer |
+//! | [`reconcile`] | 8 | a verb: machines → records → repairs |
+//! | [`schedule`] | 8 | a verb: record → one-time schedule, moved and cancelled with it |
 //! | [`sdk`] | 7 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
 //! | [`dynamodb`] | 8 | adapter: the record over a table |
 //! | [`ec2`] | 8 | adapter: machines and subnets over EC2, error codes → meaning |
@@ -58,6 +60,7 @@
 //! | [`scheduler`] | 8 | adapter: one-time schedules over EventBridge Scheduler |
 //! | [`lambda`] | 9 | the door: logging, serving, deadlines, `Error` → what Lambda records |
 //! | `bin/launch.rs` | 10 | main: configuration, clients, serve |
+//! | `bin/end.rs` | 10 | the same for `end` |
 //! | `bin/reconcile.rs` | 10 | the same for `reconcile`, with all that `launch` needs |
 //! | `bin/schedule.rs` | 10 | the same for `schedule` |
 //!
@@ -70,6 +73,8 @@ pub mod config;
 pub mod deadline;
 pub mod dynamodb;
 pub mod ec2;
+pub mod end;
+pub mod ending;
 pub mod error;
 pub mod event;
 pub mod fleet;

@@ -211,6 +211,18 @@ pub enum State {
 }
 
 impl State {
+    /// EC2's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Running => "running",
+            State::Stopping => "stopping",
+            State::Stopped => "stopped",
+            State::ShuttingDown => "shutting-down",
+            State::Terminated => "terminated",
+        }
+    }
+
     /// A live machine costs money and can serve, or could again.
     pub fn is_live(self) -> bool {
         match self {

@@ -24,8 +24,8 @@ use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
-    Created, DryRuns, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks,
-    NewMeetings, Updated,
+    Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings,
+    Networks, NewMeetings, Updated,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -276,7 +276,9 @@ impl<P: Machines> Machines for Metered<P> {
         }
         answer
     }
+}
 
+impl<P: Finds> Finds for Metered<P> {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.port.find(token).await
     }

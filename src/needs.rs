@@ -52,8 +52,14 @@ pub enum Created {
     Exists(Box<Record>),
 }
 
+/// How a one-time schedule is taken back.
+pub trait Deletes {
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
+}
+
 /// One-time schedules of EventBridge Scheduler, in the group of the configuration.
-pub trait Schedules {
+pub trait Schedules: Deletes {
     /// `scheduler:CreateSchedule` (with `iam:PassRole`); `false`: one of this name stands already.
     async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
 
@@ -62,9 +68,6 @@ pub trait Schedules {
 
     /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
     async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
-
-    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
-    async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
 }
 
 /// How a machine is ended.
@@ -76,23 +79,29 @@ pub trait Ends {
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
 }
 
-/// EC2's instances, and how they come about.
-pub trait Machines: Ends {
-    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
-    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
-
+/// How the machine of an attempt is found.
+pub trait Finds {
     /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
 }
 
+/// EC2's instances, and how they come about.
+pub trait Machines: Ends + Finds {
+    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
+}
+
+/// Machines by their ids.
+pub trait Views {
+    /// `ec2:DescribeInstances` by id: those of them that EC2 shows.
+    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError>;
+}
+
 /// The machines of ours.
-pub trait Fleet {
+pub trait Fleet: Views {
     /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, those that died within the last
     /// hour included.
     async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError>;
-
-    /// `ec2:DescribeInstances` by id; `None`: EC2 does not show it.
-    async fn look(&self, instance: &InstanceId) -> Result<Option<Sighting>, AwsError>;
 
     /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError>;

@@ -3,6 +3,7 @@
 //! Record, configuration, what was looked up, the time and fresh tokens are handed in; nothing here waits or asks. The
 //! verbs only carry out what is decided here, so that a table of cases can test every choice.
 
+pub mod end;
 pub mod reconcile;
 pub mod schedule;
 
@@ -17,7 +18,7 @@ use crate::launch_template::Pinned;
 use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Offerings, Pair, Subnet};
-use crate::record::{MeetTime, Owner, Record};
+use crate::record::{Lease, MeetTime, Owner, Record};
 use crate::timing::{Timing, after};
 
 /// What a delivery does about a meeting.
@@ -69,9 +70,7 @@ pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) 
         if open.is_empty() {
             return Plan::Skip(reason);
         }
-        // Until then a machine may still be coming that a look-up would miss. An open attempt without a lease is not
-        // of our making; somebody has mended the record by hand, long after.
-        let settled = lease_end.map_or(now, |end| after(end, timing.skew + timing.margin));
+        let settled = settled(record, timing);
         return if now < settled { Plan::Unsettled(reason, settled) } else { Plan::Settle(reason, open) };
     }
     let without: Vec<Role> =
@@ -88,6 +87,13 @@ pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) 
         None => Step::New { number: record.seat(role).attempt.as_ref().map_or(1, Attempt::next_number) },
     };
     Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
+}
+
+/// From when on a look-up shows every machine that the attempts of this record have made: until then one may still be
+/// coming. An open attempt without a lease is not of our making; somebody has mended the record by hand, long after.
+pub fn settled(record: &Record, timing: &Timing) -> Timestamp {
+    let until = |lease: &Lease| after(lease.until, timing.skew + timing.margin);
+    record.lease.as_ref().map_or(Timestamp::MIN, until)
 }
 
 /// Why nothing is launched for this meeting now, if that is so.

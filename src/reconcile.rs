@@ -17,14 +17,14 @@ use tracing::{info, warn};
 
 use crate::config::ReconcileConfig;
 use crate::deadline::{Backoff, Deadline};
-use crate::error::{AwsError, Class, Error, Kind};
+use crate::ending::{Ended, Ending};
+use crate::error::{AwsError, Error, Service};
 use crate::event;
 use crate::fleet::{Sighting, Watched};
 use crate::machine::{InstanceId, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
-use crate::plan::is_kept;
 use crate::plan::reconcile::{Repair, reconcile};
 use crate::record::{self, Lost, Update};
 use crate::timing::{Timing, after, before};
@@ -117,7 +117,7 @@ where
                 (seen, self.read(|| meetings.find_due(from, until)).await?)
             }
             event::Reconcile::Instance(instance) => {
-                let seen = self.ask(|| ec2.look(instance)).await?;
+                let seen = self.ask(|| ec2.look(std::slice::from_ref(instance))).await?.into_iter().next();
                 let ours = |s: &Sighting| {
                     s.machine.tags.get("Project") == Some(&config.project_tag) && s.meeting().is_some()
                 };
@@ -204,25 +204,15 @@ where
         }
     }
 
-    /// As a delivery of `launch` ends one: the record is told first where it could still name it, and the `Role` tag goes
-    /// before the machine, for its meeting may be on.
     async fn end_orphan(
         &self,
         instance: &InstanceId,
         standing: Option<&(MeetingId, Role, Token)>,
     ) -> Result<bool, Error> {
-        let ec2 = &self.reconciler.ec2;
-        if let Some((meeting, role, token)) = standing {
-            let update = record::end(meeting, *role, token);
-            if let Updated::Refused(found) = self.update(&update).await?
-                && is_kept(found.as_deref(), *role, instance)
-            {
-                return Ok(false);
-            }
-        }
-        self.ask(|| ec2.remove_role_tag(instance)).await?;
-        self.ask(|| ec2.terminate(instance)).await?;
-        Ok(true)
+        let Reconciler { meetings, ec2, timing, .. } = self.reconciler;
+        let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing };
+        let ended = ending.end_unnamed(instance, standing).await;
+        Ok(ended.map_err(|(service, error)| failed(service, error))? == Ended::Ended)
     }
 
     async fn write(&self, update: &Update) -> Result<bool, Error> {
@@ -241,7 +231,7 @@ where
     ) -> Result<R, Error> {
         let limit = self.reconciler.timing.table;
         let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
-        answer.map_err(|error| failed("the table", Kind::RecordUnavailable, error))
+        answer.map_err(|error| failed(Service::DynamoDb, error))
     }
 
     /// A request to EC2; every one may be repeated.
@@ -251,7 +241,7 @@ where
     ) -> Result<R, Error> {
         let limit = self.reconciler.timing.ec2;
         let answer = self.deadline.persist(limit, Backoff::EC2, || true, request).await;
-        answer.map_err(|error| failed("EC2", Kind::Ec2Unavailable, error))
+        answer.map_err(|error| failed(Service::Ec2, error))
     }
 }
 
@@ -295,18 +285,6 @@ fn told(repair: &Repair, dry_run: bool) -> Repaired {
     told
 }
 
-fn failed(who: &str, unavailable: Kind, error: AwsError) -> Error {
-    let (kind, problem) = match error.class {
-        Class::NotSent => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
-        Class::Unreadable => (Kind::InvalidRecord, "holds a record that cannot be understood"),
-        Class::Unauthorized => (Kind::Unauthorized, "may not be used"),
-        Class::Misconfigured => (Kind::InvalidConfiguration, "cannot do what was asked"),
-        Class::Throttled => (Kind::Throttled, "refused the requests for their rate until the time was up"),
-        _ => (unavailable, "did not answer in time"),
-    };
-    let advice = match error.advice.as_str() {
-        "" => "nothing is to be done: the next sweep goes on",
-        advice => advice,
-    };
-    Error::new(kind, format!("reconcile: {who} {problem}"), advice).caused_by(error)
+fn failed(service: Service, error: AwsError) -> Error {
+    Error::of_request("reconcile", service, error, "nothing is to be done: the next sweep goes on")
 }

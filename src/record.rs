@@ -221,6 +221,18 @@ pub fn renew(meeting_id: &MeetingId, current: Lease, until: Timestamp) -> Update
     }
 }
 
+/// Take the lease, as it was read, from its owner, who can renew it no more then, nor write a next attempt. Its end stays:
+/// what was sent under it is settled from then on, as before.
+pub fn take_lease(read: &Record, owner: Owner) -> Option<Update> {
+    let lease = read.lease.clone()?;
+    let until = lease.until;
+    Some(Update {
+        meeting_id: read.meeting_id.clone(),
+        requires: vec![Requires::Exists, Requires::Lease(Some(lease))],
+        changes: vec![Change::Lease(Lease { owner, until })],
+    })
+}
+
 /// Put the next attempt in the place of one of which no machine can come any more.
 pub fn next_attempt(
     meeting_id: &MeetingId,
@@ -356,6 +368,17 @@ pub fn close(meeting_id: &MeetingId, reason: &str) -> Update {
         requires: vec![Requires::Exists, Requires::allows_launch()],
         changes: vec![Change::Terminated(reason.to_owned())],
     }
+}
+
+/// End a meeting on purpose, whatever it was, provided that it still is that. Of one that is over already only the reason
+/// is written, where there is none: without one it could be taken for the watchdog's mistake.
+pub fn terminate(read: &Record, reason: &str) -> Update {
+    let mut requires = vec![Requires::Exists, Requires::Status(vec![read.status.clone()])];
+    if read.status == Some(Status::Terminated) {
+        requires.push(Requires::NoTerminationReason);
+    }
+    let changes = vec![Change::Terminated(reason.to_owned())];
+    Update { meeting_id: read.meeting_id.clone(), requires, changes }
 }
 
 /// Forget a machine that is dead, so that the next delivery launches another. The attempt that made it is marked as

@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::config::ScheduleConfig;
 use crate::deadline::{Backoff, Deadline};
-use crate::error::{AwsError, Class, Error, Kind};
+use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Appointment};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics;
@@ -295,7 +295,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     ) -> Result<R, Error> {
         let limit = self.scheduler.timing.table;
         let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
-        answer.map_err(|error| self.failed("the table", Kind::RecordUnavailable, error))
+        answer.map_err(|error| self.failed(Service::DynamoDb, error))
     }
 
     /// A request to Scheduler; every one may be repeated.
@@ -305,26 +305,16 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     ) -> Result<R, Error> {
         let limit = self.scheduler.timing.scheduler;
         let answer = self.deadline.persist(limit, Backoff::SCHEDULER, || true, request).await;
-        answer.map_err(|error| self.failed("EventBridge Scheduler", Kind::SchedulerUnavailable, error))
+        answer.map_err(|error| self.failed(Service::Scheduler, error))
     }
 
     fn now(&self) -> Timestamp {
         self.scheduler.clock.now()
     }
 
-    fn failed(&self, who: &str, unavailable: Kind, error: AwsError) -> Error {
-        let (kind, problem) = match error.class {
-            Class::NotSent => (Kind::DeadlineTooClose, "was not asked, for the time was up".to_owned()),
-            Class::Unreadable => (Kind::InvalidRecord, "holds a record that cannot be understood".to_owned()),
-            Class::Unauthorized => (Kind::Unauthorized, "may not be used".to_owned()),
-            Class::Misconfigured => (Kind::InvalidConfiguration, "cannot do what was asked".to_owned()),
-            _ => (unavailable, "did not answer in time".to_owned()),
-        };
-        let advice = match error.advice.as_str() {
-            "" => "deliver the same event again: it goes on where this delivery stopped",
-            advice => advice,
-        };
-        Error::new(kind, format!("meeting {}: {who} {problem}", self.meeting), advice).caused_by(error)
+    fn failed(&self, service: Service, error: AwsError) -> Error {
+        let otherwise = "deliver the same event again: it goes on where this delivery stopped";
+        Error::of_request(&format!("meeting {}", self.meeting), service, error, otherwise)
     }
 
     fn long_past(&self, wanted: &Appointment, launch_window: Duration) -> Error {
@@ -375,7 +365,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         Error::new(
             Kind::MeetingLaunched,
             format!("meeting {}: it has machines ({machines}) and cannot be cancelled", self.meeting),
-            "end its machines first",
+            "invoke the function end in place of it: it ends the meeting with its machines",
         )
     }
 

@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::{AwsError, Class};
 use crate::metrics::Calls;
-use crate::needs::Schedules;
+use crate::needs::{Deletes, Schedules};
 use crate::one_time::{self, OneTimeSchedule, Retry, ScheduleName, Standing};
 use crate::sdk::{self, CallCounter};
 
@@ -170,7 +170,9 @@ impl Schedules for Group {
             Err(error) => Err(self.failed("UpdateSchedule", error)),
         }
     }
+}
 
+impl Deletes for Group {
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError> {
         let answer = self.client.delete_schedule().name(name.as_str()).group_name(&self.name).send().await;
         match answer {

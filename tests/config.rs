@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_launch::config::{
-    Config, Problems, RECONCILE_VARIABLES, ReconcileConfig, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES,
-    Volume,
+    Config, END_VARIABLES, EndConfig, Problems, RECONCILE_VARIABLES, ReconcileConfig, SCHEDULE_VARIABLES,
+    ScheduleConfig, VARIABLES, Volume,
 };
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::fleet::Limits;
@@ -718,6 +718,30 @@ fn with_a_launch_template_nothing_else_has_to_be_said() {
     );
     let image = read(&[("LAUNCH_TEMPLATE", "rooms"), ("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large")]);
     assert_eq!((image.image, image.instance_types), (Source::Id("ami-1".into()), strings(&["t3.large"])));
+}
+
+// The function `end`.
+
+#[test]
+fn end_needs_the_group_of_the_schedules_and_says_what_is_wrong() {
+    let with = |changes: &[(&str, &str)]| {
+        EndConfig::from_variables(|name| {
+            changes.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    };
+    let expected = EndConfig { table_name: "elephant-meetings".into(), group: "meetings".into() };
+    assert_eq!(with(&[("SCHEDULE_GROUP", "meetings")]), Ok(expected));
+    let mut told = BTreeSet::new();
+    for (name, changes) in [
+        ("SCHEDULE_GROUP", vec![]),
+        ("SCHEDULE_GROUP", vec![("SCHEDULE_GROUP", "a/b")]),
+        ("TABLE_NAME", vec![("SCHEDULE_GROUP", "meetings"), ("TABLE_NAME", "x")]),
+    ] {
+        let Err(Problems(problems)) = with(&changes) else { panic!("{changes:?} was accepted") };
+        assert!(problems.len() == 1 && problems[0].starts_with(name), "{changes:?}: {problems:?}");
+        told.insert(name);
+    }
+    assert_eq!(told, END_VARIABLES.into());
 }
 
 // The function `reconcile`.

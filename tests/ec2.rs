@@ -17,7 +17,7 @@ use elephant_launch::machine::{
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Ends, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks,
+    Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Views,
 };
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
@@ -1017,9 +1017,10 @@ async fn one_machine_is_looked_at_by_its_id_and_may_not_be_there() {
     let wire = Wire::answering("DescribeInstances", answers.map(|body| Answer::Reply(200, body))).await;
     let ec2 = ec2(&wire);
     let id = InstanceId("i-1".into());
-    let seen = ec2.look(&id).await.expect("an answer").expect("it is there");
+    let [seen] = <[_; 1]>::try_from(ec2.look(std::slice::from_ref(&id)).await.expect("an answer"))
+        .expect("it is there");
     assert_eq!((seen.instance_id(), seen.machine.state), (&id, State::Running));
-    assert_eq!(ec2.look(&id).await, Ok(None));
+    assert_eq!(ec2.look(&[id]).await, Ok(vec![]));
     let asked = form(&wire.requests("DescribeInstances")[0]);
     assert_eq!((asked["Filter.1.Name"].as_str(), asked["Filter.1.Value.1"].as_str()), ("instance-id", "i-1"));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{Launch, Preflight, Reconcile, Schedule, ScheduleContext};
+use elephant_launch::event::{End, Launch, Preflight, Reconcile, Schedule, ScheduleContext};
 use elephant_launch::machine::InstanceId;
 use elephant_launch::meeting::MeetingId;
 use serde_json::{Value, json};
@@ -280,6 +280,10 @@ fn a_request_that_cannot_be_meant_is_refused_and_says_why() {
             "has the field \"instance_id\", an attribute of the record that the machine",
         ),
         (json!({"termination_reason": "x"}), "has the field \"termination_reason\","),
+        (
+            json!({"teacher_lost_reason": "x"}),
+            "has the field \"teacher_lost_reason\", an attribute of the record that the function reconcile",
+        ),
     ] {
         let mut event = fields.clone();
         event["meeting_id"] = json!("m");
@@ -308,6 +312,45 @@ fn the_samples_of_schedule_are_what_their_names_say() {
             (request, _) => panic!("{name}: {request:?}"),
         }
     }
+}
+
+// The verb `end`.
+
+#[test]
+fn the_samples_of_end_are_what_their_names_say() {
+    let samples = samples_of("end");
+    assert!(samples.len() >= 5, "{samples:?}");
+    for (name, event) in samples {
+        match (End::from_json(&event), name.as_str()) {
+            (Ok(End { wait, .. }), "end-wait.json") => assert!(wait),
+            (Ok(End { reason, wait, .. }), "end.json") => {
+                assert_eq!((reason.as_str(), wait), ("the teacher left", false));
+            }
+            (Ok(End { reason, .. }), "end-camel-case.json") => assert_eq!(reason, "ended"),
+            (Err(error), _) if name.starts_with("end-refused-") => assert_eq!(error.kind, Kind::InvalidEvent),
+            (request, _) => panic!("{name}: {request:?}"),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_ended_that_nobody_asked_for() {
+    for (event, said) in [
+        (json!("m"), "is a string, not an object"),
+        (json!({}), "has no meeting_id"),
+        (json!({"meeting_id": 7}), "has a meeting_id that is a number, not a string"),
+        (json!({"meeting_id": "m", "meetingId": "n"}), "has a meeting_id and a meetingId that differ"),
+        (json!({"meeting_id": "m", "reason": ["x"]}), "has a reason that is no text"),
+        (json!({"meeting_id": "m", "reason": " "}), "has a reason that is no text"),
+        (json!({"meeting_id": "m", "wait": 60}), "has a wait that is neither a boolean nor \"terminated\""),
+    ] {
+        let error = End::from_json(&event).expect_err(said);
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
+    }
+    let long = json!({"meeting_id": "m", "reason": "x".repeat(5_000), "wait": "terminated"});
+    let request = End::from_json(&long).expect("it will do");
+    assert!(request.wait && request.reason.len() < 1_100, "{}", request.reason.len());
 }
 
 // The verb `reconcile`.

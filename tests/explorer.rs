@@ -38,6 +38,8 @@ const TWO: Scenario = Scenario {
     brief: false,
     minute: false,
     same_az: false,
+    ends: 0,
+    reconciles: 0,
     sweeps: false,
     only: &[],
     off: None,
@@ -71,7 +73,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
     let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
     format!(
         "meetings={} student_only={} standing={} deliveries={} faults={} deaths={} acts={} lives={} variety={} \
-         brief={} minute={} same_az={} sweeps={} strict={}{only}{off} course={}",
+         brief={} minute={} same_az={} ends={} reconciles={} sweeps={} strict={}{only}{off} course={}",
         s.meetings,
         s.student_only,
         s.standing,
@@ -84,6 +86,8 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
         s.brief,
         s.minute,
         s.same_az,
+        s.ends,
+        s.reconciles,
         s.sweeps,
         s.strict,
         choices.join(".")
@@ -109,6 +113,8 @@ fn read(line: &str) -> (Scenario, Vec<usize>) {
             "strict" => scenario.strict = value == "true",
             "minute" => scenario.minute = value == "true",
             "same_az" => scenario.same_az = value == "true",
+            "ends" => scenario.ends = number(),
+            "reconciles" => scenario.reconciles = number(),
             "sweeps" => scenario.sweeps = value == "true",
             "brief" => scenario.brief = value == "true",
             "only" => {
@@ -324,6 +330,82 @@ fn every_error_class_has_its_representative() {
     }
 }
 
+/// A meeting that is ended while it is launched: whoever comes first, nothing of it is left.
+mod while_somebody_ends_the_meeting {
+    use super::*;
+
+    /// Every interleaving with one launch of one role.
+    const ENDED: Scenario = Scenario { ends: 1, deliveries: 1, ..ONE_ROLE };
+
+    #[test]
+    fn one_role() {
+        keeps_the_promise(&ENDED);
+    }
+
+    #[test]
+    fn one_role_with_a_death() {
+        keeps_the_promise(&Scenario { deaths: 1, ..ENDED });
+    }
+
+    #[test]
+    fn one_role_with_an_answer_that_comes_late_or_never() {
+        keeps_the_promise(&Scenario { faults: 1, only: &[Trouble::Late, Trouble::Lost], ..ENDED });
+    }
+
+    #[test]
+    fn one_role_with_another_program() {
+        keeps_the_promise(&Scenario { acts: 1, ..ENDED });
+    }
+
+    #[test]
+    fn one_role_after_a_delivery_that_died() {
+        keeps_the_promise(&Scenario { standing: 5, deaths: 1, ..ENDED });
+    }
+}
+
+/// A sweep whose steps stand between those of deliveries.
+mod while_a_sweep_is_at_work {
+    use super::*;
+
+    const SWEPT: Scenario = Scenario { reconciles: 1, deliveries: 1, ..ONE_ROLE };
+
+    #[test]
+    fn one_role_with_a_fault() {
+        keeps_the_promise(&Scenario { faults: 1, ..SWEPT });
+    }
+
+    #[test]
+    fn one_role_with_a_death_and_two_sweeps() {
+        keeps_the_promise(&Scenario { reconciles: 2, deaths: 1, ..SWEPT });
+    }
+
+    #[test]
+    fn one_role_with_another_program() {
+        keeps_the_promise(&Scenario { acts: 1, lives: true, ..SWEPT });
+    }
+
+    #[test]
+    fn one_role_with_somebody_who_ends_it() {
+        keeps_the_promise(&Scenario { ends: 1, ..SWEPT });
+    }
+}
+
+/// Deliveries, sweeps and whoever ends the meeting, all at once, with faults, deaths and other programs.
+#[test]
+fn random_walks_with_sweeps_and_ends_keep_the_promise() {
+    let walks = number("EXPLORE_WALKS").unwrap_or(5_000);
+    let seed = number("EXPLORE_SEED").unwrap_or(1);
+    for walk in 0..walks {
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(walk));
+        let scenario = up_to(&EVERYBODY, &mut rng);
+        let played = play(&scenario, &mut Random(rng), false);
+        assert!(played.breaches.is_empty(), "walk {walk} of seed {seed}\n{}", report(&scenario, &played));
+    }
+}
+
+const EVERYBODY: Scenario =
+    Scenario { deliveries: 4, faults: 4, deaths: 2, acts: 2, ends: 2, reconciles: 2, ..TWO };
+
 /// The sweep is the second line of defence: whatever state a launch is left in, with all its guards or without any one
 /// of them, two sweeps put it in order.
 mod two_sweeps_put_in_order {
@@ -355,8 +437,17 @@ mod two_sweeps_put_in_order {
     fn leave_order(off: Option<Guard>, walks: u64) {
         for walk in 0..walks {
             let mut rng = fastrand::Rng::with_seed(7_000_000 + walk);
-            let most =
-                Scenario { deliveries: 4, faults: 5, deaths: 3, acts: 2, sweeps: true, strict: false, ..TWO };
+            let most = Scenario {
+                deliveries: 4,
+                faults: 5,
+                deaths: 3,
+                acts: 2,
+                ends: 1,
+                reconciles: 1,
+                sweeps: true,
+                strict: false,
+                ..TWO
+            };
             let scenario = Scenario { off, ..up_to(&most, &mut rng) };
             let played = play(&scenario, &mut Random(rng), false);
             assert!(played.breaches.is_empty(), "walk {walk}\n{}", report(&scenario, &played));
@@ -379,6 +470,8 @@ fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
         brief: rng.bool(),
         minute: rng.bool(),
         same_az: most.same_az && rng.bool(),
+        ends: rng.usize(..=most.ends),
+        reconciles: rng.usize(..=most.reconciles),
         sweeps: most.sweeps,
         only: most.only,
         off: most.off,
@@ -432,11 +525,13 @@ type Tooth = (Guard, &'static str, Search);
 enum Search {
     /// Random walks, judged by what comes of the launches alone.
     Walks,
+    /// The same, while somebody ends the meeting.
+    WalksWithEnds,
     /// Every course of this.
     Every(Scenario),
 }
 
-use Search::{Every, Walks};
+use Search::{Every, Walks, WalksWithEnds};
 
 /// One role, and timings so short that a delivery outlives its lease.
 const BRIEF: Scenario = Scenario { brief: true, ..ONE_ROLE };
@@ -454,7 +549,16 @@ const REVIVED: Scenario = Scenario { faults: 1, acts: 2, only: &[Trouble::Slow],
 /// The zone refuses one of a pair.
 const LEFT: Scenario = Scenario { deliveries: 1, faults: 1, only: &[Trouble::Refused], ..SAME_AZ };
 
-const TEETH: [Tooth; 40] = [
+/// The token was another's, the look-up takes longer than the lease, and meanwhile somebody ends the meeting.
+const ENDED: Scenario = Scenario {
+    ends: 1,
+    deliveries: 1,
+    faults: 2,
+    only: &[Trouble::Slow, Trouble::Mismatch],
+    ..BRIEF_BY_OUTCOME
+};
+
+const TEETH: [Tooth; 42] = [
     (
         Guard::TheClaimComparesTheLease,
         "3, never blind: the lease is taken",
@@ -540,15 +644,18 @@ const TEETH: [Tooth; 40] = [
     (Guard::APairMovesTogether, "together", Every(LEFT)),
     (Guard::WhatMovesIsEndedFirst, "1, never two", Every(LEFT)),
     (Guard::BothMoveInOneWrite, "3, never blind", Every(LEFT)),
+    (Guard::TheEndTakesTheLease, "end", Every(ENDED)),
+    (Guard::TheEndWaits, "end", WalksWithEnds),
 ];
 
 /// A breach of this promise by the protocol without this guard.
 fn bite((guard, promise, search): &Tooth) -> Option<(Scenario, Played)> {
     let breaks = |played: &Played| played.breaches.first().is_some_and(|breach| breach.starts_with(promise));
     match search {
-        Walks => (0..30_000).find_map(|walk| {
+        Walks | WalksWithEnds => (0..30_000).find_map(|walk| {
             let mut rng = fastrand::Rng::with_seed(walk);
-            let most = Scenario { deliveries: 3, faults: 4, deaths: 1, acts: 2, strict: false, ..TWO };
+            let ends = if matches!(search, WalksWithEnds) { 2 } else { 0 };
+            let most = Scenario { deliveries: 3, faults: 4, deaths: 1, acts: 2, ends, strict: false, ..TWO };
             let scenario = Scenario { off: Some(*guard), ..up_to(&most, &mut rng) };
             let played = play(&scenario, &mut Random(rng), false);
             breaks(&played).then_some((scenario, played))

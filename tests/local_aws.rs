@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::Filter;
+use local::aws::TABLE;
 use local::lambda::{Lambda, Outcome};
-use meeting::{M, Stack, TIMEOUT, function, reconciler, tag};
+use meeting::{M, Stack, TIMEOUT, ender, function, reconciler, tag};
 use serde_json::{Value, json};
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -240,6 +242,50 @@ fn run(python: &Path, script: &Path, arguments: &[&str]) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     let text = String::from_utf8_lossy(&text);
     assert!(output.status.success(), "{} after {:?}:\n{text}", script.display(), start.elapsed());
+}
+
+// The function `end`.
+
+#[test]
+fn a_meeting_is_ended_with_its_machines_its_schedule_and_what_a_dead_delivery_left() {
+    let stack = Stack::up();
+    stack.deliver().answer();
+    let end = ender(&stack.aws, &[("SCHEDULE_GROUP", "default")]);
+    end.warm_up();
+    stack.aws.clear_calls();
+    let answer = end.invoke(&json!({"meetingId": M, "reason": "the teacher left", "wait": true})).answer();
+    let mut calls = stack.aws.count_calls();
+    assert!(calls.remove("DescribeInstances").is_some(), "it waits");
+    calls.remove("?").expect("Scheduler is asked, and the proxy does not know its requests by name");
+    assert_eq!(calls, counts(&[("GetItem", 3), ("TerminateInstances", 2), ("UpdateItem", 1)]));
+    assert_eq!((&answer["outcome"], &answer["schedule_deleted"]), (&json!("ended"), &json!(false)));
+    let states: Vec<&Value> =
+        answer["machines"].as_object().expect("machines").values().map(|machine| &machine["state"]).collect();
+    assert_eq!(states, [&json!("terminated"); 2], "{answer:#}");
+    assert!(meeting::live(&stack.instances()).is_empty(), "{}", stack.story());
+    assert_eq!(stack.attribute("status"), Some("TERMINATED".into()));
+    assert_eq!(stack.attribute("termination_reason"), Some("the teacher left".into()));
+    let again = end.invoke(&json!({"meeting_id": M})).answer();
+    assert_eq!(again["outcome"], json!("already_over"));
+    assert_eq!(stack.attribute("termination_reason"), Some("the teacher left".into()));
+}
+
+#[test]
+fn ending_finds_a_machine_that_no_record_names() {
+    let stack = Stack::up();
+    stack.deliver().answer();
+    // As if the delivery had died before it wrote the id, long ago.
+    let update = stack.aws.dynamodb.update_item().table_name(TABLE);
+    let update = update.key("id", AttributeValue::S(M.into())).update_expression("REMOVE teacher_ec2_id");
+    stack.aws.wait(update.send()).expect("it is removed");
+    stack.time_passes();
+    let end = ender(&stack.aws, &[("SCHEDULE_GROUP", "default")]);
+    let answer = end.invoke(&json!({"meeting_id": M})).answer();
+    assert_eq!(answer["machines"].as_object().map(|machines| machines.len()), Some(2), "{answer:#}");
+    assert!(meeting::live(&stack.instances()).is_empty(), "{}", stack.story());
+    let (kind, message) = end.invoke(&json!({"meeting_id": "nobody"})).error();
+    assert_eq!(kind, "MeetingNotFound");
+    assert!(message.contains("reconcile ends its machines"), "{message}");
 }
 
 // The function `reconcile`.

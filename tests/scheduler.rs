@@ -9,7 +9,7 @@ use std::time::Duration;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::meeting::MeetingId;
 use elephant_launch::metrics::Calls;
-use elephant_launch::needs::Schedules;
+use elephant_launch::needs::{Deletes, Schedules};
 use elephant_launch::one_time::{OneTimeSchedule, Retry, ScheduleName, Standing, Target, input};
 use elephant_launch::scheduler::Group;
 use serde_json::{Value, json};

@@ -3,23 +3,26 @@
 use aws_sdk_ec2::types::{Filter, Instance, Tag};
 use jiff::Timestamp;
 
-use super::{Ec2, failed, filter, to_machine};
+use super::{Ec2, failed, filter, filter_of, to_machine};
 use crate::error::AwsError;
 use crate::fleet::{ORPHAN_TAG, Sighting};
 use crate::machine::{InstanceId, Token};
-use crate::needs::Fleet;
+use crate::needs::{Fleet, Views};
 
 /// The most that a page may hold: a sweep over thousands of machines is few requests.
 const PAGE: i32 = 1000;
 
+impl Views for Ec2 {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
+        // By a filter: an id that EC2 does not know is left out then, and no error.
+        let ids: Vec<String> = instances.iter().map(|id| id.0.clone()).collect();
+        self.sightings(filter_of("instance-id", &ids)).await
+    }
+}
+
 impl Fleet for Ec2 {
     async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
         self.sightings(filter("tag:Project", project)).await
-    }
-
-    async fn look(&self, instance: &InstanceId) -> Result<Option<Sighting>, AwsError> {
-        // By a filter: an id that EC2 does not know is an empty list then, and no error.
-        Ok(self.sightings(filter("instance-id", &instance.0)).await?.into_iter().next())
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {

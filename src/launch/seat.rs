@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome};
-use super::{Delivery, Ended, Held, Work};
+use super::{Delivery, Held, Work};
 use crate::deadline::Backoff;
+use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::fleet::{Limits, Sighting, Watched};
 use crate::machine::{Attempt, InstanceId, State, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
+use crate::plan::settled;
 use crate::record::{MeetTime, Record, Seat};
 use crate::timing::{Timing, after};
 
@@ -187,8 +188,7 @@ fn is_orphan(
     let Some((role, attempt)) = standing(record, sighting.token.as_ref()) else { return Some(None) };
     let over = !allows_launch(&record.status) || !is_in_its_window(now, record, limits);
     let taken = record.seat(role).instance_id.is_some();
-    let settled =
-        record.lease.as_ref().is_none_or(|lease| now >= after(lease.until, timing.skew + timing.margin));
+    let settled = now >= settled(record, timing);
     ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
 }
 

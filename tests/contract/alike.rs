@@ -9,7 +9,7 @@ use std::time::Duration;
 use elephant_launch::error::Class;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, ROLE_TAG, Token, tags};
 use elephant_launch::meeting::{MeetingId, Role};
-use elephant_launch::needs::{Ends, Machines, Meetings, Updated};
+use elephant_launch::needs::{Ends, Finds, Machines, Meetings, Updated};
 use elephant_launch::record::{
     self, Change, Lease, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
 };

@@ -6,7 +6,7 @@ use elephant_launch::error::{AwsError, Class};
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceProfile, Machine, Parameters, ROLE_TAG, State, Token,
 };
-use elephant_launch::needs::{Ends, Machines};
+use elephant_launch::needs::{Ends, Finds, Machines};
 
 use crate::Stage;
 use crate::samples::*;

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 
 use crate::world::cloud::TerminatedToken;
 use crate::world::config;
-use crate::world::executor::{Executor, Fate, Port, World};
+use crate::world::executor::{Executor, Fate, Port, Verb, World};
 use crate::{Blank, Stage};
 
 pub struct Memory {
@@ -66,7 +66,7 @@ impl Memory {
 }
 
 fn port(world: &World) -> Port {
-    world.port("nobody", config(), Timing::DEFAULT.delivery, SignedDuration::ZERO)
+    world.port(Verb::Launch, "nobody", config(), Timing::DEFAULT.delivery, SignedDuration::ZERO)
 }
 
 /// The table that the courses of the verb `schedule` are told against, too.

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::world::cloud::{Cloud, Launched, TerminatedToken, image};
 use crate::world::executor::{Call, Executor, Fate, Reply, State, World};
 use crate::world::sabotage::Guard;
-use crate::world::sweep::{LIMITS, sweep};
+use crate::world::sweep::{LIMITS, config as reconcile_config, sweep};
 use crate::world::{config, meeting, scheduled, start};
 
 /// What may happen, and how often.
@@ -52,6 +52,10 @@ pub struct Scenario {
     pub minute: bool,
     /// Every delivery is told to keep both machines in one zone.
     pub same_az: bool,
+    /// Deliveries of `end`, at any time.
+    pub ends: usize,
+    /// Sweeps, at any time, each step of which stands between others.
+    pub reconciles: usize,
     /// What is left at the end is put in order by two sweeps in place of a clean delivery, whatever guard was off.
     pub sweeps: bool,
     /// Of all faults only these; empty: any.
@@ -69,16 +73,18 @@ pub enum Trouble {
     Late,
     Refused,
     Unauthorized,
+    Mismatch,
     Other,
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 6] = [
+    pub const ALL: [Trouble; 7] = [
         Trouble::Slow,
         Trouble::Lost,
         Trouble::Late,
         Trouble::Refused,
         Trouble::Unauthorized,
+        Trouble::Mismatch,
         Trouble::Other,
     ];
 
@@ -88,6 +94,7 @@ impl Trouble {
             Fate::Late | Fate::LateBy(_) => Trouble::Late,
             Fate::Refuses(..) => Trouble::Refused,
             Fate::Fails(Class::Unauthorized, _) => Trouble::Unauthorized,
+            Fate::Fails(Class::ParameterMismatch, _) => Trouble::Mismatch,
             _ => Trouble::Other,
         }
     }
@@ -125,6 +132,9 @@ enum Step {
     /// A delivery dies; what it had sent may take effect at any time, at once included, or never.
     Kill(usize),
     TakeEffect(usize),
+    /// Somebody ends the meeting, or a sweep begins, after a while.
+    EndMeeting(Duration, usize),
+    Sweep(Duration),
     Act(Act, MeetingId),
     End,
 }
@@ -173,6 +183,8 @@ struct Course<'c> {
     deaths: usize,
     acts: usize,
     started: usize,
+    ends: usize,
+    reconciles: usize,
 }
 
 pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Played {
@@ -209,6 +221,8 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
         deaths: scenario.deaths,
         acts: scenario.acts,
         started: 0,
+        ends: scenario.ends,
+        reconciles: scenario.reconciles,
     };
     let mut choices = Vec::new();
     let mut whole = true;
@@ -312,6 +326,7 @@ impl Course<'_> {
         if left {
             self.starts(&state, alive, &requests, &mut options);
         }
+        self.others(&state, alive, left, &requests, &mut options);
         if nothing_under_way && !alive {
             options.push(Step::End);
         }
@@ -348,6 +363,31 @@ impl Course<'_> {
             }
         }
         options
+    }
+
+    /// Whoever ends the meeting may come at any moment. So may a sweep, and one after the grace, by when an orphan is one.
+    fn others(
+        &self,
+        state: &State,
+        alive: bool,
+        left: bool,
+        requests: &[(u64, &Call, Timestamp)],
+        options: &mut Vec<Step>,
+    ) {
+        let answers = requests.iter().map(|(_, call, sent)| *sent + call.limit(&state.truth));
+        let at_the_latest = answers.chain(self.executor.first_sleeper().map(|(until, _)| until)).min();
+        let fits = |after: &Duration| at_the_latest.is_none_or(|latest| state.now + *after <= latest);
+        if self.ends > 0 && (alive || left || self.started > 0) {
+            let after = [Duration::ZERO, Duration::from_secs(60)];
+            for meeting in 0..self.scenario.meetings {
+                let times = after.into_iter().filter(fits);
+                options.extend(times.map(|after| Step::EndMeeting(after, meeting)));
+            }
+        }
+        if self.reconciles > 0 && self.started > 0 {
+            let after = [Duration::ZERO, LIMITS.grace];
+            options.extend(after.into_iter().filter(fits).map(Step::Sweep));
+        }
     }
 
     fn may_meet(&self, trouble: Trouble) -> bool {
@@ -439,6 +479,17 @@ impl Course<'_> {
                 }
                 self.executor.kill(delivery);
             }
+            Step::EndMeeting(after, meeting) => {
+                self.ends -= 1;
+                self.pass(after);
+                self.executor.end(NAMES[meeting]);
+            }
+            Step::Sweep(after) => {
+                self.reconciles -= 1;
+                self.pass(after);
+                let launch = Config { pair: self.pair(), ..config() };
+                self.executor.sweep(NAMES[0], reconcile_config(LIMITS, false), launch);
+            }
             Step::TakeEffect(index) => self.world.0.borrow_mut().take_effect(index),
             Step::Act(act, id) => {
                 self.acts -= 1;
@@ -448,6 +499,11 @@ impl Course<'_> {
         }
     }
 
+    fn pass(&mut self, duration: Duration) {
+        let until = self.world.now() + duration;
+        self.world.0.borrow_mut().move_clock(until);
+    }
+
     fn pair(&self) -> Pair {
         if self.scenario.same_az { Pair::SameAz } else { Pair::Any }
     }
@@ -455,7 +511,7 @@ impl Course<'_> {
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.world.0.borrow().fingerprint().hash(&mut hasher);
-        (self.faults, self.deaths, self.acts, self.started).hash(&mut hasher);
+        (self.faults, self.deaths, self.acts, self.started, self.ends, self.reconciles).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -537,6 +593,27 @@ impl Course<'_> {
                 state.breach(format!("4, one clean delivery suffices: {missing}"));
             }
         }
+        if self.scenario.ends > 0 {
+            self.one_clean_end_suffices();
+        }
+    }
+
+    /// And once somebody ends it, nothing of a meeting is left.
+    fn one_clean_end_suffices(&mut self) {
+        for name in NAMES.iter().take(self.scenario.meetings) {
+            let mut last = Executor::new(&self.world);
+            last.end(name);
+            last.run();
+            let result = last.endings.remove(0);
+            let mut state = self.world.0.borrow_mut();
+            match (result, state.table.records.contains_key(&meeting(name))) {
+                (Ok(_), true) => state.check_over(&meeting(name)),
+                (Err(error), false) if error.kind == Kind::MeetingNotFound => {}
+                (result, stands) => {
+                    state.breach(format!("end: the record stands: {stands}, and the answer is {result:?}"));
+                }
+            }
+        }
     }
 }
 
@@ -578,7 +655,9 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
         Call::DeleteTags(_) | Call::TerminateInstances(_) => {
             vec![Fate::Late, Fate::Fails(Class::Unauthorized, "UnauthorizedOperation")]
         }
-        Call::DescribeSubnets | Call::DescribeImages | Call::Sleep(_) => Vec::new(),
+        Call::List(_) | Call::ReadAll(_) | Call::FindDue(..) => vec![Fate::LostBefore],
+        Call::Mark(..) | Call::Unmark(_) => vec![Fate::Late],
+        Call::DescribeSubnets | Call::DescribeImages | Call::DeleteSchedule(_) | Call::Sleep(_) => Vec::new(),
     }
 }
 
@@ -677,6 +756,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         Act::Healthy => Status::Healthy,
     };
     state.tell(|| format!("another program ({act:?}) writes {}", status.as_str()));
+    state.acted(id);
     // It makes the record if there is none.
     let record = state
         .table

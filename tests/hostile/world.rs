@@ -17,7 +17,8 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Parameters, Tokens,
+    Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Parameters,
+    Tokens,
 };
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
@@ -371,7 +372,9 @@ impl Machines for Ec2 {
             }
         }
     }
+}
 
+impl Finds for Ec2 {
     /// In a filter of EC2 `*` and `?` are wildcards.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let cloud = self.asked("DescribeInstances");

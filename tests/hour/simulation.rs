@@ -27,8 +27,8 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks, Parameters,
-    Tokens, Updated,
+    Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks,
+    Parameters, Tokens, Updated,
 };
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
@@ -330,7 +330,9 @@ impl Machines for Port {
         self.pass(RUN_INSTANCES).await;
         answer
     }
+}
 
+impl Finds for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.look_up("DescribeInstances").await?;
         Ok(self.state.borrow().cloud.find(token))

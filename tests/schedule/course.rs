@@ -17,7 +17,7 @@ use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
 use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Clock, Created, Meetings, NewMeetings, Schedules, Tokens, Updated};
+use elephant_launch::needs::{Clock, Created, Deletes, Meetings, NewMeetings, Schedules, Tokens, Updated};
 use elephant_launch::one_time::{OneTimeSchedule, ScheduleName, Standing, Target};
 use elephant_launch::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
 use elephant_launch::schedule::{Answer, Scheduler};
@@ -180,7 +180,9 @@ impl Schedules for Ports {
         })
         .await
     }
+}
 
+impl Deletes for Ports {
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError> {
         self.call("DeleteSchedule", |world| world.schedules.remove(name).is_some()).await
     }

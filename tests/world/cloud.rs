@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::fleet::{ORPHAN_TAG, Sighting};
 use elephant_launch::image::Image;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_launch::network::{Found, Offerings, Subnet};
@@ -19,6 +20,8 @@ pub struct Cloud {
     /// What EC2 has no room for, or will not do: by type and zone.
     pub refusing: BTreeMap<(String, String), (Class, &'static str)>,
     pub terminated_token: TerminatedToken,
+    /// What is ended stays `shutting-down`.
+    pub slow_to_end: bool,
     pub subnets: Vec<Subnet>,
 }
 
@@ -60,6 +63,7 @@ impl Default for Cloud {
             tokens: BTreeMap::new(),
             refusing: BTreeMap::new(),
             terminated_token: TerminatedToken::Error,
+            slow_to_end: false,
             subnets: ["a", "b", "c"].map(subnet).to_vec(),
         }
     }
@@ -114,6 +118,27 @@ impl Cloud {
         self.machines.iter().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect()
     }
 
+    pub fn list(&self, project: &str) -> Vec<Sighting> {
+        let ours = |l: &&Launched| l.machine.tags.get("Project").is_some_and(|tag| tag == project);
+        self.machines.iter().filter(ours).map(sighting).collect()
+    }
+
+    pub fn look(&self, instances: &[InstanceId]) -> Vec<Sighting> {
+        let wanted = |l: &&Launched| instances.contains(&l.machine.instance_id);
+        self.machines.iter().filter(wanted).map(sighting).collect()
+    }
+
+    pub fn mark(&mut self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
+        let machine = self.machine(instance).ok_or_else(|| unknown("CreateTags"))?;
+        machine.tags.insert(ORPHAN_TAG.into(), since.to_string());
+        Ok(())
+    }
+
+    pub fn unmark(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.machine(instance).ok_or_else(|| unknown("DeleteTags"))?.tags.remove(ORPHAN_TAG);
+        Ok(())
+    }
+
     pub fn remove_role_tag(&mut self, instance: &InstanceId) {
         if let Some(machine) = self.machine(instance) {
             machine.tags.remove(ROLE_TAG);
@@ -122,8 +147,9 @@ impl Cloud {
 
     /// At once, and for good: what died before keeps its reason.
     pub fn terminate(&mut self, instance: &InstanceId) {
+        let slow = self.slow_to_end;
         if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
-            machine.state = State::Terminated;
+            machine.state = if slow { State::ShuttingDown } else { State::Terminated };
             machine.state_reason = Some("Client.UserInitiatedShutdown".into());
         }
     }
@@ -168,6 +194,18 @@ impl Cloud {
     pub fn refuse(&mut self, instance_type: &str, zone: &str, class: Class, code: &'static str) {
         self.refusing.insert((instance_type.into(), zone.into()), (class, code));
     }
+}
+
+fn sighting(launched: &Launched) -> Sighting {
+    Sighting {
+        machine: launched.machine.clone(),
+        token: Some(launched.token.clone()),
+        launched_at: launched.since,
+    }
+}
+
+fn unknown(action: &'static str) -> AwsError {
+    aws_error(action, Class::Propagating, "InvalidInstanceID.NotFound")
 }
 
 /// Any image, which every type can run.

@@ -13,8 +13,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use elephant_launch::config::Config;
+use elephant_launch::config::{Config, ReconcileConfig};
+use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::event;
+use elephant_launch::fleet::{ORPHAN_TAG, Sighting, Watched};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
@@ -22,10 +25,12 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Ends, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks, Parameters,
-    Tokens, Updated,
+    Clock, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings,
+    Networks, Parameters, Tokens, Updated, Views, Watch,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
+use elephant_launch::one_time::ScheduleName;
+use elephant_launch::reconcile::{self, Reconciler};
 use elephant_launch::record::{Change, Owner, Record, Update};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
@@ -47,6 +52,13 @@ pub enum Call {
     TerminateInstances(InstanceId),
     DescribeSubnets,
     DescribeImages,
+    DeleteSchedule(ScheduleName),
+    /// What a sweep lists and reads, at one moment each.
+    List(String),
+    ReadAll(BTreeSet<MeetingId>),
+    FindDue(Timestamp, Timestamp),
+    Mark(InstanceId, Timestamp),
+    Unmark(InstanceId),
     Sleep(Timestamp),
 }
 
@@ -61,6 +73,12 @@ impl Call {
             Call::TerminateInstances(_) => "TerminateInstances",
             Call::DescribeSubnets => "DescribeSubnets",
             Call::DescribeImages => "DescribeImages",
+            Call::DeleteSchedule(_) => "DeleteSchedule",
+            Call::List(_) => "DescribeInstances",
+            Call::ReadAll(_) => "BatchGetItem",
+            Call::FindDue(..) => "Query",
+            Call::Mark(..) => "CreateTags",
+            Call::Unmark(_) => "DeleteTags",
             Call::Sleep(_) => "Sleep",
         }
     }
@@ -98,6 +116,12 @@ impl Call {
             Call::TerminateInstances(id) => format!("ends {id}"),
             Call::DescribeSubnets => "looks up the subnets".into(),
             Call::DescribeImages => "looks up the image".into(),
+            Call::DeleteSchedule(name) => format!("deletes the schedule {name}"),
+            Call::List(_) => "lists the machines".into(),
+            Call::ReadAll(_) => "reads the records".into(),
+            Call::FindDue(..) => "asks for the meetings that are due".into(),
+            Call::Mark(id, _) => format!("marks {id} as an orphan"),
+            Call::Unmark(id) => format!("takes the mark from {id}"),
             Call::Sleep(_) => "waits".into(),
         }
     }
@@ -109,7 +133,8 @@ impl Call {
     /// After this long the caller gives it up as unanswered.
     pub fn limit(&self, timing: &Timing) -> Duration {
         match self {
-            Call::GetItem(_) | Call::UpdateItem(_) => timing.table,
+            Call::GetItem(_) | Call::UpdateItem(_) | Call::ReadAll(_) | Call::FindDue(..) => timing.table,
+            Call::DeleteSchedule(_) => timing.scheduler,
             Call::RunInstances(_) => timing.run_instances,
             _ => timing.ec2,
         }
@@ -119,7 +144,12 @@ impl Call {
     pub fn changes(&self) -> bool {
         matches!(
             self,
-            Call::UpdateItem(_) | Call::RunInstances(_) | Call::DeleteTags(_) | Call::TerminateInstances(_)
+            Call::UpdateItem(_)
+                | Call::RunInstances(_)
+                | Call::DeleteTags(_)
+                | Call::TerminateInstances(_)
+                | Call::Mark(..)
+                | Call::Unmark(_)
         )
     }
 
@@ -187,6 +217,10 @@ pub enum Reply {
     Done(Result<(), AwsError>),
     Subnets(Result<Found, AwsError>),
     Image(Result<Image, AwsError>),
+    Deleted(Result<bool, AwsError>),
+    Sightings(Result<Vec<Sighting>, AwsError>),
+    Records(Result<BTreeMap<MeetingId, Watched>, AwsError>),
+    Due(Result<BTreeSet<MeetingId>, AwsError>),
     Woken,
 }
 
@@ -200,6 +234,10 @@ impl Reply {
             Reply::Done(answer) => answer.as_ref().err(),
             Reply::Subnets(answer) => answer.as_ref().err(),
             Reply::Image(answer) => answer.as_ref().err(),
+            Reply::Deleted(answer) => answer.as_ref().err(),
+            Reply::Sightings(answer) => answer.as_ref().err(),
+            Reply::Records(answer) => answer.as_ref().err(),
+            Reply::Due(answer) => answer.as_ref().err(),
             Reply::Woken => None,
         }
     }
@@ -215,8 +253,17 @@ pub struct Pending {
     reply: Option<Reply>,
 }
 
+/// What a delivery is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Launch,
+    End,
+    Reconcile,
+}
+
 /// What the world knows of a delivery.
 pub struct Known {
+    pub verb: Verb,
     pub meeting: MeetingId,
     pub deadline: Timestamp,
     /// How far its clock is ahead of the world's.
@@ -233,6 +280,8 @@ pub struct Known {
     pub ended: bool,
     /// The life of the record that it read first: what it answers is about that one.
     pub read: Option<u32>,
+    /// How much other programs had done to the meeting when it read the record last.
+    pub acts_before: usize,
 }
 
 /// A request that nobody waits for any more, and that may still take effect.
@@ -272,12 +321,18 @@ pub struct State {
     pub ended: BTreeSet<InstanceId>,
     /// Which life of its record each meeting is in: it changes when the record is deleted.
     pub lives: BTreeMap<MeetingId, u32>,
+    /// What other programs have done to a meeting.
+    pub acts: BTreeMap<MeetingId, usize>,
+    /// Where a sweep found that a recorded machine was dead.
+    pub forgotten: BTreeSet<(MeetingId, Role)>,
     /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
     pub by_hand: BTreeSet<(MeetingId, Role)>,
     /// The guard of the protocol that is switched off.
     pub off: Option<Guard>,
     /// Not only what comes of a launch is judged, but whether it was sent under a lease that excludes every other.
     pub strict: bool,
+    /// One-time schedules that stand.
+    pub schedules: BTreeSet<ScheduleName>,
     /// Look-ups are answered at once: they are cached, and none of the explorer's business.
     pub lookups_are_cached: bool,
     /// `None`: nobody reads it.
@@ -310,9 +365,12 @@ impl World {
             in_flight: Vec::new(),
             ended: BTreeSet::new(),
             lives: BTreeMap::new(),
+            acts: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             off: None,
             strict: true,
+            schedules: BTreeSet::new(),
             lookups_are_cached: false,
             story: Some(Vec::new()),
             breaches: Vec::new(),
@@ -342,11 +400,19 @@ impl World {
     }
 
     /// The ports of a delivery that begins now.
-    pub fn port(&self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) -> Port {
+    pub fn port(
+        &self,
+        verb: Verb,
+        id: &str,
+        config: Config,
+        time_left: Duration,
+        skew: SignedDuration,
+    ) -> Port {
         let mut state = self.0.borrow_mut();
         let deadline = state.now + time_left;
         let delivery = state.known.len();
         state.known.push(Known {
+            verb,
             meeting: super::meeting(id),
             deadline,
             skew,
@@ -358,8 +424,13 @@ impl World {
             claimed: None,
             ended: false,
             read: None,
+            acts_before: 0,
         });
-        state.tell(|| format!("delivery {delivery} begins"));
+        state.tell(|| match verb {
+            Verb::Launch => format!("delivery {delivery} begins"),
+            Verb::End => format!("delivery {delivery} begins to end the meeting"),
+            Verb::Reconcile => format!("delivery {delivery} begins to sweep"),
+        });
         Port { world: self.clone(), delivery }
     }
 
@@ -372,6 +443,7 @@ impl World {
     pub fn set_status(&self, id: &str, status: Option<Status>) {
         let mut state = self.0.borrow_mut();
         state.tell(|| format!("another program writes the status {status:?}"));
+        state.acted(&super::meeting(id));
         state.table.records.get_mut(&super::meeting(id)).expect("the record").status = status;
     }
 
@@ -391,8 +463,14 @@ impl State {
     pub fn delete(&mut self, id: &MeetingId) {
         self.tell(|| "another program deletes the record".into());
         self.table.delete(id);
+        self.acted(id);
         self.by_hand.retain(|(meeting, _)| meeting != id);
         *self.lives.entry(id.clone()).or_default() += 1;
+    }
+
+    /// Another program has changed something about the meeting.
+    pub fn acted(&mut self, id: &MeetingId) {
+        *self.acts.entry(id.clone()).or_default() += 1;
     }
 
     pub fn life(&self, id: &MeetingId) -> u32 {
@@ -427,6 +505,8 @@ impl State {
             Call::RunInstances(attempt) => !self.cloud.has_seen(attempt),
             Call::DeleteTags(id) => machine(id).is_some_and(|l| l.machine.tags.contains_key("Role")),
             Call::TerminateInstances(id) => machine(id).is_some_and(|l| l.machine.state.is_live()),
+            Call::Mark(id, _) => machine(id).is_some_and(|l| !l.machine.tags.contains_key(ORPHAN_TAG)),
+            Call::Unmark(id) => machine(id).is_some_and(|l| l.machine.tags.contains_key(ORPHAN_TAG)),
             _ => false,
         }
     }
@@ -450,7 +530,9 @@ impl State {
             Call::GetItem(id) => {
                 let life = self.life(id);
                 self.known[delivery].read.get_or_insert(life);
-                Reply::Record(Ok(self.as_read(self.table.records.get(id).cloned())))
+                self.known[delivery].acts_before = self.acts.get(id).copied().unwrap_or_default();
+                let record = self.as_read(self.table.records.get(id).cloned(), self.known[delivery].verb);
+                Reply::Record(Ok(record))
             }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => Reply::Machine(self.cloud.run(attempt, self.now)),
@@ -462,8 +544,12 @@ impl State {
                 Reply::Done(Ok(()))
             }
             Call::TerminateInstances(id) => {
-                self.check_end(id);
-                self.ended.insert(id.clone());
+                // With its Role tag it is ended because its meeting is over, as another program does.
+                let as_another = self.has_role_tag(id) || self.cloud.machine(id).is_none();
+                if self.known[delivery].verb == Verb::Launch || !as_another {
+                    self.check_end(id);
+                    self.ended.insert(id.clone());
+                }
                 if self.off != Some(Guard::WhatMovesIsEndedFirst) {
                     self.cloud.terminate(id);
                 }
@@ -471,6 +557,12 @@ impl State {
             }
             Call::DescribeSubnets => Reply::Subnets(Ok(self.cloud.found())),
             Call::DescribeImages => Reply::Image(Ok(cloud::image("ami-1"))),
+            Call::DeleteSchedule(name) => Reply::Deleted(Ok(self.schedules.remove(name))),
+            Call::List(project) => Reply::Sightings(Ok(self.cloud.list(project))),
+            Call::ReadAll(meetings) => Reply::Records(Ok(self.table.read_all(meetings))),
+            Call::FindDue(from, until) => Reply::Due(Ok(self.table.find_due(*from, *until))),
+            Call::Mark(id, since) => Reply::Done(self.cloud.mark(id, *since)),
+            Call::Unmark(id) => Reply::Done(self.cloud.unmark(id)),
             Call::Sleep(_) => Reply::Woken,
         }
     }
@@ -559,6 +651,31 @@ pub struct Port {
 }
 
 impl Port {
+    /// Lambda states the deadline by the clock of the machine that the function runs on.
+    fn bounds(&self) -> (Timestamp, Timing) {
+        let state = self.world.0.borrow();
+        let known = &state.known[self.delivery];
+        (known.deadline + known.skew, state.timing())
+    }
+
+    fn launcher(&self, config: Config, timing: Timing) -> Launcher<Port, Port, Port, Port, Port> {
+        let config = match self.world.0.borrow().off {
+            Some(Guard::APairMovesTogether) => Config { pair: Pair::Any, ..config },
+            _ => config,
+        };
+        Launcher {
+            meetings: self.clone(),
+            ec2: self.clone(),
+            parameters: self.clone(),
+            clock: self.clone(),
+            tokens: self.clone(),
+            wanted: Wanted { network: config.network.clone(), zones: config.zones(None) },
+            config,
+            timing,
+            lookups: Lookups::default(),
+        }
+    }
+
     async fn call(&self, call: Call) -> Reply {
         let number = {
             let mut state = self.world.0.borrow_mut();
@@ -633,7 +750,9 @@ impl Machines for Port {
             (_, answer) => answer,
         }
     }
+}
 
+impl Finds for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         answered!(self, Call::DescribeInstances(token.clone()), Machines)
     }
@@ -646,6 +765,45 @@ impl Ends for Port {
 
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
         answered!(self, Call::TerminateInstances(instance.clone()), Done)
+    }
+}
+
+impl Views for Port {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
+        Ok(self.world.0.borrow().cloud.look(instances))
+    }
+}
+
+impl Fleet for Port {
+    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+        answered!(self, Call::List(project.to_owned()), Sightings)
+    }
+
+    async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
+        answered!(self, Call::Mark(instance.clone(), since), Done)
+    }
+
+    async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        answered!(self, Call::Unmark(instance.clone()), Done)
+    }
+}
+
+impl Watch for Port {
+    async fn read_all(
+        &self,
+        meetings: &BTreeSet<MeetingId>,
+    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
+        answered!(self, Call::ReadAll(meetings.clone()), Records)
+    }
+
+    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+        answered!(self, Call::FindDue(from, until), Due)
+    }
+}
+
+impl Deletes for Port {
+    async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError> {
+        answered!(self, Call::DeleteSchedule(name.clone()), Deleted)
     }
 }
 
@@ -741,14 +899,25 @@ impl Tokens for Port {
     }
 }
 
-type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+/// How a delivery ended.
+enum Finished {
+    Launch(Result<Answer, Error>),
+    End(Result<end::Answer, Error>),
+    Reconcile(Result<reconcile::Answer, Error>),
+}
+
+type Delivering = Pin<Box<dyn Future<Output = Finished>>>;
 
 /// Deliveries under way, and what is to become of their requests.
 pub struct Executor {
     pub world: World,
     /// The number under which the world knows each, and its future while it lives.
     deliveries: Vec<(usize, Option<Delivering>)>,
+    /// Of each that launches.
     pub results: Vec<Option<Result<Answer, Error>>>,
+    /// Of each that ends a meeting, as they came.
+    pub endings: Vec<Result<end::Answer, Error>>,
+    pub sweeps: Vec<Result<reconcile::Answer, Error>>,
     plots: Vec<Plot>,
 }
 
@@ -762,7 +931,14 @@ pub struct Plot {
 
 impl Executor {
     pub fn new(world: &World) -> Self {
-        Executor { world: world.clone(), deliveries: Vec::new(), results: Vec::new(), plots: Vec::new() }
+        Executor {
+            world: world.clone(),
+            deliveries: Vec::new(),
+            results: Vec::new(),
+            endings: Vec::new(),
+            sweeps: Vec::new(),
+            plots: Vec::new(),
+        }
     }
 
     pub fn plot(mut self, matches: impl Fn(&Call) -> bool + 'static, fate: Fate) -> Self {
@@ -785,30 +961,58 @@ impl Executor {
     /// Begin a delivery with this configuration, this much time, and a clock that is this far ahead.
     pub fn deliver_with(&mut self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) {
         let meeting = super::meeting(id);
-        let port = self.world.port(id, config.clone(), time_left, skew);
+        let port = self.world.port(Verb::Launch, id, config.clone(), time_left, skew);
+        let (deadline, timing) = port.bounds();
+        let launcher = port.launcher(config, timing);
+        let future = async move { Finished::Launch(launcher.launch(&meeting, deadline).await) };
+        self.begin(port.delivery, Box::pin(future));
+    }
+
+    /// Begin to end a meeting.
+    pub fn end(&mut self, id: &str) {
+        let time_left = self.world.0.borrow().truth.delivery;
+        self.end_with(id, "ended", false, time_left);
+    }
+
+    pub fn end_with(&mut self, id: &str, reason: &str, wait: bool, time_left: Duration) {
+        let request = event::End { meeting_id: super::meeting(id), reason: reason.to_owned(), wait };
+        let port = self.world.port(Verb::End, id, config(), time_left, SignedDuration::ZERO);
+        let (deadline, timing) = port.bounds();
         let delivery = port.delivery;
-        let (deadline, timing) = {
-            let state = self.world.0.borrow();
-            (state.known[delivery].deadline, state.timing())
-        };
-        let config = match self.world.0.borrow().off {
-            Some(Guard::APairMovesTogether) => Config { pair: Pair::Any, ..config },
-            _ => config,
-        };
-        let launcher = Launcher {
+        let ender = Ender {
             meetings: port.clone(),
             ec2: port.clone(),
-            parameters: port.clone(),
+            schedules: port.clone(),
             clock: port.clone(),
             tokens: port,
-            wanted: Wanted { network: config.network.clone(), zones: config.zones(None) },
+            timing,
+        };
+        let future = async move { Finished::End(ender.end(&request, deadline).await) };
+        self.begin(delivery, Box::pin(future));
+    }
+
+    /// Begin a sweep. What it launches it launches as a delivery for this meeting.
+    pub fn sweep(&mut self, id: &str, config: ReconcileConfig, launch: Config) {
+        let time_left = self.world.0.borrow().truth.delivery;
+        let port = self.world.port(Verb::Reconcile, id, launch.clone(), time_left, SignedDuration::ZERO);
+        let (deadline, timing) = port.bounds();
+        let delivery = port.delivery;
+        let reconciler = Reconciler {
+            meetings: port.clone(),
+            ec2: port.clone(),
+            launches: port.launcher(launch, timing),
+            clock: port.clone(),
+            tokens: port,
             config,
             timing,
-            lookups: Lookups::default(),
         };
-        // Lambda states the deadline by the clock of the machine that the function runs on.
-        let deadline = deadline + skew;
-        let future = Box::pin(async move { launcher.launch(&meeting, deadline).await });
+        let future = async move {
+            Finished::Reconcile(reconciler.reconcile(&event::Reconcile::Sweep, deadline).await)
+        };
+        self.begin(delivery, Box::pin(future));
+    }
+
+    fn begin(&mut self, delivery: usize, future: Delivering) {
         self.deliveries.push((delivery, Some(future)));
         self.results.push(None);
         self.poll_all();
@@ -857,7 +1061,8 @@ impl Executor {
     /// The request that has waited longest.
     fn next(&self) -> Option<(u64, Call)> {
         let state = self.world.0.borrow();
-        state.pending.iter().find(|p| !p.call.is_sleep()).map(|p| (p.number, p.call.clone()))
+        let request = |p: &&Pending| !p.call.is_sleep();
+        state.pending.iter().find(request).map(|p| (p.number, p.call.clone()))
     }
 
     /// Who wakes first, and when.
@@ -933,10 +1138,22 @@ impl Executor {
         for (index, (delivery, future)) in self.deliveries.iter_mut().enumerate() {
             let Some(running) = future else { continue };
             let mut context = Context::from_waker(Waker::noop());
-            if let Poll::Ready(result) = running.as_mut().poll(&mut context) {
-                *future = None;
-                self.world.0.borrow_mut().check_result(*delivery, &result);
-                self.results[index] = Some(result);
+            let Poll::Ready(finished) = running.as_mut().poll(&mut context) else { continue };
+            *future = None;
+            let mut state = self.world.0.borrow_mut();
+            match finished {
+                Finished::Launch(result) => {
+                    state.check_result(*delivery, &result);
+                    self.results[index] = Some(result);
+                }
+                Finished::End(result) => {
+                    state.check_ending(*delivery, &result);
+                    self.endings.push(result);
+                }
+                Finished::Reconcile(result) => {
+                    state.check_sweep(*delivery, &result);
+                    self.sweeps.push(result);
+                }
             }
         }
     }
@@ -971,6 +1188,19 @@ fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
         Reply::Updated(Ok(Updated::Refused(record))) => record_digest(record.as_deref(), hasher),
         Reply::Machine(Ok(found)) => machine(found, hasher),
         Reply::Machines(Ok(found)) => found.iter().for_each(|found| machine(found, hasher)),
+        Reply::Sightings(Ok(seen)) => seen.iter().for_each(|sighting| {
+            machine(&sighting.machine, hasher);
+            sighting.orphan_since().hash(hasher);
+        }),
+        Reply::Records(Ok(records)) => records.values().for_each(|watched| match watched {
+            Watched::Stands { record, termination_reason, replaced } => {
+                record_digest(Some(record), hasher);
+                (termination_reason, replaced).hash(hasher);
+            }
+            _ => 2.hash(hasher),
+        }),
+        Reply::Due(Ok(due)) => due.hash(hasher),
+        Reply::Deleted(Ok(deleted)) => deleted.hash(hasher),
         _ => {}
     }
 }
@@ -996,10 +1226,11 @@ impl State {
             id.hash(&mut hasher);
             record_digest(Some(record), &mut hasher);
         }
-        (&self.lives, &self.by_hand).hash(&mut hasher);
+        (&self.lives, &self.by_hand, &self.table.reasons, &self.table.replaced).hash(&mut hasher);
         for launched in &self.cloud.machines {
             let m = &launched.machine;
             (&m.instance_id, m.state.is_live(), m.tags.len(), &launched.token).hash(&mut hasher);
+            m.tags.get(ORPHAN_TAG).hash(&mut hasher);
         }
         for ((token, zone), bound) in &self.cloud.tokens {
             (token, zone, &bound.image_id).hash(&mut hasher);
@@ -1027,7 +1258,13 @@ fn failing(call: &Call, class: Class, code: &str) -> Reply {
         Call::UpdateItem(_) => Reply::Updated(Err(error)),
         Call::RunInstances(_) => Reply::Machine(Err(error)),
         Call::DescribeInstances(_) => Reply::Machines(Err(error)),
-        Call::DeleteTags(_) | Call::TerminateInstances(_) => Reply::Done(Err(error)),
+        Call::DeleteTags(_) | Call::TerminateInstances(_) | Call::Mark(..) | Call::Unmark(_) => {
+            Reply::Done(Err(error))
+        }
+        Call::DeleteSchedule(_) => Reply::Deleted(Err(error)),
+        Call::List(_) => Reply::Sightings(Err(error)),
+        Call::ReadAll(_) => Reply::Records(Err(error)),
+        Call::FindDue(..) => Reply::Due(Err(error)),
         Call::DescribeSubnets => Reply::Subnets(Err(error)),
         Call::DescribeImages => Reply::Image(Err(error)),
         Call::Sleep(_) => Reply::Woken,

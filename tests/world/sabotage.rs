@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use elephant_launch::meeting::{Role, Status};
-use elephant_launch::record::{Change, Record, Requires, Update};
+use elephant_launch::plan::end::OWNER;
+use elephant_launch::record::{Change, Owner, Record, Requires, Update};
 use elephant_launch::timing::Timing;
-use jiff::Timestamp;
 
-use super::executor::State;
+use super::executor::{State, Verb};
 
 macro_rules! guards {
     ($($guard:ident)*) => {
@@ -72,6 +72,9 @@ guards! {
     WhatMovesIsEndedFirst
     BothMoveInOneWrite
     TheReserveBeforeTheDeadline
+    // Whoever ends the meeting.
+    TheEndTakesTheLease
+    TheEndWaits
 }
 
 /// Which of the writes in `record.rs` an update is.
@@ -83,6 +86,7 @@ enum Write {
     Id(Role),
     GiveUp,
     End,
+    Close,
 }
 
 pub fn is_claim(update: &Update) -> bool {
@@ -99,6 +103,8 @@ fn write_of(update: &Update) -> Write {
         Write::Id(role)
     } else if has(|change| matches!(change, Change::Ending(_))) {
         Write::End
+    } else if has(|change| matches!(change, Change::Terminated(_))) {
+        Write::Close
     } else if has(|change| matches!(change, Change::Failure(_))) {
         Write::GiveUp
     } else if has(|change| matches!(change, Change::Lease(_))) {
@@ -239,13 +245,24 @@ impl State {
     }
 
     /// A record as a delivery gets to see it.
-    pub fn as_read(&self, record: Option<Record>) -> Option<Record> {
+    pub fn as_read(&self, record: Option<Record>, by: Verb) -> Option<Record> {
         let mut record = record?;
         match self.off {
             Some(Guard::TheLease) => record.lease = None,
             Some(Guard::TheLeaseExpires) => {
                 if let Some(lease) = &mut record.lease {
-                    lease.until = Timestamp::MAX;
+                    lease.until = super::start() + Duration::from_secs(1_000_000_000);
+                }
+            }
+            Some(Guard::TheEndTakesTheLease) if by == Verb::End => {
+                if let Some(lease) = &mut record.lease {
+                    lease.owner = Owner(OWNER.to_owned());
+                }
+            }
+            Some(Guard::TheEndWaits) if by == Verb::End => {
+                if let Some(lease) = &mut record.lease {
+                    lease.until = super::start() - Duration::from_secs(3600);
+                    lease.owner = Owner(OWNER.to_owned());
                 }
             }
             Some(Guard::TheCleanUpWaits) if record.is_over() => {

@@ -9,18 +9,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use elephant_launch::config::ReconcileConfig;
-use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::error::{AwsError, Error};
 use elephant_launch::event::Reconcile;
-use elephant_launch::fleet::{Limits, ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::fleet::{Limits, Sighting, Watched};
 use elephant_launch::machine::{InstanceId, Token};
-use elephant_launch::meeting::{MeetingId, allows_launch};
-use elephant_launch::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
+use elephant_launch::meeting::MeetingId;
+use elephant_launch::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Views, Watch};
 use elephant_launch::reconcile::{Answer, Reconciler};
-use elephant_launch::record::{MeetTime, Owner, Record, Update};
+use elephant_launch::record::{Owner, Record, Update};
 use jiff::Timestamp;
 
-use super::aws_error;
-use super::cloud::Launched;
 use super::executor::{Executor, World};
 
 /// As the function's defaults are, but for the endings.
@@ -32,6 +30,15 @@ pub const LIMITS: Limits = Limits {
     replacements: 2,
     endings: 1000,
 };
+
+pub fn config(limits: Limits, dry_run: bool) -> ReconcileConfig {
+    ReconcileConfig {
+        table_name: "elephant-meetings".into(),
+        project_tag: "Elephant".into(),
+        limits,
+        dry_run,
+    }
+}
 
 /// One sweep of everything, now.
 pub fn sweep(world: &World) -> Result<Answer, Error> {
@@ -46,12 +53,7 @@ pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool
         launches: port.clone(),
         clock: port.clone(),
         tokens: port,
-        config: ReconcileConfig {
-            table_name: "elephant-meetings".into(),
-            project_tag: "Elephant".into(),
-            limits,
-            dry_run,
-        },
+        config: config(limits, dry_run),
         timing: world.0.borrow().truth,
     };
     let deadline = world.now() + Duration::from_secs(300);
@@ -66,16 +68,6 @@ pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool
 #[derive(Clone)]
 struct Sweep {
     world: World,
-}
-
-impl Sweep {
-    fn sighting(launched: &Launched) -> Sighting {
-        Sighting {
-            machine: launched.machine.clone(),
-            token: Some(launched.token.clone()),
-            launched_at: launched.since,
-        }
-    }
 }
 
 impl Meetings for Sweep {
@@ -93,52 +85,31 @@ impl Watch for Sweep {
         &self,
         meetings: &BTreeSet<MeetingId>,
     ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
-        let state = self.world.0.borrow();
-        let watched = |meeting: &MeetingId| match state.table.records.get(meeting) {
-            None => Watched::Missing,
-            Some(record) => Watched::Stands {
-                record: record.clone(),
-                termination_reason: state.table.reasons.get(meeting).cloned(),
-                replaced: state.table.replaced.get(meeting).copied().unwrap_or_default(),
-            },
-        };
-        Ok(meetings.iter().map(|meeting| (meeting.clone(), watched(meeting))).collect())
+        Ok(self.world.0.borrow().table.read_all(meetings))
     }
 
     async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
-        let state = self.world.0.borrow();
-        let due = |record: &&Record| match record.meet_time {
-            MeetTime::At(time) => allows_launch(&record.status) && from <= time && time <= until,
-            MeetTime::Missing | MeetTime::Unreadable(_) => false,
-        };
-        Ok(state.table.records.values().filter(due).map(|record| record.meeting_id.clone()).collect())
+        Ok(self.world.0.borrow().table.find_due(from, until))
+    }
+}
+
+impl Views for Sweep {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
+        Ok(self.world.0.borrow().cloud.look(instances))
     }
 }
 
 impl Fleet for Sweep {
     async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
-        let state = self.world.0.borrow();
-        let ours = |l: &&Launched| l.machine.tags.get("Project").is_some_and(|tag| tag == project);
-        Ok(state.cloud.machines.iter().filter(ours).map(Sweep::sighting).collect())
-    }
-
-    async fn look(&self, instance: &InstanceId) -> Result<Option<Sighting>, AwsError> {
-        let state = self.world.0.borrow();
-        let found = state.cloud.machines.iter().find(|l| l.machine.instance_id == *instance);
-        Ok(found.map(Sweep::sighting))
+        Ok(self.world.0.borrow().cloud.list(project))
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
-        let mut state = self.world.0.borrow_mut();
-        let machine = state.cloud.machine(instance).ok_or_else(unknown)?;
-        machine.tags.insert(ORPHAN_TAG.into(), since.to_string());
-        Ok(())
+        self.world.0.borrow_mut().cloud.mark(instance, since)
     }
 
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let mut state = self.world.0.borrow_mut();
-        state.cloud.machine(instance).ok_or_else(unknown)?.tags.remove(ORPHAN_TAG);
-        Ok(())
+        self.world.0.borrow_mut().cloud.unmark(instance)
     }
 }
 
@@ -183,8 +154,4 @@ impl Tokens for Sweep {
     fn jitter(&self) -> f64 {
         0.5
     }
-}
-
-fn unknown() -> AwsError {
-    aws_error("CreateTags", Class::Propagating, "InvalidInstanceID.NotFound")
 }

@@ -1,9 +1,10 @@
 //! DynamoDB in memory: records, and conditional writes that are atomic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use elephant_launch::fleet::Watched;
 use elephant_launch::machine::Attempt;
-use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_launch::needs::{Created, Updated};
 use elephant_launch::record::{Change, Failure, Lease, MeetTime, NewRecord, Record, Requires, Update};
 use jiff::Timestamp;
@@ -25,6 +26,26 @@ impl Table {
         self.failures.remove(id);
         self.reasons.remove(id);
         self.replaced.remove(id);
+    }
+
+    pub fn read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, Watched> {
+        let watched = |meeting: &MeetingId| match self.records.get(meeting) {
+            None => Watched::Missing,
+            Some(record) => Watched::Stands {
+                record: record.clone(),
+                termination_reason: self.reasons.get(meeting).cloned(),
+                replaced: self.replaced.get(meeting).copied().unwrap_or_default(),
+            },
+        };
+        meetings.iter().map(|meeting| (meeting.clone(), watched(meeting))).collect()
+    }
+
+    pub fn find_due(&self, from: Timestamp, until: Timestamp) -> BTreeSet<MeetingId> {
+        let due = |record: &&Record| match record.meet_time {
+            MeetTime::At(time) => allows_launch(&record.status) && from <= time && time <= until,
+            MeetTime::Missing | MeetTime::Unreadable(_) => false,
+        };
+        self.records.values().filter(due).map(|record| record.meeting_id.clone()).collect()
     }
 
     /// A record where none stands.

@@ -1,0 +1,78 @@
+//! What ending a meeting takes next: from its record as it was read last, and what this delivery has done already.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::machine::{InstanceId, Token};
+use crate::meeting::{Role, Status};
+use crate::plan::settled;
+use crate::record::Record;
+use crate::timing::Timing;
+
+/// The next step; after each the record is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Write that the meeting is over, and why.
+    Close,
+    /// Take the lease from whoever launches the meeting.
+    TakeLease,
+    /// End the machines that the record names.
+    Terminate(Vec<(Role, InstanceId)>),
+    /// End what these attempts made, which the record does not name.
+    Settle(Vec<(Role, Token)>),
+    /// A machine may still come of an attempt until then.
+    Wait(Timestamp),
+    Done,
+}
+
+/// What a delivery has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The record has said, on our asking, that the meeting is over and why.
+    pub closed: bool,
+    pub terminated: BTreeSet<InstanceId>,
+    /// Of these attempts, under a lease with this end, every machine that could come has come, and was ended.
+    pub settled: BTreeSet<Sent>,
+    /// These were looked at while one could still come.
+    pub looked_at: BTreeSet<Sent>,
+}
+
+/// An attempt, and until when it could be sent.
+pub type Sent = (Token, Option<Timestamp>);
+
+pub fn sent(record: &Record, token: &Token) -> Sent {
+    (token.clone(), record.lease.as_ref().map(|lease| lease.until))
+}
+
+/// Every delivery of `end` takes the lease in this name: none of them sends a launch, so they need not be told apart.
+pub const OWNER: &str = "end";
+
+/// The status comes first: from then on no delivery of `launch` claims the meeting, nor records a machine for it. Then,
+/// where an attempt is open, the lease: from then on none can be renewed, so none is sent once it is over, and a look
+/// after that is the last word on the attempt.
+pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Next {
+    if !done.closed || record.status != Some(Status::Terminated) {
+        return Next::Close;
+    }
+    let named = |role: Role| Some((role, record.seat(role).instance_id.clone()?));
+    let mut live: Vec<(Role, InstanceId)> = Role::BOTH.into_iter().filter_map(named).collect();
+    live.retain(|(_, id)| !done.terminated.contains(id));
+    if !live.is_empty() {
+        return Next::Terminate(live);
+    }
+    let open = |role: Role| Some((role, record.seat(role).open_attempt()?.token.clone()));
+    let mut open: Vec<(Role, Token)> = Role::BOTH.into_iter().filter_map(open).collect();
+    open.retain(|(_, token)| !done.settled.contains(&sent(record, token)));
+    if open.is_empty() {
+        return Next::Done;
+    }
+    if record.lease.as_ref().is_some_and(|lease| lease.owner.0 != OWNER) {
+        return Next::TakeLease;
+    }
+    let until = settled(record, timing);
+    if now < until && open.iter().all(|(_, token)| done.looked_at.contains(&sent(record, token))) {
+        return Next::Wait(until);
+    }
+    Next::Settle(open)
+}
