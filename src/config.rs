@@ -71,7 +71,7 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
 pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
 
 /// What `reconcile` reads besides those of `launch`.
-pub const RECONCILE_VARIABLES: [&str; 9] = [
+pub const RECONCILE_VARIABLES: [&str; 12] = [
     "TABLE_NAME",
     "PROJECT_TAG",
     "GRACE_MINUTES",
@@ -79,6 +79,9 @@ pub const RECONCILE_VARIABLES: [&str; 9] = [
     "DUE_MINUTES",
     "MAX_REPLACEMENTS",
     "MAX_ENDINGS",
+    "READY_MINUTES",
+    "RELAUNCH_UNREADY",
+    "CLEAN_UP",
     "LAUNCH_WINDOW_MINUTES",
     "DRY_RUN",
 ];
@@ -436,6 +439,11 @@ impl ReconcileConfig {
             env.optional("MAX_REPLACEMENTS", "a whole number from 0 to 100", whole(0..=100)).unwrap_or(2);
         let endings =
             env.optional("MAX_ENDINGS", "a whole number from 0 to 10000", whole(0..=10_000)).unwrap_or(20);
+        let ready = env
+            .optional("READY_MINUTES", "a whole number of minutes from 1 to 1440", whole(1..=1440))
+            .unwrap_or(15);
+        let relaunch_unready = env.optional("RELAUNCH_UNREADY", "true or false", truth).unwrap_or(false);
+        let clean_up = env.optional("CLEAN_UP", "true or false", truth).unwrap_or(false);
         let launch_window = env.launch_window();
         let dry_run = env.optional("DRY_RUN", "true or false", truth).unwrap_or(false);
         let longest_meeting = Duration::from_secs(longest * 3600);
@@ -456,6 +464,9 @@ impl ReconcileConfig {
             due: Duration::from_secs(due * 60),
             replacements: u32::try_from(replacements).unwrap_or(u32::MAX),
             endings: usize::try_from(endings).unwrap_or(usize::MAX),
+            ready: Duration::from_secs(ready * 60),
+            relaunch_unready,
+            clean_up,
         };
         Ok(ReconcileConfig { table_name, project_tag, limits, dry_run })
     }

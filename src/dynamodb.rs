@@ -4,7 +4,8 @@
 //! every other program of the system. Attributes of our own: `launch_owner` and `launch_lease_until` (the lease),
 //! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
 //! `launch_error_at` and, a role, `…_availability_zone`, `…_instance_type`, `…_launched_at`, and of a machine that died
-//! `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. All are top-level: UpdateItem cannot set a
+//! `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. Of a machine that runs `…_state`,
+//! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. All are top-level: UpdateItem cannot set a
 //! path inside a map that is missing.
 
 mod watch;
@@ -24,7 +25,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Class};
-use crate::machine::{Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
+use crate::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics::Calls;
 use crate::needs::{Created, Meetings, NewMeetings, Updated};
@@ -40,6 +41,10 @@ const CREATED_AT: &str = "created_at";
 const TERMINATION_REASON: &str = "termination_reason";
 /// How many machines of the meeting died and were launched again.
 const REPLACED: &str = "launch_replaced";
+/// When both machines were first seen running.
+const READY_AT: &str = "launch_ready_at";
+/// What is noted of a role's machine, after its `teacher_` or `student_`.
+const NOTES: [&str; 4] = ["state", "private_ip", "public_ip", "dns_name"];
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
@@ -443,6 +448,7 @@ impl Expression {
                 format!("attribute_not_exists({})", self.attempt(*role, "ending"))
             }
             Requires::NoTerminationReason => self.missing(TERMINATION_REASON),
+            Requires::NotReady => self.missing(READY_AT),
         }
     }
 
@@ -496,10 +502,27 @@ impl Expression {
                 for (name, value) in more {
                     self.set(&format!("{role}_{name}"), AttributeValue::S(value));
                 }
+                for part in NOTES {
+                    self.remove(&format!("{role}_{part}"));
+                }
+                self.remove(READY_AT);
                 let one = self.value(AttributeValue::N("1".to_owned()));
                 let count = format!("{} {one}", self.name(REPLACED));
                 self.adds.push(count);
             }
+            Change::Noted(role, note) => {
+                let Addresses { private_ip, public_ip, dns_name } = &note.addresses;
+                let state = Some(note.state.as_str().to_owned());
+                let values = [&state, private_ip, public_ip, dns_name];
+                for (part, value) in NOTES.into_iter().zip(values) {
+                    let attribute = format!("{role}_{part}");
+                    match value {
+                        Some(value) => self.set(&attribute, AttributeValue::S(value.clone())),
+                        None => self.remove(&attribute),
+                    }
+                }
+            }
+            Change::Ready(at) => self.set(READY_AT, AttributeValue::S(time(*at))),
         }
     }
 

@@ -3,11 +3,13 @@
 //! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
 //! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
 
+mod consoles;
 mod fleet;
 mod images;
 mod instance_types;
 mod key_pairs;
 mod launch_templates;
+mod leftovers;
 mod networks;
 
 use std::collections::BTreeMap;

@@ -284,7 +284,14 @@ fn writer_of(attribute: &str) -> Option<&'static str> {
         _ if ends(&["_ec2_id", "_attempt", "_availability_zone", "_instance_type", "_launched_at"]) => {
             Some("the function launch")
         }
-        _ if ends(&["_lost_ec2_id", "_lost_reason", "_lost_at"]) => Some("the function reconcile"),
+        _ if ends(&["_lost_ec2_id", "_lost_reason", "_lost_at"])
+            || ["teacher_", "student_"].iter().any(|role| {
+                let part = attribute.strip_prefix(role);
+                part.is_some_and(|part| ["state", "private_ip", "public_ip", "dns_name"].contains(&part))
+            }) =>
+        {
+            Some("the function reconcile")
+        }
         _ if ends(&["_ec2_link"]) => Some("the DNS watchdog"),
         _ if ends(&["_session_data"]) => Some("the machine"),
         _ => None,

@@ -4,12 +4,13 @@
 //! the record of its meeting does not name it, and no delivery can write its id any more. Not judged here: what is done
 //! about it, which is `plan/reconcile.rs`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::machine::{InstanceId, MEETING_TAG, Machine, ROLE_TAG, Token};
-use crate::meeting::{MeetingId, Role};
+use crate::machine::{Addresses, InstanceId, MEETING_TAG, Machine, Note, Token};
+use crate::meeting::MeetingId;
 use crate::record::Record;
 
 /// A machine with this tag, whatever its value, is never ended by a sweep.
@@ -33,6 +34,51 @@ pub struct Limits {
     pub replacements: u32,
     /// How many machines one sweep ends. What is left waits for the next one.
     pub endings: usize,
+    /// A machine that does not serve this long after its launch is unready.
+    pub ready: Duration,
+    /// Whether one that is unready is ended, and so launched again.
+    pub relaunch_unready: bool,
+    /// Whether volumes and network interfaces that are left over are removed.
+    pub clean_up: bool,
+}
+
+/// A volume or a network interface of ours that is attached to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    pub kind: LeftoverKind,
+    pub id: String,
+    pub tags: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftoverKind {
+    Volume,
+    NetworkInterface,
+}
+
+impl Leftover {
+    pub fn is_kept(&self) -> bool {
+        self.tags.contains_key(KEEP_TAG)
+    }
+
+    pub fn orphan_since(&self) -> Option<Timestamp> {
+        self.tags.get(ORPHAN_TAG)?.parse().ok()
+    }
+}
+
+/// What a sweep counts, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Counted {
+    OrphanEnded,
+    /// A recorded machine that died, and was forgotten to be launched again.
+    MachineLost,
+    /// A meeting that was due, or half launched, and of which no delivery was at work.
+    MeetingLaunched,
+    /// An ending that the limit of one sweep left for the next.
+    EndingHeldBack,
+    MachineUnready,
+    /// Both machines of a meeting run, this long after the later one was launched.
+    Ready(Duration),
 }
 
 /// A machine of ours as one list showed it.
@@ -42,6 +88,7 @@ pub struct Sighting {
     /// Of the request that made it.
     pub token: Option<Token>,
     pub launched_at: Timestamp,
+    pub addresses: Addresses,
 }
 
 impl Sighting {
@@ -52,12 +99,6 @@ impl Sighting {
     /// `None` for a machine that cannot be ours.
     pub fn meeting(&self) -> Option<MeetingId> {
         MeetingId::new(self.machine.tags.get(MEETING_TAG)?).ok()
-    }
-
-    /// `None` once we have begun to end it, or if somebody took the tag away.
-    pub fn role(&self) -> Option<Role> {
-        let tag = self.machine.tags.get(ROLE_TAG)?;
-        Role::BOTH.into_iter().find(|role| role.as_str() == tag)
     }
 
     pub fn is_kept(&self) -> bool {
@@ -87,5 +128,9 @@ pub enum Watched {
         termination_reason: Option<String>,
         /// How many machines of the meeting were replaced so far.
         replaced: u32,
+        /// What was noted of its machines, in the order of [`crate::meeting::Role::BOTH`].
+        notes: [Option<Note>; 2],
+        /// Whether both were seen running.
+        was_ready: bool,
     },
 }

@@ -200,7 +200,7 @@ impl Machine {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     Pending,
     Running,
@@ -211,6 +211,19 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [State; 6] = [
+        State::Pending,
+        State::Running,
+        State::Stopping,
+        State::Stopped,
+        State::ShuttingDown,
+        State::Terminated,
+    ];
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        State::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// EC2's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -230,4 +243,20 @@ impl State {
             State::ShuttingDown | State::Terminated => false,
         }
     }
+}
+
+/// What a record says of a running machine, for whoever wants to reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Note {
+    pub state: State,
+    pub addresses: Addresses,
+}
+
+/// By what a machine is reached. EC2 gives a public one anew at each start, and takes it away with each stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Addresses {
+    pub private_ip: Option<String>,
+    pub public_ip: Option<String>,
+    /// The public name, or the private one where there is no public address.
+    pub dns_name: Option<String>,
 }

@@ -19,13 +19,14 @@ use metrique_writer_core::{Entry, EntryWriter};
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::error::{AwsError, Error, Kind};
+use crate::fleet;
 use crate::image::{Architecture, Image};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
-    Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings,
-    Networks, NewMeetings, Updated,
+    Counts, Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines,
+    Meetings, Networks, NewMeetings, Updated,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -63,6 +64,34 @@ pub struct Tally {
     attempts: Cell<u64>,
     refusals: RefCell<Vec<(Refusal, Place)>>,
     meet_time: Cell<Option<Timestamp>>,
+    sweep: Cell<Sweep>,
+}
+
+/// What a delivery of `reconcile` counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sweep {
+    orphans_ended: u64,
+    machines_lost: u64,
+    meetings_launched: u64,
+    endings_held_back: u64,
+    machines_unready: u64,
+    /// The longest.
+    ready: Option<Duration>,
+}
+
+impl Counts for Rc<Tally> {
+    fn count(&self, what: fleet::Counted) {
+        let mut sweep = self.sweep.get();
+        match what {
+            fleet::Counted::OrphanEnded => sweep.orphans_ended += 1,
+            fleet::Counted::MachineLost => sweep.machines_lost += 1,
+            fleet::Counted::MeetingLaunched => sweep.meetings_launched += 1,
+            fleet::Counted::EndingHeldBack => sweep.endings_held_back += 1,
+            fleet::Counted::MachineUnready => sweep.machines_unready += 1,
+            fleet::Counted::Ready(after) => sweep.ready = sweep.ready.max(Some(after)),
+        }
+        self.sweep.set(sweep);
+    }
 }
 
 /// Where a launch was refused.
@@ -106,16 +135,22 @@ pub struct Meter {
     pub tally: Rc<Tally>,
     function: String,
     launches: bool,
+    sweeps: bool,
 }
 
 impl Meter {
     pub fn new(function: String) -> Self {
-        Meter { tally: Rc::default(), function, launches: false }
+        Meter { tally: Rc::default(), function, launches: false, sweeps: false }
     }
 
     /// Of a function that launches machines: says of every delivery how often it tried, and was refused.
     pub fn of_launches(function: String) -> Self {
         Meter { launches: true, ..Meter::new(function) }
+    }
+
+    /// Of the function that sweeps: says of every delivery what it found, too.
+    pub fn of_sweeps(function: String) -> Self {
+        Meter { sweeps: true, ..Meter::of_launches(function) }
     }
 
     /// The lines that a delivery ends with; the counts begin anew.
@@ -137,6 +172,7 @@ impl Meter {
             capacity_refusals: self.launches.then_some(count(of_capacity)),
             calls,
             throttles,
+            sweep: Some(tally.sweep.take()).filter(|_| self.sweeps),
         };
         let mut places: BTreeMap<&Place, u64> = BTreeMap::new();
         for (_, place) in &refusals {
@@ -178,6 +214,7 @@ struct Delivery<'d> {
     capacity_refusals: Option<u64>,
     calls: u64,
     throttles: u64,
+    sweep: Option<Sweep>,
 }
 
 impl Delivery<'_> {
@@ -214,6 +251,14 @@ impl Entry for Delivery<'_> {
         writer.value("CapacityRefusals", &self.capacity_refusals.map(Counted::from));
         writer.value("AwsCalls", &Counted::from(self.calls));
         writer.value("Throttles", &Counted::from(self.throttles));
+        let swept = |of: fn(&Sweep) -> u64| self.sweep.as_ref().map(|sweep| Counted::from(of(sweep)));
+        writer.value("OrphansEnded", &swept(|sweep| sweep.orphans_ended));
+        writer.value("MachinesLost", &swept(|sweep| sweep.machines_lost));
+        writer.value("MeetingsLaunched", &swept(|sweep| sweep.meetings_launched));
+        writer.value("EndingsHeldBack", &swept(|sweep| sweep.endings_held_back));
+        writer.value("MachinesUnready", &swept(|sweep| sweep.machines_unready));
+        let ready = self.sweep.and_then(|sweep| sweep.ready);
+        writer.value("TimeToReady", &ready.map(|after| WithUnit::<f64, Second>::from(after.as_secs_f64())));
     }
 }
 

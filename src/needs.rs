@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Error};
-use crate::fleet::{Sighting, Watched};
+use crate::fleet::{Counted, Leftover, Sighting, Watched};
 use crate::image::{Architecture, Image};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
@@ -108,6 +108,35 @@ pub trait Fleet: Views {
 
     /// `ec2:DeleteTags` of the same.
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// Machines that run and fail EC2's own checks.
+pub trait StatusChecks {
+    /// `ec2:DescribeInstanceStatus`: every machine of the account whose system or instance check fails.
+    async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError>;
+}
+
+/// What a machine wrote to its console.
+pub trait Consoles {
+    /// `ec2:GetConsoleOutput`: the latest where the type has it, else what EC2 kept of the start; `None`: nothing yet.
+    async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError>;
+}
+
+/// Volumes and network interfaces of ours that are attached to nothing.
+pub trait Leftovers {
+    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`.
+    async fn list_leftovers(&self, project: &str) -> Result<Vec<Leftover>, AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
+    async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`: one that is attached meanwhile is refused by EC2.
+    async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError>;
+}
+
+/// Who counts what a sweep finds and does.
+pub trait Counts {
+    fn count(&self, what: Counted);
 }
 
 /// The records of many meetings at once.

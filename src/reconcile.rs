@@ -20,20 +20,23 @@ use crate::deadline::{Backoff, Deadline};
 use crate::ending::{Ended, Ending};
 use crate::error::{AwsError, Error, Service};
 use crate::event;
-use crate::fleet::{Sighting, Watched};
-use crate::machine::{InstanceId, Token};
+use crate::fleet::{Counted, Leftover, Sighting, Watched};
+use crate::machine::{InstanceId, State, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
-use crate::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Watch};
-use crate::plan::reconcile::{Repair, reconcile};
+use crate::needs::{
+    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, StatusChecks, Tokens, Updated, Watch,
+};
+use crate::plan::reconcile::{Repair, Seen, reconcile};
 use crate::record::{self, Lost, Update};
 use crate::timing::{Timing, after, before};
 
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Reconciler<M, E, L, C, T> {
+pub struct Reconciler<M, E, L, N, C, T> {
     pub meetings: M,
     pub ec2: E,
     pub launches: L,
+    pub counts: N,
     pub clock: C,
     pub tokens: T,
     pub config: ReconcileConfig,
@@ -51,6 +54,9 @@ pub struct Answer {
     pub repairs: Vec<Repaired>,
     /// Endings that the limit of one sweep left for the next (MAX_ENDINGS).
     pub held_back: usize,
+    /// Volumes and network interfaces of ours that are attached to nothing, and stay so (CLEAN_UP).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
     pub dry_run: bool,
 }
 
@@ -63,8 +69,14 @@ pub struct Repaired {
     pub role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// Of a volume or a network interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The last lines of a machine that does not serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
 }
 
 impl metrics::Outcome for Answer {
@@ -77,11 +89,12 @@ impl metrics::Outcome for Answer {
     }
 }
 
-impl<M, E, L, C, T> Reconciler<M, E, L, C, T>
+impl<M, E, L, N, C, T> Reconciler<M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends,
+    E: Fleet + Ends + StatusChecks + Consoles + Leftovers,
     L: Launches,
+    N: Counts,
     C: Clock,
     T: Tokens,
 {
@@ -92,25 +105,30 @@ where
     }
 }
 
-struct Delivery<'r, M, E, L, C, T> {
-    reconciler: &'r Reconciler<M, E, L, C, T>,
+struct Delivery<'r, M, E, L, N, C, T> {
+    reconciler: &'r Reconciler<M, E, L, N, C, T>,
     deadline: Deadline<'r, C, T>,
 }
 
-impl<M, E, L, C, T> Delivery<'_, M, E, L, C, T>
+impl<M, E, L, N, C, T> Delivery<'_, M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends,
+    E: Fleet + Ends + StatusChecks + Consoles + Leftovers,
     L: Launches,
+    N: Counts,
     C: Clock,
     T: Tokens,
 {
     async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
         let Reconciler { meetings, ec2, config, timing, .. } = self.reconciler;
         // Machines first: the records that are read afterwards are younger than the list.
-        let (seen, mut wanted) = match request {
+        let mut impaired = BTreeSet::new();
+        let mut leftovers = Vec::new();
+        let (mut seen, mut wanted) = match request {
             event::Reconcile::Sweep => {
                 let seen = self.ask(|| ec2.list(&config.project_tag)).await?;
+                impaired = self.ask(|| ec2.list_impaired()).await?;
+                leftovers = self.ask(|| ec2.list_leftovers(&config.project_tag)).await?;
                 let now = self.deadline.clock.now();
                 let from = before(now, config.limits.launch_window);
                 let until = after(now, config.limits.due);
@@ -130,12 +148,16 @@ where
         };
         wanted.extend(seen.iter().filter_map(Sighting::meeting));
         let records = self.read(|| meetings.read_all(&wanted)).await?;
+        if let event::Reconcile::Instance(_) = request {
+            seen.extend(self.the_others(&seen, &records).await?);
+        }
         for (meeting, watched) in &records {
             if let Watched::Unreadable(what) = watched {
                 warn!(meeting_id = %meeting, what, "the record cannot be understood: its machines are left alone");
             }
         }
-        let found = reconcile(self.deadline.clock.now(), &seen, &records, &config.limits, timing);
+        let showed = Seen { machines: &seen, impaired: &impaired, leftovers: &leftovers };
+        let found = reconcile(self.deadline.clock.now(), showed, &records, &config.limits, timing);
         if found.held_back > 0 {
             warn!(
                 held_back = found.held_back,
@@ -147,8 +169,17 @@ where
             meetings: records.len(),
             repairs: Vec::new(),
             held_back: found.held_back,
+            leftovers: found.leftovers.iter().map(|leftover| leftover.id.clone()).collect(),
             dry_run: config.dry_run,
         };
+        if !answer.leftovers.is_empty() {
+            info!(leftovers = answer.leftovers.join(", "), "attached to nothing, and left alone (CLEAN_UP)");
+        }
+        for _ in 0..found.held_back {
+            self.count(Counted::EndingHeldBack);
+        }
+        let mut lost: BTreeSet<&MeetingId> = BTreeSet::new();
+        let mut consoles = 0;
         let mut failures: Vec<Error> = Vec::new();
         for repair in &found.repairs {
             let done = match config.dry_run {
@@ -156,7 +187,18 @@ where
                 false => self.apply(repair, &records).await,
             };
             match done {
-                Ok(true) => answer.repairs.push(told(repair, config.dry_run)),
+                Ok(true) => {
+                    let mut told = told(repair);
+                    if let Repair::Unready { instance, .. } = repair
+                        && consoles < CONSOLES
+                    {
+                        consoles += 1;
+                        told.console = self.last_lines(instance).await;
+                    }
+                    self.counted(repair, &mut lost);
+                    tell(&told, config.dry_run);
+                    answer.repairs.push(told);
+                }
                 Ok(false) => info!(?repair, "left out: the record has moved on"),
                 Err(error) => {
                     warn!(?repair, %error, "a repair failed; the others go on");
@@ -167,6 +209,60 @@ where
         match failures.into_iter().next() {
             Some(first) => Err(first),
             None => Ok(answer),
+        }
+    }
+
+    /// Of the meeting of a machine that runs, the other machine, if both were not seen running yet: a notification is of one
+    /// alone. It is younger than the record, which matters for orphans only, and this is none.
+    async fn the_others(
+        &self,
+        seen: &[Sighting],
+        records: &BTreeMap<MeetingId, Watched>,
+    ) -> Result<Vec<Sighting>, Error> {
+        let ec2 = &self.reconciler.ec2;
+        let mut others = Vec::new();
+        let runs = seen.iter().any(|sighting| sighting.machine.state == State::Running);
+        for watched in records.values().filter(|_| runs) {
+            let Watched::Stands { record, was_ready: false, .. } = watched else { continue };
+            let named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone());
+            others.extend(named.filter(|id| seen.iter().all(|sighting| sighting.instance_id() != id)));
+        }
+        match others.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.ask(|| ec2.look(&others)).await,
+        }
+    }
+
+    fn counted<'a>(&self, repair: &'a Repair, lost: &mut BTreeSet<&'a MeetingId>) {
+        match repair {
+            Repair::EndOrphan { .. } => self.count(Counted::OrphanEnded),
+            Repair::Forget { meeting, .. } => {
+                lost.insert(meeting);
+                self.count(Counted::MachineLost);
+            }
+            // The launch after a loss is part of it.
+            Repair::Launch { meeting } if !lost.contains(meeting) => self.count(Counted::MeetingLaunched),
+            Repair::Unready { .. } => self.count(Counted::MachineUnready),
+            Repair::Ready { after, .. } => self.count(Counted::Ready(*after)),
+            _ => {}
+        }
+    }
+
+    fn count(&self, what: Counted) {
+        if !self.reconciler.config.dry_run {
+            self.reconciler.counts.count(what);
+        }
+    }
+
+    /// What it wrote last, for the person who has to find out. That it cannot be read is no failure of the sweep.
+    async fn last_lines(&self, instance: &InstanceId) -> Option<String> {
+        let ec2 = &self.reconciler.ec2;
+        match self.ask(|| ec2.read_console(instance)).await {
+            Ok(text) => text.map(|text| tail(&text, CONSOLE_LINES)),
+            Err(error) => {
+                warn!(instance_id = %instance, error = %error.chain(), "its console could not be read");
+                None
+            }
         }
     }
 
@@ -200,6 +296,29 @@ where
             Repair::Launch { meeting } => {
                 let launches = &self.reconciler.launches;
                 launches.launch(meeting, self.deadline.at).await.map(|()| true)
+            }
+            Repair::Note { meeting, role, instance, note } => {
+                self.write(&record::note(meeting, *role, instance, note.clone())).await
+            }
+            Repair::Ready { meeting, machines, .. } => {
+                self.write(&record::ready(meeting, machines, self.deadline.clock.now())).await
+            }
+            Repair::Unready { ends: false, .. } => Ok(true),
+            // It stays in the record until it is dead, so that no other is launched beside it; without its Role tag, for
+            // its meeting is on.
+            Repair::Unready { instance, .. } => {
+                self.ask(|| ec2.remove_role_tag(instance)).await?;
+                self.ask(|| ec2.terminate(instance)).await?;
+                Ok(true)
+            }
+            Repair::MarkLeftover(leftover) => {
+                let now = self.deadline.clock.now();
+                self.ask(|| ec2.mark_leftover(leftover, now)).await?;
+                Ok(true)
+            }
+            Repair::RemoveLeftover(leftover) => {
+                self.ask(|| ec2.remove(leftover)).await?;
+                Ok(true)
             }
         }
     }
@@ -245,20 +364,36 @@ where
     }
 }
 
-fn told(repair: &Repair, dry_run: bool) -> Repaired {
+/// How much of a console is told, and of how many machines in one sweep.
+const CONSOLE_LINES: usize = 20;
+const CONSOLES: usize = 5;
+
+/// The last lines of a text that say anything.
+fn tail(text: &str, lines: usize) -> String {
+    let said: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    said[said.len().saturating_sub(lines)..].join("\n")
+}
+
+fn told(repair: &Repair) -> Repaired {
     let of = |repair, meeting: Option<&MeetingId>, instance: Option<&InstanceId>| Repaired {
         repair,
         meeting_id: meeting.map(ToString::to_string),
         role: None,
         instance_id: instance.map(ToString::to_string),
+        resource_id: None,
         reason: None,
+        console: None,
     };
-    let told = match repair {
-        Repair::Close { meeting, reason } => {
-            Repaired { reason: Some(reason.clone()), ..of("meeting_closed", Some(meeting), None) }
-        }
+    let in_role = |role: Role, told: Repaired| Repaired { role: Some(role.as_str()), ..told };
+    let because = |reason: &str, told: Repaired| Repaired { reason: Some(reason.to_owned()), ..told };
+    let left = |leftover: &Leftover, repair| Repaired {
+        resource_id: Some(leftover.id.clone()),
+        ..of(repair, None, None)
+    };
+    match repair {
+        Repair::Close { meeting, reason } => because(reason, of("meeting_closed", Some(meeting), None)),
         Repair::End { meeting, role, instance } => {
-            Repaired { role: Some(role.as_str()), ..of("machine_ended", Some(meeting), Some(instance)) }
+            in_role(*role, of("machine_ended", Some(meeting), Some(instance)))
         }
         Repair::EndOrphan { instance, standing } => {
             of("orphan_ended", standing.as_ref().map(|(meeting, ..)| meeting), Some(instance))
@@ -266,23 +401,35 @@ fn told(repair: &Repair, dry_run: bool) -> Repaired {
         Repair::Mark { instance } => of("orphan_marked", None, Some(instance)),
         Repair::Unmark { instance } => of("mark_removed", None, Some(instance)),
         Repair::Revive { meeting } => of("meeting_revived", Some(meeting), None),
-        Repair::Forget { meeting, role, instance, reason } => Repaired {
-            role: Some(role.as_str()),
-            reason: Some(reason.clone()),
-            ..of("machine_lost", Some(meeting), Some(instance))
-        },
+        Repair::Forget { meeting, role, instance, reason } => {
+            because(reason, in_role(*role, of("machine_lost", Some(meeting), Some(instance))))
+        }
         Repair::Launch { meeting } => of("launched", Some(meeting), None),
-    };
+        Repair::Note { meeting, role, instance, note } => {
+            because(note.state.as_str(), in_role(*role, of("machine_noted", Some(meeting), Some(instance))))
+        }
+        Repair::Ready { meeting, .. } => of("meeting_ready", Some(meeting), None),
+        Repair::Unready { meeting, role, instance, reason, ends } => {
+            let word = if *ends { "unready_ended" } else { "unready" };
+            because(reason, in_role(*role, of(word, Some(meeting), Some(instance))))
+        }
+        Repair::MarkLeftover(leftover) => left(leftover, "leftover_marked"),
+        Repair::RemoveLeftover(leftover) => left(leftover, "leftover_removed"),
+    }
+}
+
+fn tell(told: &Repaired, dry_run: bool) {
     info!(
         repair = told.repair,
         meeting_id = told.meeting_id,
         role = told.role,
         instance_id = told.instance_id,
+        resource_id = told.resource_id,
         reason = told.reason,
+        console = told.console,
         dry_run,
         "repair"
     );
-    told
 }
 
 fn failed(service: Service, error: AwsError) -> Error {

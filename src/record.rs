@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use crate::machine::{Attempt, InstanceId, Token};
+use crate::machine::{Attempt, InstanceId, Note, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +141,8 @@ pub enum Requires {
     NotEnding(Role),
     /// Nobody has said why the meeting ended: it was the watchdog, if it ended at all.
     NoTerminationReason,
+    /// Nobody has seen both machines running.
+    NotReady,
 }
 
 impl Requires {
@@ -171,8 +173,13 @@ pub enum Change {
     MeetTime(String),
     /// The meeting is over, and why.
     Terminated(String),
-    /// The role has no machine any more: what became of the one that stood here. Counted.
+    /// The role has no machine any more, and nothing noted of one, nor is the meeting ready: what became of the one that
+    /// stood here. Counted.
     Lost(Role, Lost),
+    /// How the role's machine is, and where.
+    Noted(Role, Note),
+    /// Both machines were seen running at this time.
+    Ready(Timestamp),
 }
 
 /// A record that is written where none stands: `SCHEDULED`, with whatever the other programs need to know.
@@ -395,6 +402,22 @@ pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
         changes.push(Change::Refused(role));
     }
     Update { meeting_id: read.meeting_id.clone(), requires, changes }
+}
+
+/// Note how the role's machine is, provided that it still is the role's.
+pub fn note(meeting_id: &MeetingId, role: Role, instance: &InstanceId, note: Note) -> Update {
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![Requires::Exists, Requires::Instance(role, Some(instance.clone()))],
+        changes: vec![Change::Noted(role, note)],
+    }
+}
+
+/// Say, once, that both machines run, provided that they are still the meeting's.
+pub fn ready(meeting_id: &MeetingId, machines: &[(Role, InstanceId)], at: Timestamp) -> Update {
+    let mut requires = vec![Requires::Exists, Requires::NotReady];
+    requires.extend(machines.iter().map(|(role, id)| Requires::Instance(*role, Some(id.clone()))));
+    Update { meeting_id: meeting_id.clone(), requires, changes: vec![Change::Ready(at)] }
 }
 
 /// Take back a TERMINATED for which nobody gave a reason: the watchdog took the death of a machine for the end of the

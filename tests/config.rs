@@ -765,6 +765,9 @@ fn reconcile_needs_nothing_but_its_defaults() {
             due: minutes(5),
             replacements: 2,
             endings: 20,
+            ready: minutes(15),
+            relaunch_unready: false,
+            clean_up: false,
         },
         dry_run: false,
     };
@@ -794,6 +797,9 @@ fn each_variable_of_reconcile_that_is_wrong_is_one_problem() {
         ("DUE_MINUTES", "-1"),
         ("MAX_REPLACEMENTS", "101"),
         ("MAX_ENDINGS", "many"),
+        ("READY_MINUTES", "0"),
+        ("RELAUNCH_UNREADY", "1"),
+        ("CLEAN_UP", "maybe"),
         ("LAUNCH_WINDOW_MINUTES", "soon"),
         ("DRY_RUN", "yes"),
     ] {

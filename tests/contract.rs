@@ -136,6 +136,8 @@ promises! {
         nothing_but_existence_is_asked_of_a_missing_record,
         each_change_has_its_effect_and_no_other,
         a_meeting_that_was_ended_on_purpose_is_not_revived,
+        a_meeting_is_ready_once_and_again_after_a_loss,
+        the_end_of_a_meeting_says_why_once,
         one_requirement_that_does_not_hold_refuses_every_change,
         each_write_is_done_where_it_fits_and_refused_where_it_does_not,
         a_new_record_is_scheduled_and_has_its_time,

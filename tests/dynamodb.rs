@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::fleet::Watched;
-use elephant_launch::machine::{Attempt, InstanceId, Token};
+use elephant_launch::machine::{Addresses, Attempt, InstanceId, Note, State, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated, Watch};
 use elephant_launch::record::{
@@ -846,6 +846,10 @@ async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_ans
         "status": {"S": "TERMINATED"},
         "termination_reason": {"S": "the teacher left"},
         "launch_replaced": {"N": "2"},
+        "launch_ready_at": {"S": "2026-01-05T09:58:00.000Z"},
+        "teacher_state": {"S": "running"},
+        "teacher_private_ip": {"S": "10.0.0.7"},
+        "student_state": {"S": "asleep"},
     });
     let left = json!({TABLE: {"Keys": [{"id": {"S": "m-002"}}], "ConsistentRead": true}});
     let answers = [
@@ -857,13 +861,16 @@ async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_ans
     let all = table(&wire).read_all(&meetings).await.expect("they are read");
     assert_eq!(all.len(), 101);
     let of = |id: &str| &all[&MeetingId::new(id).expect("an id")];
-    let Watched::Stands { record, termination_reason, replaced } = of("m-000") else {
+    let Watched::Stands { record, termination_reason, replaced, notes, was_ready } = of("m-000") else {
         panic!("{:?}", of("m-000"))
     };
     assert_eq!(
         (record.status.clone(), termination_reason.as_deref(), *replaced),
         (Some(Status::Terminated), Some("the teacher left"), 2)
     );
+    let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
+    let noted = [Some(Note { state: State::Running, addresses }), None];
+    assert_eq!((notes, *was_ready), (&noted, true), "a state that EC2 has not got is written anew");
     assert!(matches!(of("m-001"), Watched::Unreadable(what) if what.contains("status")), "{:?}", of("m-001"));
     assert!(
         matches!(of("m-002"), Watched::Stands { replaced: 0, .. }),

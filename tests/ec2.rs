@@ -5,19 +5,24 @@ mod attempt;
 #[path = "wire/server.rs"]
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::fleet::{LeftoverKind, ORPHAN_TAG};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
-    Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token, tags,
+    Addresses, Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token,
+    tags,
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Views,
+    Consoles, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines,
+    Networks, StatusChecks, Views,
 };
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
@@ -998,7 +1003,12 @@ async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
     let reason = Some("Server.SpotInstanceTermination");
     let m = Some(meeting("class 4/b"));
     assert_eq!(told, [("i-1", State::Terminated, reason, m.clone()), ("i-2", State::Terminated, reason, m)]);
-    assert_eq!(seen[0].role(), Some(Role::Teacher));
+    let addresses = Addresses {
+        private_ip: Some("10.0.0.12".into()),
+        public_ip: None,
+        dns_name: Some("ip-10-0-0-12.us-west-2.compute.internal".into()),
+    };
+    assert_eq!(seen[0].addresses, addresses, "without a public name the private one");
     assert_eq!(seen[0].launched_at.to_string(), "2026-11-22T09:55:01Z");
     assert_eq!(seen[0].token, Some(Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into())));
     let requests = wire.requests("DescribeInstances");
@@ -1037,6 +1047,94 @@ async fn an_orphan_is_marked_by_one_tag_which_is_taken_off_again() {
     ec2(&wire).unmark(&InstanceId("i-1".into())).await.expect("it is taken off");
     let expected = "Action=DeleteTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=elephant:orphan-since";
     assert_eq!(form(&wire.only_request()), fields(expected));
+}
+
+#[tokio::test]
+async fn machines_that_fail_either_check_are_listed() {
+    let status = |id: &str| {
+        let set = match id {
+            "" => String::new(),
+            id => format!("<item><instanceId>{id}</instanceId></item>"),
+        };
+        Answer::Reply(
+            200,
+            answer("DescribeInstanceStatus", &format!("<instanceStatusSet>{set}</instanceStatusSet>")),
+        )
+    };
+    let wire = Wire::answering("DescribeInstanceStatus", [status("i-1"), status("i-2")]).await;
+    let impaired = ec2(&wire).list_impaired().await.expect("two");
+    assert_eq!(impaired, BTreeSet::from(["i-1", "i-2"].map(|id| InstanceId(id.into()))));
+    let checks: Vec<(String, String)> = wire
+        .requests("DescribeInstanceStatus")
+        .iter()
+        .map(form)
+        .map(|asked| (asked["Filter.1.Name"].clone(), asked["Filter.1.Value.1"].clone()))
+        .collect();
+    let impaired = |check: &str| (check.to_owned(), "impaired".to_owned());
+    assert_eq!(checks, [impaired("system-status.status"), impaired("instance-status.status")]);
+}
+
+#[tokio::test]
+async fn the_latest_console_is_read_where_there_is_one_and_else_what_was_kept() {
+    let output = |text: &str| {
+        let output = BASE64_STANDARD.encode(text);
+        let body = format!("<instanceId>i-1</instanceId><output>{output}</output>");
+        Answer::Reply(200, answer("GetConsoleOutput", &body))
+    };
+    let id = InstanceId("i-1".into());
+    let wire = Wire::answering("GetConsoleOutput", [output("login:")]).await;
+    assert_eq!(ec2(&wire).read_console(&id).await, Ok(Some("login:".into())));
+    assert_eq!(form(&wire.only_request())["Latest"], "true");
+    let xen = refused(
+        400,
+        "UnsupportedOperation",
+        "This instance type does not support retrieving the latest console logs.",
+    );
+    let wire = Wire::answering("GetConsoleOutput", [xen, output("kernel")]).await;
+    assert_eq!(ec2(&wire).read_console(&id).await, Ok(Some("kernel".into())));
+    assert_eq!(form(&wire.requests("GetConsoleOutput")[1])["Latest"], "false");
+    let nothing = Answer::Reply(200, answer("GetConsoleOutput", "<instanceId>i-1</instanceId>"));
+    let wire = Wire::answering("GetConsoleOutput", [nothing]).await;
+    assert_eq!(ec2(&wire).read_console(&id).await, Ok(None));
+    let forbidden = refused(403, "UnauthorizedOperation", "You are not authorized.");
+    let wire = Wire::answering("GetConsoleOutput", [forbidden]).await;
+    let error = ec2(&wire).read_console(&id).await.expect_err("it is not allowed");
+    assert_eq!((error.class, error.action), (Class::Unauthorized, "GetConsoleOutput"));
+}
+
+#[tokio::test]
+async fn what_is_attached_to_nothing_is_listed_marked_and_removed() {
+    let tags = |kind: &str| format!("<{kind}><item><key>MeetingID</key><value>m</value></item></{kind}>");
+    let volumes = format!("<volumeSet><item><volumeId>vol-1</volumeId>{}</item></volumeSet>", tags("tagSet"));
+    let interfaces = format!(
+        "<networkInterfaceSet><item><networkInterfaceId>eni-1</networkInterfaceId>{}</item></networkInterfaceSet>",
+        tags("tagSet")
+    );
+    let wire = Wire::start().await;
+    wire.script("DescribeVolumes", [Answer::Reply(200, answer("DescribeVolumes", &volumes))]);
+    let interfaces = answer("DescribeNetworkInterfaces", &interfaces);
+    wire.script("DescribeNetworkInterfaces", [Answer::Reply(200, interfaces)]);
+    for action in ["CreateTags", "DeleteVolume", "DeleteNetworkInterface"] {
+        wire.script(action, [done(action)]);
+    }
+    let ec2 = ec2(&wire);
+    let found = ec2.list_leftovers("Elephant").await.expect("two");
+    let told: Vec<(LeftoverKind, &str)> = found.iter().map(|left| (left.kind, left.id.as_str())).collect();
+    assert_eq!(told, [(LeftoverKind::Volume, "vol-1"), (LeftoverKind::NetworkInterface, "eni-1")]);
+    assert_eq!(found[0].tags["MeetingID"], "m");
+    let asked = form(&wire.requests("DescribeVolumes")[0]);
+    let filters: Vec<&str> = (1..=3).map(|n| asked[&format!("Filter.{n}.Name")].as_str()).collect();
+    assert_eq!(filters, ["tag:Project", "status", "tag-key"]);
+    ec2.mark_leftover(&found[0], "2026-11-22T10:00:00Z".parse().expect("a time"))
+        .await
+        .expect("it is marked");
+    let marked = form(&wire.requests("CreateTags")[0]);
+    assert_eq!((marked["ResourceId.1"].as_str(), marked["Tag.1.Key"].as_str()), ("vol-1", ORPHAN_TAG));
+    for leftover in &found {
+        ec2.remove(leftover).await.expect("it is removed");
+    }
+    assert_eq!(form(&wire.requests("DeleteVolume")[0])["VolumeId"], "vol-1");
+    assert_eq!(form(&wire.requests("DeleteNetworkInterface")[0])["NetworkInterfaceId"], "eni-1");
 }
 
 #[tokio::test]

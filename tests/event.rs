@@ -281,6 +281,10 @@ fn a_request_that_cannot_be_meant_is_refused_and_says_why() {
         ),
         (json!({"termination_reason": "x"}), "has the field \"termination_reason\","),
         (
+            json!({"student_dns_name": "x"}),
+            "has the field \"student_dns_name\", an attribute of the record that the function reconcile",
+        ),
+        (
             json!({"teacher_lost_reason": "x"}),
             "has the field \"teacher_lost_reason\", an attribute of the record that the function reconcile",
         ),

@@ -309,13 +309,22 @@ fn a_machine_that_was_killed_is_launched_again_and_a_meeting_that_was_ended_leav
     stack.time_passes();
     let sweeper = reconciler(&stack.aws, &[]);
     sweeper.warm_up();
-    stack.aws.clear_calls();
     let sweep = || sweeper.invoke(&json!({"sweep": true})).answer();
+    assert_eq!(repairs(&sweep()), ["machine_noted", "machine_noted", "meeting_ready"]);
+    assert_eq!(stack.attribute("teacher_state"), Some("running".into()));
+    assert!(stack.attribute("student_dns_name").is_some_and(|name| name.ends_with(".compute.amazonaws.com")));
+    assert!(stack.attribute("launch_ready_at").is_some());
+    stack.aws.clear_calls();
     assert_eq!(repairs(&sweep()), Vec::<String>::new(), "all is well");
-    assert_eq!(
-        stack.aws.count_calls(),
-        counts(&[("BatchGetItem", 1), ("DescribeInstances", 1), ("Query", 5)])
-    );
+    let quiet = [
+        ("BatchGetItem", 1),
+        ("DescribeInstances", 1),
+        ("DescribeInstanceStatus", 2),
+        ("DescribeNetworkInterfaces", 1),
+        ("DescribeVolumes", 1),
+        ("Query", 5),
+    ];
+    assert_eq!(stack.aws.count_calls(), counts(&quiet));
 
     let teacher = stack.attribute("teacher_ec2_id").expect("an id");
     let end = stack.aws.ec2.terminate_instances().instance_ids(&teacher).send();

@@ -6,13 +6,15 @@ mod attempt;
 #[path = "world/world.rs"]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use elephant_launch::fleet::{KEEP_TAG, Limits, ORPHAN_TAG, Sighting, Watched};
-use elephant_launch::machine::{Attempt, InstanceId, Machine, ROLE_TAG, State, Token, tags};
+use elephant_launch::fleet::{
+    Counted, KEEP_TAG, Leftover, LeftoverKind, Limits, ORPHAN_TAG, Sighting, Watched,
+};
+use elephant_launch::machine::{Addresses, Attempt, InstanceId, Machine, Note, ROLE_TAG, State, Token, tags};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::plan::reconcile::{Repair, Repairs, reconcile};
+use elephant_launch::plan::reconcile::{Repair, Repairs, Seen, reconcile};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -48,6 +50,7 @@ fn machine(of: &str, role: Role) -> Sighting {
         },
         token: Some(Token(format!("token-{of}"))),
         launched_at: meet_time() - 15 * MINUTE,
+        addresses: Addresses::default(),
     }
 }
 
@@ -92,22 +95,36 @@ fn both() -> [Sighting; 2] {
 }
 
 fn stands(record: Record) -> Watched {
-    Watched::Stands { record, termination_reason: None, replaced: 0 }
+    watched(record, None, 0)
+}
+
+/// With everything noted that there is to note.
+fn watched(record: Record, termination_reason: Option<&str>, replaced: u32) -> Watched {
+    let note = Note { state: State::Running, addresses: Addresses::default() };
+    Watched::Stands {
+        record,
+        termination_reason: termination_reason.map(Into::into),
+        replaced,
+        notes: [Some(note.clone()), Some(note)],
+        was_ready: true,
+    }
 }
 
 fn ended(reason: Option<&str>) -> Watched {
     let record = Record { status: Some(Status::Terminated), ..record() };
-    Watched::Stands { record, termination_reason: reason.map(Into::into), replaced: 0 }
+    watched(record, reason, 0)
 }
 
 fn sweep(now: Timestamp, seen: &[Sighting], watched: Watched) -> Vec<Repair> {
-    let Repairs { repairs, held_back } = whole_sweep(now, seen, watched);
+    let Repairs { repairs, held_back, .. } = whole_sweep(now, seen, watched);
     assert_eq!(held_back, 0);
     repairs
 }
 
 fn whole_sweep(now: Timestamp, seen: &[Sighting], watched: Watched) -> Repairs {
-    reconcile(now, seen, &BTreeMap::from([(meeting(), watched)]), &LIMITS, &Timing::DEFAULT)
+    let records = BTreeMap::from([(meeting(), watched)]);
+    let seen = Seen { machines: seen, impaired: &BTreeSet::new(), leftovers: &[] };
+    reconcile(now, seen, &records, &LIMITS, &Timing::DEFAULT)
 }
 
 fn end(of: &str, role: Role) -> Repair {
@@ -229,8 +246,7 @@ mod orphans {
         let over = |record: &mut Record| record.status = Some(Status::Terminated);
         let seen = [student.clone()];
         let Watched::Stands { record, .. } = unrecorded(over) else { unreachable!() };
-        let termination_reason = Some("the teacher left".into());
-        let ended = Watched::Stands { record, termination_reason, replaced: 0 };
+        let ended = watched(record, Some("the teacher left"), 0);
         assert_eq!(sweep(meet_time(), &seen, ended), [mark("student")]);
         let late = meet_time() + 3 * HOUR;
         assert_eq!(sweep(late, &seen, unrecorded(|_| ())), [mark("student")]);
@@ -294,11 +310,10 @@ mod meetings_that_are_over {
         let [_, student] = both();
         let seen = [dead("teacher", Teacher), student];
         let record = Record { status: Some(Status::Terminated), ..record() };
-        let watched =
-            |replaced| Watched::Stands { record: record.clone(), termination_reason: None, replaced };
-        assert_eq!(sweep(meet_time(), &seen, watched(2)), [end("student", Student)]);
-        assert_eq!(sweep(meet_time(), &both(), watched(2)), [revive()], "the last replacement lives");
-        assert_eq!(sweep(meet_time(), &seen, watched(1)), [revive(), forget("teacher", Teacher), launch()]);
+        let after = |replaced| watched(record.clone(), None, replaced);
+        assert_eq!(sweep(meet_time(), &seen, after(2)), [end("student", Student)]);
+        assert_eq!(sweep(meet_time(), &both(), after(2)), [revive()], "the last replacement lives");
+        assert_eq!(sweep(meet_time(), &seen, after(1)), [revive(), forget("teacher", Teacher), launch()]);
     }
 
     #[test]
@@ -340,7 +355,7 @@ mod meetings_that_are_over {
     fn one_sweep_ends_so_many_and_no_more() {
         let orphan = |n: u32| marked(machine(&format!("orphan-{n}"), Teacher), meet_time() - HOUR);
         let seen: Vec<Sighting> = both().into_iter().chain((0..4).map(orphan)).collect();
-        let Repairs { repairs, held_back } = whole_sweep(meet_time(), &seen, ended(Some("over")));
+        let Repairs { repairs, held_back, .. } = whole_sweep(meet_time(), &seen, ended(Some("over")));
         assert_eq!((repairs.len(), held_back), (3, 3));
     }
 }
@@ -404,7 +419,7 @@ mod machines_that_died {
         let seen = [dead("teacher", Teacher), dead("student", Student)];
         let late = meet_time() + 2 * HOUR + Duration::from_secs(1);
         assert_eq!(sweep(late, &seen, stands(record())), []);
-        let replaced = |replaced| Watched::Stands { record: record(), termination_reason: None, replaced };
+        let replaced = |replaced| watched(record(), None, replaced);
         assert_eq!(sweep(meet_time(), &seen, replaced(2)), []);
         let one = [forget("teacher", Teacher), launch()];
         assert_eq!(sweep(meet_time(), &seen, replaced(1)), one);
@@ -456,6 +471,141 @@ mod meetings_without_machines {
         assert_eq!(sweep(meet_time(), &[], stands(over)), []);
         let timeless = Record { meet_time: MeetTime::Unreadable("soon".into()), ..bare() };
         assert_eq!(sweep(meet_time(), &[], stands(timeless)), []);
+    }
+}
+
+mod machines_that_run {
+    use super::*;
+
+    fn unnoted(change: impl Fn(&mut Watched)) -> Watched {
+        let mut unnoted = stands(record());
+        if let Watched::Stands { notes, was_ready, .. } = &mut unnoted {
+            (*notes, *was_ready) = ([None, None], false);
+        }
+        change(&mut unnoted);
+        unnoted
+    }
+
+    fn note(of: &str, role: Role, state: State) -> Repair {
+        let note = Note { state, addresses: Addresses::default() };
+        Repair::Note { meeting: meeting(), role, instance: id(of), note }
+    }
+
+    fn ready(after: Duration) -> Repair {
+        let machines = vec![(Teacher, id("teacher")), (Student, id("student"))];
+        Repair::Ready { meeting: meeting(), machines, after }
+    }
+
+    #[test]
+    fn are_noted_and_once_both_run_the_meeting_is_ready() {
+        let now = meet_time() - 14 * MINUTE;
+        let expected = [
+            note("teacher", Teacher, State::Running),
+            note("student", Student, State::Running),
+            ready(MINUTE),
+        ];
+        assert_eq!(sweep(now, &both(), unnoted(|_| ())), expected);
+        let [teacher, mut student] = both();
+        student.machine.state = State::Pending;
+        let expected = [note("teacher", Teacher, State::Running)];
+        assert_eq!(sweep(now, &[teacher, student], unnoted(|_| ())), expected, "it has no address yet");
+        assert_eq!(sweep(now, &both(), stands(record())), [], "all of it is said");
+    }
+
+    #[test]
+    fn are_noted_anew_where_they_are_otherwise() {
+        let [teacher, mut student] = both();
+        student.addresses.public_ip = Some("203.0.113.7".into());
+        let seen = [teacher, student.clone()];
+        let Repair::Note { note, .. } = sweep(meet_time(), &seen, stands(record())).remove(0) else {
+            panic!("it is noted")
+        };
+        assert_eq!(note.addresses, student.addresses);
+        student.machine.state = State::Stopped;
+        student.addresses = Addresses::default();
+        assert_eq!(
+            sweep(meet_time(), &[student.clone()], stands(record())),
+            [self::note("student", Student, State::Stopped)]
+        );
+        assert_eq!(sweep(meet_time(), &[dead("student", Student)], ended(Some("over"))), [], "it is over");
+    }
+}
+
+mod machines_that_do_not_serve {
+    use super::*;
+
+    const PATIENT: Limits = Limits { ready: Duration::from_secs(900), ..LIMITS };
+    const RELAUNCHING: Limits = Limits { relaunch_unready: true, ..PATIENT };
+
+    fn judged(now: Timestamp, watched: Watched, impaired: &[&str], limits: &Limits) -> Vec<Repair> {
+        let records = BTreeMap::from([(meeting(), watched)]);
+        let impaired = impaired.iter().map(|of| id(of)).collect();
+        let seen = Seen { machines: &both(), impaired: &impaired, leftovers: &[] };
+        reconcile(now, seen, &records, limits, &Timing::DEFAULT).repairs
+    }
+
+    fn unready(of: &str, role: Role, reason: &str, ends: bool) -> Repair {
+        Repair::Unready { meeting: meeting(), role, instance: id(of), reason: reason.into(), ends }
+    }
+
+    const STILL: &str = "the status is LAUNCHED 15 minutes after its launch (READY_MINUTES)";
+    const IMPAIRED: &str = "EC2's status checks of it fail";
+
+    fn healthy() -> Watched {
+        stands(Record { status: Some(Status::Healthy), ..record() })
+    }
+
+    #[test]
+    fn are_told_once_their_time_is_over() {
+        let before = meet_time() - Duration::from_secs(1);
+        assert_eq!(judged(before, stands(record()), &["teacher"], &PATIENT), []);
+        let both = [unready("teacher", Teacher, STILL, false), unready("student", Student, STILL, false)];
+        assert_eq!(judged(meet_time(), stands(record()), &[], &PATIENT), both);
+        assert_eq!(judged(meet_time(), healthy(), &[], &PATIENT), []);
+        let impaired = [unready("student", Student, IMPAIRED, false)];
+        assert_eq!(judged(meet_time(), healthy(), &["student"], &PATIENT), impaired);
+        let late = meet_time() + 3 * HOUR;
+        assert_eq!(judged(late, healthy(), &["student"], &PATIENT), [], "nothing can be launched any more");
+    }
+
+    #[test]
+    fn are_replaced_if_that_is_wanted_and_no_more_than_may_be() {
+        let ended = [unready("teacher", Teacher, STILL, true), unready("student", Student, STILL, true)];
+        assert_eq!(judged(meet_time(), stands(record()), &[], &RELAUNCHING), ended);
+        let one = [unready("teacher", Teacher, STILL, true), unready("student", Student, STILL, false)];
+        assert_eq!(judged(meet_time(), watched(record(), None, 1), &[], &RELAUNCHING), one);
+        let none = Limits { endings: 0, ..RELAUNCHING };
+        assert_eq!(judged(meet_time(), stands(record()), &[], &none), [], "they wait for the next sweep");
+    }
+}
+
+mod what_is_left_over {
+    use super::*;
+
+    fn swept(now: Timestamp, leftover: &Leftover, clean_up: bool) -> Repairs {
+        let limits = Limits { clean_up, ..LIMITS };
+        let leftovers = [leftover.clone()];
+        let seen = Seen { machines: &[], impaired: &BTreeSet::new(), leftovers: &leftovers };
+        reconcile(now, seen, &BTreeMap::new(), &limits, &Timing::DEFAULT)
+    }
+
+    fn volume(tags: &[(&str, &str)]) -> Leftover {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Leftover { kind: LeftoverKind::Volume, id: "vol-1".into(), tags }
+    }
+
+    #[test]
+    fn is_listed_and_with_clean_up_marked_and_then_removed() {
+        let bare = volume(&[]);
+        let told = swept(meet_time(), &bare, false);
+        assert_eq!((told.repairs, told.leftovers), (vec![], vec![bare.clone()]));
+        assert_eq!(swept(meet_time(), &bare, true).repairs, [Repair::MarkLeftover(bare)]);
+        let marked = volume(&[(ORPHAN_TAG, &meet_time().to_string())]);
+        assert_eq!(swept(meet_time() + Duration::from_secs(1), &marked, true).repairs, []);
+        let removed = [Repair::RemoveLeftover(marked.clone())];
+        assert_eq!(swept(meet_time() + 5 * MINUTE, &marked, true).repairs, removed);
+        let kept = volume(&[(ORPHAN_TAG, &meet_time().to_string()), (KEEP_TAG, "")]);
+        assert_eq!(swept(meet_time() + 5 * MINUTE, &kept, true), Repairs::default());
     }
 }
 
@@ -528,6 +678,75 @@ mod stories {
         let record = world.record(M);
         assert_ne!(record.teacher.instance_id, Some(dead));
         assert_eq!(world.live(M, Teacher).len(), 1);
+        all_is_well(&world);
+    }
+
+    fn counted(world: &World) -> Vec<Counted> {
+        std::mem::take(&mut world.0.borrow_mut().counted)
+    }
+
+    #[test]
+    fn what_runs_is_noted_and_the_time_until_both_did_is_counted_once_and_again_after_a_loss() {
+        let world = launched();
+        world.0.borrow_mut().cloud.boot();
+        assert_eq!(swept(&world), ["machine_noted", "machine_noted", "meeting_ready"]);
+        assert_eq!(counted(&world), [Counted::Ready(MINUTE)]);
+        assert_eq!(world.0.borrow().table.notes.len(), 2);
+        all_is_well(&world);
+        kill(&world, Teacher);
+        assert_eq!(swept(&world), ["machine_lost", "launched"]);
+        assert_eq!(counted(&world), [Counted::MachineLost], "the launch after it is part of the loss");
+        world.0.borrow_mut().cloud.boot();
+        world.pass(MINUTE);
+        let teacher = world.record(M).teacher.instance_id.clone().expect("the new one");
+        let told = sweep::reconcile(&world, &Reconcile::Instance(teacher), sweep::LIMITS, false)
+            .expect("it is done");
+        assert_eq!(words(&told), ["machine_noted", "meeting_ready"], "the other is looked at too");
+        assert_eq!(counted(&world), [Counted::Ready(MINUTE)]);
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn what_does_not_serve_is_told_with_its_console_and_replaced_without_ever_being_two() {
+        let world = launched();
+        world.pass(14 * MINUTE);
+        let limits = Limits { ready: 10 * MINUTE, ..sweep::LIMITS };
+        let told = sweep::reconcile(&world, &Reconcile::Sweep, limits, false).expect("it is swept");
+        assert_eq!(words(&told), ["unready", "unready"]);
+        let console = told.repairs[0].console.as_deref().expect("its console");
+        assert_eq!(
+            (console.lines().count(), console.lines().last().map(|l| l.ends_with("line 29"))),
+            (20, Some(true))
+        );
+        assert_eq!(counted(&world), [Counted::MachineUnready; 2]);
+        let limits = Limits { relaunch_unready: true, ..limits };
+        let sweep =
+            || words(&sweep::reconcile(&world, &Reconcile::Sweep, limits, false).expect("it is swept"));
+        assert_eq!(sweep(), ["unready_ended", "unready_ended"]);
+        assert_eq!(world.0.borrow().cloud.live().count(), 0);
+        assert_eq!(sweep(), ["machine_lost", "machine_lost", "launched"]);
+        all_is_well(&world);
+        assert_eq!(world.0.borrow().cloud.live().count(), 2);
+    }
+
+    #[test]
+    fn what_is_left_over_goes_on_the_second_sweep() {
+        let world = World::new([]);
+        let leftover = Leftover {
+            kind: LeftoverKind::NetworkInterface,
+            id: "eni-1".into(),
+            tags: BTreeMap::from([("MeetingID".into(), M.into())]),
+        };
+        world.0.borrow_mut().cloud.leftovers.push(leftover);
+        let told = sweep(&world).expect("it is swept");
+        assert_eq!((words(&told), told.leftovers), (vec![], vec!["eni-1".to_owned()]));
+        let limits = Limits { clean_up: true, ..sweep::LIMITS };
+        for word in ["leftover_marked", "leftover_removed"] {
+            let told = sweep::reconcile(&world, &Reconcile::Sweep, limits, false).expect("it is swept");
+            assert_eq!(words(&told), [word]);
+            assert_eq!(told.repairs[0].resource_id.as_deref(), Some("eni-1"));
+            world.pass(5 * MINUTE);
+        }
         all_is_well(&world);
     }
 

@@ -20,7 +20,7 @@ use elephant_launch::timing::Timing;
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let timing = Timing::DEFAULT;
-    let meter = Meter::of_launches(config::function_name());
+    let meter = Meter::of_sweeps(config::function_name());
     let (config, launch) = match (ReconcileConfig::from_env(), Config::from_env()) {
         (Ok(config), Ok(launch)) => (config, launch),
         (config, launch) => {
@@ -52,6 +52,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         meetings: table(),
         ec2: Ec2::counted(&aws, &timing, calls),
         launches: launcher,
+        counts: meter.tally.clone(),
         clock: WallClock,
         tokens: RandomTokens,
         config,

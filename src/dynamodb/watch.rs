@@ -10,11 +10,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ID, INDEX, Item, MEET_TIME, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text, to_record,
+    ID, INDEX, Item, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text,
+    to_record,
 };
 use crate::error::{AwsError, Class};
 use crate::fleet::Watched;
-use crate::meeting::{MeetingId, Status};
+use crate::machine::{Addresses, Note, State};
+use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::Watch;
 
 /// What one BatchGetItem may ask for.
@@ -112,11 +114,23 @@ impl Table {
 
 fn to_watched(meeting: &MeetingId, item: &Item) -> Watched {
     match (to_record(meeting, item), text(item, TERMINATION_REASON)) {
-        (Ok(record), Ok(termination_reason)) => {
-            Watched::Stands { record, termination_reason, replaced: replaced(item) }
-        }
+        (Ok(record), Ok(termination_reason)) => Watched::Stands {
+            record,
+            termination_reason,
+            replaced: replaced(item),
+            notes: Role::BOTH.map(|role| to_note(item, role)),
+            was_ready: !matches!(text(item, READY_AT), Ok(None)),
+        },
         (Err(what), _) | (_, Err(what)) => Watched::Unreadable(shown(&what)),
     }
+}
+
+/// One that cannot be read is none: it is written anew.
+fn to_note(item: &Item, role: Role) -> Option<Note> {
+    let part = |name: &str| text(item, &format!("{role}_{name}")).ok().flatten();
+    let [state, private_ip, public_ip, dns_name] = NOTES.map(part);
+    let state = State::from_word(&state?)?;
+    Some(Note { state, addresses: Addresses { private_ip, public_ip, dns_name } })
 }
 
 /// A count that cannot be read allows nothing more.

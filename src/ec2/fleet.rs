@@ -1,13 +1,15 @@
 //! The machines of ours over EC2, and the mark of an orphan.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::types::{Filter, Instance, Tag};
 use jiff::Timestamp;
 
 use super::{Ec2, failed, filter, filter_of, to_machine};
 use crate::error::AwsError;
 use crate::fleet::{ORPHAN_TAG, Sighting};
-use crate::machine::{InstanceId, Token};
-use crate::needs::{Fleet, Views};
+use crate::machine::{Addresses, InstanceId, Token};
+use crate::needs::{Fleet, StatusChecks, Views};
 
 /// The most that a page may hold: a sweep over thousands of machines is few requests.
 const PAGE: i32 = 1000;
@@ -53,5 +55,32 @@ fn to_sighting(instance: &Instance) -> Option<Sighting> {
         machine: to_machine(instance)?,
         token: instance.client_token().filter(|token| !token.is_empty()).map(|token| Token(token.to_owned())),
         launched_at: Timestamp::from_second(launched_at.secs()).ok()?,
+        addresses: to_addresses(instance),
     })
+}
+
+/// An empty text is none.
+fn to_addresses(instance: &Instance) -> Addresses {
+    let some = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+    let public = some(instance.public_dns_name());
+    Addresses {
+        private_ip: some(instance.private_ip_address()),
+        public_ip: some(instance.public_ip_address()),
+        dns_name: public.or_else(|| some(instance.private_dns_name())),
+    }
+}
+
+impl StatusChecks for Ec2 {
+    async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
+        let mut impaired = BTreeSet::new();
+        for check in ["system-status.status", "instance-status.status"] {
+            let request = self.client.describe_instance_status().filters(filter(check, "impaired"));
+            let pages = request.into_paginator().items().send();
+            let found = self.all("DescribeInstanceStatus", pages.collect::<Result<Vec<_>, _>>()).await?;
+            impaired.extend(
+                found.iter().filter_map(|status| status.instance_id()).map(|id| InstanceId(id.to_owned())),
+            );
+        }
+        Ok(impaired)
+    }
 }

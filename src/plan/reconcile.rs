@@ -5,12 +5,13 @@
 //! more. That is what makes an orphan final, but for a person who enters its id by hand: hence the mark, the wait and the
 //! second look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fleet::{Limits, Sighting, Watched};
-use crate::machine::{Attempt, InstanceId, State, Token};
+use crate::fleet::{Leftover, Limits, Sighting, Watched};
+use crate::machine::{Attempt, InstanceId, Note, State, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
 use crate::plan::settled;
 use crate::record::{MeetTime, Record, Seat};
@@ -35,6 +36,25 @@ pub enum Repair {
     Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String },
     /// A role has no machine: a delivery of `launch`.
     Launch { meeting: MeetingId },
+    /// A recorded machine is otherwise, or elsewhere, than its record says.
+    Note { meeting: MeetingId, role: Role, instance: InstanceId, note: Note },
+    /// Both machines run, for the first time, this long after the later one was launched.
+    Ready { meeting: MeetingId, machines: Vec<(Role, InstanceId)>, after: Duration },
+    /// It is up and does not serve. If it is to be replaced it is ended, and what is dead is forgotten by the next sweep.
+    Unready { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, ends: bool },
+    /// A volume or network interface is attached to nothing, seen for the first time.
+    MarkLeftover(Leftover),
+    /// It was marked on an earlier sweep.
+    RemoveLeftover(Leftover),
+}
+
+/// What EC2 showed, all of it before the records were read.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'s> {
+    pub machines: &'s [Sighting],
+    /// Those that run and fail EC2's own checks.
+    pub impaired: &'s BTreeSet<InstanceId>,
+    pub leftovers: &'s [Leftover],
 }
 
 /// Everything that a sweep finds to do, and how many endings had to wait.
@@ -42,11 +62,13 @@ pub enum Repair {
 pub struct Repairs {
     pub repairs: Vec<Repair>,
     pub held_back: usize,
+    /// Attached to nothing, and left alone.
+    pub leftovers: Vec<Leftover>,
 }
 
 pub fn reconcile(
     now: Timestamp,
-    seen: &[Sighting],
+    Seen { machines: seen, impaired, leftovers }: Seen<'_>,
     records: &BTreeMap<MeetingId, Watched>,
     limits: &Limits,
     timing: &Timing,
@@ -62,7 +84,7 @@ pub fn reconcile(
         }
     };
     for (meeting, watched) in records {
-        let Watched::Stands { record, termination_reason, replaced } = watched else { continue };
+        let Watched::Stands { record, termination_reason, replaced, .. } = watched else { continue };
         let live = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state.is_live());
         let live: Vec<(Role, &Sighting)> = live.filter(|(_, sighting)| !sighting.is_kept()).collect();
         let by_the_clock = is_over_by_the_clock(now, record, seen, limits);
@@ -100,7 +122,7 @@ pub fn reconcile(
         }
     }
     for (meeting, watched) in records {
-        let Watched::Stands { record, termination_reason, replaced } = watched else { continue };
+        let Watched::Stands { record, termination_reason, replaced, .. } = watched else { continue };
         let revived = is_to_be_revived(now, record, termination_reason.as_deref(), *replaced, seen, limits);
         if !(revived || allows_launch(&record.status)) || !is_in_its_window(now, record, limits) {
             continue;
@@ -127,7 +149,88 @@ pub fn reconcile(
             found.repairs.push(Repair::Launch { meeting: meeting.clone() });
         }
     }
+    for (meeting, watched) in records {
+        let Watched::Stands { record, replaced, notes, was_ready, .. } = watched else { continue };
+        if !allows_launch(&record.status) {
+            continue;
+        }
+        let mut left = limits.replacements.saturating_sub(*replaced);
+        for (role, sighting) in recorded(record, seen) {
+            let instance = sighting.instance_id().clone();
+            if let Some(note) = to_note(sighting, &notes[index(role)]) {
+                found.repairs.push(Repair::Note {
+                    meeting: meeting.clone(),
+                    role,
+                    instance: instance.clone(),
+                    note,
+                });
+            }
+            let Some(reason) = unready(now, record, sighting, impaired, limits) else { continue };
+            let ends = limits.relaunch_unready && left > 0 && !sighting.is_kept();
+            left = left.saturating_sub(u32::from(ends));
+            let repair = Repair::Unready { meeting: meeting.clone(), role, instance, reason, ends };
+            if ends { end(&mut found, repair) } else { found.repairs.push(repair) }
+        }
+        let running = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state == State::Running);
+        let running: Vec<(Role, &Sighting)> = running.collect();
+        if let ([(_, one), (_, other)], false) = (&running[..], was_ready) {
+            let since = one.launched_at.max(other.launched_at);
+            let after = now.duration_since(since).try_into().unwrap_or_default();
+            let machines = running.iter().map(|(role, s)| (*role, s.instance_id().clone())).collect();
+            found.repairs.push(Repair::Ready { meeting: meeting.clone(), machines, after });
+        }
+    }
+    for leftover in leftovers.iter().filter(|leftover| !leftover.is_kept()) {
+        let marked = leftover.orphan_since();
+        match (limits.clean_up, marked) {
+            (true, Some(since)) if now >= after(since, timing.margin) => {
+                end(&mut found, Repair::RemoveLeftover(leftover.clone()));
+            }
+            (true, None) => found.repairs.push(Repair::MarkLeftover(leftover.clone())),
+            (true, Some(_)) => {}
+            (false, _) => found.leftovers.push(leftover.clone()),
+        }
+    }
     found
+}
+
+fn index(role: Role) -> usize {
+    Role::BOTH.iter().position(|other| *other == role).unwrap_or_default()
+}
+
+/// What has to be noted of a machine that lives, if that is not noted already. Of one that is only starting EC2 does not
+/// know all addresses yet.
+fn to_note(sighting: &Sighting, noted: &Option<Note>) -> Option<Note> {
+    let state = sighting.machine.state;
+    let settled = matches!(state, State::Running | State::Stopping | State::Stopped);
+    let note = Note { state, addresses: sighting.addresses.clone() };
+    (settled && noted.as_ref() != Some(&note)).then_some(note)
+}
+
+/// Why a machine that is up does not serve, long after it was launched, while its meeting can be launched.
+fn unready(
+    now: Timestamp,
+    record: &Record,
+    sighting: &Sighting,
+    impaired: &BTreeSet<InstanceId>,
+    limits: &Limits,
+) -> Option<String> {
+    let up = matches!(sighting.machine.state, State::Pending | State::Running);
+    let patient = now < after(sighting.launched_at, limits.ready);
+    if !up || patient || !is_in_its_window(now, record, limits) {
+        return None;
+    }
+    let minutes = limits.ready.as_secs() / 60;
+    if impaired.contains(sighting.instance_id()) {
+        return Some("EC2's status checks of it fail".to_owned());
+    }
+    match &record.status {
+        Some(Status::Healthy | Status::InProgress) => None,
+        status => {
+            let status = status.as_ref().map_or("none", Status::as_str);
+            Some(format!("the status is {status} {minutes} minutes after its launch (READY_MINUTES)"))
+        }
+    }
 }
 
 /// The machines that the record names, as they were seen.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use elephant_launch::error::Class;
+use elephant_launch::machine::{Addresses, Note, State};
 use elephant_launch::meeting::{Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
 use elephant_launch::record::{
@@ -230,6 +231,8 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
         (Change::MeetTime(at(900).to_string()), changed(|r| r.meet_time = MeetTime::At(at(900)))),
         (Change::Terminated("ill".into()), changed(|r| r.status = Some(Status::Terminated))),
         (Change::Lost(Teacher, lost("i-1")), changed(|r| r.teacher.instance_id = None)),
+        (Change::Noted(Teacher, noted()), changed(|_| {})),
+        (Change::Ready(at(60)), changed(|_| {})),
         (Change::Failure(failure("why")), changed(|_| {})),
         (Change::ForgetFailure, changed(|_| {})),
     ];
@@ -264,6 +267,35 @@ pub async fn a_meeting_that_was_ended_on_purpose_is_not_revived(stage: &impl Sta
     refused(stage, &revival, Some(&over), "a revival against the reason").await;
     stage.put(&over).await;
     done(stage, &revival, "a revival where nobody gave a reason").await;
+}
+
+/// Said once, until one of the two is lost.
+pub async fn a_meeting_is_ready_once_and_again_after_a_loss(stage: &impl Stage) {
+    let before = half_done(stage);
+    let m = &before.meeting_id;
+    let both = [(Teacher, id("i-1"))];
+    let ready = record::ready(m, &both, at(60));
+    stage.put(&before).await;
+    done(stage, &ready, "the first time").await;
+    refused(stage, &ready, Some(&before), "the second").await;
+    done(stage, &record::note(m, Teacher, &id("i-1"), noted()), "the note").await;
+    done(stage, &record::forget(&before, Teacher, lost("i-1")), "the loss").await;
+    let without = record::ready(m, &[], at(90));
+    done(stage, &without, "again").await;
+}
+
+/// End a meeting that is over already: its reason is written once.
+pub async fn the_end_of_a_meeting_says_why_once(stage: &impl Stage) {
+    let record = half_done(stage);
+    let over = Record { status: Some(Status::Terminated), ..record.clone() };
+    stage.put(&over).await;
+    done(stage, &record::terminate(&over, "the teacher left"), "where nobody gave a reason").await;
+    refused(stage, &record::terminate(&over, "the student left"), Some(&over), "a second reason").await;
+}
+
+fn noted() -> Note {
+    let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
+    Note { state: State::Running, addresses }
 }
 
 pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &impl Stage) {
@@ -455,6 +487,37 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                 ("a machine of one role", other_machine),
                 ("a machine of the other", a_machine),
             ],
+        },
+        Write {
+            name: "the end on purpose",
+            fits: old.clone(),
+            update: record::terminate(&old, "the teacher left"),
+            after: over,
+            unfit: vec![("over", over), ("an unknown status", unknown)],
+        },
+        Write {
+            name: "the lease that whoever ends the meeting takes",
+            fits: old.clone(),
+            update: record::take_lease(&old, Owner("end".into())).expect("there is one"),
+            after: |r| r.lease.as_mut().expect("one").owner = Owner("end".into()),
+            unfit: vec![("another's lease", owner_changed), ("no lease", lease_gone)],
+        },
+        Write {
+            name: "a note",
+            fits: old.clone(),
+            update: record::note(m, Teacher, &id("i-1"), noted()),
+            after: |_| {},
+            unfit: vec![
+                ("no machine", |r| r.teacher.instance_id = None),
+                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
+            ],
+        },
+        Write {
+            name: "both machines run",
+            fits: old.clone(),
+            update: record::ready(m, &[(Teacher, id("i-1"))], at(60)),
+            after: |_| {},
+            unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
         },
         Write {
             name: "the close",

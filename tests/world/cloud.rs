@@ -1,11 +1,11 @@
 //! EC2 in memory: zonal client tokens, capacity, and machines that live and die.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_launch::error::{AwsError, Class};
-use elephant_launch::fleet::{ORPHAN_TAG, Sighting};
+use elephant_launch::fleet::{Leftover, ORPHAN_TAG, Sighting};
 use elephant_launch::image::Image;
-use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
+use elephant_launch::machine::{Addresses, Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_launch::network::{Found, Offerings, Subnet};
 
 use jiff::Timestamp;
@@ -22,6 +22,10 @@ pub struct Cloud {
     pub terminated_token: TerminatedToken,
     /// What is ended stays `shutting-down`.
     pub slow_to_end: bool,
+    /// Machines that fail EC2's own checks.
+    pub impaired: BTreeSet<InstanceId>,
+    /// What is attached to nothing.
+    pub leftovers: Vec<Leftover>,
     pub subnets: Vec<Subnet>,
 }
 
@@ -64,6 +68,8 @@ impl Default for Cloud {
             refusing: BTreeMap::new(),
             terminated_token: TerminatedToken::Error,
             slow_to_end: false,
+            impaired: BTreeSet::new(),
+            leftovers: Vec::new(),
             subnets: ["a", "b", "c"].map(subnet).to_vec(),
         }
     }
@@ -154,6 +160,12 @@ impl Cloud {
         }
     }
 
+    /// Every machine that was starting runs.
+    pub fn boot(&mut self) {
+        let starting = self.machines.iter_mut().filter(|l| l.machine.state == State::Pending);
+        starting.for_each(|l| l.machine.state = State::Running);
+    }
+
     /// What EC2 may find out after its 200.
     pub fn die_of_capacity(&mut self, instance: &InstanceId) {
         if let Some(machine) = self.machine(instance) {
@@ -201,6 +213,14 @@ fn sighting(launched: &Launched) -> Sighting {
         machine: launched.machine.clone(),
         token: Some(launched.token.clone()),
         launched_at: launched.since,
+        addresses: match launched.machine.state {
+            State::Running => Addresses {
+                private_ip: Some("10.0.0.7".into()),
+                public_ip: Some("203.0.113.7".into()),
+                dns_name: Some(format!("{}.compute.amazonaws.com", launched.machine.instance_id)),
+            },
+            _ => Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() },
+        },
     }
 }
 

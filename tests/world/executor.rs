@@ -17,7 +17,7 @@ use elephant_launch::config::{Config, ReconcileConfig};
 use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
-use elephant_launch::fleet::{ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::fleet::{Counted, Leftover, ORPHAN_TAG, Sighting, Watched};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
@@ -25,8 +25,8 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings,
-    Networks, Parameters, Tokens, Updated, Views, Watch,
+    Clock, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
+    Leftovers, Machines, Meetings, Networks, Parameters, StatusChecks, Tokens, Updated, Views, Watch,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::one_time::ScheduleName;
@@ -173,6 +173,8 @@ fn change_in_words(change: &Change) -> Option<String> {
         Change::ForgetFailure => return None,
         Change::MeetTime(text) => format!("the time {text}"),
         Change::Terminated(reason) => format!("TERMINATED, {reason}"),
+        Change::Noted(role, note) => format!("that the {role}'s machine is {}", note.state.as_str()),
+        Change::Ready(_) => "that both machines run".into(),
         Change::Lost(role, lost) => format!("that the {role}'s machine {} is lost", lost.instance_id),
     })
 }
@@ -331,6 +333,8 @@ pub struct State {
     pub off: Option<Guard>,
     /// Not only what comes of a launch is judged, but whether it was sent under a lease that excludes every other.
     pub strict: bool,
+    /// What sweeps have counted.
+    pub counted: Vec<Counted>,
     /// One-time schedules that stand.
     pub schedules: BTreeSet<ScheduleName>,
     /// Look-ups are answered at once: they are cached, and none of the explorer's business.
@@ -370,6 +374,7 @@ impl World {
             by_hand: BTreeSet::new(),
             off: None,
             strict: true,
+            counted: Vec::new(),
             schedules: BTreeSet::new(),
             lookups_are_cached: false,
             story: Some(Vec::new()),
@@ -788,6 +793,39 @@ impl Fleet for Port {
     }
 }
 
+/// What of a sweep concerns no launch is answered at once.
+impl StatusChecks for Port {
+    async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
+        Ok(BTreeSet::new())
+    }
+}
+
+impl Consoles for Port {
+    async fn read_console(&self, _: &InstanceId) -> Result<Option<String>, AwsError> {
+        Ok(None)
+    }
+}
+
+impl Leftovers for Port {
+    async fn list_leftovers(&self, _: &str) -> Result<Vec<Leftover>, AwsError> {
+        Ok(Vec::new())
+    }
+
+    async fn mark_leftover(&self, _: &Leftover, _: Timestamp) -> Result<(), AwsError> {
+        unreachable!("nothing is left over")
+    }
+
+    async fn remove(&self, _: &Leftover) -> Result<(), AwsError> {
+        unreachable!("nothing is left over")
+    }
+}
+
+impl Counts for Port {
+    fn count(&self, what: Counted) {
+        self.world.0.borrow_mut().counted.push(what);
+    }
+}
+
 impl Watch for Port {
     async fn read_all(
         &self,
@@ -1001,6 +1039,7 @@ impl Executor {
             meetings: port.clone(),
             ec2: port.clone(),
             launches: port.launcher(launch, timing),
+            counts: port.clone(),
             clock: port.clone(),
             tokens: port,
             config,
@@ -1193,7 +1232,7 @@ fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
             sighting.orphan_since().hash(hasher);
         }),
         Reply::Records(Ok(records)) => records.values().for_each(|watched| match watched {
-            Watched::Stands { record, termination_reason, replaced } => {
+            Watched::Stands { record, termination_reason, replaced, .. } => {
                 record_digest(Some(record), hasher);
                 (termination_reason, replaced).hash(hasher);
             }

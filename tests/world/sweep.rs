@@ -11,10 +11,13 @@ use std::time::Duration;
 use elephant_launch::config::ReconcileConfig;
 use elephant_launch::error::{AwsError, Error};
 use elephant_launch::event::Reconcile;
-use elephant_launch::fleet::{Limits, Sighting, Watched};
+use elephant_launch::fleet::{Counted, Leftover, Limits, ORPHAN_TAG, Sighting, Watched};
 use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::MeetingId;
-use elephant_launch::needs::{Clock, Ends, Fleet, Launches, Meetings, Tokens, Updated, Views, Watch};
+use elephant_launch::needs::{
+    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, StatusChecks, Tokens, Updated,
+    Views, Watch,
+};
 use elephant_launch::reconcile::{Answer, Reconciler};
 use elephant_launch::record::{Owner, Record, Update};
 use jiff::Timestamp;
@@ -29,6 +32,10 @@ pub const LIMITS: Limits = Limits {
     due: Duration::from_secs(300),
     replacements: 2,
     endings: 1000,
+    // Nobody writes HEALTHY here.
+    ready: Duration::from_secs(30 * 24 * 3600),
+    relaunch_unready: false,
+    clean_up: false,
 };
 
 pub fn config(limits: Limits, dry_run: bool) -> ReconcileConfig {
@@ -51,6 +58,7 @@ pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool
         meetings: port.clone(),
         ec2: port.clone(),
         launches: port.clone(),
+        counts: port.clone(),
         clock: port.clone(),
         tokens: port,
         config: config(limits, dry_run),
@@ -122,6 +130,43 @@ impl Ends for Sweep {
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.world.0.borrow_mut().cloud.terminate(instance);
         Ok(())
+    }
+}
+
+impl StatusChecks for Sweep {
+    async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
+        Ok(self.world.0.borrow().cloud.impaired.clone())
+    }
+}
+
+impl Consoles for Sweep {
+    async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError> {
+        let lines = (0..30).map(|n| format!("{instance}: line {n}\r\n\r\n"));
+        Ok(Some(lines.collect()))
+    }
+}
+
+impl Leftovers for Sweep {
+    async fn list_leftovers(&self, _: &str) -> Result<Vec<Leftover>, AwsError> {
+        Ok(self.world.0.borrow().cloud.leftovers.clone())
+    }
+
+    async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
+        let mut state = self.world.0.borrow_mut();
+        let found = state.cloud.leftovers.iter_mut().find(|other| other.id == leftover.id);
+        found.expect("it is there").tags.insert(ORPHAN_TAG.into(), since.to_string());
+        Ok(())
+    }
+
+    async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError> {
+        self.world.0.borrow_mut().cloud.leftovers.retain(|other| other.id != leftover.id);
+        Ok(())
+    }
+}
+
+impl Counts for Sweep {
+    fn count(&self, what: Counted) {
+        self.world.0.borrow_mut().counted.push(what);
     }
 }
 

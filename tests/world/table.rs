@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_launch::fleet::Watched;
-use elephant_launch::machine::Attempt;
+use elephant_launch::machine::{Attempt, Note};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_launch::needs::{Created, Updated};
 use elephant_launch::record::{Change, Failure, Lease, MeetTime, NewRecord, Record, Requires, Update};
@@ -17,6 +17,10 @@ pub struct Table {
     pub reasons: BTreeMap<MeetingId, String>,
     /// How many machines of a meeting died and were forgotten.
     pub replaced: BTreeMap<MeetingId, u32>,
+    /// What was noted of a role's machine.
+    pub notes: BTreeMap<(MeetingId, Role), Note>,
+    /// When both machines were seen running.
+    pub ready: BTreeMap<MeetingId, Timestamp>,
 }
 
 impl Table {
@@ -26,6 +30,8 @@ impl Table {
         self.failures.remove(id);
         self.reasons.remove(id);
         self.replaced.remove(id);
+        self.notes.retain(|(meeting, _), _| meeting != id);
+        self.ready.remove(id);
     }
 
     pub fn read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, Watched> {
@@ -35,6 +41,8 @@ impl Table {
                 record: record.clone(),
                 termination_reason: self.reasons.get(meeting).cloned(),
                 replaced: self.replaced.get(meeting).copied().unwrap_or_default(),
+                notes: Role::BOTH.map(|role| self.notes.get(&(meeting.clone(), role)).cloned()),
+                was_ready: self.ready.contains_key(meeting),
             },
         };
         meetings.iter().map(|meeting| (meeting.clone(), watched(meeting))).collect()
@@ -62,7 +70,8 @@ impl Table {
     pub fn update(&mut self, update: &Update) -> Updated {
         let found = self.records.get(&update.meeting_id);
         let reason = self.reasons.contains_key(&update.meeting_id);
-        if !update.requires.iter().all(|requirement| holds(requirement, found, reason)) {
+        let ready = self.ready.contains_key(&update.meeting_id);
+        if !update.requires.iter().all(|requirement| holds(requirement, found, reason, ready)) {
             return Updated::Refused(found.cloned().map(Box::new));
         }
         // Without `Requires::Exists` an update creates what it does not find.
@@ -97,7 +106,15 @@ impl Table {
                 }
                 Change::Lost(role, _) => {
                     record.seat_mut(*role).instance_id = None;
+                    self.notes.remove(&(update.meeting_id.clone(), *role));
+                    self.ready.remove(&update.meeting_id);
                     *self.replaced.entry(update.meeting_id.clone()).or_default() += 1;
+                }
+                Change::Noted(role, note) => {
+                    self.notes.insert((update.meeting_id.clone(), *role), note.clone());
+                }
+                Change::Ready(at) => {
+                    self.ready.insert(update.meeting_id.clone(), *at);
                 }
             }
         }
@@ -116,7 +133,7 @@ fn as_kept(lease: &Lease) -> Lease {
     Lease { owner: lease.owner.clone(), until }
 }
 
-fn holds(requirement: &Requires, found: Option<&Record>, reason: bool) -> bool {
+fn holds(requirement: &Requires, found: Option<&Record>, reason: bool, ready: bool) -> bool {
     let token = |role: Role| {
         found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
     };
@@ -140,5 +157,6 @@ fn holds(requirement: &Requires, found: Option<&Record>, reason: bool) -> bool {
             .and_then(|record| record.seat(*role).attempt.as_ref())
             .is_some_and(|attempt| attempt.ending),
         Requires::NoTerminationReason => !reason,
+        Requires::NotReady => !ready,
     }
 }
