@@ -70,6 +70,9 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
 /// The same for the function `end`.
 pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
 
+/// The same for the function `status`.
+pub const STATUS_VARIABLES: [&str; 1] = ["TABLE_NAME"];
+
 /// What `reconcile` reads besides those of `launch`.
 pub const RECONCILE_VARIABLES: [&str; 12] = [
     "TABLE_NAME",
@@ -149,6 +152,12 @@ pub struct EndConfig {
     pub table_name: String,
     /// The group that the schedules stand in.
     pub group: String,
+}
+
+/// What the function `status` is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusConfig {
+    pub table_name: String,
 }
 
 /// What the function `reconcile` is told besides what `launch` is.
@@ -410,6 +419,22 @@ impl EndConfig {
         match group {
             Some(group) if env.problems.is_empty() => Ok(EndConfig { table_name, group }),
             _ => Err(Problems(env.problems)),
+        }
+    }
+}
+
+impl StatusConfig {
+    pub fn from_env() -> Result<Self, Problems> {
+        StatusConfig::from_variables(variable)
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+        let table_name = env.table_name();
+        env.endpoints(&["EC2", "DYNAMODB"]);
+        match env.problems.is_empty() {
+            true => Ok(StatusConfig { table_name }),
+            false => Err(Problems(env.problems)),
         }
     }
 }

@@ -45,6 +45,8 @@ const REPLACED: &str = "launch_replaced";
 const READY_AT: &str = "launch_ready_at";
 /// What is noted of a role's machine, after its `teacher_` or `student_`.
 const NOTES: [&str; 4] = ["state", "private_ip", "public_ip", "dns_name"];
+/// And of the last one that died.
+const LOST: [&str; 3] = ["lost_ec2_id", "lost_reason", "lost_at"];
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
@@ -140,19 +142,8 @@ fn class_of(code: Option<&str>) -> Class {
 
 impl Meetings for Table {
     async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key(ID, AttributeValue::S(meeting.to_string()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| self.failed("GetItem", error))?;
-        answer
-            .item
-            .map(|item| to_record(meeting, &item).map_err(|what| unreadable("GetItem", what)))
-            .transpose()
+        let item = self.item(meeting).await?;
+        item.map(|item| to_record(meeting, &item).map_err(|what| unreadable("GetItem", what))).transpose()
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
@@ -213,6 +204,21 @@ impl NewMeetings for Table {
             }
             Err(error) => Err(self.failed("PutItem", error)),
         }
+    }
+}
+
+impl Table {
+    async fn item(&self, meeting: &MeetingId) -> Result<Option<Item>, AwsError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(ID, AttributeValue::S(meeting.to_string()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.failed("GetItem", error))?;
+        Ok(answer.item)
     }
 }
 
@@ -494,13 +500,9 @@ impl Expression {
             }
             Change::Lost(role, lost) => {
                 self.remove(&id_attribute(*role));
-                let more = [
-                    ("lost_ec2_id", lost.instance_id.0.clone()),
-                    ("lost_reason", lost.reason.clone()),
-                    ("lost_at", time(lost.at)),
-                ];
-                for (name, value) in more {
-                    self.set(&format!("{role}_{name}"), AttributeValue::S(value));
+                let values = [lost.instance_id.0.clone(), lost.reason.clone(), time(lost.at)];
+                for (part, value) in LOST.into_iter().zip(values) {
+                    self.set(&format!("{role}_{part}"), AttributeValue::S(value));
                 }
                 for part in NOTES {
                     self.remove(&format!("{role}_{part}"));

@@ -136,16 +136,18 @@ pub enum Kind {
     DeadlineTooClose,
     RecordUnavailable,
     Ec2Unavailable,
-    /// `schedule` only: the meeting was ended or cancelled, and its id is used up.
+    /// `schedule` and `status` only: the meeting was ended or cancelled, and its id is used up.
     MeetingOver,
     /// `schedule` only: a meeting with machines cannot be cancelled.
     MeetingLaunched,
-    /// `schedule` only: EventBridge Scheduler did not do what was asked.
+    /// `schedule` and `end` only: EventBridge Scheduler did not do what was asked.
     SchedulerUnavailable,
+    /// `status` only: the role has no machine whose console there could be.
+    MachineNotFound,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::InvalidEvent,
         Kind::MeetingNotFound,
         Kind::MeetingBusy,
@@ -162,6 +164,7 @@ impl Kind {
         Kind::MeetingOver,
         Kind::MeetingLaunched,
         Kind::SchedulerUnavailable,
+        Kind::MachineNotFound,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -182,6 +185,7 @@ impl Kind {
             Kind::MeetingOver => "MeetingOver",
             Kind::MeetingLaunched => "MeetingLaunched",
             Kind::SchedulerUnavailable => "SchedulerUnavailable",
+            Kind::MachineNotFound => "MachineNotFound",
         }
     }
 
@@ -203,7 +207,8 @@ impl Kind {
             | Kind::InvalidConfiguration
             | Kind::Unauthorized
             | Kind::MeetingOver
-            | Kind::MeetingLaunched => false,
+            | Kind::MeetingLaunched
+            | Kind::MachineNotFound => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind};
 use crate::machine::InstanceId;
-use crate::meeting::MeetingId;
+use crate::meeting::{MeetingId, Role};
 
 /// How much of a refused event is shown.
 const SHOWN: usize = 200;
@@ -72,6 +72,23 @@ pub struct End {
     pub reason: String,
     /// Whether to wait until EC2 says that the machines are terminated.
     pub wait: bool,
+}
+
+/// A question about a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub meeting_id: MeetingId,
+    pub asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// How it is.
+    Now,
+    /// The same, once both machines run.
+    WaitUntilRunning,
+    /// What this role's machine wrote to its console.
+    Console(Role),
 }
 
 /// A request to make what runs agree with the records.
@@ -152,6 +169,43 @@ impl End {
             }
         };
         Ok(End { meeting_id, reason, wait })
+    }
+}
+
+impl Status {
+    pub fn from_json(event: &Value) -> Result<Self, Error> {
+        let expected = r#"{"meeting_id": "…"}, if wanted with "wait": "running", or with "role": "teacher" and "console": true"#;
+        let refused = |problem: String| refused(event, problem, expected);
+        let fields = fields(event).map_err(refused)?;
+        let meeting_id = meeting_id(fields).map_err(refused)?;
+        let role = match fields.get("role") {
+            None | Some(Value::Null) => None,
+            Some(value) => match Role::BOTH.into_iter().find(|role| value == role.as_str()) {
+                Some(role) => Some(role),
+                None => return Err(refused("has a role that is neither teacher nor student".to_owned())),
+            },
+        };
+        let waits = match fields.get("wait") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::String(text)) if text == "running" => true,
+            Some(_) => return Err(refused("has a wait that is not \"running\"".to_owned())),
+        };
+        let console = match fields.get("console") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
+            Some(other) => {
+                return Err(refused(format!("has a console that is {}, not a boolean", kind_of(other))));
+            }
+        };
+        let asked = match (console, role, waits) {
+            (false, None, false) => Asked::Now,
+            (false, None, true) => Asked::WaitUntilRunning,
+            (true, Some(role), false) => Asked::Console(role),
+            (true, None, _) => return Err(refused("has a console and no role".to_owned())),
+            (true, Some(_), true) => return Err(refused("has a console and a wait".to_owned())),
+            (false, Some(_), _) => return Err(refused("has a role and no console".to_owned())),
+        };
+        Ok(Status { meeting_id, asked })
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::machine::{Addresses, InstanceId, MEETING_TAG, Machine, Note, Token};
 use crate::meeting::MeetingId;
-use crate::record::Record;
+use crate::record::{Failure, Lost, Record};
 
 /// A machine with this tag, whatever its value, is never ended by a sweep.
 pub const KEEP_TAG: &str = "elephant:keep";
@@ -133,4 +133,14 @@ pub enum Watched {
         /// Whether both were seen running.
         was_ready: bool,
     },
+}
+
+/// The same with what is there for the operator alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub watched: Watched,
+    /// Why the last delivery of `launch` failed.
+    pub failure: Option<Failure>,
+    /// The last machine of each role that died, in the order of [`crate::meeting::Role::BOTH`].
+    pub lost: [Option<Lost>; 2],
 }

@@ -53,6 +53,7 @@
 //! | [`launch`] | 8 | a verb: read → plan → claim → launch → record → answer |
 //! | [`reconcile`] | 8 | a verb: machines → records → repairs |
 //! | [`schedule`] | 8 | a verb: record → one-time schedule, moved and cancelled with it |
+//! | [`status`] | 8 | a verb: record and machines as they are now, and a machine's console |
 //! | [`sdk`] | 7 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
 //! | [`dynamodb`] | 8 | adapter: the record over a table |
 //! | [`ec2`] | 8 | adapter: machines and subnets over EC2, error codes → meaning |
@@ -63,6 +64,7 @@
 //! | `bin/end.rs` | 10 | the same for `end` |
 //! | `bin/reconcile.rs` | 10 | the same for `reconcile`, with all that `launch` needs |
 //! | `bin/schedule.rs` | 10 | the same for `schedule` |
+//! | `bin/status.rs` | 10 | the same for `status` |
 //!
 //! # The way of one delivery
 //!
@@ -96,5 +98,6 @@ pub mod schedule;
 pub mod scheduler;
 pub mod sdk;
 pub mod ssm;
+pub mod status;
 pub mod timing;
 pub mod user_data;

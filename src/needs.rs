@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::{AwsError, Error};
-use crate::fleet::{Counted, Leftover, Sighting, Watched};
+use crate::fleet::{Counted, Leftover, Report, Sighting, Watched};
 use crate::image::{Architecture, Image};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
@@ -36,6 +36,12 @@ pub enum Updated {
     Done,
     /// A requirement did not hold: the record that stood there instead, if one did.
     Refused(Option<Box<Record>>),
+}
+
+/// The table of meetings, for whoever only looks.
+pub trait Reports {
+    /// `dynamodb:GetItem`, consistently, with what is there for the operator.
+    async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError>;
 }
 
 /// Records that do not stand yet.

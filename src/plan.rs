@@ -6,6 +6,7 @@
 pub mod end;
 pub mod reconcile;
 pub mod schedule;
+pub mod status;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use elephant_launch::config::{
     Config, END_VARIABLES, EndConfig, Problems, RECONCILE_VARIABLES, ReconcileConfig, SCHEDULE_VARIABLES,
-    ScheduleConfig, VARIABLES, Volume,
+    STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
 };
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::fleet::Limits;
@@ -742,6 +742,20 @@ fn end_needs_the_group_of_the_schedules_and_says_what_is_wrong() {
         told.insert(name);
     }
     assert_eq!(told, END_VARIABLES.into());
+}
+
+// The function `status`.
+
+#[test]
+fn status_needs_nothing_but_the_table() {
+    assert_eq!(
+        StatusConfig::from_variables(|_| None),
+        Ok(StatusConfig { table_name: "elephant-meetings".into() })
+    );
+    for name in STATUS_VARIABLES {
+        let wrong = StatusConfig::from_variables(|asked| (asked == name).then(|| "x".to_owned()));
+        assert!(wrong.is_err_and(|Problems(problems)| problems.len() == 1 && problems[0].starts_with(name)));
+    }
 }
 
 // The function `reconcile`.

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::{End, Launch, Preflight, Reconcile, Schedule, ScheduleContext};
+use elephant_launch::event::{Asked, End, Launch, Preflight, Reconcile, Schedule, ScheduleContext, Status};
 use elephant_launch::machine::InstanceId;
-use elephant_launch::meeting::MeetingId;
+use elephant_launch::meeting::{MeetingId, Role};
 use serde_json::{Value, json};
 
 #[test]
@@ -355,6 +355,45 @@ fn nothing_is_ended_that_nobody_asked_for() {
     let long = json!({"meeting_id": "m", "reason": "x".repeat(5_000), "wait": "terminated"});
     let request = End::from_json(&long).expect("it will do");
     assert!(request.wait && request.reason.len() < 1_100, "{}", request.reason.len());
+}
+
+// The verb `status`.
+
+#[test]
+fn the_samples_of_status_are_what_their_names_say() {
+    let samples = samples_of("status");
+    assert!(samples.len() >= 5, "{samples:?}");
+    for (name, event) in samples {
+        match (Status::from_json(&event).map(|request| request.asked), name.as_str()) {
+            (Ok(Asked::Now), "status.json")
+            | (Ok(Asked::WaitUntilRunning), "status-wait.json")
+            | (Ok(Asked::Console(Role::Teacher)), "status-console.json") => {}
+            (Err(error), _) if name.starts_with("status-refused-") => {
+                assert_eq!(error.kind, Kind::InvalidEvent)
+            }
+            (asked, _) => panic!("{name}: {asked:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_question_that_nobody_could_mean_is_refused() {
+    for (event, said) in [
+        (json!({}), "has no meeting_id"),
+        (json!({"meeting_id": "m", "role": "pupil", "console": true}), "has a role that is neither"),
+        (json!({"meeting_id": "m", "role": "teacher"}), "has a role and no console"),
+        (json!({"meeting_id": "m", "console": true}), "has a console and no role"),
+        (json!({"meeting_id": "m", "role": "teacher", "console": "yes"}), "has a console that is a string"),
+        (json!({"meeting_id": "m", "wait": true}), "has a wait that is not \"running\""),
+        (
+            json!({"meeting_id": "m", "role": "teacher", "console": true, "wait": "running"}),
+            "has a console and a wait",
+        ),
+    ] {
+        let error = Status::from_json(&event).expect_err(said);
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
+    }
 }
 
 // The verb `reconcile`.

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::Filter;
 use local::aws::TABLE;
 use local::lambda::{Lambda, Outcome};
-use meeting::{M, Stack, TIMEOUT, ender, function, reconciler, tag};
+use meeting::{M, Stack, TIMEOUT, ender, function, observer, reconciler, tag};
 use serde_json::{Value, json};
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -286,6 +286,36 @@ fn ending_finds_a_machine_that_no_record_names() {
     let (kind, message) = end.invoke(&json!({"meeting_id": "nobody"})).error();
     assert_eq!(kind, "MeetingNotFound");
     assert!(message.contains("reconcile ends its machines"), "{message}");
+}
+
+// The function `status`.
+
+#[test]
+fn a_meeting_is_shown_as_record_and_ec2_have_it_and_a_machine_with_its_console() {
+    let stack = Stack::up();
+    stack.deliver().answer();
+    let status = observer(&stack.aws);
+    status.warm_up();
+    stack.aws.clear_calls();
+    let shown = status.invoke(&json!({"meeting_id": M, "wait": "running"})).answer();
+    let looks = stack.aws.count_calls();
+    assert!(looks.keys().all(|call| ["GetItem", "DescribeInstances"].contains(&call.as_str())), "{looks:?}");
+    assert_eq!((&shown["status"], shown.get("unreadable")), (&json!("LAUNCHED"), None), "{shown:#}");
+    for role in meeting::ROLES {
+        let machine = &shown["machines"][role];
+        assert_eq!((&machine["state"], &machine["recorded"]), (&json!("running"), &json!(true)), "{shown:#}");
+        assert_eq!(machine["instance_id"], json!(stack.attribute(&format!("{role}_ec2_id"))));
+        let url = machine["console_url"].as_str().expect("a link");
+        assert!(
+            url.starts_with("https://us-west-2.console.aws.amazon.com/ec2/home?region=us-west-2#Inst"),
+            "{url}"
+        );
+    }
+    let console = status.invoke(&json!({"meeting_id": M, "role": "teacher", "console": true})).answer();
+    assert_eq!(console["instance_id"], json!(stack.attribute("teacher_ec2_id")));
+    assert!(console["console"].is_string(), "{console:#}");
+    let (kind, _) = status.invoke(&json!({"meeting_id": "nobody"})).error();
+    assert_eq!(kind, "MeetingNotFound");
 }
 
 // The function `reconcile`.

@@ -10,14 +10,15 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ID, INDEX, Item, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, TERMINATION_REASON, Table, shown, text,
-    to_record,
+    FAILURE, ID, INDEX, Item, LOST, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, TERMINATION_REASON, Table,
+    shown, text, to_record,
 };
 use crate::error::{AwsError, Class};
-use crate::fleet::Watched;
-use crate::machine::{Addresses, Note, State};
+use crate::fleet::{Report, Watched};
+use crate::machine::{Addresses, InstanceId, Note, State};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::Watch;
+use crate::needs::{Reports, Watch};
+use crate::record::{Failure, Lost};
 
 /// What one BatchGetItem may ask for.
 const BATCH: usize = 100;
@@ -79,6 +80,20 @@ impl Watch for Table {
     }
 }
 
+impl Reports for Table {
+    async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError> {
+        let item = self.item(meeting).await?;
+        Ok(match &item {
+            None => Report { watched: Watched::Missing, failure: None, lost: [None, None] },
+            Some(item) => Report {
+                watched: to_watched(meeting, item),
+                failure: to_failure(item),
+                lost: Role::BOTH.map(|role| to_lost(item, role)),
+            },
+        })
+    }
+}
+
 impl Table {
     async fn read_batch(&self, meetings: &[&MeetingId]) -> Result<Vec<Item>, AwsError> {
         let key =
@@ -123,6 +138,17 @@ fn to_watched(meeting: &MeetingId, item: &Item) -> Watched {
         },
         (Err(what), _) | (_, Err(what)) => Watched::Unreadable(shown(&what)),
     }
+}
+
+/// For people; one that cannot be read is none.
+fn to_failure(item: &Item) -> Option<Failure> {
+    let [reason, code, at] = FAILURE.map(|name| text(item, name).ok().flatten());
+    Some(Failure { reason: reason?, code: code?, at: at?.parse().ok()? })
+}
+
+fn to_lost(item: &Item, role: Role) -> Option<Lost> {
+    let [id, reason, at] = LOST.map(|part| text(item, &format!("{role}_{part}")).ok().flatten());
+    Some(Lost { instance_id: InstanceId(id?), reason: reason?, at: at?.parse().ok()? })
 }
 
 /// One that cannot be read is none: it is written anew.

@@ -162,6 +162,10 @@ pub fn reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, TIMEOUT)
 }
 
+pub fn observer(aws: &LocalAws) -> Lambda {
+    started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
+}
+
 pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("end", env!("CARGO_BIN_EXE_end"), aws, variables, TIMEOUT)
 }

@@ -26,6 +26,8 @@ pub struct Cloud {
     pub impaired: BTreeSet<InstanceId>,
     /// What is attached to nothing.
     pub leftovers: Vec<Leftover>,
+    /// What every machine wrote.
+    pub console: Option<String>,
     pub subnets: Vec<Subnet>,
 }
 
@@ -70,6 +72,7 @@ impl Default for Cloud {
             slow_to_end: false,
             impaired: BTreeSet::new(),
             leftovers: Vec::new(),
+            console: None,
             subnets: ["a", "b", "c"].map(subnet).to_vec(),
         }
     }

@@ -17,7 +17,7 @@ use elephant_launch::config::{Config, ReconcileConfig};
 use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
-use elephant_launch::fleet::{Counted, Leftover, ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::fleet::{Counted, Leftover, ORPHAN_TAG, Report, Sighting, Watched};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
@@ -26,7 +26,8 @@ use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
     Clock, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
-    Leftovers, Machines, Meetings, Networks, Parameters, StatusChecks, Tokens, Updated, Views, Watch,
+    Leftovers, Machines, Meetings, Networks, Parameters, Reports, StatusChecks, Tokens, Updated, Views,
+    Watch,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::one_time::ScheduleName;
@@ -261,6 +262,7 @@ pub enum Verb {
     Launch,
     End,
     Reconcile,
+    Status,
 }
 
 /// What the world knows of a delivery.
@@ -333,6 +335,8 @@ pub struct State {
     pub off: Option<Guard>,
     /// Not only what comes of a launch is judged, but whether it was sent under a lease that excludes every other.
     pub strict: bool,
+    /// Whoever only looks finds the records such as nobody can understand.
+    pub unreadable: bool,
     /// What sweeps have counted.
     pub counted: Vec<Counted>,
     /// One-time schedules that stand.
@@ -374,6 +378,7 @@ impl World {
             by_hand: BTreeSet::new(),
             off: None,
             strict: true,
+            unreadable: false,
             counted: Vec::new(),
             schedules: BTreeSet::new(),
             lookups_are_cached: false,
@@ -435,6 +440,7 @@ impl World {
             Verb::Launch => format!("delivery {delivery} begins"),
             Verb::End => format!("delivery {delivery} begins to end the meeting"),
             Verb::Reconcile => format!("delivery {delivery} begins to sweep"),
+            Verb::Status => format!("delivery {delivery} asks how it is"),
         });
         Port { world: self.clone(), delivery }
     }
@@ -802,7 +808,7 @@ impl StatusChecks for Port {
 
 impl Consoles for Port {
     async fn read_console(&self, _: &InstanceId) -> Result<Option<String>, AwsError> {
-        Ok(None)
+        Ok(self.world.0.borrow().cloud.console.clone())
     }
 }
 
@@ -836,6 +842,19 @@ impl Watch for Port {
 
     async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
         answered!(self, Call::FindDue(from, until), Due)
+    }
+}
+
+impl Reports for Port {
+    async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError> {
+        let state = self.world.0.borrow();
+        let watched = state.table.read_all(&BTreeSet::from([meeting.clone()])).remove(meeting);
+        let watched = match state.unreadable {
+            true => Watched::Unreadable("the attribute teacher_attempt is no attempt of ours".into()),
+            false => watched.expect("it was asked for"),
+        };
+        let lost = Role::BOTH.map(|role| state.table.lost.get(&(meeting.clone(), role)).cloned());
+        Ok(Report { watched, failure: state.table.failures.get(meeting).cloned(), lost })
     }
 }
 

@@ -6,7 +6,7 @@ use elephant_launch::fleet::Watched;
 use elephant_launch::machine::{Attempt, Note};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_launch::needs::{Created, Updated};
-use elephant_launch::record::{Change, Failure, Lease, MeetTime, NewRecord, Record, Requires, Update};
+use elephant_launch::record::{Change, Failure, Lease, Lost, MeetTime, NewRecord, Record, Requires, Update};
 use jiff::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Table {
     pub reasons: BTreeMap<MeetingId, String>,
     /// How many machines of a meeting died and were forgotten.
     pub replaced: BTreeMap<MeetingId, u32>,
+    /// The last machine of a role that died.
+    pub lost: BTreeMap<(MeetingId, Role), Lost>,
     /// What was noted of a role's machine.
     pub notes: BTreeMap<(MeetingId, Role), Note>,
     /// When both machines were seen running.
@@ -30,6 +32,7 @@ impl Table {
         self.failures.remove(id);
         self.reasons.remove(id);
         self.replaced.remove(id);
+        self.lost.retain(|(meeting, _), _| meeting != id);
         self.notes.retain(|(meeting, _), _| meeting != id);
         self.ready.remove(id);
     }
@@ -104,7 +107,8 @@ impl Table {
                     record.status = Some(Status::Terminated);
                     self.reasons.insert(update.meeting_id.clone(), reason.clone());
                 }
-                Change::Lost(role, _) => {
+                Change::Lost(role, lost) => {
+                    self.lost.insert((update.meeting_id.clone(), *role), lost.clone());
                     record.seat_mut(*role).instance_id = None;
                     self.notes.remove(&(update.meeting_id.clone(), *role));
                     self.ready.remove(&update.meeting_id);

@@ -1,0 +1,38 @@
+//! Whether both machines of a meeting run, and if not, whether it is worth to wait.
+
+use crate::fleet::Sighting;
+use crate::machine::State;
+use crate::meeting::{Role, allows_launch};
+use crate::record::Record;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Running {
+    Both,
+    /// Not yet, in words that follow "the meeting:".
+    NotYet(String),
+    Never(String),
+}
+
+/// `None` is a record that cannot be understood. A machine that died may be replaced, and one that EC2 does not show may
+/// have been launched a moment ago; a meeting that is over gets none.
+pub fn running(record: Option<&Record>, seen: &[Sighting]) -> Running {
+    let Some(record) = record else { return Running::Never("its record cannot be understood".to_owned()) };
+    if !allows_launch(&record.status) {
+        let status = record.status.as_ref().map_or("none", |status| status.as_str());
+        return Running::Never(format!("its status is {status}"));
+    }
+    let mut missing = Vec::new();
+    for role in Role::BOTH {
+        let Some(id) = &record.seat(role).instance_id else {
+            missing.push(format!("the {role} has no machine yet"));
+            continue;
+        };
+        let state = seen.iter().find(|sighting| sighting.instance_id() == id).map(|s| s.machine.state);
+        match state {
+            Some(State::Running) => {}
+            Some(state) => missing.push(format!("the {role}'s machine {id} is {}", state.as_str())),
+            None => missing.push(format!("EC2 does not show the {role}'s machine {id}")),
+        }
+    }
+    if missing.is_empty() { Running::Both } else { Running::NotYet(missing.join(", ")) }
+}
