@@ -455,7 +455,7 @@ impl ReconcileConfig {
             .optional("GRACE_MINUTES", "a whole number of minutes from 2 to 1440", whole(2..=1440))
             .unwrap_or(10);
         let longest = env
-            .optional("MAX_MEETING_HOURS", "a whole number of hours from 1 to 168", whole(1..=168))
+            .optional("MAX_MEETING_HOURS", "a whole number of hours from 1 to 336", whole(1..=336))
             .unwrap_or(8);
         let due = env
             .optional("DUE_MINUTES", "a whole number of minutes from 0 to 1440", whole(0..=1440))

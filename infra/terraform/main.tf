@@ -5,6 +5,39 @@ locals {
   create_table = var.existing_table_name == ""
   table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
   key_name     = var.new_key_name == "" ? var.key_name : aws_key_pair.machines[0].key_name
+
+  # What both functions that launch are told.
+  launch_variables = {
+    AMI_ID                = var.ami_id
+    AMI_NAME              = var.ami_name
+    AMI_OWNER             = var.ami_owner
+    AMI_ARCH              = var.ami_arch
+    LAUNCH_TEMPLATE       = var.launch_template
+    INSTANCE_TYPE         = join(",", var.instance_type)
+    MARKET                = var.market
+    PAIR                  = var.pair
+    SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
+    KEY_NAME              = local.key_name
+    IAM_PROFILE           = var.iam_profile
+    IMDS_TOKENS           = var.imds_tokens
+    USER_DATA             = var.user_data
+    SUPPORTED_AZS         = join(",", var.supported_azs)
+    SUBNET_IDS            = join(",", var.subnet_ids)
+    VPC_ID                = var.vpc_id
+    VPC_NAME              = var.vpc_name
+    PUBLIC_IP             = var.public_ip
+    VOLUME_DEVICE         = var.volume_device
+    VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
+    VOLUME_TYPE           = var.volume_type
+    VOLUME_IOPS           = var.volume_iops == 0 ? "" : tostring(var.volume_iops)
+    VOLUME_THROUGHPUT     = var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)
+    VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
+    VOLUME_KMS_KEY_ID     = var.volume_kms_key_arn
+    TABLE_NAME            = local.table_name
+    PROJECT_TAG           = var.project_tag
+    EXTRA_TAGS            = join(",", var.extra_tags)
+    LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
+  }
 }
 
 # --- Schedules: one for each meeting ----------------------------------------------------------------
@@ -45,37 +78,7 @@ resource "aws_lambda_function" "launch" {
   }
 
   environment {
-    variables = {
-      AMI_ID                = var.ami_id
-      AMI_NAME              = var.ami_name
-      AMI_OWNER             = var.ami_owner
-      AMI_ARCH              = var.ami_arch
-      LAUNCH_TEMPLATE       = var.launch_template
-      INSTANCE_TYPE         = join(",", var.instance_type)
-      MARKET                = var.market
-      PAIR                  = var.pair
-      SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
-      KEY_NAME              = local.key_name
-      IAM_PROFILE           = var.iam_profile
-      IMDS_TOKENS           = var.imds_tokens
-      USER_DATA             = var.user_data
-      SUPPORTED_AZS         = join(",", var.supported_azs)
-      SUBNET_IDS            = join(",", var.subnet_ids)
-      VPC_ID                = var.vpc_id
-      VPC_NAME              = var.vpc_name
-      PUBLIC_IP             = var.public_ip
-      VOLUME_DEVICE         = var.volume_device
-      VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
-      VOLUME_TYPE           = var.volume_type
-      VOLUME_IOPS           = var.volume_iops == 0 ? "" : tostring(var.volume_iops)
-      VOLUME_THROUGHPUT     = var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)
-      VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
-      VOLUME_KMS_KEY_ID     = var.volume_kms_key_arn
-      TABLE_NAME            = local.table_name
-      PROJECT_TAG           = var.project_tag
-      EXTRA_TAGS            = join(",", var.extra_tags)
-      LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
-    }
+    variables = local.launch_variables
   }
 
   # Lambda asks, when it makes the function, whether its role may send traces.
@@ -183,6 +186,217 @@ resource "aws_sqs_queue" "schedule_failures" {
   sqs_managed_sse_enabled   = true
 }
 
+# --- The function end ----------------------------------------------------------------------------
+
+resource "aws_lambda_function" "end" {
+  function_name    = "${var.name}-end"
+  description      = "Ends one meeting, with its machines, recorded or not, and its schedule."
+  filename         = var.end_package
+  source_code_hash = filebase64sha256(var.end_package)
+  handler          = "bootstrap"
+  runtime          = "provided.al2023"
+  architectures    = ["arm64"]
+  timeout          = 300
+  memory_size      = 256
+  role             = aws_iam_role.end.arn
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.end.name
+  }
+
+  environment {
+    variables = {
+      TABLE_NAME     = local.table_name
+      SCHEDULE_GROUP = aws_scheduler_schedule_group.meetings.name
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.end]
+}
+
+resource "aws_lambda_function_event_invoke_config" "end" {
+  function_name                = aws_lambda_function.end.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 2
+  maximum_event_age_in_seconds = 21600
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.end_failures.arn
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.end]
+}
+
+resource "aws_cloudwatch_log_group" "end" {
+  name              = "/aws/lambda/${var.name}-end"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_sqs_queue" "end_failures" {
+  name_prefix               = "${var.name}-end-failures-"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+}
+
+# --- The function reconcile ----------------------------------------------------------------------
+
+resource "aws_lambda_function" "reconcile" {
+  function_name    = "${var.name}-reconcile"
+  description      = "Keeps what runs and what the records say in agreement."
+  filename         = var.reconcile_package
+  source_code_hash = filebase64sha256(var.reconcile_package)
+  handler          = "bootstrap"
+  runtime          = "provided.al2023"
+  architectures    = ["arm64"]
+  timeout          = 300
+  memory_size      = 256
+  role             = aws_iam_role.reconcile.arn
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.reconcile.name
+  }
+
+  environment {
+    variables = merge(local.launch_variables, {
+      GRACE_MINUTES     = tostring(var.grace_minutes)
+      MAX_MEETING_HOURS = tostring(var.max_meeting_hours)
+      DUE_MINUTES       = tostring(var.due_minutes)
+      MAX_REPLACEMENTS  = tostring(var.max_replacements)
+      MAX_ENDINGS       = tostring(var.max_endings)
+      READY_MINUTES     = tostring(var.ready_minutes)
+      RELAUNCH_UNREADY  = tostring(var.relaunch_unready)
+      CLEAN_UP          = tostring(var.clean_up)
+      DRY_RUN           = tostring(var.sweep_dry_run)
+    })
+  }
+
+  depends_on = [aws_iam_role_policy.reconcile]
+}
+
+resource "aws_lambda_function_event_invoke_config" "reconcile" {
+  function_name                = aws_lambda_function.reconcile.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 2
+  maximum_event_age_in_seconds = 300
+
+  depends_on = [aws_iam_role_policy.reconcile]
+}
+
+resource "aws_cloudwatch_log_group" "reconcile" {
+  name              = "/aws/lambda/${var.name}-reconcile"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_cloudwatch_event_rule" "sweep" {
+  name_prefix         = "${var.name}-sweep-"
+  description         = "Everything, every five minutes."
+  schedule_expression = "rate(5 minutes)"
+}
+
+resource "aws_cloudwatch_event_target" "sweep" {
+  rule = aws_cloudwatch_event_rule.sweep.name
+  arn  = aws_lambda_function.reconcile.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 240
+    maximum_retry_attempts       = 2
+  }
+}
+
+resource "aws_lambda_permission" "sweep" {
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.reconcile.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.sweep.arn
+}
+
+resource "aws_cloudwatch_event_rule" "state_change" {
+  name_prefix = "${var.name}-state-change-"
+  event_pattern = jsonencode({
+    source      = ["aws.ec2"]
+    detail-type = ["EC2 Instance State-change Notification"]
+    detail      = { state = ["running", "stopped", "terminated"] }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "state_change" {
+  rule = aws_cloudwatch_event_rule.state_change.name
+  arn  = aws_lambda_function.reconcile.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 240
+    maximum_retry_attempts       = 2
+  }
+}
+
+resource "aws_lambda_permission" "state_change" {
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.reconcile.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.state_change.arn
+}
+
+# --- The function status -------------------------------------------------------------------------
+
+resource "aws_lambda_function" "status" {
+  function_name    = "${var.name}-status"
+  description      = "Shows one meeting, its machines and a machine's console. Changes nothing."
+  filename         = var.status_package
+  source_code_hash = filebase64sha256(var.status_package)
+  handler          = "bootstrap"
+  runtime          = "provided.al2023"
+  architectures    = ["arm64"]
+  timeout          = 300
+  memory_size      = 256
+  role             = aws_iam_role.status.arn
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.status.name
+  }
+
+  environment {
+    variables = {
+      TABLE_NAME = local.table_name
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.status]
+}
+
+resource "aws_lambda_function_event_invoke_config" "status" {
+  function_name                = aws_lambda_function.status.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+
+  depends_on = [aws_iam_role_policy.status]
+}
+
+resource "aws_cloudwatch_log_group" "status" {
+  name              = "/aws/lambda/${var.name}-status"
+  retention_in_days = var.log_retention_days
+}
+
 # --- The meetings -----------------------------------------------------------------------------------
 
 # The data of other programs too: Terraform refuses to destroy it. To let go of it: ../README.md, "Terraform".
@@ -196,6 +410,24 @@ resource "aws_dynamodb_table" "meetings" {
   attribute {
     name = "id"
     type = "S"
+  }
+
+  attribute {
+    name = "status"
+    type = "S"
+  }
+
+  attribute {
+    name = "meet_time"
+    type = "S"
+  }
+
+  # For the sweep, which asks for the meetings that are due.
+  global_secondary_index {
+    name            = "open-meetings"
+    hash_key        = "status"
+    range_key       = "meet_time"
+    projection_type = "KEYS_ONLY"
   }
 
   server_side_encryption {

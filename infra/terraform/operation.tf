@@ -5,6 +5,7 @@ locals {
     launch_failures       = aws_sqs_queue.launch_failures.name
     schedule_dead_letters = aws_sqs_queue.schedule_dead_letters.name
     schedule_failures     = aws_sqs_queue.schedule_failures.name
+    end_failures          = aws_sqs_queue.end_failures.name
   }
 
   has_alarms = var.alarms == null ? var.alarm_topic_arn != "" : var.alarms
@@ -197,6 +198,171 @@ locals {
       comparison  = "GreaterThanThreshold"
       threshold   = 20
     }
+
+    end-failures = {
+      description = "A meeting was not ended, and whoever asked did not wait for the answer: its machines may run on. Read the message in end_failures, do what its errorType asks, invoke end again."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = local.queues.end_failures }
+      statistic   = "Maximum"
+      period      = 60
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    end-undelivered-failures = {
+      description = "A request failed for good, and Lambda could not write it to end_failures either: only the log has it. Look for the error in the log, invoke end by hand, restore end_role and the queue."
+      namespace   = "AWS/Lambda"
+      metric      = "DestinationDeliveryFailures"
+      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      statistic   = "Sum"
+      period      = 60
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    end-errors = {
+      description = "A meeting was not ended as asked. Find the errorType in the log and its line in the runbook; whoever waited for the answer has been told."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    reconcile-errors = {
+      description = "A sweep could not do all that it found. The next one goes on, so there may be nothing to do; find its errorType in the log and its line in the runbook if this lasts."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    end-throttles = {
+      description = "Lambda had no room to run end; callers that wait were refused. Ask for more concurrency of the account in Service Quotas."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    reconcile-throttles = {
+      description = "Lambda had no room to run reconcile: machines that die are noticed late. Ask for more concurrency of the account in Service Quotas."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    end-duration = {
+      description = "A request came near its time-out of 300 s. Repeating it is safe. If this lasts, look in the log for what DynamoDB, EC2 or Scheduler refuses or answers late."
+      namespace   = "AWS/Lambda"
+      metric      = "Duration"
+      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      statistic   = "Maximum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 270000
+    }
+
+    reconcile-duration = {
+      description = "A sweep came near its time-out of 300 s, and the next one goes on. If this lasts, look in the log for what takes so long: launches where EC2 has no room, requests that are refused for their rate."
+      namespace   = "AWS/Lambda"
+      metric      = "Duration"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Maximum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 270000
+    }
+
+    orphan-ended = {
+      description = "The sweep ended a machine that no record named: somebody paid for it. Look in the log of reconcile for its id and its meeting, and there for why nobody recorded it."
+      namespace   = "ElephantLaunch"
+      metric      = "OrphansEnded"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    machine-lost = {
+      description = "A machine of a meeting that is on died, and another was launched in its place. The record says why; tell the people who used it. If it is usual, buy on demand or add zones."
+      namespace   = "ElephantLaunch"
+      metric      = "MachinesLost"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    meeting-launched-late = {
+      description = "A meeting that was due had no machines, and the sweep launched it: every delivery failed, or its schedule never fired. Look for its deliveries in the log of launch, and for its schedule."
+      namespace   = "ElephantLaunch"
+      metric      = "MeetingsLaunched"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    endings-held-back = {
+      description = "A sweep found more machines to end than max_endings allows, and ended no more than that. See in the log whether they are really nobody's: a table that was restored or renamed looks like this. Then raise max_endings, or set sweep_dry_run."
+      namespace   = "ElephantLaunch"
+      metric      = "EndingsHeldBack"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    machine-unready = {
+      description = "A machine is up and does not serve, ready_minutes after its launch. The log of reconcile has the last lines of its console; mend the image or its user data, or set relaunch_unready."
+      namespace   = "ElephantLaunch"
+      metric      = "MachinesUnready"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
+    }
+
+    end-aws-throttles = {
+      description = "AWS refused more than 20 requests of end in five minutes for their rate; they were repeated. End fewer meetings at once, or ask Service Quotas for a higher rate of TerminateInstances."
+      namespace   = "ElephantLaunch"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanThreshold"
+      threshold   = 20
+    }
+
+    reconcile-aws-throttles = {
+      description = "AWS refused more than 20 requests of reconcile in five minutes for their rate; they were repeated. See on the dashboard what else calls EC2 as often, or ask Service Quotas for a higher rate."
+      namespace   = "ElephantLaunch"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      comparison  = "GreaterThanThreshold"
+      threshold   = 20
+    }
   }
 }
 
@@ -220,8 +386,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
 # The dashboard: launches, what AWS refuses, what goes wrong, the machinery.
 locals {
-  launch   = aws_lambda_function.launch.function_name
-  schedule = aws_lambda_function.schedule.function_name
+  launch    = aws_lambda_function.launch.function_name
+  schedule  = aws_lambda_function.schedule.function_name
+  end       = aws_lambda_function.end.function_name
+  reconcile = aws_lambda_function.reconcile.function_name
+  status    = aws_lambda_function.status.function_name
 
   # Each graph: its metrics, what they have in common, and its place, in thirds of a row.
   graphs = [
@@ -272,6 +441,9 @@ locals {
       metrics = [
         [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.launch}\"', 'Sum', 300)", id = "launch", label = "launch" }],
         [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.schedule}\"', 'Sum', 300)", id = "schedule", label = "schedule" }],
+        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.end}\"', 'Sum', 300)", id = "end", label = "end" }],
+        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.reconcile}\"', 'Sum', 300)", id = "reconcile", label = "reconcile" }],
+        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.status}\"', 'Sum', 300)", id = "status", label = "status" }],
       ]
     },
     {
@@ -303,6 +475,7 @@ locals {
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.launch_failures, { label = "LaunchFailures" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.schedule_dead_letters, { label = "ScheduleDeadLetters" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.schedule_failures, { label = "ScheduleFailures" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.end_failures, { label = "EndFailures" }],
       ]
     },
     {
@@ -313,6 +486,8 @@ locals {
       metrics = [
         ["AWS/Lambda", "Throttles", "FunctionName", local.launch, { label = "Lambda: launch" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.schedule, { label = "Lambda: schedule" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", local.end, { label = "Lambda: end" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", local.reconcile, { label = "Lambda: reconcile" }],
         ["ElephantLaunch", "Throttles", "FunctionName", local.launch, { label = "AWS calls of launch" }],
         ["ElephantLaunch", "Throttles", "FunctionName", local.schedule, { label = "AWS calls of schedule" }],
       ]
@@ -327,6 +502,12 @@ locals {
         ["AWS/Lambda", "Errors", "FunctionName", local.launch, { label = "launch: errors" }],
         ["ElephantLaunch", "Deliveries", "FunctionName", local.schedule, { label = "schedule: deliveries" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.schedule, { label = "schedule: errors" }],
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.end, { label = "end: deliveries" }],
+        ["AWS/Lambda", "Errors", "FunctionName", local.end, { label = "end: errors" }],
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.reconcile, { label = "reconcile: deliveries" }],
+        ["AWS/Lambda", "Errors", "FunctionName", local.reconcile, { label = "reconcile: errors" }],
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.status, { label = "status: deliveries" }],
+        ["AWS/Lambda", "Errors", "FunctionName", local.status, { label = "status: errors" }],
       ]
     },
     {
@@ -337,6 +518,9 @@ locals {
       metrics = [
         ["AWS/Lambda", "Duration", "FunctionName", local.launch, { label = "launch" }],
         ["AWS/Lambda", "Duration", "FunctionName", local.schedule, { label = "schedule" }],
+        ["AWS/Lambda", "Duration", "FunctionName", local.end, { label = "end" }],
+        ["AWS/Lambda", "Duration", "FunctionName", local.reconcile, { label = "reconcile" }],
+        ["AWS/Lambda", "Duration", "FunctionName", local.status, { label = "status" }],
       ]
     },
     {
@@ -349,6 +533,73 @@ locals {
         ["AWS/Scheduler", "InvocationDroppedCount", "ScheduleGroup", aws_scheduler_schedule_group.meetings.name, { label = "given up" }],
         ["ElephantLaunch", "AwsCalls", "FunctionName", local.launch, { label = "AWS calls of launch" }],
         ["ElephantLaunch", "AwsCalls", "FunctionName", local.schedule, { label = "AWS calls of schedule" }],
+      ]
+    },
+    {
+      title   = "Meetings ended, by outcome"
+      place   = { column = 0, row = 4 }
+      stat    = "Sum"
+      stacked = true
+      metrics = [
+        for outcome in ["ended", "already_over", "failed"] :
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.end, "Outcome", outcome, { label = outcome }]
+      ]
+    },
+    {
+      title   = "Sweeps, by outcome"
+      place   = { column = 1, row = 4 }
+      stat    = "Sum"
+      stacked = true
+      metrics = [
+        for outcome in ["in_order", "repaired", "dry_run", "failed"] :
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.reconcile, "Outcome", outcome, { label = outcome }]
+      ]
+    },
+    {
+      title   = "What sweeps found"
+      place   = { column = 2, row = 4 }
+      stat    = "Sum"
+      stacked = false
+      metrics = [
+        ["ElephantLaunch", "OrphansEnded", "FunctionName", local.reconcile, { label = "orphans ended" }],
+        ["ElephantLaunch", "MachinesLost", "FunctionName", local.reconcile, { label = "machines that died" }],
+        ["ElephantLaunch", "MeetingsLaunched", "FunctionName", local.reconcile, { label = "meetings launched late" }],
+        ["ElephantLaunch", "MachinesUnready", "FunctionName", local.reconcile, { label = "machines that do not serve" }],
+        ["ElephantLaunch", "EndingsHeldBack", "FunctionName", local.reconcile, { label = "endings held back" }],
+      ]
+    },
+    {
+      title   = "From the launch until both machines run (s)"
+      place   = { column = 0, row = 5 }
+      stat    = "Maximum"
+      stacked = false
+      metrics = [
+        ["ElephantLaunch", "TimeToReady", "FunctionName", local.reconcile, { label = "slowest", stat = "Maximum" }],
+        ["ElephantLaunch", "TimeToReady", "FunctionName", local.reconcile, { label = "half were faster", stat = "p50" }],
+      ]
+    },
+    {
+      title   = "Questions, by outcome"
+      place   = { column = 1, row = 5 }
+      stat    = "Sum"
+      stacked = true
+      metrics = [
+        for outcome in ["shown", "console", "failed"] :
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.status, "Outcome", outcome, { label = outcome }]
+      ]
+    },
+    {
+      title   = "Ending and keeping: calls to AWS, and those refused for their rate"
+      place   = { column = 2, row = 5 }
+      stat    = "Sum"
+      stacked = false
+      metrics = [
+        ["ElephantLaunch", "AwsCalls", "FunctionName", local.end, { label = "AWS calls of end" }],
+        ["ElephantLaunch", "AwsCalls", "FunctionName", local.reconcile, { label = "AWS calls of reconcile" }],
+        ["ElephantLaunch", "AwsCalls", "FunctionName", local.status, { label = "AWS calls of status" }],
+        ["ElephantLaunch", "Throttles", "FunctionName", local.end, { label = "refused of end" }],
+        ["ElephantLaunch", "Throttles", "FunctionName", local.reconcile, { label = "refused of reconcile" }],
+        ["ElephantLaunch", "Throttles", "FunctionName", local.status, { label = "refused of status" }],
       ]
     },
   ]

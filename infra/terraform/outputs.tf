@@ -60,6 +60,76 @@ output "schedule_failures_arn" {
   value       = aws_sqs_queue.schedule_failures.arn
 }
 
+output "end_function_name" {
+  description = "Name of the function that ends meetings, for aws lambda invoke."
+  value       = aws_lambda_function.end.function_name
+}
+
+output "end_function_arn" {
+  description = "The same function, for the policy of whoever may end meetings."
+  value       = aws_lambda_function.end.arn
+}
+
+output "end_role_arn" {
+  description = "Role of that function."
+  value       = aws_iam_role.end.arn
+}
+
+output "end_log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.end.name
+}
+
+output "end_failures_url" {
+  description = "Queue of the requests to it that failed three times."
+  value       = aws_sqs_queue.end_failures.url
+}
+
+output "end_failures_arn" {
+  description = "The same queue, for alarms and policies."
+  value       = aws_sqs_queue.end_failures.arn
+}
+
+output "reconcile_function_name" {
+  description = "Name of the function that sweeps, for aws lambda invoke."
+  value       = aws_lambda_function.reconcile.function_name
+}
+
+output "reconcile_function_arn" {
+  description = "The same function."
+  value       = aws_lambda_function.reconcile.arn
+}
+
+output "reconcile_role_arn" {
+  description = "Role of that function, for the policy of a customer managed key if there is one."
+  value       = aws_iam_role.reconcile.arn
+}
+
+output "reconcile_log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.reconcile.name
+}
+
+output "status_function_name" {
+  description = "Name of the function that shows meetings, for aws lambda invoke."
+  value       = aws_lambda_function.status.function_name
+}
+
+output "status_function_arn" {
+  description = "The same function, for the policy of whoever may look."
+  value       = aws_lambda_function.status.arn
+}
+
+output "status_role_arn" {
+  description = "Role of that function."
+  value       = aws_iam_role.status.arn
+}
+
+output "status_log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.status.name
+}
+
 output "meetings_table_name" {
   description = "Table of the meetings."
   value       = local.table_name

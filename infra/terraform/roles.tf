@@ -92,188 +92,195 @@ resource "aws_iam_role" "launch" {
   assume_role_policy = jsonencode(local.trust_of_lambda)
 }
 
+# What a launch takes, for both functions that launch.
+locals {
+  launch_statements = concat(
+    [
+      {
+        Sid      = "ReadAndWriteMeetings"
+        Effect   = "Allow"
+        Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+        Resource = local.table_arn
+      },
+      {
+        Sid    = "LookUp"
+        Effect = "Allow"
+        Action = concat(
+          ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
+          length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
+          local.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
+          var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
+        )
+        Resource  = "*"
+        Condition = { StringEquals = { "ec2:Region" = local.region } }
+      },
+    ],
+    local.image_is_in_a_parameter ? [
+      {
+        Sid      = "ReadWhichImageItIs"
+        Effect   = "Allow"
+        Action   = "ssm:GetParameter"
+        Resource = "arn:${local.partition}:ssm:${local.region}:${local.parameter_account}:parameter${local.parameter_path}"
+      },
+    ] : [],
+    [
+      {
+        Sid      = "LaunchMachines"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals = merge(
+            {
+              "aws:RequestTag/Project" = [var.project_tag]
+              "ec2:InstanceType"       = var.instance_type
+              "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
+            },
+            length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
+            var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
+          )
+        }
+      },
+      {
+        Sid       = "LaunchTheirDisksAndInterfaces"
+        Effect    = "Allow"
+        Action    = "ec2:RunInstances"
+        Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+      },
+    ],
+    var.market == "on-demand" ? [] : [
+      {
+        Sid      = "LaunchTheirSpotRequests"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = "${local.ec2}:spot-instances-request/*"
+      },
+    ],
+    [
+      {
+        Sid      = "LaunchFromTheImage"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = "arn:${local.partition}:ec2:${local.region}::image/${local.image_is_an_id ? var.ami_id : "*"}"
+      },
+      {
+        Sid      = "LaunchWithTheSecurityGroups"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
+      },
+      merge(
+        {
+          Sid    = "LaunchIntoSubnets"
+          Effect = "Allow"
+          Action = "ec2:RunInstances"
+          Resource = concat(
+            [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
+            length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
+          )
+        },
+        var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
+      ),
+    ],
+    var.launch_template == "" ? [] : [
+      {
+        Sid      = "LaunchFromTheTemplate"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = "${local.ec2}:launch-template/*"
+      },
+    ],
+    local.key_name == "" ? [] : [
+      {
+        Sid      = "LaunchWithTheKeyPair"
+        Effect   = "Allow"
+        Action   = "ec2:RunInstances"
+        Resource = "${local.ec2}:key-pair/${local.key_name}"
+      },
+    ],
+    var.volume_kms_key_arn == "" ? [] : [
+      {
+        Sid    = "EncryptTheirDisks"
+        Effect = "Allow"
+        Action = [
+          "kms:Decrypt",
+          "kms:DescribeKey",
+          "kms:GenerateDataKeyWithoutPlaintext",
+          "kms:ReEncryptFrom",
+          "kms:ReEncryptTo",
+        ]
+        Resource  = var.volume_kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it } }
+      },
+      {
+        Sid      = "LetEc2OpenTheirDisks"
+        Effect   = "Allow"
+        Action   = "kms:CreateGrant"
+        Resource = var.volume_kms_key_arn
+        Condition = {
+          StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
+          Bool         = { "kms:GrantIsForAWSResource" = "true" }
+        }
+      },
+    ],
+    [
+      {
+        Sid      = "TagWhatIsLaunched"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+        Condition = {
+          StringEquals                = { "ec2:CreateAction" = "RunInstances" }
+          "ForAllValues:StringEquals" = {
+            "aws:TagKeys" = concat(
+              ["Name", "MeetingID", "Role", "Project"],
+              [for tag in var.extra_tags : element(split("=", tag), 0)],
+            )
+          }
+        }
+      },
+      {
+        Sid       = "EndOurMachines"
+        Effect    = "Allow"
+        Action    = "ec2:TerminateInstances"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "RemoveTheirRoleTag"
+        Effect   = "Allow"
+        Action   = "ec2:DeleteTags"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+    ],
+    var.iam_profile == "" ? [] : [
+      {
+        Sid      = "GiveMachinesTheirRole"
+        Effect   = "Allow"
+        Action   = "iam:PassRole"
+        Resource = var.machine_role_arn
+        Condition = {
+          StringEquals = { "iam:PassedToService" = "ec2.${data.aws_partition.current.dns_suffix}" }
+          ArnLike      = { "iam:AssociatedResourceArn" = "${local.ec2}:instance/*" }
+        }
+      },
+    ],
+  )
+}
+
 resource "aws_iam_role_policy" "launch" {
   name = "launch"
   role = aws_iam_role.launch.name
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [
-        {
-          Sid      = "ReadAndWriteMeetings"
-          Effect   = "Allow"
-          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-          Resource = local.table_arn
-        },
-        {
-          Sid    = "LookUp"
-          Effect = "Allow"
-          Action = concat(
-            ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
-            length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
-            local.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
-            var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
-          )
-          Resource  = "*"
-          Condition = { StringEquals = { "ec2:Region" = local.region } }
-        },
-      ],
-      local.image_is_in_a_parameter ? [
-        {
-          Sid      = "ReadWhichImageItIs"
-          Effect   = "Allow"
-          Action   = "ssm:GetParameter"
-          Resource = "arn:${local.partition}:ssm:${local.region}:${local.parameter_account}:parameter${local.parameter_path}"
-        },
-      ] : [],
-      [
-        {
-          Sid      = "LaunchMachines"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals = merge(
-              {
-                "aws:RequestTag/Project" = [var.project_tag]
-                "ec2:InstanceType"       = var.instance_type
-                "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
-              },
-              length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
-              var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
-            )
-          }
-        },
-        {
-          Sid       = "LaunchTheirDisksAndInterfaces"
-          Effect    = "Allow"
-          Action    = "ec2:RunInstances"
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
-          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-        },
-      ],
-      var.market == "on-demand" ? [] : [
-        {
-          Sid      = "LaunchTheirSpotRequests"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:spot-instances-request/*"
-        },
-      ],
-      [
-        {
-          Sid      = "LaunchFromTheImage"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "arn:${local.partition}:ec2:${local.region}::image/${local.image_is_an_id ? var.ami_id : "*"}"
-        },
-        {
-          Sid      = "LaunchWithTheSecurityGroups"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
-        },
-        merge(
-          {
-            Sid    = "LaunchIntoSubnets"
-            Effect = "Allow"
-            Action = "ec2:RunInstances"
-            Resource = concat(
-              [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
-              length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
-            )
-          },
-          var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
-        ),
-      ],
-      var.launch_template == "" ? [] : [
-        {
-          Sid      = "LaunchFromTheTemplate"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:launch-template/*"
-        },
-      ],
-      local.key_name == "" ? [] : [
-        {
-          Sid      = "LaunchWithTheKeyPair"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:key-pair/${local.key_name}"
-        },
-      ],
-      var.volume_kms_key_arn == "" ? [] : [
-        {
-          Sid    = "EncryptTheirDisks"
-          Effect = "Allow"
-          Action = [
-            "kms:Decrypt",
-            "kms:DescribeKey",
-            "kms:GenerateDataKeyWithoutPlaintext",
-            "kms:ReEncryptFrom",
-            "kms:ReEncryptTo",
-          ]
-          Resource  = var.volume_kms_key_arn
-          Condition = { StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it } }
-        },
-        {
-          Sid      = "LetEc2OpenTheirDisks"
-          Effect   = "Allow"
-          Action   = "kms:CreateGrant"
-          Resource = var.volume_kms_key_arn
-          Condition = {
-            StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
-            Bool         = { "kms:GrantIsForAWSResource" = "true" }
-          }
-        },
-      ],
-      [
-        {
-          Sid      = "TagWhatIsLaunched"
-          Effect   = "Allow"
-          Action   = "ec2:CreateTags"
-          Resource = ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
-          Condition = {
-            StringEquals                = { "ec2:CreateAction" = "RunInstances" }
-            "ForAllValues:StringEquals" = {
-              "aws:TagKeys" = concat(
-                ["Name", "MeetingID", "Role", "Project"],
-                [for tag in var.extra_tags : element(split("=", tag), 0)],
-              )
-            }
-          }
-        },
-        {
-          Sid       = "EndOurMachines"
-          Effect    = "Allow"
-          Action    = "ec2:TerminateInstances"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "RemoveTheirRoleTag"
-          Effect   = "Allow"
-          Action   = "ec2:DeleteTags"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
-            Null                        = { "aws:TagKeys" = "false" }
-          }
-        },
-      ],
-      var.iam_profile == "" ? [] : [
-        {
-          Sid      = "GiveMachinesTheirRole"
-          Effect   = "Allow"
-          Action   = "iam:PassRole"
-          Resource = var.machine_role_arn
-          Condition = {
-            StringEquals = { "iam:PassedToService" = "ec2.${data.aws_partition.current.dns_suffix}" }
-            ArnLike      = { "iam:AssociatedResourceArn" = "${local.ec2}:instance/*" }
-          }
-        },
-      ],
+      local.launch_statements,
       [
         {
           Sid      = "ReportFailures"
@@ -348,5 +355,230 @@ resource "aws_iam_role_policy" "schedule" {
       },
       local.send_traces,
     ]
+  })
+}
+
+# --- The function end ----------------------------------------------------------------------------
+
+resource "aws_iam_role" "end" {
+  name_prefix        = "${var.name}-end-"
+  description        = "What the end function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "end" {
+  name = "end"
+  role = aws_iam_role.end.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid       = "ReadAndWriteMeetings"
+          Effect    = "Allow"
+          Action    = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          Resource  = local.table_arn
+        },
+        {
+          Sid       = "LookUp"
+          Effect    = "Allow"
+          Action    = "ec2:DescribeInstances"
+          Resource  = "*"
+          Condition = { StringEquals = { "ec2:Region" = local.region } }
+        },
+        {
+          Sid       = "EndOurMachines"
+          Effect    = "Allow"
+          Action    = "ec2:TerminateInstances"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveTheirRoleTag"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteTags"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+        {
+          Sid       = "DeleteTheLaunchSchedule"
+          Effect    = "Allow"
+          Action    = "scheduler:DeleteSchedule"
+          Resource  = join(":", [
+            "arn", local.partition, "scheduler", local.region, local.account,
+            "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
+          ])
+        },
+        {
+          Sid       = "ReportFailures"
+          Effect    = "Allow"
+          Action    = "sqs:SendMessage"
+          Resource  = aws_sqs_queue.end_failures.arn
+        },
+        {
+          Sid       = "WriteLogs"
+          Effect    = "Allow"
+          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource  = "${aws_cloudwatch_log_group.end.arn}:*"
+        },
+        local.send_traces,
+      ],
+    )
+  })
+}
+
+# --- The function reconcile ----------------------------------------------------------------------
+
+resource "aws_iam_role" "reconcile" {
+  name_prefix        = "${var.name}-reconcile-"
+  description        = "What the reconcile function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "reconcile" {
+  name = "reconcile"
+  role = aws_iam_role.reconcile.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      local.launch_statements,
+      [
+        {
+          Sid       = "ReadManyMeetings"
+          Effect    = "Allow"
+          Action    = "dynamodb:BatchGetItem"
+          Resource  = local.table_arn
+        },
+        {
+          Sid       = "FindMeetingsThatAreDue"
+          Effect    = "Allow"
+          Action    = "dynamodb:Query"
+          Resource  = "${local.table_arn}/index/open-meetings"
+        },
+        {
+          Sid       = "LookAround"
+          Effect    = "Allow"
+          Action    = ["ec2:DescribeInstanceStatus", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVolumes"]
+          Resource  = "*"
+          Condition = { StringEquals = { "ec2:Region" = local.region } }
+        },
+        {
+          Sid       = "ReadOurConsoles"
+          Effect    = "Allow"
+          Action    = "ec2:GetConsoleOutput"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "MarkOrphans"
+          Effect    = "Allow"
+          Action    = "ec2:CreateTags"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+        {
+          Sid       = "TakeTheMarkBack"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteTags"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+      ],
+      var.clean_up ? [
+        {
+          Sid       = "MarkLeftovers"
+          Effect    = "Allow"
+          Action    = "ec2:CreateTags"
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+        {
+          Sid       = "RemoveLeftoverVolumes"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteVolume"
+          Resource  = "${local.ec2}:volume/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveLeftoverInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteNetworkInterface"
+          Resource  = "${local.ec2}:network-interface/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+      ] : [],
+      [
+        {
+          Sid       = "WriteLogs"
+          Effect    = "Allow"
+          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource  = "${aws_cloudwatch_log_group.reconcile.arn}:*"
+        },
+        local.send_traces,
+      ],
+    )
+  })
+}
+
+# --- The function status -------------------------------------------------------------------------
+
+resource "aws_iam_role" "status" {
+  name_prefix        = "${var.name}-status-"
+  description        = "What the status function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "status" {
+  name = "status"
+  role = aws_iam_role.status.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid       = "ReadMeetings"
+          Effect    = "Allow"
+          Action    = "dynamodb:GetItem"
+          Resource  = local.table_arn
+        },
+        {
+          Sid       = "LookUp"
+          Effect    = "Allow"
+          Action    = "ec2:DescribeInstances"
+          Resource  = "*"
+          Condition = { StringEquals = { "ec2:Region" = local.region } }
+        },
+        {
+          Sid       = "ReadOurConsoles"
+          Effect    = "Allow"
+          Action    = "ec2:GetConsoleOutput"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "WriteLogs"
+          Effect    = "Allow"
+          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource  = "${aws_cloudwatch_log_group.status.arn}:*"
+        },
+        local.send_traces,
+      ],
+    )
   })
 }

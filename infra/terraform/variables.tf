@@ -1,5 +1,5 @@
 # The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
-# the same values but for one, which new_key_name says; a test holds them equal. Four of them only Terraform needs, and
+# the same values but for one, which new_key_name says; a test holds them equal. Seven of them only Terraform needs, and
 # they come first.
 
 variable "name" {
@@ -21,6 +21,21 @@ variable "launch_package" {
 variable "schedule_package" {
   type        = string
   description = "Path of the zip of the function schedule, built by the same command."
+}
+
+variable "end_package" {
+  type        = string
+  description = "Path of the zip of the function end."
+}
+
+variable "reconcile_package" {
+  type        = string
+  description = "Path of the zip of the function reconcile."
+}
+
+variable "status_package" {
+  type        = string
+  description = "Path of the zip of the function status."
 }
 
 variable "alarms" {
@@ -479,6 +494,97 @@ variable "flexible_window_minutes" {
     condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0
     error_message = "A whole number of minutes, at least 0 and at most lead_minutes - 2."
   }
+}
+
+# --- Keeping the machines -----------------------------------------------------------------------
+
+variable "grace_minutes" {
+  type        = number
+  default     = 10
+  description = "GRACE_MINUTES. No machine younger than this is taken for an orphan."
+
+  validation {
+    condition     = var.grace_minutes == floor(var.grace_minutes) && var.grace_minutes >= 2 && var.grace_minutes <= 1440
+    error_message = "A whole number of minutes from 2 to 1440 (a day)."
+  }
+}
+
+variable "max_meeting_hours" {
+  type        = number
+  default     = 8
+  description = "MAX_MEETING_HOURS. A meeting this long after its time is over, and its machines are ended: the last guard against a surprising bill."
+
+  validation {
+    condition     = var.max_meeting_hours == floor(var.max_meeting_hours) && var.max_meeting_hours >= 1 && var.max_meeting_hours <= 336
+    error_message = "A whole number of hours from 1 to 336 (two weeks)."
+  }
+
+  validation {
+    condition     = var.max_meeting_hours * 60 >= var.launch_window_minutes
+    error_message = "At least launch_window_minutes: what is launched then would be ended at once."
+  }
+}
+
+variable "due_minutes" {
+  type        = number
+  default     = 5
+  description = "DUE_MINUTES. A meeting that begins this soon and has no machines is launched by the sweep."
+
+  validation {
+    condition     = var.due_minutes == floor(var.due_minutes) && var.due_minutes >= 0 && var.due_minutes <= 1440
+    error_message = "A whole number of minutes from 0 to 1440 (a day)."
+  }
+}
+
+variable "max_replacements" {
+  type        = number
+  default     = 2
+  description = "MAX_REPLACEMENTS. How many machines of one meeting that died are launched again. 0 = none."
+
+  validation {
+    condition     = var.max_replacements == floor(var.max_replacements) && var.max_replacements >= 0 && var.max_replacements <= 100
+    error_message = "A whole number from 0 to 100."
+  }
+}
+
+variable "max_endings" {
+  type        = number
+  default     = 20
+  description = "MAX_ENDINGS. How many machines one sweep ends; what is left waits for the next, and an alarm says so. 0 = none."
+
+  validation {
+    condition     = var.max_endings == floor(var.max_endings) && var.max_endings >= 0 && var.max_endings <= 10000
+    error_message = "A whole number from 0 to 10000."
+  }
+}
+
+variable "ready_minutes" {
+  type        = number
+  default     = 15
+  description = "READY_MINUTES. A machine that does not serve this long after its launch is reported with its console."
+
+  validation {
+    condition     = var.ready_minutes == floor(var.ready_minutes) && var.ready_minutes >= 1 && var.ready_minutes <= 1440
+    error_message = "A whole number of minutes from 1 to 1440 (a day)."
+  }
+}
+
+variable "relaunch_unready" {
+  type        = bool
+  default     = false
+  description = "RELAUNCH_UNREADY. Whether a machine that does not serve is ended, and another launched."
+}
+
+variable "clean_up" {
+  type        = bool
+  default     = false
+  description = "CLEAN_UP. Whether volumes and network interfaces of ours that are attached to nothing are removed."
+}
+
+variable "sweep_dry_run" {
+  type        = bool
+  default     = false
+  description = "DRY_RUN of the function reconcile: it says what it would do, and does nothing. For the first days beside an existing system."
 }
 
 # --- Operation ------------------------------------------------------------------------------------

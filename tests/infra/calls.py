@@ -88,7 +88,8 @@ class Function:
         """Where Lambda puts an event that failed for good."""
         for config in map(self.stack.properties, self.stack.resources("AWS::Lambda::EventInvokeConfig")):
             if config["FunctionName"] == self.stack.property(self.name, "FunctionName"):
-                yield config["DestinationConfig"]["OnFailure"]["Destination"]
+                if "DestinationConfig" in config:
+                    yield config["DestinationConfig"]["OnFailure"]["Destination"]
 
     def by_lambda_misses(self):
         """Queue and log: written, never read, and no others. And nothing about functions, itself included."""
@@ -113,7 +114,7 @@ class Function:
 def record(function, what, action, table=None):
     """One record, by its key. AWS sends no dynamodb:Attributes that we could rely on: see NOT_SENT."""
     keys = {"dynamodb:LeadingKeys": [MEETING], "dynamodb:ReturnConsumedCapacity": "NONE"}
-    keys |= {"dynamodb:Select": "ALL_ATTRIBUTES"} if action == "GetItem" else {}
+    keys |= {"dynamodb:Select": "ALL_ATTRIBUTES"} if action in ("GetItem", "BatchGetItem", "Query") else {}
     keys |= {"dynamodb:ReturnValues": "NONE"} if action in ("PutItem", "UpdateItem", "DeleteItem") else {}
     resource = function.arn("dynamodb", f"table/{table or function.env['TABLE_NAME']}")
     return Question(what, f"dynamodb:{action}", "table", resource, keys)
@@ -133,8 +134,8 @@ def table_misses(function):
 class Launch(Function):
     """The function `launch`: the calls of src/launch.rs through src/ec2.rs and src/dynamodb.rs."""
 
-    def __init__(self, stack):
-        super().__init__(stack, "LaunchFunction")
+    def __init__(self, stack, name="LaunchFunction"):
+        super().__init__(stack, name)
         self.subnets = pieces(self.env["SUBNET_IDS"]) or [SOME_SUBNET]
         self.zones = pieces(self.env["SUPPORTED_AZS"]) or [f"{self.region}a"]
         self.types = pieces(self.env["INSTANCE_TYPE"])
@@ -583,6 +584,175 @@ class Schedule(Function):
         yield from self.by_lambda_misses()
 
 
+class OnMachines(Launch):
+    """A function that touches machines, and launches none: what it has to say of one is what `launch` would."""
+
+    def __init__(self, stack, name):
+        Function.__init__(self, stack, name)
+        launch = Launch(stack)
+        self.types, self.zones, self.markets = launch.types, launch.zones, launch.markets
+        self.tags, self.here = launch.tags, launch.here
+        self.own, self.env = self.env, launch.env | self.env
+
+    def schedule(self, what, action, name=f"launch-{MEETING}", group=None):
+        resource = self.arn("scheduler", f"schedule/{group or self.group}/{name}")
+        return Question(what, f"scheduler:{action}", "schedule", resource)
+
+    def console(self, what, project=None):
+        question = self.on_machine(what, "GetConsoleOutput", project)
+        return replace(question, keys=question.keys | self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]})
+
+    def launch_misses(self):
+        yield self.instance("launch a machine")
+        yield self.volume("launch its disk")
+        yield Question("invoke launch", "lambda:InvokeFunction", "function", self.launch_arn())
+        yield self.pass_role("pass a role to a machine", self.iam("role/machine"))
+
+    def launch_arn(self):
+        return self.stack.resolve({"Fn::GetAtt": ["LaunchFunction", "Arn"]})
+
+    def console_misses(self):
+        yield self.console("read the console of another project's machine", "Other")
+        yield self.console("read the console of a machine without a project", "")
+        yield Question("see a machine's screen", "ec2:GetConsoleScreenshot", "instance", self.arn("ec2", INSTANCE))
+        yield Question("read a machine's password", "ec2:GetPasswordData", "instance", self.arn("ec2", INSTANCE))
+
+
+class End(OnMachines):
+    """The function `end`: the record, the machines, the schedule."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "EndFunction")
+        self.group = self.own["SCHEDULE_GROUP"]
+
+    def calls(self):
+        yield self.record("read the record", "GetItem")
+        yield self.record("say that the meeting is over", "UpdateItem")
+        yield self.look_up("find a machine by its token or its id", "DescribeInstances")
+        yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
+        yield self.on_machine("end a machine", "TerminateInstances")
+        yield self.schedule("delete the schedule", "DeleteSchedule")
+
+    def misses(self):
+        ours = self.env["PROJECT_TAG"]
+        yield from table_misses(self)
+        yield self.record("delete a record", "DeleteItem")
+        yield self.look_up("look up in another Region", "DescribeInstances", "eu-central-1")
+        yield self.look_up("find the subnets", "DescribeSubnets")
+        yield from self.launch_misses()
+        yield self.on_machine("end a machine of another project", "TerminateInstances", "Other")
+        yield self.on_machine("end a machine without a project", "TerminateInstances", "")
+        yield self.on_machine("end a machine whose project begins like ours", "TerminateInstances", ours + "2")
+        yield self.on_machine("take the Role tag of another project's machine", "DeleteTags", "Other", ["Role"])
+        yield self.on_machine("take our machine's Project tag", "DeleteTags", tag_keys=["Project"])
+        yield self.on_machine("take our machine's Role and Project tags", "DeleteTags", tag_keys=["Role", "Project"])
+        yield self.on_machine("take all tags, which is to name none", "DeleteTags", tag_keys=[])
+        yield self.delete_volume_tag("take the Role tag of a disk")
+        yield self.on_machine("stop our machine", "StopInstances")
+        yield self.console("read a machine's console")
+        yield self.schedule("delete a schedule of the default group", "DeleteSchedule", group="default")
+        yield self.schedule("delete the safety net", "DeleteSchedule", f"safety-{MEETING}")
+        yield self.schedule("delete a name that ends like ours", "DeleteSchedule", f"re-launch-{MEETING}")
+        for action in ["CreateSchedule", "GetSchedule", "UpdateSchedule"]:
+            yield self.schedule("do more with the schedule than delete it", action)
+        yield from self.by_lambda_misses()
+
+
+class Status(OnMachines):
+    """The function `status`, which only reads."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "StatusFunction")
+
+    def calls(self):
+        yield self.record("read the record", "GetItem")
+        yield self.look_up("see the machines", "DescribeInstances")
+        yield self.console("read a machine's console")
+
+    def misses(self):
+        yield from table_misses(self)
+        yield self.record("write the record", "UpdateItem")
+        yield self.look_up("look up in another Region", "DescribeInstances", "eu-central-1")
+        yield from self.launch_misses()
+        yield from self.console_misses()
+        yield self.on_machine("end a machine", "TerminateInstances")
+        yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
+        yield from self.by_lambda_misses()
+
+
+class Reconcile(Launch):
+    """The function `reconcile`: all that `launch` does, many records, marks, consoles, and what is left over."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "ReconcileFunction")
+        self.cleans_up = self.env["CLEAN_UP"] == "true"
+
+    def index(self, what, action="Query", name="open-meetings", table=None):
+        keys = {"dynamodb:ReturnConsumedCapacity": "NONE", "dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+        keys |= {"dynamodb:LeadingKeys": ["SCHEDULED"]} if action == "Query" else {}
+        resource = self.arn("dynamodb", f"table/{table or self.env['TABLE_NAME']}/index/{name}")
+        return Question(what, f"dynamodb:{action}", "index", resource, keys)
+
+    def left_over(self, what, action, kind, project=None, tag_keys=None):
+        """A call about a volume or a network interface that is there, with the tags that it has."""
+        tags = self.tags if project is None else self.tags | {"Project": project}
+        id = {"volume": "vol-0a1b2c3d4e5f60718", "network-interface": "eni-0a1b2c3d"}[kind]
+        of_it = self.of_volume() if kind == "volume" else self.of_interface()
+        keys = self.here | of_it | {f"{prefix}:ResourceTag/{key}": tags[key] for key in tags for prefix in ("aws", "ec2")}
+        if tag_keys is not None:
+            keys |= {f"aws:RequestTag/{key}": "" for key in tag_keys} | ({"aws:TagKeys": tag_keys} if tag_keys else {})
+        return Question(what, f"ec2:{action}", kind, self.arn("ec2", f"{kind}/{id}"), keys)
+
+    def mark(self, what, action="CreateTags", project=None, keys=("elephant:orphan-since",)):
+        question = self.on_machine(what, action, project, list(keys))
+        return replace(question, keys=question.keys | (self.of_instance() if action == "CreateTags" else {}))
+
+    console = OnMachines.console
+    console_misses = OnMachines.console_misses
+
+    def calls(self):
+        yield from super().calls()
+        yield self.record("read many records", "BatchGetItem")
+        yield self.index("find the meetings that are due")
+        for action in ["DescribeInstanceStatus", "DescribeVolumes", "DescribeNetworkInterfaces"]:
+            yield self.look_up("look for what fails, or is left over", action)
+        yield self.console("read a machine's console")
+        yield self.mark("mark an orphan")
+        yield self.mark("take the mark back", "DeleteTags")
+        if self.cleans_up:
+            for kind, action in [("volume", "DeleteVolume"), ("network-interface", "DeleteNetworkInterface")]:
+                yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=["elephant:orphan-since"])
+                yield self.left_over("remove what is left over", action, kind)
+
+    def misses(self):
+        yield from super().misses()
+        yield self.record("read many records of another table", "BatchGetItem", "other")
+        yield self.record("write many records", "BatchWriteItem")
+        yield self.index("ask another index", name="other")
+        yield self.index("ask another table's index", table="other")
+        yield self.index("read all of the index", "Scan")
+        yield self.record("ask the table itself", "Query")
+        for action in ["DescribeInstanceStatus", "DescribeVolumes", "DescribeNetworkInterfaces"]:
+            yield self.look_up("look in another Region", action, "eu-central-1")
+        yield from self.console_misses()
+        for action in ["CreateTags", "DeleteTags"]:
+            yield self.mark("mark another project's machine", action, "Other")
+            yield self.mark("another tag of ours", action, keys=["Project"])
+            yield self.mark("the mark and another", action, keys=["elephant:orphan-since", "Project"])
+            yield self.mark("the tag that keeps a machine", action, keys=["elephant:keep"])
+        yield self.mark("tag without a key", keys=[])
+        for kind, action in [("volume", "DeleteVolume"), ("network-interface", "DeleteNetworkInterface")]:
+            yield self.left_over("remove what is another project's", action, kind, "Other")
+            mark = ["elephant:orphan-since"]
+            yield self.left_over("mark what is another project's", "CreateTags", kind, "Other", mark)
+            yield self.left_over("tag what is left over otherwise", "CreateTags", kind, tag_keys=[*mark, "Project"])
+            yield self.left_over("tag what is left over without a key", "CreateTags", kind, tag_keys=[])
+            if not self.cleans_up:
+                yield self.left_over("remove what is left over", action, kind)
+                yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=mark)
+        yield self.left_over("detach a volume", "DetachVolume", "volume")
+
+
 class Scheduler:
     """The role of the schedules: EventBridge Scheduler invokes the function, and keeps what it could not deliver."""
 
@@ -666,6 +836,30 @@ ROLES = {
         mistrust=by_others,
         function="ScheduleFunction",
     ),
+    "EndRole": Role(
+        calls=lambda stack: End(stack).calls(),
+        by_service=lambda stack: End(stack).by_lambda(),
+        misses=lambda stack: End(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function="EndFunction",
+    ),
+    "ReconcileRole": Role(
+        calls=lambda stack: Reconcile(stack).calls(),
+        by_service=lambda stack: [*Reconcile(stack).by_lambda(), *Reconcile(stack).by_ec2()],
+        misses=lambda stack: Reconcile(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function="ReconcileFunction",
+    ),
+    "StatusRole": Role(
+        calls=lambda stack: Status(stack).calls(),
+        by_service=lambda stack: Status(stack).by_lambda(),
+        misses=lambda stack: Status(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function="StatusFunction",
+    ),
     "SchedulerRole": Role(
         calls=lambda stack: [],
         by_service=lambda stack: Scheduler(stack).calls(),
@@ -677,6 +871,8 @@ ROLES = {
 
 # Kinds of resource that an action may touch, and ours never does: (action, kind) → why.
 UNTOUCHED = {
+    ("dynamodb:Query", "table"): "a query of an index is judged for the index alone: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/using-identity-based-policies.html",
     ("ec2:RunInstances", "capacity-reservation"): "none is asked for",
     ("ec2:RunInstances", "elastic-gpu"): "none is asked for",
     ("ec2:RunInstances", "elastic-inference"): "none is asked for",
@@ -700,6 +896,8 @@ NOT_SENT = {
     "ec2:AuthorizedService": "the network interface is no service's",
     "ec2:AuthorizedUser": "the network interface is no one else's",
     "ec2:CpuOptionsAmdSevSnp": "not asked for",
+    "ec2:CreateAction": "sent where a tag comes with what it is on, and an orphan's mark comes later",
+    "index: dynamodb:ReturnValues": "a query has none",
     "ec2:InstanceAutoRecovery": "not asked for",
     "ec2:InstanceProfile": "sent with a profile",
     "ec2:LaunchTemplate": "there is none",

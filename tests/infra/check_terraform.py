@@ -38,18 +38,35 @@ from terraform import Module, text_of
 # Which resource of the module is which of the template. The alarms go by their names.
 COUNTERPARTS = {
     "aws_cloudwatch_dashboard.this": "Dashboard",
+    "aws_cloudwatch_event_rule.state_change": "ReconcileFunctionStateChange",
+    "aws_cloudwatch_event_rule.sweep": "ReconcileFunctionSweep",
+    "aws_cloudwatch_log_group.end": "EndLogGroup",
     "aws_cloudwatch_log_group.launch": "LaunchLogGroup",
+    "aws_cloudwatch_log_group.reconcile": "ReconcileLogGroup",
     "aws_cloudwatch_log_group.schedule": "ScheduleLogGroup",
+    "aws_cloudwatch_log_group.status": "StatusLogGroup",
     "aws_dynamodb_table.meetings": "MeetingsTable",
+    "aws_iam_role.end": "EndRole",
     "aws_iam_role.launch": "LaunchRole",
+    "aws_iam_role.reconcile": "ReconcileRole",
+    "aws_iam_role.status": "StatusRole",
     "aws_iam_role.schedule": "ScheduleRole",
     "aws_iam_role.scheduler": "SchedulerRole",
     "aws_key_pair.machines": "KeyPair",
+    "aws_lambda_function.end": "EndFunction",
     "aws_lambda_function.launch": "LaunchFunction",
+    "aws_lambda_function.reconcile": "ReconcileFunction",
+    "aws_lambda_function.status": "StatusFunction",
     "aws_lambda_function.schedule": "ScheduleFunction",
+    "aws_lambda_function_event_invoke_config.end": "EndFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.launch": "LaunchFunctionEventInvokeConfig",
+    "aws_lambda_function_event_invoke_config.reconcile": "ReconcileFunctionEventInvokeConfig",
+    "aws_lambda_function_event_invoke_config.status": "StatusFunctionEventInvokeConfig",
+    "aws_lambda_permission.state_change": "ReconcileFunctionStateChangePermission",
+    "aws_lambda_permission.sweep": "ReconcileFunctionSweepPermission",
     "aws_lambda_function_event_invoke_config.schedule": "ScheduleFunctionEventInvokeConfig",
     "aws_scheduler_schedule_group.meetings": "ScheduleGroup",
+    "aws_sqs_queue.end_failures": "EndFailures",
     "aws_sqs_queue.launch_failures": "LaunchFailures",
     "aws_sqs_queue.schedule_dead_letters": "ScheduleDeadLetters",
     "aws_sqs_queue.schedule_failures": "ScheduleFailures",
@@ -58,6 +75,8 @@ COUNTERPARTS = {
 # What the template calls an attribute that only AWS or the provider knows; None is Ref.
 ATTRIBUTES = {
     ("aws_cloudwatch_dashboard", "dashboard_name"): None,
+    ("aws_cloudwatch_event_rule", "name"): None,
+    ("aws_cloudwatch_event_rule", "arn"): "Arn",
     ("aws_cloudwatch_log_group", "name"): None,
     ("aws_cloudwatch_log_group", "arn"): "Arn",
     ("aws_dynamodb_table", "name"): None,
@@ -80,13 +99,16 @@ ONLY_TERRAFORM = {
     "name": "elephant",
     "launch_package": "launch.zip",
     "schedule_package": "schedule.zip",
+    "end_package": "end.zip",
+    "reconcile_package": "reconcile.zip",
+    "status_package": "status.zip",
     "alarms": None,
 }
 THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
 LISTS = {"InstanceType", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
-TRUTHS = {"VolumeEncrypted"}
+TRUTHS = {"VolumeEncrypted", "RelaunchUnready", "CleanUp", "SweepDryRun"}
 # Numbers in Terraform, and text in CloudFormation, whose pattern leaves some of them out.
 NUMBERS = {"VolumeIops", "VolumeThroughput"}
 
@@ -156,6 +178,8 @@ ONLY_TERRAFORM_REFUSES = [
     {"LeadMinutes": "6", "FlexibleWindowMinutes": "5"},
     {"AmiArch": "x86_64"},
     {"AmiArch": "x86_64", "AmiId": "resolve:ssm:/images/golden"},
+    {"MaxMeetingHours": "1"},
+    {"MaxMeetingHours": "2", "LaunchWindowMinutes": "121"},
     {"VolumeThroughput": "751"},
     {"VolumeThroughput": "1000", "VolumeIops": "3999"},
 ]
@@ -262,6 +286,13 @@ class Template:
             key = properties["AlarmName"] if resource["Type"] == "AWS::CloudWatch::Alarm" else name
             if "AlarmDescription" in properties:
                 properties["AlarmDescription"] = self.in_snake_case(properties["AlarmDescription"])
+            if resource["Type"] == "AWS::IAM::Policy":
+                continue  # it is judged with the roles that it is put on
+            if resource["Type"] == "AWS::IAM::Role":
+                own = [policy["PolicyName"] for policy in properties["Policies"]]
+                properties["Policies"] = joined(stack.policies(name), own)
+            if resource["Type"] == "AWS::Events::Rule":
+                properties["Targets"] = [{**target, "Id": ""} for target in properties["Targets"]]
             if "DashboardBody" in properties:
                 properties["DashboardBody"] = with_defaults(json.loads(properties["DashboardBody"]))
             resources[key] = normal(properties)
@@ -293,12 +324,21 @@ class Template:
         room = {
             "AmiArch": {"AmiId": "al2023"},
             "FlexibleWindowMinutes": {"LeadMinutes": "1440"},
+            "LaunchWindowMinutes": {"MaxMeetingHours": "336"},
             "LeadMinutes": {"FlexibleWindowMinutes": "0"},
+            "MaxMeetingHours": {"LaunchWindowMinutes": "0"},
             "NewKeyName": {"PublicKey": PUBLIC_KEY},
             "PublicKey": {"NewKeyName": "classroom"},
             "VolumeThroughput": {"VolumeIops": "16000"},
         }
         return room.get(name, {})
+
+
+def joined(policies, own):
+    """What a role may do, however many policies say it; the names of those that are its own."""
+    versions = {policy["Version"] for policy in policies}
+    statements = [statement for policy in policies for statement in policy["Statement"]]
+    return {"Names": own, "Version": sorted(versions), "Statement": statements}
 
 
 def snake_case(name):
@@ -532,19 +572,23 @@ def attribute(stack, address, name):
 
 
 def counterparts(module):
-    policies = {}
+    policies, targets = {}, {}
     for address, resource in module.resources():
         if address.startswith("aws_iam_role_policy."):
             policies.setdefault(resource.pop("role"), []).append(resource)
+        elif address.startswith("aws_cloudwatch_event_target."):
+            targets.setdefault(resource.pop("rule"), []).append(resource)
     for address, resource in module.resources():
         kind = address.partition(".")[0]
-        if kind == "aws_iam_role_policy":
+        if kind in ("aws_iam_role_policy", "aws_cloudwatch_event_target"):
             continue
         if kind not in KINDS:
             raise Unresolved(f"{address}: add its type to KINDS in check_terraform.py")
         given = Given(address, resource)
         if kind == "aws_iam_role":
             translated = role(given, policies.pop(attribute_of(module, address, "name"), []))
+        elif kind == "aws_cloudwatch_event_rule":
+            translated = rule(given, targets.pop(attribute_of(module, address, "name"), []))
         else:
             translated = KINDS[kind](given)
         given.nothing_left()
@@ -556,6 +600,8 @@ def counterparts(module):
             yield COUNTERPARTS[address], {key: value for key, value in translated.items() if value is not None}
     for role_name in policies:
         raise Unresolved(f"a policy for the role {role_name}, which the module does not make")
+    for rule_name in targets:
+        raise Unresolved(f"a target of the rule {rule_name}, which the module does not make")
 
 
 def attribute_of(module, address, name):
@@ -623,13 +669,44 @@ def function(given):
 
 
 def event_invoke_config(given):
-    on_failure = given.block("destination_config").block("on_failure")
-    return {
+    destination = given.block("destination_config").block("on_failure").take("destination")
+    config = {"DestinationConfig": {"OnFailure": {"Destination": destination}}} if destination else {}
+    return config | {
         "FunctionName": given.take("function_name"),
         "Qualifier": given.take("qualifier"),
         "MaximumRetryAttempts": given.take("maximum_retry_attempts"),
         "MaximumEventAgeInSeconds": given.take("maximum_event_age_in_seconds"),
-        "DestinationConfig": {"OnFailure": {"Destination": on_failure.take("destination")}},
+    }
+
+
+def rule(given, targets):
+    given.named(f"elephant-{label(given)}-")
+    what = {"Description": given.take("description"), "ScheduleExpression": given.take("schedule_expression")}
+    pattern = given.take("event_pattern")
+    what["EventPattern"] = json.loads(pattern) if pattern else None
+    return what | {"Targets": [target(Given(given.address, one)) for one in targets]}
+
+
+def target(given):
+    retries = given.block("retry_policy")
+    what = {
+        "Id": "",
+        "Arn": given.take("arn"),
+        "RetryPolicy": {
+            "MaximumEventAgeInSeconds": retries.take("maximum_event_age_in_seconds"),
+            "MaximumRetryAttempts": retries.take("maximum_retry_attempts"),
+        },
+    }
+    given.nothing_left()
+    return what
+
+
+def permission(given):
+    return {
+        "Action": given.take("action"),
+        "FunctionName": given.take("function_name"),
+        "Principal": given.take("principal"),
+        "SourceArn": given.take("source_arn"),
     }
 
 
@@ -655,13 +732,24 @@ def schedule_group(given):
 
 def table(given):
     key = given.take("hash_key")
-    attribute = given.block("attribute")
+    attributes = [(one["name"], one["type"]) for one in given.take("attribute", [])]
+    index = given.block("global_secondary_index")
     keeps = given.block("lifecycle").take("prevent_destroy", False)
     return {
         "TableName": given.take("name"),
         "BillingMode": given.take("billing_mode"),
-        "AttributeDefinitions": [{"AttributeName": attribute.take("name"), "AttributeType": attribute.take("type")}],
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": type} for name, type in attributes],
         "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": index.take("name"),
+                "KeySchema": [
+                    {"AttributeName": index.take("hash_key"), "KeyType": "HASH"},
+                    {"AttributeName": index.take("range_key"), "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": index.take("projection_type")},
+            }
+        ],
         "SSESpecification": {"SSEEnabled": given.block("server_side_encryption").take("enabled")},
         "PointInTimeRecoverySpecification": {
             "PointInTimeRecoveryEnabled": given.block("point_in_time_recovery").take("enabled")
@@ -675,10 +763,9 @@ def role(given, policies):
     return {
         "Description": given.take("description"),
         "AssumeRolePolicyDocument": json.loads(given.take("assume_role_policy")),
-        "Policies": [
-            {"PolicyName": policy.pop("name"), "PolicyDocument": json.loads(policy.pop("policy")), **policy}
-            for policy in policies
-        ],
+        "Policies": joined(
+            [json.loads(policy["policy"]) for policy in policies], [policy["name"] for policy in policies]
+        ),
     }
 
 
@@ -709,6 +796,7 @@ def dashboard(given):
 
 KINDS = {
     "aws_cloudwatch_dashboard": dashboard,
+    "aws_cloudwatch_event_rule": rule,
     "aws_cloudwatch_log_group": log_group,
     "aws_cloudwatch_metric_alarm": alarm,
     "aws_dynamodb_table": table,
@@ -716,6 +804,7 @@ KINDS = {
     "aws_key_pair": key_pair,
     "aws_lambda_function": function,
     "aws_lambda_function_event_invoke_config": event_invoke_config,
+    "aws_lambda_permission": permission,
     "aws_scheduler_schedule_group": schedule_group,
     "aws_sqs_queue": queue,
 }

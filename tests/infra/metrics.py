@@ -12,8 +12,9 @@ from dataclasses import dataclass
 # The namespace of our own.
 OURS = "ElephantLaunch"
 
-BOTH = ("launch", "schedule")
+ALL = ("launch", "schedule", "end", "reconcile", "status")
 LAUNCH = ("launch",)
+SWEEP = ("reconcile",)
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,21 @@ TIMES = ("Maximum", "Minimum", "Average", "p50", "p90", "p99")
 
 METRICS = {
     OURS: {
-        "Deliveries": Metric("Count", (FUNCTION, (*FUNCTION, "Outcome")), verbs=BOTH),
+        "Deliveries": Metric("Count", (FUNCTION, (*FUNCTION, "Outcome")), verbs=ALL),
         "LaunchDuration": Metric("Milliseconds", (FUNCTION,), TIMES, LAUNCH),
         "LeadTime": Metric("Seconds", (FUNCTION,), TIMES, LAUNCH),
         "Attempts": Metric("Count", (FUNCTION,), verbs=LAUNCH),
         "CapacityRefusals": Metric("Count", (FUNCTION,), verbs=LAUNCH),
         "Refusals": Metric("Count", ((*FUNCTION, "AvailabilityZone", "InstanceType"),), verbs=LAUNCH),
-        "Failures": Metric("Count", (FUNCTION, (*FUNCTION, "ErrorType")), verbs=BOTH),
-        "AwsCalls": Metric("Count", (FUNCTION,), verbs=BOTH),
-        "Throttles": Metric("Count", (FUNCTION,), verbs=BOTH),
+        "Failures": Metric("Count", (FUNCTION, (*FUNCTION, "ErrorType")), verbs=ALL),
+        "AwsCalls": Metric("Count", (FUNCTION,), verbs=ALL),
+        "Throttles": Metric("Count", (FUNCTION,), verbs=ALL),
+        "OrphansEnded": Metric("Count", (FUNCTION,), verbs=SWEEP),
+        "MachinesLost": Metric("Count", (FUNCTION,), verbs=SWEEP),
+        "MeetingsLaunched": Metric("Count", (FUNCTION,), verbs=SWEEP),
+        "EndingsHeldBack": Metric("Count", (FUNCTION,), verbs=SWEEP),
+        "MachinesUnready": Metric("Count", (FUNCTION,), verbs=SWEEP),
+        "TimeToReady": Metric("Seconds", (FUNCTION,), TIMES, SWEEP),
     },
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     "AWS/Lambda": {
@@ -65,6 +72,9 @@ METRICS = {
 OUTCOMES = {
     "launch": ("launched", "adopted", "already_recorded", "skipped", "failed"),
     "schedule": ("scheduled", "moved", "unchanged", "superseded", "cancelled", "failed"),
+    "end": ("ended", "already_over", "failed"),
+    "reconcile": ("in_order", "repaired", "dry_run", "failed"),
+    "status": ("shown", "console", "failed"),
 }
 
 

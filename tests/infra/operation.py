@@ -1,7 +1,8 @@
 """What an operator relies on, in a template under one set of answers: that nothing fails unseen.
 
 1. Each function repeats a failed event, gives it up in time, and has a queue for what is left; it logs where a
-   retention time is set, and sends traces.
+   retention time is set, and sends traces. What sweeps needs no queue, for the next sweep does what is left; what only
+   answers a person who waits repeats nothing, and needs no alarm either.
 2. Each alarm watches a metric that is written (metrics.py), with the dimensions under which it is written, of a
    function, queue or group of this stack, by a statistic that makes sense of it; it tells the topic, takes a minute
    without a figure for a good one, and says what to do. Nothing that needs an alarm is without one.
@@ -24,6 +25,10 @@ FUNCTION, QUEUE, GROUP, ALARM = (
 COLUMNS = 24
 PERIODS = (60, 300)
 
+# The verbs whose failed events nobody has to look after.
+SWEEPS = {"reconcile"}
+ANSWERS = {"status"}
+
 # What has to be watched, of each function of the stack (and for ours, of each that writes it), queue and group.
 WATCHED = {
     ("AWS/Lambda", "DestinationDeliveryFailures"): "Sum",
@@ -35,6 +40,11 @@ WATCHED = {
     (OURS, "CapacityRefusals"): "Sum",
     (OURS, "LaunchDuration"): "Maximum",
     (OURS, "LeadTime"): "Minimum",
+    (OURS, "OrphansEnded"): "Sum",
+    (OURS, "MachinesLost"): "Sum",
+    (OURS, "MeetingsLaunched"): "Sum",
+    (OURS, "EndingsHeldBack"): "Sum",
+    (OURS, "MachinesUnready"): "Sum",
     (OURS, "Throttles"): "Sum",
 }
 
@@ -82,7 +92,10 @@ class Things:
         for namespace, name in WATCHED:
             metric = known(namespace, name)
             for of in self.of[metric.dimensions[0][0]]:
-                if not metric.verbs or self.verb(of) in metric.verbs:
+                verb = self.verb(of) if metric.dimensions[0][0] == "FunctionName" else ""
+                if verb in ANSWERS or (verb in SWEEPS and name == "DestinationDeliveryFailures"):
+                    continue
+                if not metric.verbs or verb in metric.verbs:
                     yield namespace, name, of
 
 
@@ -100,11 +113,16 @@ def of_functions(stack, things):
         if len(own) != 1:
             yield f"{name}: expected one AWS::Lambda::EventInvokeConfig, found {len(own)}"
             continue
-        taken.append(own[0].get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
-        if taken[-1] not in queues:
-            yield f"{name}: an event that fails for good goes to no queue of this stack"
-        if own[0].get("MaximumRetryAttempts") != 2:
-            yield f"{name}: a failed event is not repeated twice"
+        verb = things.verb(function["FunctionName"])
+        destination = own[0].get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        if verb not in SWEEPS | ANSWERS:
+            taken.append(destination)
+            if destination not in queues:
+                yield f"{name}: an event that fails for good goes to no queue of this stack"
+        elif destination:
+            yield f"{name}: nobody has to look after its failed events"
+        if own[0].get("MaximumRetryAttempts") != (0 if verb in ANSWERS else 2):
+            yield f"{name}: a failed event is not repeated twice, or by nobody who waits not at all"
         if "MaximumEventAgeInSeconds" not in own[0]:
             yield f"{name}: an event may grow as old as Lambda likes"
         group = function.get("LoggingConfig", {}).get("LogGroup")

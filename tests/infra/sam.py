@@ -62,6 +62,11 @@ TYPES = {
         {"Arn": "arn:{partition}:dynamodb:{region}:{account}:table/{name}"},
     ),
     "AWS::EC2::KeyPair": ("KeyName", "{name}", {"KeyPairId": "key-0a1b2c3d4e5f60718"}),
+    "AWS::Events::Rule": (
+        "Name",
+        "{name}",
+        {"Arn": "arn:{partition}:events:{region}:{account}:rule/{name}"},
+    ),
     "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role/{name}"}),
     "AWS::Lambda::Function": (
         "FunctionName",
@@ -130,6 +135,13 @@ class Stack:
 
     def properties(self, name):
         return self.resolve(self._resource(name).get("Properties", {}))
+
+    def policies(self, role):
+        """What a role may do: the documents of its own policies, and of those that are put on it from outside."""
+        own = self.properties(role).get("Policies", [])
+        name = self.resolve({"Ref": role})
+        shared = [self.properties(policy) for policy in self.resources("AWS::IAM::Policy")]
+        return [policy["PolicyDocument"] for policy in own + [policy for policy in shared if name in policy["Roles"]]]
 
     def outputs(self):
         declared = self.template.get("Outputs", {}).items()
