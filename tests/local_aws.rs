@@ -5,7 +5,7 @@ mod local;
 #[path = "local/meeting.rs"]
 mod meeting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use local::aws::TABLE;
 use local::lambda::{Lambda, Outcome};
 use meeting::{M, Stack, TIMEOUT, ender, function, observer, reconciler, tag};
@@ -392,4 +392,102 @@ fn a_meeting_that_nobody_launched_is_launched_when_it_is_due_and_strangers_are_l
     let stranger = json!({"instance_id": "i-0123456789abcdef0"});
     assert_eq!(repairs(&sweeper.invoke(&stranger).answer()), Vec::<String>::new());
     assert_eq!(stack.aws.count_calls(), counts(&[("DescribeInstances", 1)]), "at the cost of one call");
+}
+
+/// Two hundred meetings and a bad day: thirty machines are killed, twenty orphans planted, three of them to be kept, ten
+/// records deleted, and `end` races with `launch`. Two sweeps after the grace, and all is well.
+#[test]
+fn two_sweeps_bring_two_hundred_meetings_into_order() {
+    let mut stack = Stack::up();
+    let names: Vec<String> = (0..200).map(|n| format!("m-{n:03}")).collect();
+    let begins = in_minutes(5);
+    for name in &names {
+        stack.turn_to(name);
+        stack.aws.put_meeting(&[("id", name), ("status", "SCHEDULED"), ("meet_time", &begins)]);
+    }
+    let end = ender(&stack.aws, &[("SCHEDULE_GROUP", "default")]);
+    end.warm_up();
+    let launch = |name: &str| stack.lambda.invoke(&json!({"meeting_id": name}));
+    // The last ten are ended while they are launched, each at another moment.
+    for name in &names[..190] {
+        launch(name).answer();
+    }
+    for (n, name) in names[190..].iter().enumerate() {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(15 * u64::try_from(n).expect("few")));
+                end.invoke(&json!({"meeting_id": name})).answer();
+            });
+            // It launches, or finds the meeting over, or has its lease taken: then its repeat does what is left.
+            launch(name);
+        });
+    }
+    let ids = |meeting: &str| -> Vec<String> {
+        let record = stack.aws.record(meeting).expect("a record");
+        meeting::recorded(&record).into_values().flatten().collect()
+    };
+    let killed: Vec<String> = names[..30].iter().map(|name| ids(name).remove(0)).collect();
+    let kill = stack.aws.ec2.terminate_instances().set_instance_ids(Some(killed)).send();
+    stack.aws.wait(kill).expect("they are killed");
+    // As after an answer that was lost, and a record that was made anew since.
+    let orphan = |n: usize| {
+        let tags = [("Project", "Elephant"), ("MeetingID", names[40 + n].as_str()), ("Role", "teacher")];
+        let keep = (n < 3).then_some(("elephant:keep", "for the exam"));
+        let tags = tags.into_iter().chain(keep);
+        let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let tags = TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags));
+        let run = stack.aws.ec2.run_instances().image_id(local::aws::IMAGE).min_count(1).max_count(1);
+        let run = run.client_token(format!("orphan-{n}")).tag_specifications(tags.build()).send();
+        let answer = stack.aws.wait(run).expect("it is planted");
+        answer.instances()[0].instance_id().expect("an id").to_owned()
+    };
+    let orphans: Vec<String> = (0..20).map(orphan).collect();
+    for name in &names[70..80] {
+        let delete = stack.aws.dynamodb.delete_item().table_name(TABLE);
+        let delete = delete.key("id", AttributeValue::S(name.clone())).send();
+        stack.aws.wait(delete).expect("it is deleted");
+    }
+
+    let group = stack.aws.security_group();
+    let limits = [("SECURITY_GROUP_IDS", group.as_str()), ("MAX_ENDINGS", "100"), ("READY_MINUTES", "1440")];
+    let sweeper = meeting::patient_reconciler(&stack.aws, &limits);
+    let sweep = || sweeper.invoke(&json!({"sweep": true})).answer();
+    for name in &names {
+        if stack.aws.record(name).is_some() {
+            stack.aws.date_lease(name, "2020-01-01T00:00:00.000Z");
+        }
+    }
+    stack.aws.age(Duration::from_secs(15 * 60));
+    let first = sweep();
+    let count = |answer: &Value, word: &str| repairs(answer).iter().filter(|repair| *repair == word).count();
+    assert_eq!((count(&first, "machine_lost"), count(&first, "orphan_marked")), (30, 17 + 20), "{first:#}");
+    stack.aws.age(Duration::from_secs(5 * 60));
+    let second = sweep();
+    assert_eq!((count(&second, "orphan_ended"), &second["held_back"]), (17 + 20, &json!(0)), "{second:#}");
+
+    let mut named = BTreeSet::new();
+    for (n, name) in names.iter().enumerate() {
+        let Some(record) = stack.aws.record(name) else { continue };
+        let over = meeting::text(&record, "status").as_deref() == Some("TERMINATED");
+        assert_eq!(over, n >= 190, "{name}");
+        if !over {
+            let both = ids(name);
+            assert_eq!(both.len(), 2, "{name}");
+            named.extend(both);
+        }
+    }
+    let all = stack.aws.instances("m-*");
+    let live: BTreeSet<String> = all.iter().filter(|i| meeting::is_live(i)).map(meeting::id).collect();
+    let kept: BTreeSet<String> = orphans[..3].iter().cloned().collect();
+    assert_eq!(live, named.union(&kept).cloned().collect(), "what lives is recorded, or to be kept");
+    let third = sweep();
+    let notes = ["machine_noted", "meeting_ready"];
+    let done: Vec<String> =
+        repairs(&third).into_iter().filter(|repair| !notes.contains(&repair.as_str())).collect();
+    assert_eq!(done, Vec::<String>::new(), "a third sweep does nothing");
+    assert_eq!(
+        repairs(&sweep()),
+        Vec::<String>::new(),
+        "and has noted the machines that were launched again"
+    );
 }

@@ -8,6 +8,7 @@ client is still there, since AWS too executes what it has received.
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
     GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
+    POST /_local/age                     {"seconds": 600} makes every machine that much older, and the marks of orphans
     POST /_local/reset                   everything as after the start; calls under way are cut off
 """
 
@@ -17,8 +18,10 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 
 from moto.ec2.exceptions import FilterNotImplementedError
+from moto.ec2.models import ec2_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import EnvironBuilder
@@ -38,6 +41,9 @@ from faults import (
 
 TERMINATED_TOKEN_CHOICES = ("error", "instance")
 
+# When a sweep took a machine for an orphan.
+MARK = "elephant:orphan-since"
+
 
 @dataclass
 class Request:
@@ -56,6 +62,11 @@ class HeldCall:
 @dataclass
 class Release:
     discard: bool = False
+
+
+@dataclass
+class Age:
+    seconds: float
 
 
 class LocalAws:
@@ -78,6 +89,7 @@ class LocalAws:
             ("DELETE", "calls"): self.delete_calls,
             ("GET", "settings"): self.show_settings,
             ("POST", "settings"): self.change_settings,
+            ("POST", "age"): self.age,
             ("POST", "reset"): self.reset,
         }
 
@@ -247,6 +259,19 @@ class LocalAws:
             raise InvalidInput(f"'terminated_token' must be one of {', '.join(TERMINATED_TOKEN_CHOICES)}.")
         ec2_extension.settings = replace(ec2_extension.settings, **given)
         return self.show_settings()
+
+    def age(self, given):
+        """Make every machine that is there so many seconds older, and the marks of orphans with them."""
+        check_fields(given or {}, Age)
+        by = timedelta(seconds=Age(**(given or {})).seconds)
+        for regions in ec2_backends.values():
+            for backend in regions.values():
+                for instance in backend.all_instances():
+                    instance.launch_time -= by
+                    tags = backend.tags.get(instance.id, {})
+                    if MARK in tags:
+                        tags[MARK] = (datetime.fromisoformat(tags[MARK]) - by).isoformat()
+        return {}
 
     def reset(self, _):
         self.reset_event.set()

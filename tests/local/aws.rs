@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     Projection, ProjectionType, ScalarAttributeType,
@@ -179,6 +180,19 @@ impl LocalAws {
         self.wait(update.send()).expect("the record is changed");
     }
 
+    /// Date the lease of the meeting's record, if there is one.
+    pub fn date_lease(&self, meeting: &str, time: &str) {
+        let update = self.dynamodb.update_item().table_name(TABLE);
+        let update = update
+            .key("id", AttributeValue::S(meeting.to_owned()))
+            .condition_expression("attribute_exists(launch_lease_until)")
+            .update_expression("SET launch_lease_until = :time")
+            .expression_attribute_values(":time", AttributeValue::S(time.to_owned()));
+        let updated = self.wait(update.send()).map_err(|error| error.into_service_error());
+        let none = |error: &UpdateItemError| error.is_conditional_check_failed_exception();
+        assert!(updated.as_ref().is_ok() || updated.as_ref().is_err_and(none), "{updated:?}");
+    }
+
     /// Every instance with the meeting's tag, ended ones included.
     pub fn instances(&self, meeting: &str) -> Vec<Instance> {
         let filter = Filter::builder().name("tag:MeetingID").values(meeting).build();
@@ -217,6 +231,11 @@ impl LocalAws {
     /// Let go of every call that is held.
     pub fn release(&self, body: Value) {
         self.control("POST", "release", Some(&body));
+    }
+
+    /// Every machine that is there becomes that much older, and the marks of orphans with them.
+    pub fn age(&self, by: Duration) {
+        self.control("POST", "age", Some(&json!({"seconds": by.as_secs()})));
     }
 
     /// Everything as after the start.

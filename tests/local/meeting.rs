@@ -9,12 +9,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::Instance;
 use serde_json::{Value, json};
 
-use crate::local::aws::{IMAGE, Item, LocalAws, TABLE, eventually};
+use crate::local::aws::{IMAGE, Item, LocalAws, eventually};
 use crate::local::lambda::{Function, Lambda, Outcome};
 use crate::local::top;
 
@@ -89,17 +87,8 @@ impl Stack {
         self.lease_ends("2020-01-01T00:00:00.000Z");
     }
 
-    /// Date the lease, if there is one.
     pub fn lease_ends(&self, time: &str) {
-        let update = self.aws.dynamodb.update_item().table_name(TABLE);
-        let update = update
-            .key("id", AttributeValue::S(self.meeting.clone()))
-            .condition_expression("attribute_exists(launch_lease_until)")
-            .update_expression("SET launch_lease_until = :time")
-            .expression_attribute_values(":time", AttributeValue::S(time.to_owned()));
-        let updated = self.aws.wait(update.send()).map_err(|error| error.into_service_error());
-        let none = |error: &UpdateItemError| error.is_conditional_check_failed_exception();
-        assert!(updated.as_ref().is_ok() || updated.as_ref().is_err_and(none), "{updated:?}");
+        self.aws.date_lease(&self.meeting, time);
     }
 
     pub fn record(&self) -> Item {
@@ -162,6 +151,11 @@ pub fn reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, TIMEOUT)
 }
 
+/// One whose time-out is the template's.
+pub fn patient_reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
+    started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, Duration::from_secs(300))
+}
+
 pub fn observer(aws: &LocalAws) -> Lambda {
     started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
 }
@@ -214,7 +208,7 @@ pub fn recorded(record: &Item) -> BTreeMap<String, Vec<String>> {
     ROLES.into_iter().filter_map(recorded).collect()
 }
 
-fn is_live(instance: &Instance) -> bool {
+pub fn is_live(instance: &Instance) -> bool {
     let state = instance.state().and_then(|state| state.name()).map(|name| name.as_str().to_owned());
     !matches!(state.as_deref(), Some("terminated" | "shutting-down"))
 }
