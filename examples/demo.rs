@@ -18,8 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use jiff::Timestamp;
-use local::aws::REGION;
+use local::aws::{IMAGE, REGION};
 use local::deployed::{Deployed, NAMESPACE};
 use local::lambda::Outcome;
 use local::process::Process;
@@ -119,9 +120,61 @@ fn demo(serve: bool) -> Result<(), String> {
     if requests > 0 || after.len() != 2 || !machines.values().all(|machine| after.contains(machine)) {
         return Err(format!("expected the same two machines as before, {machines:?}, and got {after:?}"));
     }
-    heading("Both ids stand in the record, and the second delivery launched nothing.");
+    println!("Both ids stand in the record, and the second delivery launched nothing.");
+    keep_and_end(&stack, meeting, &machines)?;
+    heading("One meeting, launched once, kept and ended; nothing of it is left.");
     println!("Next: cargo demo -- --serve, to try it by hand; infra/README.md, to deploy it.");
     Ok(())
+}
+
+/// A machine is killed and another comes; an orphan appears and goes; the meeting is shown, and ended.
+fn keep_and_end(stack: &Deployed, meeting: &str, machines: &BTreeMap<String, String>) -> Result<(), String> {
+    let aws = &stack.aws;
+    let repairs = |answer: &Value| -> Vec<String> {
+        let all = answer["repairs"].as_array().cloned().unwrap_or_default();
+        all.iter().filter_map(|done| done["repair"].as_str().map(str::to_owned)).collect()
+    };
+    let expect = |answer: &Value, wanted: &str| match repairs(answer).iter().any(|done| done == wanted) {
+        true => Ok(()),
+        false => Err(format!("expected the repair {wanted}, and got {answer}")),
+    };
+    heading("The teacher's machine is killed, and EC2 says so");
+    let teacher = machines.get("teacher").ok_or("the teacher has no machine")?;
+    let killed = aws.wait(aws.ec2.terminate_instances().instance_ids(teacher).send());
+    killed.map_err(|error| format!("{teacher} cannot be ended: {error}"))?;
+    // Half a minute passes until nobody can be at work on the launch any more.
+    aws.date_lease(meeting, "2020-01-01T00:00:00.000Z");
+    let told = json!({"detail-type": "EC2 Instance State-change Notification",
+                      "detail": {"instance-id": teacher, "state": "terminated"}});
+    let answer = invoke(stack, "reconcile", &told)?;
+    expect(&answer, "machine_lost")?;
+    show_instances(stack, meeting);
+
+    heading("A machine that no record names: one sweep marks it, the next one ends it");
+    let tags = [("Project", "Elephant"), ("MeetingID", meeting), ("Role", "teacher")];
+    let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec();
+    let tags = TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags)).build();
+    let run = aws.ec2.run_instances().image_id(IMAGE).min_count(1).max_count(1).tag_specifications(tags);
+    aws.wait(run.send()).map_err(|error| format!("no orphan can be made: {error}"))?;
+    for (minutes, wanted) in [(11, "orphan_marked"), (5, "orphan_ended")] {
+        println!("{minutes} minutes pass");
+        aws.age(Duration::from_secs(60 * minutes));
+        expect(&invoke(stack, "reconcile", &json!({"sweep": true}))?, wanted)?;
+    }
+
+    heading("How the meeting is");
+    invoke(stack, "status", &json!({"meeting_id": meeting, "wait": "running"}))?;
+    heading("It is ended");
+    invoke(stack, "end", &json!({"meeting_id": meeting, "reason": "the teacher left", "wait": true}))?;
+    show_instances(stack, meeting);
+    let lives = |instance: &&aws_sdk_ec2::types::Instance| {
+        let state = instance.state().and_then(|state| state.name()).map_or("?", |name| name.as_str());
+        !matches!(state, "terminated" | "shutting-down")
+    };
+    match aws.instances(meeting).iter().find(lives) {
+        None => Ok(()),
+        Some(alive) => Err(format!("the meeting is over, and {} is up", id(alive))),
+    }
 }
 
 /// The machines are those of the record and of the second delivery's answer.

@@ -150,7 +150,7 @@ impl Meter {
 
     /// Of the function that sweeps: says of every delivery what it found, too.
     pub fn of_sweeps(function: String) -> Self {
-        Meter { sweeps: true, ..Meter::of_launches(function) }
+        Meter { sweeps: true, ..Meter::new(function) }
     }
 
     /// The lines that a delivery ends with; the counts begin anew.

@@ -171,10 +171,23 @@ fn each_alarm_sees_what_it_watches_for() {
     assert_eq!(skipped["Outcome"], "skipped");
     all.push(skipped);
 
+    // What the alarms on sweeps watch: a machine of a meeting that is on has died, another meeting's runs.
+    let sweeper = meeting::reconciler(&stack.aws, &[("AWS_LAMBDA_FUNCTION_NAME", "elephant-reconcile")]);
+    stack.turn_to("slow");
+    stack.time_passes();
+    let dead = stack.attribute("teacher_ec2_id").expect("an id");
+    let end = stack.aws.ec2.terminate_instances().instance_ids(&dead).send();
+    stack.aws.wait(end).expect("it is killed");
+    let _ = sweeper.invoke(&json!({"sweep": true}));
+    let swept = lines(&sweeper.whole_log());
+    let sweep = swept.iter().find(|line| line.get("Deliveries").is_some()).expect("its line");
+    assert_eq!((number(sweep, "MachinesLost"), number(sweep, "OrphansEnded")), (1.0, 0.0), "{sweep}");
+    assert!(number(sweep, "TimeToReady") >= 0.0 && sweep.get("LaunchDuration").is_none(), "{sweep}");
+
     // No line but what the table allows; and everything in the table is written.
     let table = table();
     let mut written = BTreeSet::new();
-    for (name, set, unit) in all.iter().flat_map(kept) {
+    for (name, set, unit) in all.iter().chain(&swept).flat_map(kept) {
         let known = &table["metrics"][&name];
         assert_eq!(known["unit"], unit.as_str(), "{name}");
         let known_sets = known["dimensions"].as_array().expect("sets");
