@@ -274,7 +274,11 @@ fn to_machine(instance: &Instance) -> Option<Machine> {
     Some(Machine {
         instance_id: InstanceId(instance.instance_id()?.to_owned()),
         state,
-        state_reason: instance.state_reason().and_then(|reason| reason.code()).map(str::to_owned),
+        state_reason: instance
+            .state_reason()
+            .and_then(|reason| reason.code())
+            .filter(|code| !code.is_empty())
+            .map(str::to_owned),
         tags: instance
             .tags()
             .iter()
