@@ -1,7 +1,8 @@
 //! The whole story on a laptop: `cargo demo`.
 //!
 //! Deploys the template to an AWS on 127.0.0.1, asks the function `schedule` for a meeting that is due in a moment, waits
-//! until EventBridge Scheduler fires the function `launch`, shows what is there then, and delivers the same event again.
+//! until EventBridge Scheduler fires the function `launch`, shows what is there then, and delivers the same event again. Then a
+//! machine is killed, and `reconcile` brings another; an orphan comes and goes; `status` shows the meeting, and `end` ends it.
 //! `cargo demo -- --serve` leaves everything up for `cargo lambda invoke` and the `aws` CLI. Whatever way it ends, it ends
 //! everything that it started.
 
@@ -30,7 +31,7 @@ use signal_hook::iterator::Signals;
 
 const USAGE: &str = "usage: cargo demo [-- --serve]
 
-  cargo demo              deploy the template to an AWS on this machine, schedule a meeting, wait for its launch
+  cargo demo              deploy the template to an AWS on this machine; a meeting is scheduled, launched, kept and ended
   cargo demo -- --serve   leave the deployed stack up, and print the lines to try it by hand";
 
 /// For a function of one's own, beside the deployed one.

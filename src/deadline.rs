@@ -10,10 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::info;
 
-use crate::error::{AwsError, Class};
+use crate::error::{AwsError, Class, Service};
 use crate::needs::{Clock, Tokens};
 use crate::plan;
-use crate::timing::after;
+use crate::timing::{Timing, after};
 
 /// The first pause between two tries of the same request, and the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,21 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
     /// Whether something that takes this long ends in time.
     pub fn fits(&self, duration: Duration) -> bool {
         after(self.clock.now(), duration) <= self.at
+    }
+
+    /// A request that may be repeated, in the manner of its service, for as long as there is time.
+    pub async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        timing: &Timing,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        let (limit, backoff) = match service {
+            Service::DynamoDb => (timing.table, Backoff::TABLE),
+            Service::Ec2 => (timing.ec2, Backoff::EC2),
+            Service::Scheduler => (timing.scheduler, Backoff::SCHEDULER),
+        };
+        self.persist(limit, backoff, || true, request).await
     }
 
     /// Send a request, which takes at most `limit`, and repeat it while it is `wanted`.

@@ -144,7 +144,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     async fn close(&self, read: &Record, done: &mut Done) -> Result<bool, Error> {
         let update = record::terminate(read, &self.request.reason);
         let meetings = &self.ender.meetings;
-        match self.table(|| meetings.update(&update)).await? {
+        match self.ask(Service::DynamoDb, || meetings.update(&update)).await? {
             Updated::Done => {
                 info!(reason = self.request.reason, "meeting ended");
                 done.closed = true;
@@ -163,7 +163,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     async fn take_lease(&self, read: &Record) -> Result<(), Error> {
         let Some(update) = record::take_lease(read, Owner(OWNER.to_owned())) else { return Ok(()) };
         let meetings = &self.ender.meetings;
-        if self.table(|| meetings.update(&update)).await? == Updated::Done {
+        if self.ask(Service::DynamoDb, || meetings.update(&update)).await? == Updated::Done {
             info!("lease taken from the launch that was under way");
         }
         Ok(())
@@ -189,7 +189,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
                     answer => answer,
                 }
             };
-            match self.ec2(end).await {
+            match self.ask(Service::Ec2, end).await {
                 Ok(()) => {
                     info!(%role, instance_id = %id, "machine ended");
                     done.terminated.insert(id.clone());
@@ -217,7 +217,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     ) -> Result<Option<InstanceId>, Error> {
         let Ender { meetings, ec2, timing, .. } = self.ender;
         let asked = self.now();
-        let found = self.ec2(|| ec2.find(&token)).await?;
+        let found = self.ask(Service::Ec2, || ec2.find(&token)).await?;
         let live = found.iter().find(|machine| machine.state.is_live());
         if let Some(machine) = live {
             let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing };
@@ -251,11 +251,9 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     }
 
     async fn delete_schedule(&self) -> Result<bool, Error> {
-        let Ender { schedules, timing, .. } = self.ender;
+        let schedules = &self.ender.schedules;
         let name = ScheduleName::of(&self.request.meeting_id);
-        let delete = || schedules.delete(&name);
-        let answer = self.deadline.persist(timing.scheduler, Backoff::SCHEDULER, || true, delete).await;
-        let deleted = answer.map_err(|error| self.failed(Service::Scheduler, error))?;
+        let deleted = self.ask(Service::Scheduler, || schedules.delete(&name)).await?;
         if deleted {
             info!(schedule = %name, "schedule deleted");
         }
@@ -268,7 +266,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         let ids: Vec<InstanceId> = machines.keys().cloned().collect();
         let mut tries = 0;
         while !ids.is_empty() {
-            let seen = self.ec2(|| ec2.look(&ids)).await?;
+            let seen = self.ask(Service::Ec2, || ec2.look(&ids)).await?;
             let left = seen.iter().filter(|sighting| sighting.machine.state != State::Terminated);
             let left: Vec<String> = left
                 .map(|sighting| format!("{} is {}", sighting.instance_id(), sighting.machine.state.as_str()))
@@ -300,25 +298,17 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
 
     async fn read(&self) -> Result<Option<Record>, Error> {
         let meetings = &self.ender.meetings;
-        self.table(|| meetings.read(&self.request.meeting_id)).await
+        self.ask(Service::DynamoDb, || meetings.read(&self.request.meeting_id)).await
     }
 
-    /// A request to the table; every one may be repeated.
-    async fn table<R, F: Future<Output = Result<R, AwsError>>>(
+    /// A request; every one may be repeated.
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
+        service: Service,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let answer = self.deadline.persist(self.ender.timing.table, Backoff::TABLE, || true, request).await;
-        answer.map_err(|error| self.failed(Service::DynamoDb, error))
-    }
-
-    /// A request to EC2; every one may be repeated.
-    async fn ec2<R, F: Future<Output = Result<R, AwsError>>>(
-        &self,
-        request: impl Fn() -> F,
-    ) -> Result<R, Error> {
-        let answer = self.deadline.persist(self.ender.timing.ec2, Backoff::EC2, || true, request).await;
-        answer.map_err(|error| self.failed(Service::Ec2, error))
+        let answer = self.deadline.ask(service, &self.ender.timing, request).await;
+        answer.map_err(|error| self.failed(service, error))
     }
 
     fn now(&self) -> Timestamp {

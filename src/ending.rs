@@ -1,8 +1,10 @@
 //! How a machine is ended that no record names: the same way for every verb, for others may be at work on its meeting.
 
+use std::future::Future;
+
 use tracing::info;
 
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::error::{AwsError, Service};
 use crate::machine::{InstanceId, Token};
 use crate::meeting::{MeetingId, Role};
@@ -41,21 +43,24 @@ impl<M: Meetings, E: Ends, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
         if let Some((meeting, role, token)) = standing {
             let update = record::end(meeting, *role, token);
             let write = || self.meetings.update(&update);
-            let told = self.deadline.persist(self.timing.table, Backoff::TABLE, || true, write).await;
+            let told = self.deadline.ask(Service::DynamoDb, &self.timing, write).await;
             if let Updated::Refused(found) = told.map_err(|error| (Service::DynamoDb, error))?
                 && plan::is_kept(found.as_deref(), *role, instance)
             {
                 return Ok(Ended::Kept);
             }
         }
-        let limit = self.timing.ec2;
-        let untag = || self.ec2.remove_role_tag(instance);
-        let untagged = self.deadline.persist(limit, Backoff::EC2, || true, untag).await;
-        untagged.map_err(|error| (Service::Ec2, error))?;
-        let end = || self.ec2.terminate(instance);
-        let ended = self.deadline.persist(limit, Backoff::EC2, || true, end).await;
-        ended.map_err(|error| (Service::Ec2, error))?;
+        self.ec2(|| self.ec2.remove_role_tag(instance)).await?;
+        self.ec2(|| self.ec2.terminate(instance)).await?;
         info!(instance_id = %instance, "machine ended: no record names it");
         Ok(Ended::Ended)
+    }
+
+    async fn ec2<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<(), (Service, AwsError)> {
+        let answer = self.deadline.ask(Service::Ec2, &self.timing, request).await;
+        answer.map_err(|error| (Service::Ec2, error))
     }
 }

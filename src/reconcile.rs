@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::config::ReconcileConfig;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::ending::{Ended, Ending};
 use crate::error::{AwsError, Error, Service};
 use crate::event;
@@ -126,16 +126,20 @@ where
         let mut leftovers = Vec::new();
         let (mut seen, mut wanted) = match request {
             event::Reconcile::Sweep => {
-                let seen = self.ask(|| ec2.list(&config.project_tag)).await?;
-                impaired = self.ask(|| ec2.list_impaired()).await?;
-                leftovers = self.ask(|| ec2.list_leftovers(&config.project_tag)).await?;
+                let seen = self.ask(Service::Ec2, || ec2.list(&config.project_tag)).await?;
+                impaired = self.ask(Service::Ec2, || ec2.list_impaired()).await?;
+                leftovers = self.ask(Service::Ec2, || ec2.list_leftovers(&config.project_tag)).await?;
                 let now = self.deadline.clock.now();
                 let from = before(now, config.limits.launch_window);
                 let until = after(now, config.limits.due);
-                (seen, self.read(|| meetings.find_due(from, until)).await?)
+                (seen, self.ask(Service::DynamoDb, || meetings.find_due(from, until)).await?)
             }
             event::Reconcile::Instance(instance) => {
-                let seen = self.ask(|| ec2.look(std::slice::from_ref(instance))).await?.into_iter().next();
+                let seen = self
+                    .ask(Service::Ec2, || ec2.look(std::slice::from_ref(instance)))
+                    .await?
+                    .into_iter()
+                    .next();
                 let ours = |s: &Sighting| {
                     s.machine.tags.get("Project") == Some(&config.project_tag) && s.meeting().is_some()
                 };
@@ -147,7 +151,7 @@ where
             }
         };
         wanted.extend(seen.iter().filter_map(Sighting::meeting));
-        let records = self.read(|| meetings.read_all(&wanted)).await?;
+        let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;
         if let event::Reconcile::Instance(_) = request {
             seen.extend(self.the_others(&seen, &records).await?);
         }
@@ -229,7 +233,7 @@ where
         }
         match others.is_empty() {
             true => Ok(Vec::new()),
-            false => self.ask(|| ec2.look(&others)).await,
+            false => self.ask(Service::Ec2, || ec2.look(&others)).await,
         }
     }
 
@@ -257,7 +261,7 @@ where
     /// What it wrote last, for the person who has to find out. That it cannot be read is no failure of the sweep.
     async fn last_lines(&self, instance: &InstanceId) -> Option<String> {
         let ec2 = &self.reconciler.ec2;
-        match self.ask(|| ec2.read_console(instance)).await {
+        match self.ask(Service::Ec2, || ec2.read_console(instance)).await {
             Ok(text) => text.map(|text| tail(&text, CONSOLE_LINES)),
             Err(error) => {
                 warn!(instance_id = %instance, error = %error.chain(), "its console could not be read");
@@ -273,17 +277,17 @@ where
             Repair::Close { meeting, reason } => self.write(&record::close(meeting, reason)).await,
             // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more.
             Repair::End { instance, .. } => {
-                self.ask(|| ec2.terminate(instance)).await?;
+                self.ask(Service::Ec2, || ec2.terminate(instance)).await?;
                 Ok(true)
             }
             Repair::EndOrphan { instance, standing } => self.end_orphan(instance, standing.as_ref()).await,
             Repair::Mark { instance } => {
                 let now = self.deadline.clock.now();
-                self.ask(|| ec2.mark(instance, now)).await?;
+                self.ask(Service::Ec2, || ec2.mark(instance, now)).await?;
                 Ok(true)
             }
             Repair::Unmark { instance } => {
-                self.ask(|| ec2.unmark(instance)).await?;
+                self.ask(Service::Ec2, || ec2.unmark(instance)).await?;
                 Ok(true)
             }
             Repair::Revive { meeting } => self.write(&record::revive(meeting)).await,
@@ -307,17 +311,17 @@ where
             // It stays in the record until it is dead, so that no other is launched beside it; without its Role tag, for
             // its meeting is on.
             Repair::Unready { instance, .. } => {
-                self.ask(|| ec2.remove_role_tag(instance)).await?;
-                self.ask(|| ec2.terminate(instance)).await?;
+                self.ask(Service::Ec2, || ec2.remove_role_tag(instance)).await?;
+                self.ask(Service::Ec2, || ec2.terminate(instance)).await?;
                 Ok(true)
             }
             Repair::MarkLeftover(leftover) => {
                 let now = self.deadline.clock.now();
-                self.ask(|| ec2.mark_leftover(leftover, now)).await?;
+                self.ask(Service::Ec2, || ec2.mark_leftover(leftover, now)).await?;
                 Ok(true)
             }
             Repair::RemoveLeftover(leftover) => {
-                self.ask(|| ec2.remove(leftover)).await?;
+                self.ask(Service::Ec2, || ec2.remove(leftover)).await?;
                 Ok(true)
             }
         }
@@ -340,27 +344,17 @@ where
 
     async fn update(&self, update: &Update) -> Result<Updated, Error> {
         let meetings = &self.reconciler.meetings;
-        self.read(|| meetings.update(update)).await
+        self.ask(Service::DynamoDb, || meetings.update(update)).await
     }
 
-    /// A request to the table; every one may be repeated.
-    async fn read<R, F: Future<Output = Result<R, AwsError>>>(
-        &self,
-        request: impl Fn() -> F,
-    ) -> Result<R, Error> {
-        let limit = self.reconciler.timing.table;
-        let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
-        answer.map_err(|error| failed(Service::DynamoDb, error))
-    }
-
-    /// A request to EC2; every one may be repeated.
+    /// A request; every one may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
+        service: Service,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let limit = self.reconciler.timing.ec2;
-        let answer = self.deadline.persist(limit, Backoff::EC2, || true, request).await;
-        answer.map_err(|error| failed(Service::Ec2, error))
+        let answer = self.deadline.ask(service, &self.reconciler.timing, request).await;
+        answer.map_err(|error| failed(service, error))
     }
 }
 

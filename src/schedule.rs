@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::config::ScheduleConfig;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Appointment};
 use crate::meeting::{MeetingId, Role, Status};
@@ -199,11 +199,11 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         loop {
             let wanted = plan::one_time(&scheduler.config, self.meeting, meet_time, self.now());
             let name = &wanted.name;
-            if self.send(|| scheduler.schedules.create(&wanted)).await? {
+            if self.ask(Service::Scheduler, || scheduler.schedules.create(&wanted)).await? {
                 info!(schedule = %name, at = %wanted.at, "schedule created");
                 return Ok((wanted, true));
             }
-            let standing = self.send(|| scheduler.schedules.find(name)).await?;
+            let standing = self.ask(Service::Scheduler, || scheduler.schedules.find(name)).await?;
             match plan::adjustment(&standing, &wanted, self.now()) {
                 Adjustment::Keep => {
                     let standing = match standing {
@@ -213,7 +213,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
                     return Ok((standing, false));
                 }
                 Adjustment::Replace => {
-                    if self.send(|| scheduler.schedules.replace(&wanted)).await? {
+                    if self.ask(Service::Scheduler, || scheduler.schedules.replace(&wanted)).await? {
                         info!(schedule = %name, at = %wanted.at, "schedule replaced");
                         return Ok((wanted, true));
                     }
@@ -256,7 +256,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     async fn delete_schedule(&self) -> Result<bool, Error> {
         let name = ScheduleName::of(self.meeting);
         let schedules = &self.scheduler.schedules;
-        let deleted = self.send(|| schedules.delete(&name)).await?;
+        let deleted = self.ask(Service::Scheduler, || schedules.delete(&name)).await?;
         if deleted {
             info!(schedule = %name, "schedule deleted");
         }
@@ -272,7 +272,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
             attributes: wanted.attributes.clone(),
         };
         let meetings = &self.scheduler.meetings;
-        match self.write(|| meetings.create(&record)).await? {
+        match self.ask(Service::DynamoDb, || meetings.create(&record)).await? {
             Created::Done => Ok(None),
             Created::Exists(found) => Ok(Some(*found)),
         }
@@ -280,32 +280,22 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
 
     async fn read(&self) -> Result<Option<Record>, Error> {
         let meetings = &self.scheduler.meetings;
-        self.write(|| meetings.read(self.meeting)).await
+        self.ask(Service::DynamoDb, || meetings.read(self.meeting)).await
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, Error> {
         let meetings = &self.scheduler.meetings;
-        self.write(|| meetings.update(update)).await
+        self.ask(Service::DynamoDb, || meetings.update(update)).await
     }
 
-    /// A request to the table; every one may be repeated.
-    async fn write<R, F: Future<Output = Result<R, AwsError>>>(
+    /// A request; every one may be repeated.
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
+        service: Service,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let limit = self.scheduler.timing.table;
-        let answer = self.deadline.persist(limit, Backoff::TABLE, || true, request).await;
-        answer.map_err(|error| self.failed(Service::DynamoDb, error))
-    }
-
-    /// A request to Scheduler; every one may be repeated.
-    async fn send<R, F: Future<Output = Result<R, AwsError>>>(
-        &self,
-        request: impl Fn() -> F,
-    ) -> Result<R, Error> {
-        let limit = self.scheduler.timing.scheduler;
-        let answer = self.deadline.persist(limit, Backoff::SCHEDULER, || true, request).await;
-        answer.map_err(|error| self.failed(Service::Scheduler, error))
+        let answer = self.deadline.ask(service, &self.scheduler.timing, request).await;
+        answer.map_err(|error| self.failed(service, error))
     }
 
     fn now(&self) -> Timestamp {

@@ -192,7 +192,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
             return Err(self.no_machine(role));
         };
         let ec2 = &self.observer.ec2;
-        let console = self.ec2(|| ec2.read_console(&instance)).await?;
+        let console = self.ask(Service::Ec2, || ec2.read_console(&instance)).await?;
         Ok(Answer::Console(Console {
             meeting_id: self.meeting.to_string(),
             role: role.as_str(),
@@ -228,7 +228,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         let ec2 = &self.observer.ec2;
         let seen = match all.is_empty() {
             true => Vec::new(),
-            false => self.ec2(|| ec2.look(&all)).await?,
+            false => self.ask(Service::Ec2, || ec2.look(&all)).await?,
         };
         let mut machines = BTreeMap::new();
         for (role, lost) in Role::BOTH.into_iter().zip(report.lost) {
@@ -273,7 +273,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     async fn of_the_attempt(&self, record: &Record, role: Role) -> Result<Option<InstanceId>, Error> {
         let Some(attempt) = record.seat(role).open_attempt() else { return Ok(None) };
         let ec2 = &self.observer.ec2;
-        let mut found = self.ec2(|| ec2.find(&attempt.token)).await?;
+        let mut found = self.ask(Service::Ec2, || ec2.find(&attempt.token)).await?;
         found.sort_by_key(|machine| !machine.state.is_live());
         Ok(found.into_iter().next().map(|machine| machine.instance_id))
     }
@@ -296,22 +296,17 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     }
 
     async fn report(&self) -> Result<Report, Error> {
-        let Observer { meetings, timing, .. } = self.observer;
-        let read = || meetings.report(self.meeting);
-        let answer = self.deadline.persist(timing.table, Backoff::TABLE, || true, read).await;
-        answer.map_err(|error| self.failed(Service::DynamoDb, error))
+        let meetings = &self.observer.meetings;
+        self.ask(Service::DynamoDb, || meetings.report(self.meeting)).await
     }
 
-    async fn ec2<R, F: Future<Output = Result<R, AwsError>>>(
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
+        service: Service,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let answer = self.deadline.persist(self.observer.timing.ec2, Backoff::EC2, || true, request).await;
-        answer.map_err(|error| self.failed(Service::Ec2, error))
-    }
-
-    fn failed(&self, service: Service, error: AwsError) -> Error {
-        Error::of_request(&self.of(), service, error, "ask again")
+        let answer = self.deadline.ask(service, &self.observer.timing, request).await;
+        answer.map_err(|error| Error::of_request(&self.of(), service, error, "ask again"))
     }
 
     fn of(&self) -> String {
