@@ -279,12 +279,13 @@ fn to_machine(instance: &Instance) -> Option<Machine> {
             .and_then(|reason| reason.code())
             .filter(|code| !code.is_empty())
             .map(str::to_owned),
-        tags: instance
-            .tags()
-            .iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .collect(),
+        tags: to_tags(instance.tags()),
     })
+}
+
+fn to_tags(tags: &[Tag]) -> BTreeMap<String, String> {
+    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    tags.iter().filter_map(pair).collect()
 }
 
 fn failed<E>(action: &'static str, error: &SdkError<E>) -> AwsError

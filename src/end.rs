@@ -324,11 +324,8 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     }
 
     fn no_such_meeting(&self) -> Error {
-        Error::new(
-            Kind::MeetingNotFound,
-            format!("{}: no such record in the table", self.of()),
-            "check the id and TABLE_NAME; if the meeting was deleted, reconcile ends its machines",
-        )
+        let advice = "check the id and TABLE_NAME; if the meeting was deleted, reconcile ends its machines";
+        Error { advice: advice.to_owned(), ..Error::no_such_meeting(&self.request.meeting_id) }
     }
 
     fn unsettled(&self, until: Timestamp) -> Error {

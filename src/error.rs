@@ -236,6 +236,15 @@ impl Error {
         Error { kind, problem: problem.into(), advice: advice.into(), cause: None }
     }
 
+    /// There is no record under this meeting's id.
+    pub fn no_such_meeting(meeting: impl fmt::Display) -> Self {
+        Error::new(
+            Kind::MeetingNotFound,
+            format!("meeting {meeting}: no such record in the table"),
+            "check the id and TABLE_NAME, or whether the meeting was deleted",
+        )
+    }
+
     /// A request failed that was repeated as long as that made sense. `of` says for what it was, `otherwise` what to do
     /// where AWS's answer names nothing.
     pub fn of_request(of: &str, service: Service, error: AwsError, otherwise: &str) -> Self {

@@ -62,8 +62,12 @@ impl Leftover {
     }
 
     pub fn orphan_since(&self) -> Option<Timestamp> {
-        self.tags.get(ORPHAN_TAG)?.parse().ok()
+        orphan_since(&self.tags)
     }
+}
+
+fn orphan_since(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
+    tags.get(ORPHAN_TAG)?.parse().ok()
 }
 
 /// What a sweep counts, for the metrics.
@@ -107,7 +111,7 @@ impl Sighting {
 
     /// When it was marked as an orphan; a mark that cannot be read is none.
     pub fn orphan_since(&self) -> Option<Timestamp> {
-        self.machine.tags.get(ORPHAN_TAG)?.parse().ok()
+        orphan_since(&self.machine.tags)
     }
 
     pub fn is_marked(&self) -> bool {

@@ -322,11 +322,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     }
 
     fn no_such_meeting(&self) -> Error {
-        Error::new(
-            Kind::MeetingNotFound,
-            format!("meeting {}: no such record in the table", self.meeting),
-            "check the id and TABLE_NAME, or whether the meeting was deleted",
-        )
+        Error::no_such_meeting(self.meeting)
     }
 
     fn over(&self, status: Option<&Status>) -> Error {

@@ -314,11 +314,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     }
 
     fn no_such_meeting(&self) -> Error {
-        Error::new(
-            Kind::MeetingNotFound,
-            format!("{}: no such record in the table", self.of()),
-            "check the id and TABLE_NAME, or whether the meeting was deleted",
-        )
+        Error::no_such_meeting(self.meeting)
     }
 
     fn unreadable(&self, what: &str) -> Error {

@@ -28,9 +28,7 @@ impl Fleet for Ec2 {
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
-        let tag = Tag::builder().key(ORPHAN_TAG).value(format!("{since:.0}")).build();
-        let answer = self.client.create_tags().resources(&instance.0).tags(tag).send().await;
-        answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
+        self.mark_as_orphan(&instance.0, since).await
     }
 
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
@@ -41,6 +39,13 @@ impl Fleet for Ec2 {
 }
 
 impl Ec2 {
+    /// Of a machine, or of what one has left behind.
+    pub(super) async fn mark_as_orphan(&self, id: &str, since: Timestamp) -> Result<(), AwsError> {
+        let tag = Tag::builder().key(ORPHAN_TAG).value(format!("{since:.0}")).build();
+        let answer = self.client.create_tags().resources(id).tags(tag).send().await;
+        answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
+    }
+
     async fn sightings(&self, filter: Filter) -> Result<Vec<Sighting>, AwsError> {
         let request = self.client.describe_instances().filters(filter);
         let pages = request.into_paginator().page_size(PAGE).items().send();

@@ -1,13 +1,11 @@
 //! Volumes and network interfaces of ours that are attached to nothing.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_ec2::types::Tag;
 use jiff::Timestamp;
 
-use super::{Ec2, failed, filter};
+use super::{Ec2, failed, filter, to_tags};
 use crate::error::AwsError;
-use crate::fleet::{Leftover, LeftoverKind, ORPHAN_TAG};
+use crate::fleet::{Leftover, LeftoverKind};
 use crate::machine::MEETING_TAG;
 use crate::needs::Leftovers;
 
@@ -35,9 +33,7 @@ impl Leftovers for Ec2 {
     }
 
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
-        let tag = Tag::builder().key(ORPHAN_TAG).value(format!("{since:.0}")).build();
-        let answer = self.client.create_tags().resources(&leftover.id).tags(tag).send().await;
-        answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
+        self.mark_as_orphan(&leftover.id, since).await
     }
 
     async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError> {
@@ -55,9 +51,5 @@ impl Leftovers for Ec2 {
 }
 
 fn to_leftover(kind: LeftoverKind, id: Option<&str>, tags: &[Tag]) -> Option<Leftover> {
-    let tags: BTreeMap<String, String> = tags
-        .iter()
-        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-        .collect();
-    Some(Leftover { kind, id: id?.to_owned(), tags })
+    Some(Leftover { kind, id: id?.to_owned(), tags: to_tags(tags) })
 }

@@ -160,11 +160,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     }
 
     pub(super) fn no_such_meeting(&self) -> Error {
-        Error::new(
-            Kind::MeetingNotFound,
-            format!("meeting {}: no such record in the table", self.meeting),
-            "check the id and TABLE_NAME, or whether the meeting was deleted",
-        )
+        Error::no_such_meeting(self.meeting)
     }
 
     /// Why a launch now would launch nothing, if that is so.

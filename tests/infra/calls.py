@@ -91,6 +91,10 @@ class Function:
                 if "DestinationConfig" in config:
                     yield config["DestinationConfig"]["OnFailure"]["Destination"]
 
+    def by_ec2(self):
+        """What EC2 asks on its own account, by the role of whoever launches."""
+        return []
+
     def by_lambda_misses(self):
         """Queue and log: written, never read, and no others. And nothing about functions, itself included."""
         for queue in self.queues():
@@ -349,7 +353,7 @@ class Launch(Function):
             yield self.grant("let EC2 open the disk")
 
     def misses(self):
-        env, ours = self.env, self.env["PROJECT_TAG"]
+        env = self.env
         foreign = {**self.tags, "Project": "Other"}
         untagged = {key: value for key, value in self.tags.items() if key != "Project"}
         machine, interface = self.arn("ec2", INSTANCE), self.of_interface()
@@ -437,17 +441,7 @@ class Launch(Function):
         yield self.tag("tag a spot request at launch", "spot-instances-request", {})
         yield self.tag("tag a key pair", "key-pair", {}, create="", id="key-0a1b2c3d4e5f60718")
 
-        # Machines: only ours are ended, and lose no tag but Role.
-        yield self.on_machine("end a machine of another project", "TerminateInstances", "Other")
-        yield self.on_machine("end a machine without a project", "TerminateInstances", "")
-        yield self.on_machine("end a machine whose project begins like ours", "TerminateInstances", ours + "2")
-        yield self.on_machine("take the Role tag of another project's machine", "DeleteTags", "Other", ["Role"])
-        yield self.on_machine("take the Role tag of a machine without a project", "DeleteTags", "", ["Role"])
-        yield self.on_machine("take our machine's Project tag", "DeleteTags", tag_keys=["Project"])
-        yield self.on_machine("take our machine's Role and Project tags", "DeleteTags", tag_keys=["Role", "Project"])
-        yield self.on_machine("take all tags, which is to name none", "DeleteTags", tag_keys=[])
-        yield self.delete_volume_tag("take the Role tag of a disk")
-        yield self.on_machine("stop our machine", "StopInstances")
+        yield from self.ending_misses()
         yield self.on_machine("change our machine", "ModifyInstanceAttribute")
         yield Question("run a command on a machine", "ssm:SendCommand", "instance", machine)
 
@@ -468,6 +462,20 @@ class Launch(Function):
         yield Question("assume the machines' role", "sts:AssumeRole", "role", self.role)
 
         yield from self.by_lambda_misses()
+
+    def ending_misses(self):
+        """Machines: only ours are ended, and lose no tag but Role."""
+        ours = self.env["PROJECT_TAG"]
+        yield self.on_machine("end a machine of another project", "TerminateInstances", "Other")
+        yield self.on_machine("end a machine without a project", "TerminateInstances", "")
+        yield self.on_machine("end a machine whose project begins like ours", "TerminateInstances", ours + "2")
+        yield self.on_machine("take the Role tag of another project's machine", "DeleteTags", "Other", ["Role"])
+        yield self.on_machine("take the Role tag of a machine without a project", "DeleteTags", "", ["Role"])
+        yield self.on_machine("take our machine's Project tag", "DeleteTags", tag_keys=["Project"])
+        yield self.on_machine("take our machine's Role and Project tags", "DeleteTags", tag_keys=["Role", "Project"])
+        yield self.on_machine("take all tags, which is to name none", "DeleteTags", tag_keys=[])
+        yield self.delete_volume_tag("take the Role tag of a disk")
+        yield self.on_machine("stop our machine", "StopInstances")
 
     def parameter_misses(self):
         public, own = OF_SHORT_NAMES[0], "/images/other"
@@ -594,6 +602,9 @@ class OnMachines(Launch):
         self.tags, self.here = launch.tags, launch.here
         self.own, self.env = self.env, launch.env | self.env
 
+    # It launches nothing.
+    by_ec2 = Function.by_ec2
+
     def schedule(self, what, action, name=f"launch-{MEETING}", group=None):
         resource = self.arn("scheduler", f"schedule/{group or self.group}/{name}")
         return Question(what, f"scheduler:{action}", "schedule", resource)
@@ -634,21 +645,12 @@ class End(OnMachines):
         yield self.schedule("delete the schedule", "DeleteSchedule")
 
     def misses(self):
-        ours = self.env["PROJECT_TAG"]
         yield from table_misses(self)
         yield self.record("delete a record", "DeleteItem")
         yield self.look_up("look up in another Region", "DescribeInstances", "eu-central-1")
         yield self.look_up("find the subnets", "DescribeSubnets")
         yield from self.launch_misses()
-        yield self.on_machine("end a machine of another project", "TerminateInstances", "Other")
-        yield self.on_machine("end a machine without a project", "TerminateInstances", "")
-        yield self.on_machine("end a machine whose project begins like ours", "TerminateInstances", ours + "2")
-        yield self.on_machine("take the Role tag of another project's machine", "DeleteTags", "Other", ["Role"])
-        yield self.on_machine("take our machine's Project tag", "DeleteTags", tag_keys=["Project"])
-        yield self.on_machine("take our machine's Role and Project tags", "DeleteTags", tag_keys=["Role", "Project"])
-        yield self.on_machine("take all tags, which is to name none", "DeleteTags", tag_keys=[])
-        yield self.delete_volume_tag("take the Role tag of a disk")
-        yield self.on_machine("stop our machine", "StopInstances")
+        yield from self.ending_misses()
         yield self.console("read a machine's console")
         yield self.schedule("delete a schedule of the default group", "DeleteSchedule", group="default")
         yield self.schedule("delete the safety net", "DeleteSchedule", f"safety-{MEETING}")
@@ -819,47 +821,24 @@ def by_other_schedules(stack):
     yield replace(ours, what="a role of the account", principal=stack.arn("iam", "role/Admin", region=""))
 
 
+def of_function(function, name):
+    """The tables of the role of a function."""
+    return Role(
+        calls=lambda stack: function(stack).calls(),
+        by_service=lambda stack: [*function(stack).by_lambda(), *function(stack).by_ec2()],
+        misses=lambda stack: function(stack).misses(),
+        trust=by_lambda_service,
+        mistrust=by_others,
+        function=name,
+    )
+
+
 ROLES = {
-    "LaunchRole": Role(
-        calls=lambda stack: Launch(stack).calls(),
-        by_service=lambda stack: [*Launch(stack).by_lambda(), *Launch(stack).by_ec2()],
-        misses=lambda stack: Launch(stack).misses(),
-        trust=by_lambda_service,
-        mistrust=by_others,
-        function="LaunchFunction",
-    ),
-    "ScheduleRole": Role(
-        calls=lambda stack: Schedule(stack).calls(),
-        by_service=lambda stack: Schedule(stack).by_lambda(),
-        misses=lambda stack: Schedule(stack).misses(),
-        trust=by_lambda_service,
-        mistrust=by_others,
-        function="ScheduleFunction",
-    ),
-    "EndRole": Role(
-        calls=lambda stack: End(stack).calls(),
-        by_service=lambda stack: End(stack).by_lambda(),
-        misses=lambda stack: End(stack).misses(),
-        trust=by_lambda_service,
-        mistrust=by_others,
-        function="EndFunction",
-    ),
-    "ReconcileRole": Role(
-        calls=lambda stack: Reconcile(stack).calls(),
-        by_service=lambda stack: [*Reconcile(stack).by_lambda(), *Reconcile(stack).by_ec2()],
-        misses=lambda stack: Reconcile(stack).misses(),
-        trust=by_lambda_service,
-        mistrust=by_others,
-        function="ReconcileFunction",
-    ),
-    "StatusRole": Role(
-        calls=lambda stack: Status(stack).calls(),
-        by_service=lambda stack: Status(stack).by_lambda(),
-        misses=lambda stack: Status(stack).misses(),
-        trust=by_lambda_service,
-        mistrust=by_others,
-        function="StatusFunction",
-    ),
+    "LaunchRole": of_function(Launch, "LaunchFunction"),
+    "ScheduleRole": of_function(Schedule, "ScheduleFunction"),
+    "EndRole": of_function(End, "EndFunction"),
+    "ReconcileRole": of_function(Reconcile, "ReconcileFunction"),
+    "StatusRole": of_function(Status, "StatusFunction"),
     "SchedulerRole": Role(
         calls=lambda stack: [],
         by_service=lambda stack: Scheduler(stack).calls(),
