@@ -15,7 +15,8 @@
 //!    claim, and without a claim no launch;
 //! 4. **Ok means done**: both ids stand in the record, or the meeting is over or outside its window and no machine of
 //!    ours that the record does not name is left running;
-//! 5. **nothing trampled**: our writes never move a status back, and touch no attribute of another program.
+//! 5. **nothing trampled**: our writes never move a status back, but for the sweep that takes the watchdog's mistake back,
+//!    and touch no attribute of another program.
 //!
 //! # How it is kept
 //!
