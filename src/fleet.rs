@@ -73,6 +73,8 @@ fn orphan_since(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
 /// What a sweep counts, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Counted {
+    /// A sweep that did all that it found, or in a dry run said all of it.
+    Sweep,
     OrphanEnded,
     /// A recorded machine that died, and was forgotten to be launched again.
     MachineLost,

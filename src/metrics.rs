@@ -70,6 +70,7 @@ pub struct Tally {
 /// What a delivery of `reconcile` counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sweep {
+    sweeps: u64,
     orphans_ended: u64,
     machines_lost: u64,
     meetings_launched: u64,
@@ -83,6 +84,7 @@ impl Counts for Rc<Tally> {
     fn count(&self, what: fleet::Counted) {
         let mut sweep = self.sweep.get();
         match what {
+            fleet::Counted::Sweep => sweep.sweeps += 1,
             fleet::Counted::OrphanEnded => sweep.orphans_ended += 1,
             fleet::Counted::MachineLost => sweep.machines_lost += 1,
             fleet::Counted::MeetingLaunched => sweep.meetings_launched += 1,
@@ -252,6 +254,7 @@ impl Entry for Delivery<'_> {
         writer.value("AwsCalls", &Counted::from(self.calls));
         writer.value("Throttles", &Counted::from(self.throttles));
         let swept = |of: fn(&Sweep) -> u64| self.sweep.as_ref().map(|sweep| Counted::from(of(sweep)));
+        writer.value("Sweeps", &swept(|sweep| sweep.sweeps));
         writer.value("OrphansEnded", &swept(|sweep| sweep.orphans_ended));
         writer.value("MachinesLost", &swept(|sweep| sweep.machines_lost));
         writer.value("MeetingsLaunched", &swept(|sweep| sweep.meetings_launched));

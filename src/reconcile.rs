@@ -212,7 +212,12 @@ where
         }
         match failures.into_iter().next() {
             Some(first) => Err(first),
-            None => Ok(answer),
+            None => {
+                if *request == event::Reconcile::Sweep {
+                    self.reconciler.counts.count(Counted::Sweep);
+                }
+                Ok(answer)
+            }
         }
     }
 

@@ -22,11 +22,12 @@ use cases::holds;
 use elephant_launch::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
-use elephant_launch::event::{Launch, Schedule};
+use elephant_launch::event::{End, Launch, Schedule};
+use elephant_launch::fleet::Watched;
 use elephant_launch::image::Source;
 use elephant_launch::machine::InstanceProfile;
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_launch::needs::{Created, Meetings, NewMeetings, Reports, Updated, Watch};
 use elephant_launch::network::Network;
 use elephant_launch::plan::schedule::one_time;
 use elephant_launch::record::{self, Lease, MeetTime, NewRecord, Owner, Record, Seat};
@@ -162,6 +163,87 @@ mod events {
             assert!((60..=86_400).contains(&age), "{age}");
             let launch = serde_json::from_str(&schedule.input).map(|event| Launch::from_json(&event));
             assert_eq!(launch.expect("JSON").map(|launch| launch.meeting_id), Ok(meeting));
+        });
+    }
+
+    #[test]
+    fn a_request_to_end_says_which_meeting_and_why_and_whether_to_wait_or_is_refused() {
+        holds(2_000, input::life_event(), |event| {
+            let fields = model::fields(&event);
+            let said =
+                |name: &str| fields.and_then(|fields| fields.get(name)).filter(|value| !value.is_null());
+            let wait = match said("wait") {
+                None | Some(Value::Bool(false)) => Some(false),
+                Some(value) if value == true || value == "terminated" => Some(true),
+                Some(_) => None,
+            };
+            let reason = said("reason").map_or(Some("ended"), Value::as_str).map(str::trim);
+            let reason = reason.filter(|reason| !reason.is_empty());
+            match (End::from_json(&event), model::named(&event), wait, reason) {
+                (Ok(end), Some(id), Some(wait), Some(reason)) => {
+                    assert_eq!((end.meeting_id.as_str(), end.wait), (id, wait));
+                    match reason.chars().count() {
+                        0..=1000 => assert_eq!(end.reason, reason),
+                        _ => {
+                            let (kept, said) = end.reason.rsplit_once('…').expect("it is cut");
+                            assert!(reason.starts_with(kept) && kept.chars().count() == 1000, "{kept:?}");
+                            assert_eq!(said, format!(" ({} bytes)", reason.len()));
+                        }
+                    }
+                }
+                (Ok(end), ..) => panic!("{end:?}, of {event}"),
+                (Err(_), Some(_), Some(_), Some(_)) => panic!("it is refused: {event}"),
+                (Err(error), ..) => is_a_sane_refusal(&error),
+            }
+        });
+    }
+
+    #[test]
+    fn a_question_is_understood_as_one_thing_or_refused() {
+        use elephant_launch::event::{Asked, Status};
+        holds(2_000, input::life_event(), |event| {
+            let none = Map::new();
+            let fields = model::fields(&event).unwrap_or(&none);
+            let said = |name: &str| fields.get(name).filter(|value| !value.is_null() && **value != false);
+            let role = fields.get("role").filter(|value| !value.is_null());
+            let asked = match (said("console"), role, said("wait")) {
+                (None, None, None) => Some(Asked::Now),
+                (None, None, Some(wait)) if wait == "running" => Some(Asked::WaitUntilRunning),
+                (Some(Value::Bool(true)), Some(role), None) if role == "teacher" => {
+                    Some(Asked::Console(Role::Teacher))
+                }
+                (Some(Value::Bool(true)), Some(role), None) if role == "student" => {
+                    Some(Asked::Console(Role::Student))
+                }
+                _ => None,
+            };
+            match (Status::from_json(&event), model::named(&event), asked) {
+                (Ok(found), Some(id), Some(asked)) => {
+                    assert_eq!((found.meeting_id.as_str(), found.asked), (id, asked));
+                }
+                (Err(error), None, _) | (Err(error), _, None) => is_a_sane_refusal(&error),
+                (found, named, asked) => panic!("{found:?}, not {asked:?} of {named:?}: {event}"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_sweep_is_asked_for_by_name_and_a_machine_by_a_sane_id() {
+        use elephant_launch::event::Reconcile;
+        holds(2_000, input::life_event(), |event| match Reconcile::from_json(&event) {
+            Ok(Reconcile::Sweep) => {
+                assert!(event["detail-type"] == "Scheduled Event" || event["sweep"] == true, "{event}");
+            }
+            Ok(Reconcile::Instance(id)) => {
+                let said = [&event["instance_id"], &event["detail"]["instance-id"]];
+                assert!(said.iter().any(|value| **value == id.0.as_str()), "{event}");
+                let rest = id.0.strip_prefix("i-").expect("it begins like one");
+                assert!(
+                    !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+                    "{id}"
+                );
+            }
+            Err(error) => is_a_sane_refusal(&error),
         });
     }
 
@@ -409,6 +491,42 @@ mod records {
             let mut more = item.clone();
             more.extend(others.into_iter().filter(|(name, _)| !model::READ.contains(&name.as_str())));
             assert_eq!(outcome(&more), outcome(&item));
+        });
+    }
+
+    /// What a sweep and a question read beside it changes nothing of that.
+    #[test]
+    fn a_sweep_and_a_question_understand_of_a_record_what_a_delivery_does() {
+        let more = btree_map(select(model::NOTED.to_vec()).prop_map(str::to_owned), input::attribute(), 0..6);
+        holds(400, (input::item(), more), |(mut item, more)| {
+            item.extend(more);
+            let delivered = outcome(&item);
+            item.insert("id".into(), json!({"S": "m"}));
+            let reason = model::text(&item, "termination_reason");
+            let table = |item: &Item| {
+                let dynamodb = DynamoDb::of(Some(item.clone()));
+                Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table)
+            };
+            let report = block_on(table(&item).report(&meeting())).expect("it is answered");
+            let all = block_on(table(&item).read_all(&BTreeSet::from([meeting()]))).expect("it is answered");
+            for watched in [report.watched, all[&meeting()].clone()] {
+                match (watched, delivered.clone(), reason) {
+                    (Watched::Stands { mut record, termination_reason, .. }, Ok(delivered), Ok(reason)) => {
+                        if let MeetTime::Unreadable(shown) = &mut record.meet_time {
+                            shown.clear();
+                        }
+                        assert_eq!((record, termination_reason.as_deref()), (delivered, reason));
+                    }
+                    (Watched::Unreadable(what), Err(named), _) => {
+                        is_shown_well(&what);
+                        assert!(what.contains(named), "{what:?} does not name {named}");
+                    }
+                    (Watched::Unreadable(what), _, Err(Wrong)) => {
+                        assert!(what.contains("termination_reason"), "{what:?}");
+                    }
+                    (watched, ..) => panic!("{watched:?}, and a delivery reads {delivered:?}"),
+                }
+            }
         });
     }
 

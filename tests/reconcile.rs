@@ -681,8 +681,31 @@ mod stories {
         all_is_well(&world);
     }
 
+    /// But for the sweeps themselves.
     fn counted(world: &World) -> Vec<Counted> {
-        std::mem::take(&mut world.0.borrow_mut().counted)
+        let counted = std::mem::take(&mut world.0.borrow_mut().counted);
+        counted.into_iter().filter(|what| *what != Counted::Sweep).collect()
+    }
+
+    fn sweeps(world: &World) -> usize {
+        world.0.borrow().counted.iter().filter(|what| **what == Counted::Sweep).count()
+    }
+
+    #[test]
+    fn a_sweep_that_came_to_its_end_is_counted_and_no_look_at_one_machine() {
+        let world = launched();
+        let teacher = world.record(M).teacher.instance_id.clone().expect("one");
+        let look = Reconcile::Instance(teacher);
+        sweep::reconcile(&world, &look, sweep::LIMITS, false).expect("it is looked at");
+        assert_eq!(sweeps(&world), 0);
+        sweep(&world).expect("it is swept");
+        sweep::reconcile(&world, &Reconcile::Sweep, sweep::LIMITS, true).expect("it is told");
+        assert_eq!(sweeps(&world), 2, "one that only tells goes on by itself as well");
+        kill(&world, Teacher);
+        world.0.borrow_mut().cloud.exhaust("t3.large");
+        world.0.borrow_mut().cloud.exhaust("m5.large");
+        sweep(&world).expect_err("there is no room");
+        assert_eq!(sweeps(&world), 2, "one that failed is none");
     }
 
     #[test]

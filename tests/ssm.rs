@@ -1,7 +1,6 @@
 //! Parameters over SSM: what is asked, and what its answers mean.
 
 #[path = "wire/server.rs"]
-#[allow(dead_code, reason = "each test file uses a part of it")]
 mod wire;
 
 use std::sync::Arc;

@@ -287,6 +287,20 @@ locals {
       threshold   = 270000
     }
 
+    no-sweep = {
+      description = "For a quarter of an hour no sweep has come to its end: nobody looks after machines that die or that no record names. See whether the rule is enabled and may invoke reconcile, and its log for what stops it."
+      namespace   = "ElephantLaunch"
+      metric      = "Sweeps"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      statistic   = "Sum"
+      period      = 300
+      # Silence is what it is for.
+      periods    = 3
+      missing    = "breaching"
+      comparison = "LessThanThreshold"
+      threshold  = 1
+    }
+
     orphan-ended = {
       description = "The sweep ended a machine that no record named: somebody paid for it. Look in the log of reconcile for its id and its meeting, and there for why nobody recorded it."
       namespace   = "ElephantLaunch"
@@ -378,10 +392,10 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   dimensions          = each.value.dimensions
   statistic           = each.value.statistic
   period              = each.value.period
-  evaluation_periods  = 1
+  evaluation_periods  = lookup(each.value, "periods", 1)
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
-  treat_missing_data  = "notBreaching"
+  treat_missing_data  = lookup(each.value, "missing", "notBreaching")
 }
 
 # The dashboard: launches, what AWS refuses, what goes wrong, the machinery.
@@ -561,6 +575,7 @@ locals {
       stat    = "Sum"
       stacked = false
       metrics = [
+        ["ElephantLaunch", "Sweeps", "FunctionName", local.reconcile, { label = "sweeps" }],
         ["ElephantLaunch", "OrphansEnded", "FunctionName", local.reconcile, { label = "orphans ended" }],
         ["ElephantLaunch", "MachinesLost", "FunctionName", local.reconcile, { label = "machines that died" }],
         ["ElephantLaunch", "MeetingsLaunched", "FunctionName", local.reconcile, { label = "meetings launched late" }],

@@ -132,6 +132,47 @@ pub fn schedule_event() -> Any<Value> {
     .boxed()
 }
 
+/// Any JSON, mostly one step away from an event of `end`, `status` or `reconcile`.
+pub fn life_event() -> Any<Value> {
+    let or_json =
+        |words: &'static str| prop_oneof![4 => word(words).prop_map(Value::from), 1 => json()].boxed();
+    let or_bool = || prop_oneof![4 => any::<bool>().prop_map(Value::from), 1 => json()].boxed();
+    let wait = prop_oneof![1 => or_json("running|terminated|ended|"), 1 => or_bool()];
+    let long = (text(), 900..1100_usize).prop_map(|(text, chars)| text.chars().cycle().take(chars).collect());
+    let long = long.prop_map(|text: String| Value::from(text));
+    let reason = prop_oneof![2 => text().prop_map(Value::from), 1 => long, 1 => json()];
+    let asked = (
+        option::weighted(0.4, wait),
+        option::weighted(0.3, reason),
+        option::weighted(0.4, or_json("teacher|student|Teacher||observer")),
+        option::weighted(0.4, or_bool()),
+        option::weighted(0.2, or_bool()),
+        option::weighted(0.3, or_json("i-0a1b2c3d4e5f60001|i-|i|i-0a1b 2c|vol-0a1b2c3d4e5f60001|I-0A1B2C3D")),
+        option::weighted(
+            0.2,
+            or_json("Scheduled Event|EC2 Instance State-change Notification|Scheduled event"),
+        ),
+    );
+    let names = ["wait", "reason", "role", "console", "sweep", "instance_id", "detail-type"];
+    let fields = (fields(), asked).prop_map(move |(mut fields, asked)| {
+        let (wait, reason, role, console, sweep, instance, kind) = asked;
+        let values = [wait, reason, role, console, sweep, instance, kind];
+        fields
+            .extend(names.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?))));
+        fields
+    });
+    let noticed = or_json("i-0a1b2c3d4e5f60001|i-0a1b 2c").prop_map(
+        |id| json!({"detail-type": "EC2 Instance State-change Notification", "detail": {"instance-id": id}}),
+    );
+    prop_oneof![
+        1 => json(),
+        4 => fields.clone().prop_map(Value::from),
+        1 => fields.prop_map(|detail| json!({"version": "0", "detail": detail})),
+        1 => noticed,
+    ]
+    .boxed()
+}
+
 /// The fields of an event, with one id, two, or something in the place of one.
 fn fields() -> Any<Map<String, Value>> {
     let id = prop_oneof![

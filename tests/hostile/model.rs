@@ -37,6 +37,19 @@ pub const WRITTEN: [&str; 9] = [
     "student_launched_at",
 ];
 
+/// What `reconcile` and `status` read beside it, some of each role's.
+pub const NOTED: [&str; 9] = [
+    "termination_reason",
+    "launch_replaced",
+    "launch_ready_at",
+    "launch_error",
+    "launch_error_at",
+    "teacher_state",
+    "teacher_private_ip",
+    "student_lost_reason",
+    "student_lost_at",
+];
+
 /// The statuses for which machines are launched; none at all is another.
 pub const LAUNCHABLE: [&str; 5] = ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"];
 
@@ -44,13 +57,18 @@ pub const LAUNCHABLE: [&str; 5] = ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEAL
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrong;
 
-/// The one meeting that an event names: what stands outside goes before the detail.
-pub fn named(event: &Value) -> Option<&str> {
+/// Where an event says what it says: what stands outside goes before the detail.
+pub fn fields(event: &Value) -> Option<&Map<String, Value>> {
     let inside = |fields: &Value| fields.get("meeting_id").or(fields.get("meetingId")).is_some();
-    let fields = if inside(event) { event } else { event.get("detail")? };
+    if inside(event) { event.as_object() } else { event.get("detail")?.as_object() }
+}
+
+/// The one meeting that an event names.
+pub fn named(event: &Value) -> Option<&str> {
+    let fields = fields(event)?;
     let ids: BTreeSet<Option<&str>> = ["meeting_id", "meetingId"]
         .iter()
-        .filter_map(|spelling| fields.as_object()?.get(*spelling))
+        .filter_map(|spelling| fields.get(*spelling))
         .map(|id| id.as_str().map(str::trim).filter(|id| (1..=256).contains(&id.chars().count())))
         .collect();
     if ids.len() == 1 { ids.into_iter().next()? } else { None }

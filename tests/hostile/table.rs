@@ -77,6 +77,16 @@ impl HttpConnector for DynamoDb {
         assert!(state.requests.len() < MOST_REQUESTS, "the delivery goes round in circles: {asked}");
         let (status, body) = match action.as_str() {
             "GetItem" => (200, state.body.clone().unwrap_or_else(|| state.get(&asked).to_string().into())),
+            "BatchGetItem" => {
+                let [(name, wanted)] =
+                    asked["RequestItems"].as_object().expect("tables").iter().collect::<Vec<_>>()[..]
+                else {
+                    panic!("one table is asked for: {asked}")
+                };
+                let keys = wanted["Keys"].as_array().expect("keys");
+                let found = keys.iter().filter_map(|key| state.under(&json!({"Key": key})));
+                (200, json!({"Responses": {name: found.collect::<Vec<_>>()}}).to_string().into())
+            }
             "UpdateItem" => match state.update(&asked) {
                 Ok(()) => (200, b"{}".to_vec()),
                 Err(error) => (400, error.to_string().into()),

@@ -42,6 +42,7 @@ METRICS = {
         "Failures": Metric("Count", (FUNCTION, (*FUNCTION, "ErrorType")), verbs=ALL),
         "AwsCalls": Metric("Count", (FUNCTION,), verbs=ALL),
         "Throttles": Metric("Count", (FUNCTION,), verbs=ALL),
+        "Sweeps": Metric("Count", (FUNCTION,), verbs=SWEEP),
         "OrphansEnded": Metric("Count", (FUNCTION,), verbs=SWEEP),
         "MachinesLost": Metric("Count", (FUNCTION,), verbs=SWEEP),
         "MeetingsLaunched": Metric("Count", (FUNCTION,), verbs=SWEEP),

@@ -5,7 +5,7 @@
    answers a person who waits repeats nothing, and needs no alarm either.
 2. Each alarm watches a metric that is written (metrics.py), with the dimensions under which it is written, of a
    function, queue or group of this stack, by a statistic that makes sense of it; it tells the topic, takes a minute
-   without a figure for a good one, and says what to do. Nothing that needs an alarm is without one.
+   without a figure for a good one (but for what has to go on by itself), and says what to do. Nothing that needs an alarm is without one.
 3. The dashboard is JSON, its widgets lie side by side, and every metric on it is written; every metric of ours is on
    it.
 """
@@ -40,6 +40,7 @@ WATCHED = {
     (OURS, "CapacityRefusals"): "Sum",
     (OURS, "LaunchDuration"): "Maximum",
     (OURS, "LeadTime"): "Minimum",
+    (OURS, "Sweeps"): "Sum",
     (OURS, "OrphansEnded"): "Sum",
     (OURS, "MachinesLost"): "Sum",
     (OURS, "MeetingsLaunched"): "Sum",
@@ -47,6 +48,9 @@ WATCHED = {
     (OURS, "MachinesUnready"): "Sum",
     (OURS, "Throttles"): "Sum",
 }
+
+# What goes on by itself, so that silence is the failure: after so many periods without it.
+BEATS = {(OURS, "Sweeps"): 3}
 
 
 def faults(stack):
@@ -168,15 +172,19 @@ def of_alarms(stack, things):
         watched.add((namespace, metric, of))
         if alarm.get("Statistic") != WATCHED.get((namespace, metric)):
             yield f"{name}: expected the statistic {WATCHED.get((namespace, metric))} of {metric}"
+        beats = (namespace, metric) in BEATS
         rising = "LessThan" not in alarm["ComparisonOperator"]
-        if rising == (alarm["Statistic"] == "Minimum"):
+        if rising == (beats or alarm["Statistic"] == "Minimum"):
             yield f"{name}: {alarm['Statistic']} and {alarm['ComparisonOperator']} do not go together"
-        if alarm.get("TreatMissingData") != "notBreaching":
+        if beats and alarm.get("TreatMissingData") != "breaching":
+            yield f"{name}: without a figure it stands still, and that is the bad one; expected TreatMissingData breaching"
+        if not beats and alarm.get("TreatMissingData") != "notBreaching":
             yield f"{name}: a minute without a figure is not a bad one; expected TreatMissingData notBreaching"
         if alarm.get("AlarmActions") != [topic]:
             yield f"{name}: does not tell the topic"
-        if alarm.get("Period") not in PERIODS or alarm.get("EvaluationPeriods") != 1:
-            yield f"{name}: expected one period of {' or '.join(map(str, PERIODS))} s"
+        periods = BEATS.get((namespace, metric), 1)
+        if alarm.get("Period") not in PERIODS or alarm.get("EvaluationPeriods") != periods:
+            yield f"{name}: expected {periods} period(s) of {' or '.join(map(str, PERIODS))} s"
         if not alarm.get("AlarmName", "").startswith(f"{stack.parameters['AWS::StackName']}-"):
             yield f"{name}: its name does not say whose it is"
         if len(re.findall(r"[.;]", alarm.get("AlarmDescription", ""))) < 2:
@@ -205,6 +213,9 @@ def of_threshold(stack, things, name, alarm, of):
     elif alarm["Namespace"] == OURS and metric == "Throttles":
         if threshold < 1:
             yield f"{name}: AWS throttles now and then; that is no alarm"
+    elif (alarm["Namespace"], metric) in BEATS:
+        if (alarm["ComparisonOperator"], threshold) != ("LessThanThreshold", 1):
+            yield f"{name}: none is what it is to see"
     elif (alarm["ComparisonOperator"], threshold) != ("GreaterThanOrEqualToThreshold", 1):
         yield f"{name}: one is enough"
 

@@ -344,6 +344,7 @@ FUNCTIONS = {
     "join": lambda separator, pieces: separator.join(pieces),
     "jsonencode": json.dumps,
     "length": len,
+    "lookup": lambda mapping, key, default: mapping.get(key, default),
     "max": max,
     "merge": merge,
     "regex": regex,

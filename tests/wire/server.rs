@@ -3,6 +3,8 @@
 //! It plays the answers that a test has scripted, action by action, and keeps what it was asked. An action whose script
 //! has run out gets its last answer again; one without a script is told so.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +28,6 @@ use tokio::sync::mpsc;
 pub const REQUEST_ID: &str = "8a2f1c7e-4b1d-4f0a-9d57-2f6c0f1b9a10";
 
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "each test file uses a part of it")]
 pub enum Answer {
     /// A status and a body.
     Reply(u16, String),
@@ -47,7 +48,6 @@ pub struct Request {
     /// As AWS names it: `RunInstances`, `GetItem`.
     pub action: String,
     /// Path and query.
-    #[allow(dead_code, reason = "only what is asked over REST has it there")]
     pub target: String,
     pub body: String,
 }
@@ -92,6 +92,15 @@ impl Wire {
     /// What was asked of this action, in order.
     pub fn requests(&self, action: &str) -> Vec<Request> {
         lock(&self.state).requests.iter().filter(|request| request.action == action).cloned().collect()
+    }
+
+    /// How often each action was asked for.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for request in &lock(&self.state).requests {
+            *counts.entry(request.action.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// The one request that there was, of any action.
