@@ -3,7 +3,8 @@
 //!
 //! Two tables, one line a case: [`faults`] is what one delivery meets, [`stories`] is what a delivery does while it is
 //! killed at each of its calls in turn. Which calls those are is not written here but seen in an undisturbed run, so a
-//! call that the engine learns to make is one to die at. `tests/aws/faults.py` says what a fault can be. With `FAULTS`
+//! call that the engine learns to make is one to die at. [`Task`]s are the same for `end` and `reconcile`: each of their
+//! calls meets every kind of fault, and a death on either side. `tests/aws/faults.py` says what a fault can be. With `FAULTS`
 //! set to some words, only what has them in its name is told; `--nocapture` prints the names.
 
 #![allow(clippy::print_stdout, reason = "the names are for a person who asked to see them")]
@@ -24,8 +25,8 @@ use elephant_launch::meeting::MeetingId;
 use elephant_launch::network::{Subnet, in_order};
 use jiff::{SignedDuration, Timestamp};
 use local::aws::eventually;
-use local::lambda::Outcome;
-use meeting::{LIMIT, ROLES, Stack, id, live, recorded, text};
+use local::lambda::{Lambda, Outcome};
+use meeting::{LIMIT, ROLES, Stack, ender, id, live, reconciler, recorded, text};
 use serde_json::{Value, json};
 
 /// The zone that every meeting here tries first.
@@ -289,6 +290,80 @@ fn killed_before_or_after_any_call_a_delivery_is_finished_by_its_repeat() {
     share_out(&mut benches, &deaths, tell_with_death);
 }
 
+/// What a verb other than `launch` is asked to do.
+struct Task {
+    name: &'static str,
+    before: fn(&Stack),
+    function: fn(&Stack) -> Lambda,
+    event: fn(&Stack) -> Value,
+    /// How it ends for the meeting.
+    end: End,
+}
+
+fn tasks() -> [Task; 4] {
+    let end = |name, before| Task {
+        name,
+        before,
+        function: |stack| ender(&stack.aws, &[("SCHEDULE_GROUP", "default")]),
+        event: |stack| json!({"meeting_id": stack.meeting}),
+        end: Over,
+    };
+    let sweep = |name, before, end| Task {
+        name,
+        before,
+        function: |stack| reconciler(&stack.aws, &[]),
+        event: |_| json!({"sweep": true}),
+        end,
+    };
+    [
+        end("end: a meeting with both machines", launched),
+        end("end: a meeting whose machines no record names", left_open),
+        sweep("reconcile: a machine that was killed", one_killed, Both(3)),
+        sweep("reconcile: a meeting that is over and has its machines", over_and_left, Over),
+    ]
+}
+
+const CUT: fn() -> Value = || json!({"drop": "after", "times": 1});
+const THROTTLED: fn() -> Value = || json!({"code": "ThrottlingException", "status": 400, "times": 1});
+
+/// What a call that changes something may meet once, and the SDK or the verb is to get over.
+fn once() -> [Value; 5] {
+    [
+        json!({"drop": "before", "times": 1}),
+        CUT(),
+        json!({"code": "InternalError", "status": 500, "after": true, "times": 1}),
+        THROTTLED(),
+        json!({"body": PAGE, "status": 502, "after": true, "times": 1}),
+    ]
+}
+
+#[test]
+fn end_and_reconcile_get_over_what_any_call_meets_and_a_death_at_any_is_finished_by_the_repeat() {
+    let tasks: Vec<Task> = tasks().into_iter().collect();
+    let mut benches = benches(3);
+    let trials = Mutex::new(Vec::new());
+    share_out(&mut benches, &tasks, |bench, task| {
+        let points = points(&tell_task(bench, task));
+        assert!(points.iter().any(|point| !only_looks(&point.matcher)), "it does something");
+        for point in points {
+            let point = Arc::new(point);
+            let of = |trouble| Trial { task, point: point.clone(), trouble };
+            let mut trials = trials.lock().expect("no panic");
+            // A look takes no effect: whether it was done does not matter to it.
+            if is_a_look(&point.matcher) {
+                trials.extend([CUT, THROTTLED].map(|fault| of(Trouble::Met(fault()))));
+            } else {
+                trials.extend(once().map(|fault| of(Trouble::Met(fault))));
+                trials.push(of(Trouble::Killed(Moment::Before)));
+            }
+            trials.push(of(Trouble::Killed(Moment::After)));
+        }
+    });
+    let mut trials = trials.into_inner().expect("no panic");
+    trials.retain(wanted);
+    share_out(&mut benches, &trials, tell_trial);
+}
+
 fn wanted(piece: &impl fmt::Display) -> bool {
     piece.to_string().contains(&std::env::var("FAULTS").unwrap_or_default())
 }
@@ -364,6 +439,27 @@ fn end(stack: &Stack) {
     stack.set("status", "TERMINATED");
 }
 
+/// The meeting begins in ten minutes, and both its machines are there.
+fn launched(stack: &Stack) {
+    new(stack);
+    stack.set("meet_time", &format!("{:.0}", Timestamp::now() + SignedDuration::from_mins(10)));
+    stack.deliver().answer();
+    stack.time_passes();
+}
+
+fn one_killed(stack: &Stack) {
+    launched(stack);
+    let teacher = stack.attribute("teacher_ec2_id").expect("one");
+    let ended = stack.aws.ec2.terminate_instances().instance_ids(teacher);
+    stack.aws.wait(ended.send()).expect("it is killed");
+}
+
+fn over_and_left(stack: &Stack) {
+    launched(stack);
+    end(stack);
+    stack.set("termination_reason", "the teacher left");
+}
+
 // How a case is told.
 
 /// A local AWS and a function, for one case after another: each has a meeting of its own.
@@ -383,6 +479,22 @@ impl Bench {
 
     /// Everything is ready for the delivery, which meets `first` before the case's faults.
     fn prepare(&mut self, case: &Case, first: Option<Value>) {
+        self.before(case.before);
+        let stack = &self.stack;
+        stack.aws.add_faults(first.into_iter().chain(case.faults.iter().cloned()).collect());
+    }
+
+    /// Everything is ready for the task, whose function this is.
+    fn prepare_task(&mut self, task: &Task, fault: Option<Value>) -> Lambda {
+        self.before(task.before);
+        let function = (task.function)(&self.stack);
+        function.warm_up();
+        self.stack.aws.clear_calls();
+        self.stack.aws.add_faults(fault.into_iter().collect());
+        function
+    }
+
+    fn before(&mut self, before: fn(&Stack)) {
         let stack = &mut self.stack;
         stack.aws.clear_faults();
         stack.all_is_quiet();
@@ -392,9 +504,8 @@ impl Bench {
             stack.reset();
         }
         stack.turn_to(&name_of(self.number));
-        (case.before)(stack);
+        before(stack);
         stack.aws.clear_calls();
-        stack.aws.add_faults(first.into_iter().chain(case.faults.iter().cloned()).collect());
     }
 }
 
@@ -497,11 +608,95 @@ fn tell_with_death(bench: &mut Bench, death: &Death) {
     nothing_was_done(stack, case, &stack.aws.calls()[start..]);
 }
 
+/// A task, undisturbed, and its repeat. Returns the calls of the first.
+fn tell_task(bench: &mut Bench, task: &Task) -> Vec<Value> {
+    let function = bench.prepare_task(task, None);
+    let stack = &bench.stack;
+    ended_as(stack, &function.invoke(&(task.event)(stack)), OK);
+    let calls = stack.aws.calls();
+    is_done(stack, task, &function);
+    calls
+}
+
+fn tell_trial(bench: &mut Bench, Trial { task, point, trouble }: &Trial) {
+    let mut fault = point.matcher.clone();
+    fault["skip"] = point.skip.into();
+    match trouble {
+        Trouble::Met(effect) => {
+            let effect = effect.as_object().expect("an object").clone();
+            fault.as_object_mut().expect("an object").extend(effect);
+        }
+        Trouble::Killed(moment) => {
+            fault["hold"] = if *moment == Moment::After { "after" } else { "before" }.into();
+            fault["times"] = 1.into();
+        }
+    }
+    let function = bench.prepare_task(task, Some(fault));
+    let stack = &bench.stack;
+    let event = (task.event)(stack);
+    if let Trouble::Met(_) = trouble {
+        ended_as(stack, &function.invoke(&event), OK);
+        let met = |call: &Value| !call["code"].is_null() || call["status"].as_u64().is_none_or(|s| s >= 400);
+        assert!(stack.aws.calls().iter().any(met), "nothing was met\n{}", stack.story());
+    } else {
+        let outcome = invoke_until(stack, &function, &event, |held| !held.is_empty(), || function.kill());
+        assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}\n{}", stack.story());
+        stack.aws.release(json!({"discard": true}));
+        stack.all_is_quiet();
+        stack.time_passes();
+        ended_as(stack, &function.invoke(&event), OK);
+    }
+    stack.all_is_quiet();
+    stack.aws.clear_faults();
+    is_done(stack, task, &function);
+}
+
+/// The promise, and one more invocation that only looks.
+#[track_caller]
+fn is_done(stack: &Stack, task: &Task, function: &Lambda) {
+    let case = case(task.name, task.before, [], OK, task.end);
+    match task.end {
+        Both(_) => holds(stack, &case),
+        Over => {
+            assert!(live(&stack.instances()).is_empty(), "{}", stack.story());
+            assert_eq!(stack.attribute("status").as_deref(), Some("TERMINATED"), "{}", stack.story());
+        }
+    }
+    stack.time_passes();
+    // What a sweep notes of the machines that run now, it notes on the one after.
+    for _ in 0..2 {
+        stack.aws.clear_calls();
+        ended_as(stack, &function.invoke(&(task.event)(stack)), OK);
+    }
+    assert!(stack.aws.calls().iter().all(changes_nothing), "{}", stack.story());
+    function.kill();
+}
+
+/// It reads, it is refused, or it ends once more what has ended: `end` does not rest on what the record says of a machine.
+fn changes_nothing(call: &Value) -> bool {
+    is_a_look(call) || !call["code"].is_null() || call["action"] == "TerminateInstances"
+}
+
+fn is_a_look(call: &Value) -> bool {
+    only_looks(call) || call["action"] == "Query" || call["action"] == "BatchGetItem"
+}
+
 /// Deliver, and act once the calls that are held are those that are waited for.
-fn deliver_until(stack: &Stack, mut held: impl FnMut(&[Value]) -> bool, act: impl FnOnce()) -> Outcome {
+fn deliver_until(stack: &Stack, held: impl FnMut(&[Value]) -> bool, act: impl FnOnce()) -> Outcome {
+    invoke_until(stack, &stack.lambda, &json!({"meeting_id": stack.meeting}), held, act)
+}
+
+/// The same of any function and event.
+fn invoke_until(
+    stack: &Stack,
+    lambda: &Lambda,
+    event: &Value,
+    mut held: impl FnMut(&[Value]) -> bool,
+    act: impl FnOnce(),
+) -> Outcome {
     let is_held = |call: &Value| call["status"].as_str().is_some_and(|status| status.starts_with("held"));
     thread::scope(|scope| {
-        let delivery = scope.spawn(|| stack.deliver());
+        let delivery = scope.spawn(|| lambda.invoke(event));
         let there = eventually("the calls are held", LIMIT, || {
             // Before the look at the calls: none comes after the end.
             let over = delivery.is_finished();
@@ -662,6 +857,34 @@ fn deaths_at(story: &Case, point: Point) -> impl Iterator<Item = Death<'_>> {
     };
     let point = Arc::new(point);
     moments.into_iter().map(move |moment| Death { story, point: point.clone(), moment })
+}
+
+/// What a call of a task meets.
+enum Trouble {
+    Met(Value),
+    Killed(Moment),
+}
+
+struct Trial<'t> {
+    task: &'t Task,
+    point: Arc<Point>,
+    trouble: Trouble,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Trial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}; ", self.task, self.point.name)?;
+        match &self.trouble {
+            Trouble::Met(fault) => write!(f, "met {fault}"),
+            Trouble::Killed(moment) => write!(f, "killed {moment}"),
+        }
+    }
 }
 
 // Who tells it.
