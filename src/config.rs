@@ -20,6 +20,9 @@ use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
 use crate::one_time::Target;
+use crate::overrides::{
+    self, INSTANCE_TYPES_EXPECTED, VOLUME_SIZE_EXPECTED, VOLUME_SIZES, list, resource_id,
+};
 use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
@@ -234,8 +237,8 @@ impl Config {
         let instance_types = env.required_without(
             has_template,
             "INSTANCE_TYPE",
-            "one or more instance types such as t3.large, separated by commas",
-            |text| list(text, instance_type),
+            INSTANCE_TYPES_EXPECTED,
+            overrides::instance_types,
         );
         let security_group_ids = env.required_without(
             has_template,
@@ -644,9 +647,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             device: self.optional("VOLUME_DEVICE", "a device name such as /dev/xvda", |text| {
                 (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
             }),
-            size_gb: self
-                .optional("VOLUME_SIZE_GB", "a whole number of GiB from 1 to 65536", whole(1..=65_536))
-                .unwrap_or(60),
+            size_gb: self.optional("VOLUME_SIZE_GB", VOLUME_SIZE_EXPECTED, whole(VOLUME_SIZES)).unwrap_or(60),
             volume_type: self
                 .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
                     ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
@@ -747,25 +748,6 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 }
 
-/// Pieces between commas; spaces and empty pieces are forgiven, a piece that does not parse is not, nor is no piece.
-/// A piece that comes twice counts once.
-fn list(text: &str, parse: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
-    let mut pieces: Vec<String> = Vec::new();
-    for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
-        let piece = parse(piece)?;
-        if !pieces.contains(&piece) {
-            pieces.push(piece);
-        }
-    }
-    (!pieces.is_empty()).then_some(pieces)
-}
-
-fn resource_id(prefix: &str, text: &str) -> Option<String> {
-    let rest = text.strip_prefix(prefix)?;
-    (!rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
-        .then(|| text.to_owned())
-}
-
 /// What EC2's own launch templates call a parameter of SSM that holds an image's id.
 const RESOLVE: &str = "resolve:ssm:";
 
@@ -776,18 +758,9 @@ fn image(text: &str, architecture: Option<Architecture>) -> Option<Source> {
         let whole = path.len() > 1 && path.len() <= 1011 && plain(path) && !version.is_empty();
         return (whole && version.chars().all(is_plain)).then(|| Source::Parameter(name.to_owned()));
     }
-    resource_id("ami-", text)
+    overrides::image_id(text)
         .map(Source::Id)
         .or_else(|| image::short_name(text, architecture.unwrap_or_default()))
-}
-
-/// `family.size`: `t3.large`, `u-6tb1.metal`.
-fn instance_type(text: &str) -> Option<String> {
-    let (family, size) = text.split_once('.')?;
-    let word = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    (word(family) && word(size)).then(|| text.to_owned())
 }
 
 fn zone(text: &str) -> Option<String> {

@@ -3,8 +3,8 @@
 //! The attributes of the contract (`id`, `status`, `meet_time`, `teacher_ec2_id`, `student_ec2_id`) are shared with
 //! every other program of the system. Attributes of our own: `launch_owner` and `launch_lease_until` (the lease),
 //! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
-//! `launch_error_at` and, a role, `…_availability_zone`, `…_instance_type`, `…_launched_at`, and of a machine that died
-//! `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. Of a machine that runs `…_state`,
+//! `launch_error_at` and, a role, `…_availability_zone`, `…_launched_instance_type`, `…_launched_at`, and of a machine
+//! that died `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. Of a machine that runs `…_state`,
 //! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. All are top-level: UpdateItem cannot set a
 //! path inside a map that is missing.
 
@@ -29,6 +29,7 @@ use crate::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Toke
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics::Calls;
 use crate::needs::{Created, Meetings, NewMeetings, Updated};
+use crate::overrides::Overrides;
 use crate::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, Update};
 use crate::sdk::{self, CallCounter};
 
@@ -261,7 +262,18 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
         lease: to_lease(item)?,
         teacher: to_seat(meeting, item, Role::Teacher)?,
         student: to_seat(meeting, item, Role::Student)?,
+        overrides: Role::BOTH.map(|role| Overrides::of(role, |name| said(item, name))),
     })
+}
+
+/// An attribute that people and other programs write as a text or as a number.
+fn said(item: &Item, name: &str) -> Result<Option<String>, &'static str> {
+    match item.get(name) {
+        None | Some(AttributeValue::Null(_)) => Ok(None),
+        Some(AttributeValue::S(text)) if text.trim().is_empty() => Ok(None),
+        Some(AttributeValue::S(text) | AttributeValue::N(text)) => Ok(Some(text.clone())),
+        Some(_) => Err("neither a string nor a number"),
+    }
 }
 
 /// Other programs write it, and a launch does not depend on it: whatever cannot be read is no window.
@@ -478,7 +490,7 @@ impl Expression {
                 self.set(&id_attribute(*role), AttributeValue::S(machine.instance_id.0.clone()));
                 let more = [
                     ("availability_zone", machine.availability_zone.clone()),
-                    ("instance_type", machine.instance_type.clone()),
+                    ("launched_instance_type", machine.instance_type.clone()),
                     ("launched_at", time(machine.launched_at)),
                 ];
                 for (name, value) in more {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Kind};
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role};
+use crate::overrides::Overrides;
 
 /// How much of a refused event is shown.
 const SHOWN: usize = 200;
@@ -317,6 +318,10 @@ impl Appointment {
             }
             attributes.insert(name.clone(), value.clone());
         }
+        for role in Role::BOTH {
+            Overrides::of(role, |name| said(&attributes, name))
+                .map_err(|what| format!("would make a record that cannot be launched, for {what}"))?;
+        }
         let length = Value::Object(attributes.clone()).to_string().len();
         if length > ATTRIBUTES_LIMIT {
             return Err(format!(
@@ -324,6 +329,17 @@ impl Appointment {
             ));
         }
         Ok(Appointment { meeting_id, meet_time, meet_time_text: text.to_owned(), attributes })
+    }
+}
+
+/// An attribute as it will be read from the record.
+fn said(attributes: &Map<String, Value>, name: &str) -> Result<Option<String>, &'static str> {
+    match attributes.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(other) => Err(kind_of(other)),
     }
 }
 
@@ -335,7 +351,14 @@ fn writer_of(attribute: &str) -> Option<&'static str> {
         "termination_reason" => Some("whoever ends the meeting"),
         "instance_id" => Some("the machine"),
         _ if attribute.starts_with("launch_") => Some("the function launch"),
-        _ if ends(&["_ec2_id", "_attempt", "_availability_zone", "_instance_type", "_launched_at"]) => {
+        _ if ends(&[
+            "_ec2_id",
+            "_attempt",
+            "_availability_zone",
+            "_launched_instance_type",
+            "_launched_at",
+        ]) =>
+        {
             Some("the function launch")
         }
         _ if ends(&["_lost_ec2_id", "_lost_reason", "_lost_at"])

@@ -30,6 +30,7 @@ use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Clock, Launches, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::network::{Pair, Wanted, in_order};
+use crate::overrides::Overrides;
 use crate::plan::{self, Bound, Candidate, Origin, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, after};
@@ -77,7 +78,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Lau
     pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<Answer, Error> {
         // A delivery that lives longer than the timings assume could write after others have settled its affairs.
         let deadline = deadline.min(after(self.clock.now(), self.timing.delivery));
-        Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline }.run().await
+        self.delivery(meeting, deadline).run().await
+    }
+
+    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> Delivery<'l, M, E, P, C, T> {
+        let overrides = RefCell::new(Overrides::none());
+        Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline, overrides }
     }
 
     async fn surroundings(&self) -> Result<Rc<Surroundings>, LookupError> {
@@ -100,6 +106,14 @@ struct Delivery<'l, M, E, P, C, T> {
     meeting: &'l MeetingId,
     owner: Owner,
     deadline: Timestamp,
+    /// As the record had them when it was read last.
+    overrides: RefCell<[Result<Overrides, String>; 2]>,
+}
+
+/// What a role's attempts are made from, and where they may be.
+struct Places {
+    candidates: Vec<Candidate>,
+    origin: Origin,
 }
 
 /// One role's attempt to send.
@@ -132,6 +146,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     "meet_time is no ISO 8601 time with an offset: this meeting has no launch window"
                 );
             }
+            *self.overrides.borrow_mut() = record.overrides.clone();
             let status = record.status.as_ref();
             let steps = match plan::plan(&record, self.now(), self.window(), &self.launcher.timing) {
                 Plan::Skip(reason) => return Ok(self.skipped(status, &reason)),
@@ -171,46 +186,54 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     /// can be made.
     async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
-        let places = match (steps.iter().any(new), steps.iter().all(new)) {
+        let found = match (steps.iter().any(new), steps.iter().all(new)) {
             (false, _) => None,
-            (true, true) => Some(self.candidates().await),
+            (true, true) => Some(self.look_up().await),
             // A replay is not kept waiting until a look-up is answered.
-            (true, false) => Some(self.candidates_at_once().await),
+            (true, false) => Some(self.look_up_at_once().await),
         };
-        let places = places.map(|places| places.map_err(|error| self.lookup_failed(&error)));
+        let found = found.map(|found| found.map_err(|error| self.lookup_failed(&error)));
+        let places = |role: Role| match &found {
+            Some(Ok(found)) => self.places(found, role),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(self.no_place(role, None)),
+        };
+        let pair = self.launcher.config.pair;
+        let zone_for_both = match (pair, steps.len(), steps.iter().all(new)) {
+            (Pair::SameAz, 2, true) => match (places(Role::Teacher), places(Role::Student)) {
+                (Ok(one), Ok(other)) => plan::first_pair(&one.candidates, &other.candidates)
+                    .map(|[first, _]| first.subnet.availability_zone.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
         let (mut work, mut failed) = (Vec::new(), Vec::new());
         for (role, step) in steps {
-            let (number, places) = match (step, &places) {
-                (Step::Replay { attempt, unanswered }, _) => {
+            let number = match step {
+                Step::Replay { attempt, unanswered } => {
                     work.push(Work { role, attempt, unanswered: Some(unanswered) });
                     continue;
                 }
-                (Step::New { number }, Some(places)) => (number, places),
-                (Step::New { .. }, None) => continue,
+                Step::New { number } => number,
             };
-            let made = match places {
-                Ok((candidates, origin)) => {
-                    let zone = plan::zone_of_the_pair(self.launcher.config.pair, record, role);
-                    match plan::first(candidates, zone) {
-                        Some(candidate) => self.attempt(role, number, origin, candidate),
-                        None => Err(self.no_place(role, zone)),
-                    }
-                }
-                Err(error) => Err(error.clone()),
-            };
+            let zone = plan::zone_of_the_pair(pair, record, role).or(zone_for_both.as_deref());
+            let made = places(role).and_then(|places| match plan::first(&places.candidates, zone) {
+                Some(candidate) => self.attempt(role, number, &places, candidate),
+                None => Err(self.no_place(role, zone)),
+            });
             match made {
                 Ok(attempt) => work.push(Work { role, attempt, unanswered: None }),
                 Err(error) => failed.push((role, error)),
             }
         }
-        // Nothing new is begun for one role while nothing can be for the other: both have the same configuration.
+        // Nothing new is begun for one role while nothing can be for the other: one machine alone is no meeting.
         if !failed.is_empty() {
             work.retain(|w| w.unanswered.is_some());
         }
         (work, failed)
     }
 
-    async fn candidates(&self) -> Result<(Vec<Candidate>, Origin), LookupError> {
+    async fn look_up(&self) -> Result<Rc<Surroundings>, LookupError> {
         let look_up = || async {
             match self.launcher.surroundings().await {
                 Err(LookupError::Aws(error)) => Err(error),
@@ -218,16 +241,19 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             }
         };
         let found = self.persist(self.look_up_limit(), Backoff::LOOK_UP, || true, look_up).await;
-        let surroundings = found.map_err(LookupError::Aws)??;
-        Ok(self.places(&surroundings))
+        found.map_err(LookupError::Aws)?
     }
 
-    async fn candidates_at_once(&self) -> Result<(Vec<Candidate>, Origin), LookupError> {
+    async fn look_up_at_once(&self) -> Result<Rc<Surroundings>, LookupError> {
         if !self.fits(self.look_up_limit()) {
             return Err(LookupError::Aws(not_sent()));
         }
-        let surroundings = self.launcher.surroundings().await?;
-        Ok(self.places(&surroundings))
+        self.launcher.surroundings().await
+    }
+
+    async fn places_of(&self, role: Role) -> Result<Places, Error> {
+        let found = self.look_up().await.map_err(|error| self.lookup_failed(&error))?;
+        self.places(&found, role)
     }
 
     /// An image's parameter is read before the image is, and a template before either.
@@ -240,23 +266,31 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         in_turn * self.launcher.timing.ec2
     }
 
-    fn places(&self, surroundings: &Surroundings) -> (Vec<Candidate>, Origin) {
+    fn places(&self, surroundings: &Surroundings, role: Role) -> Result<Places, Error> {
+        let overrides = self.overrides_of(role)?;
         let subnets = in_order(self.meeting, surroundings.subnets.clone());
         let Surroundings { offerings, instance_types, origin, .. } = surroundings;
         let markets = &self.launcher.config.markets;
-        let candidates = plan::candidates(markets, instance_types, &subnets, offerings.as_ref());
-        (candidates, origin.clone())
+        let candidates =
+            plan::candidates_for(&overrides, markets, instance_types, &subnets, offerings.as_ref());
+        Ok(Places { candidates, origin: origin.overridden(&overrides) })
+    }
+
+    fn overrides_of(&self, role: Role) -> Result<Overrides, Error> {
+        let [teacher, student] = &*self.overrides.borrow();
+        let of_it = if role == Role::Teacher { teacher } else { student };
+        of_it.clone().map_err(|what| self.wrong_override(role, &what))
     }
 
     fn attempt(
         &self,
         role: Role,
         number: u32,
-        origin: &Origin,
+        places: &Places,
         candidate: &Candidate,
     ) -> Result<Attempt, Error> {
         let token = self.launcher.tokens.token();
-        plan::attempt(&self.launcher.config, origin, self.meeting, role, number, token, candidate)
+        plan::attempt(&self.launcher.config, &places.origin, self.meeting, role, number, token, candidate)
             .map_err(|reason| self.no_user_data(role, &reason))
     }
 

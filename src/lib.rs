@@ -40,6 +40,7 @@
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
+//! | [`overrides`] | 1 | what a record says of its own machines in place of the settings |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
 //! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
@@ -92,6 +93,7 @@ pub mod metrics;
 pub mod needs;
 pub mod network;
 pub mod one_time;
+pub mod overrides;
 pub mod plan;
 pub mod reconcile;
 pub mod record;

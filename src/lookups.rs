@@ -112,7 +112,7 @@ impl Lookups {
             subnets,
             offerings: offerings.1,
             instance_types: basis.instance_types,
-            origin: Origin { image: image.1, template: basis.template },
+            origin: Origin { template: basis.template, ..Origin::from(image.1) },
         });
         *self.kept.borrow_mut() = Some((since, fresh.clone()));
         Ok(fresh)

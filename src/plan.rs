@@ -19,6 +19,7 @@ use crate::launch_template::Pinned;
 use crate::machine::{Attempt, InstanceId, Machine, Market, Parameters, RootVolume, Token, tags};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Offerings, Pair, Subnet};
+use crate::overrides::Overrides;
 use crate::record::{Lease, MeetTime, Owner, Record};
 use crate::timing::{Timing, after};
 
@@ -149,16 +150,68 @@ pub fn candidates(
     candidates
 }
 
+/// The candidates of one role: as configured, or of the types that the record names. Of a type that was not looked up
+/// EC2 says itself where it is not offered.
+pub fn candidates_for(
+    overrides: &Overrides,
+    markets: &[Market],
+    looked_up: &[String],
+    subnets: &[Subnet],
+    offerings: Option<&Offerings>,
+) -> Vec<Candidate> {
+    let types = &overrides.instance_types;
+    if types.is_empty() {
+        return candidates(markets, looked_up, subnets, offerings);
+    }
+    let unknown = types.iter().filter(|of| !looked_up.contains(of));
+    let everywhere =
+        unknown.flat_map(|of| subnets.iter().map(|at| (of.clone(), at.availability_zone.clone())));
+    let offerings = offerings.map(|known| known.iter().cloned().chain(everywhere).collect::<Offerings>());
+    candidates(markets, types, subnets, offerings.as_ref())
+}
+
+/// Where two roles that are launched together in one zone begin: the first candidate of each in the first zone, in the order
+/// of the one, where the other has any.
+pub fn first_pair<'c>(one: &'c [Candidate], other: &'c [Candidate]) -> Option<[&'c Candidate; 2]> {
+    one.iter().find_map(|of_one| Some([of_one, beside(of_one, other.iter())?]))
+}
+
+/// The same candidate, or the first that is left in its zone.
+fn beside<'c>(
+    of_one: &Candidate,
+    others: impl Iterator<Item = &'c Candidate> + Clone,
+) -> Option<&'c Candidate> {
+    let zone = &of_one.subnet.availability_zone;
+    others.clone().find(|of_other| *of_other == of_one).or_else(|| others.into_iter().find(|c| c.is_in(zone)))
+}
+
 /// What a machine is made from, as it was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub image: Image,
     pub template: Option<Pinned>,
+    /// A record's own; `None`: as configured.
+    pub volume_size_gb: Option<i32>,
 }
 
 impl From<Image> for Origin {
     fn from(image: Image) -> Self {
-        Origin { image, template: None }
+        Origin { image, template: None, volume_size_gb: None }
+    }
+}
+
+impl Origin {
+    /// For a role whose record says otherwise. An image that a record names is not looked up: it is taken to have the root
+    /// device of the configured one, as an image has that was made of such a machine, and how large its snapshot is only
+    /// EC2 knows.
+    pub fn overridden(&self, overrides: &Overrides) -> Origin {
+        let image = match &overrides.image_id {
+            Some(image_id) if *image_id != self.image.image_id => {
+                Image { image_id: image_id.clone(), snapshot_gb: None, ..self.image.clone() }
+            }
+            _ => self.image.clone(),
+        };
+        Origin { image, volume_size_gb: overrides.volume_size_gb, ..self.clone() }
     }
 }
 
@@ -212,7 +265,8 @@ pub fn attempt(
         security_group_ids: config.security_group_ids.clone(),
         key_name: config.key_name.clone(),
         iam_profile: config.iam_profile.clone(),
-        root_volume: (!config.keeps_volume()).then(|| root_volume(config, &origin.image)),
+        root_volume: (!config.keeps_volume() || origin.volume_size_gb.is_some())
+            .then(|| root_volume(config, origin)),
         imds_tokens: config.imds_tokens,
         public_ip: config.public_ip,
         market: candidate.market,
@@ -222,11 +276,11 @@ pub fn attempt(
     Ok(Attempt { number, token, refused: false, ending: false, parameters })
 }
 
-fn root_volume(config: &Config, image: &Image) -> RootVolume {
-    let volume = &config.volume;
+fn root_volume(config: &Config, origin: &Origin) -> RootVolume {
+    let (volume, image) = (&config.volume, &origin.image);
     RootVolume {
         device_name: volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
-        size_gb: volume_size(config, image),
+        size_gb: volume_size(config, origin),
         volume_type: volume.volume_type.clone(),
         encrypted: volume.encrypted,
         iops: volume.iops,
@@ -236,11 +290,13 @@ fn root_volume(config: &Config, image: &Image) -> RootVolume {
 }
 
 /// A root volume cannot be smaller than the image's snapshot. One of another device is no root volume.
-fn volume_size(config: &Config, image: &Image) -> i32 {
+fn volume_size(config: &Config, origin: &Origin) -> i32 {
+    let image = &origin.image;
+    let wanted = origin.volume_size_gb.unwrap_or(config.volume.size_gb);
     let is_root = config.volume.device.as_ref().is_none_or(|device| *device == image.root_device);
     match image.snapshot_gb {
-        Some(least) if is_root => config.volume.size_gb.max(least),
-        _ => config.volume.size_gb,
+        Some(least) if is_root => wanted.max(least),
+        _ => wanted,
     }
 }
 
@@ -301,6 +357,21 @@ impl Refusals {
             Bound::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
             Bound::Together => left.next().filter(|candidate| candidate.is_in(&standing.availability_zone)),
         }
+    }
+
+    /// The same for two roles that move together, each with candidates of its own: the next one of the role that was
+    /// refused, and one beside it for the other.
+    pub fn next_pair<'c>(
+        &self,
+        candidates: &'c [Candidate],
+        others: &'c [Candidate],
+        standing: &Parameters,
+    ) -> Option<[&'c Candidate; 2]> {
+        let (before, after) =
+            candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
+        let others = others.iter().filter(|candidate| !self.rule_out(candidate));
+        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        left.find_map(|of_one| Some([of_one, beside(of_one, others.clone())?]))
     }
 
     /// What either of two roles was refused holds for both.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::machine::{Attempt, InstanceId, Note, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
+use crate::overrides::Overrides;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -18,9 +19,19 @@ pub struct Record {
     pub lease: Option<Lease>,
     pub teacher: Seat,
     pub student: Seat,
+    /// What its machines are launched with in place of the configuration, in the order of [`Role::BOTH`]; or which
+    /// attribute cannot be understood, for which nothing new is launched.
+    pub overrides: [Result<Overrides, String>; 2],
 }
 
 impl Record {
+    pub fn overrides(&self, role: Role) -> &Result<Overrides, String> {
+        match role {
+            Role::Teacher => &self.overrides[0],
+            Role::Student => &self.overrides[1],
+        }
+    }
+
     pub fn seat(&self, role: Role) -> &Seat {
         match role {
             Role::Teacher => &self.teacher,

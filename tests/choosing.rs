@@ -77,6 +77,51 @@ fn an_image_is_taken_from_a_parameter_and_stays_what_it_was_for_a_repeat() {
 }
 
 #[test]
+fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_takes_no_further_request() {
+    let mut stack = Stack::up();
+    let set = |stack: &Stack| {
+        stack.set("instance_type", "m5.large");
+        stack.set("teacher_instance_type", "c5.large");
+        stack.set("teacher_image_id", UBUNTU);
+        stack.set("student_volume_size_gb", "90");
+    };
+    set(&stack);
+    stack.lambda.warm_up();
+    stack.aws.clear_calls();
+    stack.deliver().answer();
+    let expected = [("GetItem", 1), ("RunInstances", 2), ("UpdateItem", 3)];
+    let expected: BTreeMap<String, usize> =
+        expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    assert_eq!(stack.aws.count_calls(), expected);
+    stack.both_recorded();
+    let machines = stack.instances();
+    let of = |role: &str| machines.iter().find(|machine| tag(machine, "Role") == role).expect("one");
+    let (teacher, student) = (of("teacher"), of("student"));
+    assert_eq!((teacher.image_id(), teacher.instance_type()), (Some(UBUNTU), Some(&InstanceType::C5Large)));
+    assert_eq!((student.image_id(), student.instance_type()), (Some(IMAGE), Some(&InstanceType::M5Large)));
+    assert_eq!(stack.attribute("teacher_launched_instance_type").as_deref(), Some("c5.large"));
+    assert_eq!(stack.attribute("teacher_instance_type").as_deref(), Some("c5.large"), "as it was");
+    assert_eq!(stack.record()["student_attempt"].as_m().expect("a map")["parameters"].as_m().expect("a map")
+        ["root_volume"].as_m().expect("a map")["size_gb"], AttributeValue::N("90".into()));
+    // Another meeting is launched as configured.
+    stack.turn_to("another");
+    stack.schedule();
+    stack.deliver().answer();
+    assert!(stack.instances().iter().all(|machine| machine.image_id() == Some(IMAGE)));
+    // And one with a word that means nothing, not at all; the preflight of it says so.
+    stack.turn_to("wrong");
+    stack.schedule();
+    stack.set("student_instance_type", "large");
+    let (kind, message) = stack.deliver().error();
+    assert_eq!(kind, "InvalidRecord");
+    assert!(message.contains("student_instance_type is \"large\", expected one or more"), "{message}");
+    assert!(stack.instances().is_empty());
+    let preflight = serde_json::json!({"preflight": true, "meeting_id": "wrong"});
+    let looked = stack.lambda.invoke(&preflight).answer();
+    assert_eq!(looked["findings"][0]["error_type"], "InvalidRecord", "{looked:#}");
+}
+
+#[test]
 fn the_newest_image_of_a_name_is_taken() {
     let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*";
     let by_name = [("AMI_ID", ""), ("AMI_NAME", name), ("AMI_OWNER", "099720109477"), ("AMI_ARCH", "x86_64")];

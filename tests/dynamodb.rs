@@ -17,6 +17,7 @@ use elephant_launch::fleet::Watched;
 use elephant_launch::machine::{Addresses, Attempt, InstanceId, Note, State, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Meetings, NewMeetings, Updated, Watch};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::record::{
     self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, Seat, StatusMove, Update,
 };
@@ -117,6 +118,74 @@ async fn a_meeting_time_may_be_spelled_in_many_ways() {
     }
     let found = read(json!({"meet_time": {"S": "2026-11-22T10:00:00.123456Z"}})).await.expect("a record");
     assert_eq!(found.meet_time, MeetTime::At(time("2026-11-22T10:00:00.123456Z")));
+}
+
+#[tokio::test]
+async fn what_a_record_says_of_its_own_machines_is_for_both_or_for_one() {
+    let found = read(json!({
+        "image_id": {"S": " ami-0a1b "}, "student_image_id": {"S": "ami-0c2d"},
+        "instance_type": {"S": "t3.large, m5.large"}, "teacher_instance_type": {"S": "c5.xlarge"},
+        "volume_size_gb": {"N": "100"}, "teacher_volume_size_gb": {"S": "200"},
+        "student_instance_type": {"NULL": true}, "student_volume_size_gb": {"S": ""},
+    }));
+    let found = found.await.expect("a record").overrides;
+    let types = |of: &[&str]| of.iter().map(|of| (*of).to_owned()).collect::<Vec<_>>();
+    let teacher = Overrides {
+        image_id: Some("ami-0a1b".into()),
+        instance_types: types(&["c5.xlarge"]),
+        volume_size_gb: Some(200),
+    };
+    let student = Overrides {
+        image_id: Some("ami-0c2d".into()),
+        instance_types: types(&["t3.large", "m5.large"]),
+        volume_size_gb: Some(100),
+    };
+    assert_eq!(found, [Ok(teacher), Ok(student)]);
+}
+
+/// The rest of the record is understood all the same: a meeting with a wrong word in it can still be ended.
+#[tokio::test]
+async fn an_override_that_cannot_be_understood_is_named_for_the_roles_that_it_is_for() {
+    let cases = [
+        (
+            json!({"image_id": {"S": "al2023"}}),
+            "image_id is \"al2023\", expected an image id, ami-…",
+            [true, true],
+        ),
+        (json!({"teacher_image_id": {"S": "ami-"}}), "teacher_image_id is \"ami-\"", [true, false]),
+        (
+            json!({"student_instance_type": {"S": "t3large"}}),
+            "student_instance_type is \"t3large\", expected one or",
+            [false, true],
+        ),
+        (json!({"instance_type": {"L": []}}), "instance_type is neither a string nor a number", [true, true]),
+        (
+            json!({"volume_size_gb": {"N": "0"}}),
+            "volume_size_gb is \"0\", expected a whole number of GiB",
+            [true, true],
+        ),
+        (json!({"volume_size_gb": {"N": "60.5"}}), "volume_size_gb is \"60.5\"", [true, true]),
+        (
+            json!({"volume_size_gb": {"N": "0"}, "teacher_volume_size_gb": {"N": "80"}}),
+            "volume_size_gb is \"0\"",
+            [false, true],
+        ),
+        (
+            json!({"student_image_id": {"S": "x".repeat(500)}}),
+            &format!("is \"{}…\"", "x".repeat(100)),
+            [false, true],
+        ),
+    ];
+    for (item, expected, wrong) in cases {
+        let found = read(item.clone()).await.expect("a record");
+        for (of_role, wrong) in found.overrides.iter().zip(wrong) {
+            match of_role {
+                Err(what) => assert!(wrong && what.contains(expected), "{what}"),
+                Ok(_) => assert!(!wrong, "{item}"),
+            }
+        }
+        assert_eq!(Record { overrides: Overrides::none(), ..found }, record());
+    }
 }
 
 #[tokio::test]
@@ -330,7 +399,7 @@ async fn the_record_of_a_machine_with_its_status() {
         SET status = 'LAUNCHED'
         teacher_ec2_id = 'i-1'
         teacher_availability_zone = 'us-west-2a'
-        teacher_instance_type = 't3.large'
+        teacher_launched_instance_type = 't3.large'
         teacher_launched_at = '2026-11-22T09:55:02.125Z'
         REMOVE launch_error
         launch_error_code
@@ -753,6 +822,7 @@ fn record() -> Record {
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
+        overrides: Overrides::none(),
     }
 }
 

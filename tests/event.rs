@@ -285,6 +285,22 @@ fn a_request_that_cannot_be_meant_is_refused_and_says_why() {
             "has the field \"student_dns_name\", an attribute of the record that the function reconcile",
         ),
         (
+            json!({"image_id": "al2023"}),
+            "would make a record that cannot be launched, for the attribute image_id is",
+        ),
+        (
+            json!({"teacher_volume_size_gb": 6.5}),
+            "would make a record that cannot be launched, for the attribute teacher_v",
+        ),
+        (
+            json!({"student_instance_type": true}),
+            "would make a record that cannot be launched, for the attribute student_instance_type is a boolean",
+        ),
+        (
+            json!({"student_launched_instance_type": "t3.large"}),
+            "has the field \"student_launched_instance_type\",",
+        ),
+        (
             json!({"teacher_lost_reason": "x"}),
             "has the field \"teacher_lost_reason\", an attribute of the record that the function reconcile",
         ),
@@ -309,7 +325,10 @@ fn the_samples_of_schedule_are_what_their_names_say() {
     for (name, event) in samples {
         match (Schedule::from_json(&event), name.as_str()) {
             (Ok(Schedule::Cancel { .. }), "schedule-cancel.json") => {}
-            (Ok(Schedule::Meeting(_)), "schedule.json" | "schedule-move.json") => {}
+            (
+                Ok(Schedule::Meeting(_)),
+                "schedule.json" | "schedule-move.json" | "schedule-own-machines.json",
+            ) => {}
             (Err(error), _) if name.starts_with("schedule-refused-") => {
                 assert_eq!(error.kind, Kind::InvalidEvent)
             }

@@ -340,6 +340,92 @@ mod deaths {
     }
 }
 
+mod a_record_of_its_own_mind {
+    use elephant_launch::overrides::Overrides;
+
+    use super::*;
+
+    fn with(teacher: Result<Overrides, String>, student: Result<Overrides, String>) -> World {
+        let mut record = scheduled(M);
+        record.overrides = [teacher, student];
+        World::new([record])
+    }
+
+    fn types(of: &[&str]) -> Overrides {
+        let instance_types = of.iter().map(|of| (*of).to_owned()).collect();
+        Overrides { instance_types, ..Overrides::default() }
+    }
+
+    fn parameters(world: &World, role: Role) -> elephant_launch::machine::Parameters {
+        world.record(M).seat(role).attempt.clone().expect("an attempt").parameters
+    }
+
+    #[test]
+    fn its_machines_are_what_it_says_each_and_no_further_request_is_made() {
+        let teacher = Overrides {
+            image_id: Some("ami-0aaa".into()),
+            volume_size_gb: Some(500),
+            ..types(&["c5.large", "t3.large"])
+        };
+        let world = with(Ok(teacher), Ok(Overrides::default()));
+        deliver(&world).expect("it is launched");
+        both_recorded(&world);
+        let (teacher, student) = (parameters(&world, Role::Teacher), parameters(&world, Role::Student));
+        assert_eq!((teacher.image_id.as_str(), teacher.instance_type.as_str()), ("ami-0aaa", "c5.large"));
+        assert_eq!((student.image_id.as_str(), student.instance_type.as_str()), ("ami-1", "t3.large"));
+        let size = |of: &elephant_launch::machine::Parameters| {
+            let root = of.root_volume.clone().expect("a volume");
+            (root.size_gb, root.device_name)
+        };
+        assert_eq!((size(&teacher).0, size(&student).0), (500, 60));
+        assert_eq!(size(&teacher).1, size(&student).1, "the configured image's root device");
+        assert_eq!(
+            requests(&world),
+            ["GetItem", "UpdateItem", "RunInstances", "RunInstances", "UpdateItem", "UpdateItem"]
+        );
+    }
+
+    #[test]
+    fn after_every_zone_refused_its_first_type_its_second_is_tried_and_none_of_the_configuration() {
+        let world = with(Ok(types(&["c5.large", "c6i.large"])), Ok(Overrides::default()));
+        world.0.borrow_mut().cloud.exhaust("c5.large");
+        deliver(&world).expect("the second type has room");
+        both_recorded(&world);
+        assert_eq!(parameters(&world, Role::Teacher).instance_type, "c6i.large");
+        let world = with(Ok(types(&["c5.large"])), Ok(Overrides::default()));
+        world.0.borrow_mut().cloud.exhaust("c5.large");
+        let error = deliver(&world).expect_err("there is no room");
+        assert_eq!(error.kind, Kind::CapacityExhausted);
+        assert!(!error.chain().contains("m5.large"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_launches_neither_and_names_the_attribute() {
+        let wrong = "the attribute student_image_id is \"x\", expected an image id, ami-…";
+        let world = with(Ok(Overrides::default()), Err(wrong.into()));
+        let error = deliver(&world).expect_err("it is refused");
+        assert_eq!(error.kind, Kind::InvalidRecord);
+        assert_eq!(error.problem, format!("meeting m, student: {wrong}"));
+        assert!(error.advice.contains("correct the attribute"), "{}", error.advice);
+        nothing_lives(&world);
+        assert!(!requests(&world).contains(&"RunInstances"), "{}", world.story());
+        assert_eq!(world.record(M).teacher.attempt, None, "nothing is claimed");
+    }
+
+    /// What stands is replayed as it is, and what is new is made from what the record says then.
+    #[test]
+    fn a_standing_attempt_is_replayed_to_the_letter_under_another_mind() {
+        let world = a_meeting();
+        told_to_its_death(Executor::new(&world).plot(run_instances, Fate::DiesAfter).times(1, 1));
+        after_a_minute(&world);
+        let other = [Ok(types(&["c5.large"])), Err("the attribute student_image_id is wrong".into())];
+        world.0.borrow_mut().table.records.get_mut(&meeting(M)).expect("it stands").overrides = other;
+        deliver(&world).expect("both attempts stood");
+        both_recorded(&world);
+        assert_eq!(parameters(&world, Role::Teacher).instance_type, "t3.large");
+    }
+}
+
 mod refusals {
     use super::*;
 
@@ -520,6 +606,35 @@ mod a_pair_in_one_zone {
             together(&world);
             assert_eq!(world.0.borrow().ended.len(), 1, "the other's first machine:\n{}", world.story());
             assert_eq!(world.record(M).seat(role).attempt.clone().map(|a| a.number), Some(2));
+        }
+    }
+
+    /// Each of its own type, of which not every zone has room.
+    #[test]
+    fn machines_of_two_types_find_a_zone_that_takes_both() {
+        use elephant_launch::overrides::Overrides;
+        let of_type = |of: &str| Ok(Overrides { instance_types: vec![of.into()], ..Overrides::default() });
+        for refusals in 0..5 {
+            for role in Role::BOTH {
+                let mut record = scheduled(M);
+                record.overrides = [of_type("c5.large"), of_type("r5.large")];
+                let world = World::new([record]);
+                let story = Executor::new(&world).plot(run_of(role), no_room()).times(0, refusals);
+                let zones = world.0.borrow().cloud.subnets.len();
+                match deliver(story).expect("it ends") {
+                    Ok(_) => together(&world),
+                    Err(error) => {
+                        assert_eq!(error.kind, Kind::CapacityExhausted);
+                        assert!(refusals >= zones, "{refusals} of {zones}");
+                    }
+                }
+                let types: Vec<String> = Role::BOTH
+                    .map(|role| {
+                        world.record(M).seat(role).attempt.clone().expect("one").parameters.instance_type
+                    })
+                    .into();
+                assert_eq!(types, ["c5.large", "r5.large"]);
+            }
         }
     }
 

@@ -68,7 +68,7 @@ fn machine_volume_and_interface_carry_the_tags_and_the_record_keeps_what_others_
     assert_eq!(stack.aws.attribute(M, "teacher_name").as_deref(), Some("Ada"));
     assert_eq!(stack.aws.attribute(M, "jitsi_url").as_deref(), Some("https://x"));
     assert_eq!(stack.aws.attribute(M, "status").as_deref(), Some("LAUNCHED"));
-    assert_eq!(stack.aws.attribute(M, "student_instance_type").as_deref(), Some("t3.large"));
+    assert_eq!(stack.aws.attribute(M, "student_launched_instance_type").as_deref(), Some("t3.large"));
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::image::Image;
+use elephant_launch::launch_template::{LaunchTemplate, Named};
 use elephant_launch::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
     State, Token,
 };
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::network::{Pair, Subnet};
+use elephant_launch::network::{Offerings, Pair, Subnet};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::plan::{
     self, Bound, Candidate, Plan, Reason, Refusal, Refusals, Sending, Standing, Step, after_refused_instance,
     after_refused_next_attempt, backoff, claim_stands, lease_end, may_send, refusal_counts, same_again,
@@ -568,6 +570,81 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
 }
 
 #[test]
+fn what_a_record_says_goes_before_the_configuration() {
+    let origin = plan::Origin::from(image("/dev/xvda"));
+    assert_eq!(origin.overridden(&Overrides::default()), origin);
+    let own = Overrides { image_id: Some("ami-2".into()), volume_size_gb: Some(5), ..Overrides::default() };
+    let meeting = MeetingId::new("m").expect("it is an id");
+    let candidate = &candidates(&["t3.large"])[0];
+    let made = |config: &Config, own: &Overrides| {
+        let origin = origin.overridden(own);
+        plan::attempt(config, &origin, &meeting, Student, 1, Token("t".into()), candidate)
+            .expect("its user data can be made")
+            .parameters
+    };
+    let with_both = made(&config(), &own);
+    let root = with_both.root_volume.expect("a volume");
+    assert_eq!((with_both.image_id.as_str(), root.size_gb), ("ami-2", 5), "only EC2 knows its snapshot");
+    assert_eq!(root.device_name, "/dev/xvda");
+    let same = Overrides { image_id: Some("ami-1".into()), ..own.clone() };
+    assert_eq!(made(&config(), &same).root_volume.expect("one").size_gb, 8, "of this one it is known");
+    let mut template = config();
+    template.launch_template = Some(LaunchTemplate {
+        named: Named::Id("lt-1".into()),
+        version: "$Latest".into(),
+        keeps_volume: true,
+    });
+    assert_eq!(made(&template, &Overrides::default()).root_volume, None);
+    assert_eq!(made(&template, &own).root_volume.expect("its own").size_gb, 5);
+}
+
+#[test]
+fn candidates_of_a_record_s_own_types_are_those_that_are_known_to_be_offered_or_not_known_at_all() {
+    let subnets = [subnet("subnet-a", "a"), subnet("subnet-b", "b")];
+    let offered = |of: &[(&str, &str)]| {
+        of.iter().map(|(of, zone)| ((*of).to_owned(), (*zone).to_owned())).collect::<Offerings>()
+    };
+    let known = offered(&[("t3.large", "a"), ("m5.large", "b")]);
+    let looked_up = strings(&["t3.large", "m5.large"]);
+    let told = |types: &[&str], offerings: Option<&Offerings>| {
+        let own = Overrides { instance_types: strings(types), ..Overrides::default() };
+        let all = plan::candidates_for(&own, &[Market::OnDemand], &looked_up, &subnets, offerings);
+        all.iter().map(|c| format!("{}/{}", c.instance_type, c.subnet.availability_zone)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[], Some(&known)), ["t3.large/a", "m5.large/b"]);
+    assert_eq!(told(&["m5.large"], Some(&known)), ["m5.large/b"]);
+    assert_eq!(told(&["c5.large", "t3.large"], Some(&known)), ["c5.large/a", "c5.large/b", "t3.large/a"]);
+    assert_eq!(told(&["m5.large"], None), ["m5.large/a", "m5.large/b"]);
+}
+
+#[test]
+fn a_pair_of_two_types_begins_and_goes_on_where_there_is_a_place_for_both() {
+    let subnets =
+        |zones: &[&str]| zones.iter().map(|z| subnet(&format!("subnet-{z}"), z)).collect::<Vec<_>>();
+    let of = |kind: &str, zones: &[&str]| of_subnets(&[Market::OnDemand], &[kind], &subnets(zones));
+    let (one, other) = (of("c5.large", &["a", "b", "c"]), of("r5.large", &["c", "b"]));
+    let told = |pair: Option<[&Candidate; 2]>| {
+        pair.map(|pair| pair.map(|c| format!("{}/{}", c.instance_type, c.subnet.availability_zone)))
+    };
+    let first = plan::first_pair(&one, &other);
+    assert_eq!(told(first), Some(["c5.large/b".into(), "r5.large/b".into()]));
+    assert_eq!(plan::first_pair(&one, &of("r5.large", &["d"])), None);
+    let standing = parameters("c5.large", &subnet("subnet-b", "b"));
+    let next = |refused: &[(Refusal, &Parameters)]| {
+        refusals(refused)
+            .next_pair(&one, &other, &standing)
+            .map(|pair| pair.map(|c| format!("{}/{}", c.instance_type, c.subnet.availability_zone)))
+    };
+    assert_eq!(next(&[(Refusal::Capacity, &standing)]), Some(["c5.large/c".into(), "r5.large/c".into()]));
+    let there = parameters("r5.large", &subnet("subnet-c", "c"));
+    assert_eq!(next(&[(Refusal::Capacity, &standing), (Refusal::Capacity, &there)]), None);
+    // Of one type they are the same candidate, as ever.
+    let same = of("c5.large", &["a", "b", "c"]);
+    let pair = refusals(&[(Refusal::Capacity, &standing)]).next_pair(&one, &same, &standing).expect("one");
+    assert_eq!(pair[0], pair[1]);
+}
+
+#[test]
 fn a_root_volume_is_no_smaller_than_the_images_snapshot() {
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate = &candidates(&["t3.large"])[0];
@@ -805,6 +882,7 @@ fn record() -> Record {
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
+        overrides: Overrides::none(),
     }
 }
 

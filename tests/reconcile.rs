@@ -14,6 +14,7 @@ use elephant_launch::fleet::{
 };
 use elephant_launch::machine::{Addresses, Attempt, InstanceId, Machine, Note, ROLE_TAG, State, Token, tags};
 use elephant_launch::meeting::{MeetingId, Role, Status};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::plan::reconcile::{Repair, Repairs, Seen, reconcile};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
@@ -87,6 +88,7 @@ fn record() -> Record {
         lease: None,
         teacher: seat("teacher", Teacher),
         student: seat("student", Student),
+        overrides: Overrides::none(),
     }
 }
 

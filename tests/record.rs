@@ -6,6 +6,7 @@ mod attempt;
 use attempt::plain_attempt;
 use elephant_launch::machine::{Attempt, InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::record::{
     self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
 };
@@ -241,6 +242,7 @@ fn read() -> Record {
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
+        overrides: Overrides::none(),
     }
 }
 

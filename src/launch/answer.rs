@@ -260,6 +260,15 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         )
     }
 
+    /// The record says what its machine is to be, in words that mean nothing.
+    pub(super) fn wrong_override(&self, role: Role, what: &str) -> Error {
+        Error::new(
+            Kind::InvalidRecord,
+            format!("meeting {}, {role}: {what}", self.meeting),
+            "correct the attribute in the record, or remove it for the machine that is configured",
+        )
+    }
+
     /// The user data asks for what this meeting cannot give it.
     pub(super) fn no_user_data(&self, role: Role, reason: &str) -> Error {
         Error::new(

@@ -97,15 +97,23 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
         let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
-        let (candidates, origin) = match self.candidates().await {
+        let found = match self.look_up().await {
             Ok(found) => found,
             Err(error) => return Moved::Stays(self.lookup_failed(&error)),
         };
-        let Some(candidate) = refusals.next(&candidates, from, &Bound::Anywhere) else {
+        let places = match (self.places(&found, roles[0]), self.places(&found, roles[1])) {
+            (Ok(one), Ok(other)) => [one, other],
+            (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),
+        };
+        let [of_it, of_other] = [&places[refused], &places[1 - refused]].map(|places| &places.candidates);
+        let Some([it, other]) = refusals.next_pair(of_it, of_other, from) else {
             return Moved::Stays(self.exhausted(roles[refused], refusals, &Bound::Anywhere));
         };
-        let next =
-            |seat: usize| self.attempt(roles[seat], pair[seat].attempt().next_number(), &origin, candidate);
+        let candidates = if refused == 0 { [it, other] } else { [other, it] };
+        let next = |seat: usize| {
+            let number = pair[seat].attempt().next_number();
+            self.attempt(roles[seat], number, &places[seat], candidates[seat])
+        };
         let (one, other) = match (next(0), next(1)) {
             (Ok(one), Ok(other)) => (one, other),
             (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),

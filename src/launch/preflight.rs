@@ -18,6 +18,7 @@ use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
 use crate::network::in_order;
+use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Refusal};
 
 /// How often a place is asked about that EC2 says nothing of.
@@ -99,7 +100,7 @@ where
             Error::new(Kind::InvalidEvent, problem, "report this; it is a fault of ours")
         })?;
         let meeting = request.meeting_id.as_ref().unwrap_or(&somebody);
-        let delivery = Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline };
+        let delivery = self.delivery(meeting, deadline);
         let mut findings = Vec::new();
         match delivery.read().await {
             Err(error) => findings.push(Finding::of(delivery.table_failed(error))),
@@ -107,6 +108,7 @@ where
                 findings.push(Finding::of(delivery.no_such_meeting()))
             }
             Ok(Some(record)) if request.meeting_id.is_some() => {
+                *delivery.overrides.borrow_mut() = record.overrides.clone();
                 findings.extend(delivery.not_now(&record).map(Finding::of));
                 let window = self.config.launch_window;
                 if let Plan::Leased(until) = plan::plan(&record, self.clock.now(), window, &self.timing) {
@@ -125,19 +127,37 @@ where
         findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
         findings.extend(looked.misfits().iter().map(|error| Finding::of(failed_lookup(error))));
 
-        let candidates = match (&looked.basis, &looked.subnets, &looked.offerings) {
-            (Ok(basis), Ok(subnets), Ok(offerings)) => {
-                let subnets = in_order(meeting, subnets.clone());
-                let markets = &self.config.markets;
-                plan::candidates(markets, &basis.instance_types, &subnets, offerings.as_ref())
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut asked: Vec<Overrides> = Vec::new();
+        for role in Role::BOTH {
+            let overrides = match delivery.overrides_of(role) {
+                Ok(overrides) => overrides,
+                Err(error) => {
+                    findings.push(Finding::of(error));
+                    continue;
+                }
+            };
+            // Both alike, as most are, is one question.
+            if asked.contains(&overrides) {
+                continue;
             }
-            _ => Vec::new(),
-        };
-        if let (Ok(basis), Ok(image)) = (&looked.basis, &looked.image) {
-            let origin = Origin { image: image.clone(), template: basis.template.clone() };
-            for refused in delivery.dry_runs(&origin, &candidates).await {
-                findings.push(Finding::of(refused));
+            let of_role = match (&looked.basis, &looked.subnets, &looked.offerings) {
+                (Ok(basis), Ok(subnets), Ok(offerings)) => {
+                    let subnets = in_order(meeting, subnets.clone());
+                    let (markets, types) = (&self.config.markets, &basis.instance_types);
+                    plan::candidates_for(&overrides, markets, types, &subnets, offerings.as_ref())
+                }
+                _ => Vec::new(),
+            };
+            if let (Ok(basis), Ok(image)) = (&looked.basis, &looked.image) {
+                let template = basis.template.clone();
+                let origin = Origin { template, ..Origin::from(image.clone()) }.overridden(&overrides);
+                for refused in delivery.dry_runs(role, &origin, &of_role).await {
+                    findings.push(Finding::of(refused));
+                }
             }
+            asked.push(overrides);
+            candidates.extend(of_role.into_iter().filter(|c| !candidates.contains(c)).collect::<Vec<_>>());
         }
         Ok(Preflight {
             ready: findings.is_empty(),
@@ -159,17 +179,16 @@ where
 {
     /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
     /// that falls away is no finding while another is left: a launch goes on there, too.
-    async fn dry_runs(&self, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
+    async fn dry_runs(&self, role: Role, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
         let mut refused: Vec<(AwsError, Vec<String>)> = Vec::new();
         let mut taken = 0;
         for candidate in candidates {
             let token = Token(String::new());
             let config = &self.launcher.config;
-            let attempt =
-                match plan::attempt(config, origin, self.meeting, Role::Teacher, 1, token, candidate) {
-                    Ok(attempt) => attempt,
-                    Err(reason) => return vec![self.no_user_data(Role::Teacher, &reason)],
-                };
+            let attempt = match plan::attempt(config, origin, self.meeting, role, 1, token, candidate) {
+                Ok(attempt) => attempt,
+                Err(reason) => return vec![self.no_user_data(role, &reason)],
+            };
             let error = match self.dry_run(&attempt.parameters).await {
                 Ok(()) => {
                     taken += 1;

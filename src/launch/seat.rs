@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome};
-use super::{Delivery, Held, Work};
+use super::{Delivery, Held, Places, Work};
 use crate::deadline::Backoff;
 use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Bound, Candidate, Origin, Refusal, Refusals, Sending, Standing};
+use crate::plan::{self, Bound, Candidate, Refusal, Refusals, Sending, Standing};
 use crate::record::{self, Recorded, StatusMove};
 use crate::timing::after;
 
@@ -369,10 +369,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         bound: &Bound,
     ) -> Result<Option<Box<Attempt>>, Unfilled> {
         let token = || Some(refused.token.clone());
-        let (candidates, origin) =
-            self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), token()))?;
-        match refusals.next(&candidates, &refused.parameters, bound) {
-            Some(candidate) => self.write_next(role, refused, &origin, candidate).await.map(Some),
+        let places = self.places_of(role).await.map_err(|error| failed(error, token()))?;
+        match refusals.next(&places.candidates, &refused.parameters, bound) {
+            Some(candidate) => self.write_next(role, refused, &places, candidate).await.map(Some),
             None => Ok(None),
         }
     }
@@ -384,10 +383,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         last: &Attempt,
         bound: &Bound,
     ) -> Result<Option<Box<Attempt>>, Unfilled> {
-        let (candidates, origin) =
-            self.candidates().await.map_err(|error| failed(self.lookup_failed(&error), None))?;
-        match plan::same_again(&candidates, &last.parameters, bound) {
-            Some(candidate) => self.write_next(role, last, &origin, candidate).await.map(Some),
+        let places = self.places_of(role).await.map_err(|error| failed(error, None))?;
+        match plan::same_again(&places.candidates, &last.parameters, bound) {
+            Some(candidate) => self.write_next(role, last, &places, candidate).await.map(Some),
             None => Ok(None),
         }
     }
@@ -396,11 +394,11 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         &self,
         role: Role,
         last: &Attempt,
-        origin: &Origin,
+        places: &Places,
         candidate: &Candidate,
     ) -> Result<Box<Attempt>, Unfilled> {
         let next = self
-            .attempt(role, last.next_number(), origin, candidate)
+            .attempt(role, last.next_number(), places, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, status) = match self.update(&update).await {

@@ -30,10 +30,10 @@ pub const WRITTEN: [&str; 9] = [
     "launch_error_code",
     "launch_error_at",
     "teacher_availability_zone",
-    "teacher_instance_type",
+    "teacher_launched_instance_type",
     "teacher_launched_at",
     "student_availability_zone",
-    "student_instance_type",
+    "student_launched_instance_type",
     "student_launched_at",
 ];
 

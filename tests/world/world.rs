@@ -22,6 +22,7 @@ use elephant_launch::image::Source;
 use elephant_launch::machine::Market;
 use elephant_launch::meeting::{MeetingId, Status};
 use elephant_launch::network::{Network, Pair};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::record::{MeetTime, Record, Seat};
 use jiff::Timestamp;
 
@@ -47,6 +48,7 @@ pub fn scheduled(id: &str) -> Record {
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
+        overrides: Overrides::none(),
     }
 }
 
