@@ -76,6 +76,9 @@ pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
 /// The same for the function `status`.
 pub const STATUS_VARIABLES: [&str; 1] = ["TABLE_NAME"];
 
+/// The same for the function `operate`.
+pub const OPERATE_VARIABLES: [&str; 2] = ["TABLE_NAME", "PROJECT_TAG"];
+
 /// What `reconcile` reads besides those of `launch`.
 pub const RECONCILE_VARIABLES: [&str; 12] = [
     "TABLE_NAME",
@@ -161,6 +164,13 @@ pub struct EndConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusConfig {
     pub table_name: String,
+}
+
+/// What the function `operate` is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperateConfig {
+    pub table_name: String,
+    pub project_tag: String,
 }
 
 /// What the function `reconcile` is told besides what `launch` is.
@@ -437,6 +447,22 @@ impl StatusConfig {
         env.endpoints(&["EC2", "DYNAMODB"]);
         match env.problems.is_empty() {
             true => Ok(StatusConfig { table_name }),
+            false => Err(Problems(env.problems)),
+        }
+    }
+}
+
+impl OperateConfig {
+    pub fn from_env() -> Result<Self, Problems> {
+        OperateConfig::from_variables(variable)
+    }
+
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Environment { variable, problems: Vec::new() };
+        let (table_name, project_tag) = (env.table_name(), env.project_tag());
+        env.endpoints(&["EC2", "DYNAMODB"]);
+        match env.problems.is_empty() {
+            true => Ok(OperateConfig { table_name, project_tag }),
             false => Err(Problems(env.problems)),
         }
     }

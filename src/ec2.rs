@@ -5,6 +5,7 @@
 
 mod consoles;
 mod fleet;
+mod hardware;
 mod images;
 mod instance_types;
 mod key_pairs;

@@ -142,12 +142,14 @@ pub enum Kind {
     MeetingLaunched,
     /// `schedule` and `end` only: EventBridge Scheduler did not do what was asked.
     SchedulerUnavailable,
-    /// `status` only: the role has no machine whose console there could be.
+    /// `status` and `operate`: there is no such machine, or it is none of ours.
     MachineNotFound,
+    /// `operate` only: what is there does not allow what was asked for.
+    OperationRefused,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::InvalidEvent,
         Kind::MeetingNotFound,
         Kind::MeetingBusy,
@@ -165,6 +167,7 @@ impl Kind {
         Kind::MeetingLaunched,
         Kind::SchedulerUnavailable,
         Kind::MachineNotFound,
+        Kind::OperationRefused,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -186,6 +189,7 @@ impl Kind {
             Kind::MeetingLaunched => "MeetingLaunched",
             Kind::SchedulerUnavailable => "SchedulerUnavailable",
             Kind::MachineNotFound => "MachineNotFound",
+            Kind::OperationRefused => "OperationRefused",
         }
     }
 
@@ -208,7 +212,8 @@ impl Kind {
             | Kind::Unauthorized
             | Kind::MeetingOver
             | Kind::MeetingLaunched
-            | Kind::MachineNotFound => false,
+            | Kind::MachineNotFound
+            | Kind::OperationRefused => false,
         }
     }
 }
@@ -253,6 +258,8 @@ impl Error {
             (Class::Unreadable, _) => (Kind::InvalidRecord, "holds a record that cannot be understood"),
             (Class::Unauthorized, _) => (Kind::Unauthorized, "may not be used"),
             (Class::Misconfigured, _) => (Kind::InvalidConfiguration, "cannot do what was asked"),
+            (Class::Capacity, _) => (Kind::CapacityExhausted, "has no room for it now"),
+            (Class::Quota, _) => (Kind::QuotaExceeded, "has reached a quota of the account"),
             (Class::Throttled, Service::Ec2) => {
                 (Kind::Throttled, "refused the requests for their rate until the time was up")
             }

@@ -4,8 +4,12 @@
 //! bus wraps either in `detail`. `launch` welcomes further fields and, but for the context attributes of EventBridge
 //! Scheduler, ignores them; `schedule` writes them to the record.
 
+mod operate;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+pub use operate::{Named, Operate, Target, Verb, WantedInterface, WantedVolume};
 
 use crate::error::{Error, Kind};
 use crate::machine::InstanceId;

@@ -41,6 +41,7 @@
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
 //! | [`overrides`] | 1 | what a record says of its own machines in place of the settings |
+//! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
 //! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
@@ -53,6 +54,7 @@
 //! | [`ending`] | 7 | how a machine is ended that no record names |
 //! | [`end`] | 8 | a verb: status → machines → schedule |
 //! | [`launch`] | 8 | a verb: read → plan → claim → launch → record → answer |
+//! | [`operate`] | 8 | a verb: a machine → what was asked of it |
 //! | [`reconcile`] | 8 | a verb: machines → records → repairs |
 //! | [`schedule`] | 8 | a verb: record → one-time schedule, moved and cancelled with it |
 //! | [`status`] | 8 | a verb: record and machines as they are now, and a machine's console |
@@ -64,6 +66,7 @@
 //! | [`lambda`] | 9 | the door: logging, serving, deadlines, `Error` → what Lambda records |
 //! | `bin/launch.rs` | 10 | main: configuration, clients, serve |
 //! | `bin/end.rs` | 10 | the same for `end` |
+//! | `bin/operate.rs` | 10 | the same for `operate` |
 //! | `bin/reconcile.rs` | 10 | the same for `reconcile`, with all that `launch` needs |
 //! | `bin/schedule.rs` | 10 | the same for `schedule` |
 //! | `bin/status.rs` | 10 | the same for `status` |
@@ -82,6 +85,7 @@ pub mod ending;
 pub mod error;
 pub mod event;
 pub mod fleet;
+pub mod hardware;
 pub mod image;
 pub mod lambda;
 pub mod launch;
@@ -93,6 +97,7 @@ pub mod metrics;
 pub mod needs;
 pub mod network;
 pub mod one_time;
+pub mod operate;
 pub mod overrides;
 pub mod plan;
 pub mod reconcile;

@@ -13,6 +13,9 @@ use jiff::Timestamp;
 
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Report, Sighting, Watched};
+use crate::hardware::{
+    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, Volume,
+};
 use crate::image::{Architecture, Image};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
@@ -161,6 +164,113 @@ pub trait Watch {
 /// The verb `launch`, for a verb that finds a meeting without its machines.
 pub trait Launches {
     async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error>;
+}
+
+/// One machine with all that is attached to it.
+pub trait Inspects {
+    /// `ec2:DescribeInstances` by id; `None`: EC2 does not show it.
+    async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError>;
+}
+
+/// Machines that are stopped, started, and started anew.
+pub trait Powers {
+    /// `ec2:StopInstances`.
+    async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:StartInstances`.
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:RebootInstances`.
+    async fn reboot(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:reboot` alone.
+    async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError>;
+}
+
+/// Images of this account.
+pub trait OwnImages {
+    /// `ec2:CreateImage` (with `ec2:CreateTags`); `None`: an image of this name stands already.
+    async fn create_image(&self, image: &NewImage) -> Result<Option<String>, AwsError>;
+
+    /// `ec2:DescribeImages` by name.
+    async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError>;
+
+    /// `ec2:DescribeImages` by id, whosever it is; `None`: there is none.
+    async fn find_by_id(&self, image_id: &str) -> Result<Option<OwnImage>, AwsError>;
+
+    /// `ec2:DescribeImages` by the tag `Project`.
+    async fn list_own(&self, project: &str) -> Result<Vec<OwnImage>, AwsError>;
+
+    /// `ec2:DeregisterImage`; one that is gone is as good.
+    async fn deregister(&self, image_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DescribeSnapshots` by the tag `Project` and by what CreateImage writes in their description: those of an image,
+    /// also of one that is gone.
+    async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DeleteSnapshot`; one that is gone is as good.
+    async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
+}
+
+/// Disks of EBS.
+pub trait DataVolumes {
+    /// `ec2:CreateVolume` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_volume(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError>;
+
+    /// `ec2:DescribeVolumes` by id; `None`: there is none.
+    async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError>;
+
+    /// `ec2:DescribeVolumes` by the tags that say for which machine it was made, and under which name.
+    async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError>;
+
+    /// `ec2:AttachVolume`.
+    async fn attach_volume(
+        &self,
+        volume_id: &str,
+        instance: &InstanceId,
+        device: &str,
+    ) -> Result<Attached, AwsError>;
+
+    /// `ec2:ModifyInstanceAttribute`: the disk at this device is deleted with the machine.
+    async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachVolume`; one that is detached is as good.
+    async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVolume`; one that is gone is as good.
+    async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError>;
+}
+
+/// Network interfaces besides the first.
+pub trait ExtraInterfaces {
+    /// `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_interface(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError>;
+
+    /// `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
+    async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError>;
+
+    /// `ec2:DescribeNetworkInterfaces` by the tags that say for which machine it was made, and under which name.
+    async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError>;
+
+    /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
+    async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError>;
+
+    /// `ec2:AttachNetworkInterface`.
+    async fn attach_interface(
+        &self,
+        id: &str,
+        instance: &InstanceId,
+        device_index: i32,
+    ) -> Result<Attached, AwsError>;
+
+    /// `ec2:ModifyNetworkInterfaceAttribute`: it is deleted with the machine.
+    async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachNetworkInterface`; one that is detached is as good.
+    async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteNetworkInterface`; one that is gone is as good.
+    async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
 }
 
 /// Launches that are only asked about.

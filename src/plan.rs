@@ -4,6 +4,7 @@
 //! verbs only carry out what is decided here, so that a table of cases can test every choice.
 
 pub mod end;
+pub mod operate;
 pub mod reconcile;
 pub mod schedule;
 pub mod status;

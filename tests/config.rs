@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_launch::config::{
-    Config, END_VARIABLES, EndConfig, Problems, RECONCILE_VARIABLES, ReconcileConfig, SCHEDULE_VARIABLES,
-    STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
+    Config, END_VARIABLES, EndConfig, OPERATE_VARIABLES, OperateConfig, Problems, RECONCILE_VARIABLES,
+    ReconcileConfig, SCHEDULE_VARIABLES, STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
 };
 use elephant_launch::error::{Error, Kind};
 use elephant_launch::fleet::Limits;
@@ -754,6 +754,21 @@ fn status_needs_nothing_but_the_table() {
     );
     for name in STATUS_VARIABLES {
         let wrong = StatusConfig::from_variables(|asked| (asked == name).then(|| "x".to_owned()));
+        assert!(wrong.is_err_and(|Problems(problems)| problems.len() == 1 && problems[0].starts_with(name)));
+    }
+}
+
+// The function `operate`.
+
+#[test]
+fn operate_needs_nothing_but_its_defaults() {
+    assert_eq!(
+        OperateConfig::from_variables(|_| None),
+        Ok(OperateConfig { table_name: "elephant-meetings".into(), project_tag: "Elephant".into() })
+    );
+    for name in OPERATE_VARIABLES {
+        let wrong = "x".repeat(if name == "PROJECT_TAG" { 257 } else { 1 });
+        let wrong = OperateConfig::from_variables(|asked| (asked == name).then(|| wrong.clone()));
         assert!(wrong.is_err_and(|Problems(problems)| problems.len() == 1 && problems[0].starts_with(name)));
     }
 }

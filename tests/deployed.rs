@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::Instance;
 use elephant_launch::config::{
-    END_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
+    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
 };
 use jiff::Timestamp;
 use local::aws::eventually;
@@ -35,6 +35,7 @@ fn deploy() -> Deployed {
         ("end", Path::new(env!("CARGO_BIN_EXE_end"))),
         ("reconcile", Path::new(env!("CARGO_BIN_EXE_reconcile"))),
         ("status", Path::new(env!("CARGO_BIN_EXE_status"))),
+        ("operate", Path::new(env!("CARGO_BIN_EXE_operate"))),
     ];
     let parameters =
         [("VolumeSizeGb", "61"), ("AlarmTopicArn", "arn:aws:sns:us-west-2:123456789012:operators")];
@@ -111,6 +112,7 @@ fn the_stack_has_exactly_what_the_template_says() {
         ("end", &END_VARIABLES[..], "End"),
         ("reconcile", &of_reconcile[..], "Reconcile"),
         ("status", &STATUS_VARIABLES[..], "Status"),
+        ("operate", &OPERATE_VARIABLES[..], "Operate"),
     ] {
         let output = |what: &str| stack.output(&format!("{output}{what}"));
         let name = stack.function(verb);
@@ -131,8 +133,8 @@ fn the_stack_has_exactly_what_the_template_says() {
         let asked = json!({"FunctionName": name, "Qualifier": "$LATEST"});
         let invocations = stack.ask("lambda", "get_function_event_invoke_config", asked);
         let on_failure = &invocations["DestinationConfig"]["OnFailure"]["Destination"];
-        // The next sweep does what a failed one left, and whoever asks how a meeting is waits for the answer.
-        if !["reconcile", "status"].contains(&verb) {
+        // The next sweep does what a failed one left, and whoever asks of a meeting or of a machine waits for the answer.
+        if !["reconcile", "status", "operate"].contains(&verb) {
             assert_eq!(on_failure, output("FailuresArn"));
         }
         let asked = json!({"logGroupNamePrefix": stack.log_group(verb)});

@@ -126,8 +126,16 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in
         ("metrique_writer_format_emf", ["metrics"].as_slice()),
         (
             "lambda_runtime",
-            ["lambda", "bin/end.rs", "bin/launch.rs", "bin/reconcile.rs", "bin/schedule.rs", "bin/status.rs"]
-                .as_slice(),
+            [
+                "lambda",
+                "bin/end.rs",
+                "bin/launch.rs",
+                "bin/operate.rs",
+                "bin/reconcile.rs",
+                "bin/schedule.rs",
+                "bin/status.rs",
+            ]
+            .as_slice(),
         ),
         ("std::env", ["config"].as_slice()),
         ("env::var", ["config"].as_slice()),
@@ -169,11 +177,13 @@ fn the_tests_change_no_feature_of_anything_below_the_sdk() {
 fn every_variable_and_every_error_type_is_explained_in_the_readme() {
     let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
     use elephant_launch::config::{
-        END_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
+        END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES,
+        VARIABLES,
     };
     for variable in VARIABLES
         .iter()
         .chain(&END_VARIABLES)
+        .chain(&OPERATE_VARIABLES)
         .chain(&STATUS_VARIABLES)
         .chain(&SCHEDULE_VARIABLES)
         .chain(&RECONCILE_VARIABLES)

@@ -12,17 +12,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use elephant_launch::config::{
-    END_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
+    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
 };
 use elephant_launch::error::Kind;
 
 /// Each function of the template, and the verb that it runs.
-const FUNCTIONS: [(&str, &str); 5] = [
+const FUNCTIONS: [(&str, &str); 6] = [
     ("LaunchFunction", "launch"),
     ("ScheduleFunction", "schedule"),
     ("EndFunction", "end"),
     ("ReconcileFunction", "reconcile"),
     ("StatusFunction", "status"),
+    ("OperateFunction", "operate"),
 ];
 
 /// What `reconcile` reads: it launches, so it is told all that `launch` is.
@@ -47,12 +48,13 @@ fn template() -> PathBuf {
 
 fn check_template(templates: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
     let reconcile = read_by_reconcile();
-    let read: [(&str, &[&str]); 5] = [
+    let read: [(&str, &[&str]); 6] = [
         ("LaunchFunction", &VARIABLES),
         ("ScheduleFunction", &SCHEDULE_VARIABLES),
         ("EndFunction", &END_VARIABLES),
         ("ReconcileFunction", &reconcile),
         ("StatusFunction", &STATUS_VARIABLES),
+        ("OperateFunction", &OPERATE_VARIABLES),
     ];
     let variables =
         read.map(|(function, names)| ["--variables".to_owned(), format!("{function}={}", names.join(","))]);
@@ -181,7 +183,7 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 57] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 74] = [
     // A resource widened.
     ("key-pair/${Name}", "key-pair/*", "should not be: launch with another key pair"),
     ("key-pair/${Name}", "key-pair/${Name}*", "should not be: launch with a key pair whose name begins like ours"),
@@ -199,8 +201,20 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 57] = [
     ("Resource: !GetAtt SchedulerRole.Arn", "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*", "should not be: pass the role of launch"),
     ("Resource: !GetAtt ScheduleFailures.Arn", "Resource: !Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:*", "should not be: send to the schedules' dead letters"),
     ("/index/open-meetings", "/index/*", "should not be: ask another index"),
+    ("- !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:security-group/*\n", "- arn:*:ec2:*:*:*/*\n", "OperateRole: MakeInterfacesInSubnets: a wildcard in the kind of a resource"),
+    ("- !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:subnet/*\n", "- arn:*:ec2:*:*:subnet/*\n", "should not be: make a network interface there, in another account"),
     // A condition left out.
     ("                Action: ec2:TerminateInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:TerminateInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "EndRole: allowed, and should not be: end a machine of another project"),
+    ("                  - ec2:RebootInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                  - ec2:RebootInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "OperateRole: allowed, and should not be: StopInstances: machine of another project"),
+    ("                Action: ec2:CreateImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:CreateImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "should not be: CreateImage: machine of no project"),
+    ("                Action: ec2:DeregisterImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:DeregisterImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n", "should not be: DeregisterImage: image of another project"),
+    ("                Action: ec2:DeleteSnapshot\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:DeleteSnapshot\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n", "should not be: DeleteSnapshot: snapshot of a project that begins like ours"),
+    ("                Action: ec2:CreateVolume\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n                Condition:\n                  StringEquals:\n                    aws:RequestTag/Project: !Ref ProjectTag\n", "                Action: ec2:CreateVolume\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n", "should not be: make a new volume without tags"),
+    ("                Action: ec2:CreateImage\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n                Condition:\n                  StringEquals:\n                    aws:RequestTag/Project: !Ref ProjectTag\n", "                Action: ec2:CreateImage\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n", "should not be: make a new snapshot of another project"),
+    ("                    ec2:CreateAction: CreateImage\n", "", "should not be: tag the image that exists"),
+    ("                Condition:\n                  StringEquals:\n                    ec2:CreateAction: CreateVolume\n", "", "should not be: tag the volume that exists"),
+    ("ec2:CreateAction: CreateNetworkInterface\n", "ec2:CreateAction: [CreateNetworkInterface, RunInstances]\n", "should not be: tag a new network-interface in RunInstances"),
+    ("              Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n              Condition:\n                StringEquals:\n                  aws:ResourceTag/Project: !Ref ProjectTag\n", "              Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n", "LaunchRole: allowed, and should not be: launch another project's image"),
     ("[elephant:orphan-since]", "[elephant:orphan-since, elephant:keep]", "should not be: the tag that keeps a machine"),
     ("!Equals [!Ref CleanUp, \"true\"]", "!Equals [!Ref CleanUp, \"false\"]", "denied: remove what is left over"),
     ("                    iam:PassedToService: scheduler.amazonaws.com\n", "                    iam:PassedToService: [scheduler.amazonaws.com, lambda.amazonaws.com]\n", "should not be: pass the role to Lambda"),
@@ -225,6 +239,8 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 57] = [
     ("Service: lambda.amazonaws.com", "Service: [lambda.amazonaws.com, edgelambda.amazonaws.com]", "nothing breaks without edgelambda.amazonaws.com"),
     ("- scheduler:DeleteSchedule\n", "- scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
     ("- xray:PutTelemetryRecords\n", "- xray:PutTelemetryRecords\n                  - xray:GetSamplingRules\n", "nothing breaks without xray:GetSamplingRules"),
+    ("- ec2:RebootInstances\n", "- ec2:RebootInstances\n                  - ec2:TerminateInstances\n", "OperateRole: allowed, and should not be: end a machine"),
+    ("!Ref OverrideInstanceTypes]]]", "!Ref OverrideInstanceTypes, t3.nano]]]", "nothing breaks without t3.nano"),
     ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
     ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
     // Misspelt, or somewhere else.
@@ -234,12 +250,15 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 57] = [
     ("[\"=ami-\"", "[\"ami-\"", "denied: read which image it is"),
     ("Account: !If [ImageIsInAPublicParameter, \"\", !Ref AWS::AccountId]", "Account: !Ref AWS::AccountId", "denied: read which image it is"),
     ("!Select [9, !Split", "!Select [8, !Split", "denied: tag the machine at launch"),
+    ("!Split [\",\", !Join [\",\", [!Join [\",\", !Ref InstanceType], !Ref OverrideInstanceTypes]]]", "!Ref InstanceType", "denied: launch a machine of the type that its record asks for"),
+    ("ec2:CreateAction: CreateImage\n", "ec2:CreateAction: CopyImage\n", "denied: tag a new snapshot"),
     ("Action: iam:PassRole", "Action: iam:PasRole", "UNKNOWN_ACTION"),
     ("aws:ResourceTag/Project", "aws:ResourceTagg/Project", "UNKNOWN_CONDITION_FOR_ACTION"),
     ("- scheduler:GetSchedule\n", "- scheduler:ReadSchedule\n", "UNKNOWN_ACTION"),
     ("Role: !GetAtt ScheduleRole.Arn", "Role: !GetAtt LaunchRole.Arn", "ScheduleFunction: does not run with ScheduleRole"),
     ("Role: !GetAtt LaunchRole.Arn", "Role: !GetAtt SchedulerRole.Arn", "LaunchFunction: does not run with LaunchRole"),
     // A parameter that lets a wildcard in, or a rule that lets two answers to one question pass.
+    ("^([a-z0-9-]+\\.[a-z0-9-]+(,[a-z0-9-]+\\.[a-z0-9-]+)*)?$", "^.*$", "CloudFormation would take a wildcard among the types that a record may ask for"),
     ("(/[A-Za-z0-9_.-]+)+", "(/.+)+", "CloudFormation would take a wildcard in the image's parameter"),
     ("      - Assert: !Or [!Equals [!Ref AmiId, \"\"], !Equals [!Ref AmiName, \"\"]]\n        AssertDescription: AmiId and AmiName each name the image. Keep one.\n", "", "CloudFormation would take two images"),
     ("      - Assert: !Or [!Equals [!Ref KeyName, \"\"], !Equals [!Ref NewKeyName, \"\"]]\n", "      - Assert: !Equals [\"\", \"\"]\n", "CloudFormation would take two key pairs"),
@@ -539,7 +558,7 @@ fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|name| name.chars().all(char::is_alphanumeric))
         .collect();
-    assert!(alarms.len() == 33 && parameters.len() == 54, "{alarms:?} {parameters:?}");
+    assert!(alarms.len() == 33 && parameters.len() == 55, "{alarms:?} {parameters:?}");
 
     let text = fs::read_to_string(readme()).expect("the README");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();

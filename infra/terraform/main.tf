@@ -397,6 +397,54 @@ resource "aws_cloudwatch_log_group" "status" {
   retention_in_days = var.log_retention_days
 }
 
+# --- The function operate ------------------------------------------------------------------------
+
+resource "aws_lambda_function" "operate" {
+  function_name    = "${var.name}-operate"
+  description      = "Stops, starts and reboots one machine, takes images of it, gives it volumes and network interfaces."
+  filename         = var.operate_package
+  source_code_hash = filebase64sha256(var.operate_package)
+  handler          = "bootstrap"
+  runtime          = "provided.al2023"
+  architectures    = ["arm64"]
+  timeout          = 300
+  memory_size      = 256
+  role             = aws_iam_role.operate.arn
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  logging_config {
+    log_format            = var.log_format
+    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_group             = aws_cloudwatch_log_group.operate.name
+  }
+
+  environment {
+    variables = {
+      TABLE_NAME  = local.table_name
+      PROJECT_TAG = var.project_tag
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.operate]
+}
+
+resource "aws_lambda_function_event_invoke_config" "operate" {
+  function_name                = aws_lambda_function.operate.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+
+  depends_on = [aws_iam_role_policy.operate]
+}
+
+resource "aws_cloudwatch_log_group" "operate" {
+  name              = "/aws/lambda/${var.name}-operate"
+  retention_in_days = var.log_retention_days
+}
+
 # --- The meetings -----------------------------------------------------------------------------------
 
 # The data of other programs too: Terraform refuses to destroy it. To let go of it: ../README.md, "Terraform".

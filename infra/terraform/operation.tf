@@ -405,6 +405,7 @@ locals {
   end       = aws_lambda_function.end.function_name
   reconcile = aws_lambda_function.reconcile.function_name
   status    = aws_lambda_function.status.function_name
+  operate   = aws_lambda_function.operate.function_name
 
   # Each graph: its metrics, what they have in common, and its place, in thirds of a row.
   graphs = [
@@ -458,6 +459,7 @@ locals {
         [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.end}\"', 'Sum', 300)", id = "end", label = "end" }],
         [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.reconcile}\"', 'Sum', 300)", id = "reconcile", label = "reconcile" }],
         [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.status}\"', 'Sum', 300)", id = "status", label = "status" }],
+        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.operate}\"', 'Sum', 300)", id = "operate", label = "operate" }],
       ]
     },
     {
@@ -522,6 +524,8 @@ locals {
         ["AWS/Lambda", "Errors", "FunctionName", local.reconcile, { label = "reconcile: errors" }],
         ["ElephantLaunch", "Deliveries", "FunctionName", local.status, { label = "status: deliveries" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.status, { label = "status: errors" }],
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.operate, { label = "operate: deliveries" }],
+        ["AWS/Lambda", "Errors", "FunctionName", local.operate, { label = "operate: errors" }],
       ]
     },
     {
@@ -535,6 +539,7 @@ locals {
         ["AWS/Lambda", "Duration", "FunctionName", local.end, { label = "end" }],
         ["AWS/Lambda", "Duration", "FunctionName", local.reconcile, { label = "reconcile" }],
         ["AWS/Lambda", "Duration", "FunctionName", local.status, { label = "status" }],
+        ["AWS/Lambda", "Duration", "FunctionName", local.operate, { label = "operate" }],
       ]
     },
     {
@@ -615,6 +620,26 @@ locals {
         ["ElephantLaunch", "Throttles", "FunctionName", local.end, { label = "refused of end" }],
         ["ElephantLaunch", "Throttles", "FunctionName", local.reconcile, { label = "refused of reconcile" }],
         ["ElephantLaunch", "Throttles", "FunctionName", local.status, { label = "refused of status" }],
+      ]
+    },
+    {
+      title   = "Machines operated, by outcome"
+      place   = { column = 0, row = 6 }
+      stat    = "Sum"
+      stacked = true
+      metrics = [
+        for outcome in ["done", "unchanged", "failed"] :
+        ["ElephantLaunch", "Deliveries", "FunctionName", local.operate, "Outcome", outcome, { label = outcome }]
+      ]
+    },
+    {
+      title   = "Operating: calls to AWS, and those refused for their rate"
+      place   = { column = 1, row = 6 }
+      stat    = "Sum"
+      stacked = false
+      metrics = [
+        ["ElephantLaunch", "AwsCalls", "FunctionName", local.operate, { label = "AWS calls of operate" }],
+        ["ElephantLaunch", "Throttles", "FunctionName", local.operate, { label = "refused of operate" }],
       ]
     },
   ]

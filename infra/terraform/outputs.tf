@@ -130,6 +130,26 @@ output "status_log_group_name" {
   value       = aws_cloudwatch_log_group.status.name
 }
 
+output "operate_function_name" {
+  description = "Name of the function that operates machines, for aws lambda invoke."
+  value       = aws_lambda_function.operate.function_name
+}
+
+output "operate_function_arn" {
+  description = "The same function, for the policy of whoever may operate machines."
+  value       = aws_lambda_function.operate.arn
+}
+
+output "operate_role_arn" {
+  description = "Role of that function, for the policy of a customer managed key if there is one."
+  value       = aws_iam_role.operate.arn
+}
+
+output "operate_log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.operate.name
+}
+
 output "meetings_table_name" {
   description = "Table of the meetings."
   value       = local.table_name

@@ -6,6 +6,8 @@ locals {
   account   = data.aws_caller_identity.current.account_id
 
   ec2 = "arn:${local.partition}:ec2:${local.region}:${local.account}"
+  # Of images and snapshots.
+  ec2_without_account = "arn:${local.partition}:ec2:${local.region}:"
   table_arn = local.create_table ? aws_dynamodb_table.meetings[0].arn : join(":", [
     "arn", local.partition, "dynamodb", local.region, local.account, "table/${var.existing_table_name}"
   ])
@@ -133,7 +135,7 @@ locals {
           StringEquals = merge(
             {
               "aws:RequestTag/Project" = [var.project_tag]
-              "ec2:InstanceType"       = var.instance_type
+              "ec2:InstanceType"       = concat(var.instance_type, var.override_instance_types)
               "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
             },
             length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
@@ -162,8 +164,19 @@ locals {
         Sid      = "LaunchFromTheImage"
         Effect   = "Allow"
         Action   = "ec2:RunInstances"
-        Resource = "arn:${local.partition}:ec2:${local.region}::image/${local.image_is_an_id ? var.ami_id : "*"}"
+        Resource = "${local.ec2_without_account}:image/${local.image_is_an_id ? var.ami_id : "*"}"
       },
+    ],
+    local.image_is_an_id ? [
+      {
+        Sid       = "LaunchFromOurImages"
+        Effect    = "Allow"
+        Action    = "ec2:RunInstances"
+        Resource  = "${local.ec2_without_account}:image/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+    ] : [],
+    [
       {
         Sid      = "LaunchWithTheSecurityGroups"
         Effect   = "Allow"
@@ -576,6 +589,198 @@ resource "aws_iam_role_policy" "status" {
           Effect    = "Allow"
           Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource  = "${aws_cloudwatch_log_group.status.arn}:*"
+        },
+        local.send_traces,
+      ],
+    )
+  })
+}
+
+# --- The function operate ------------------------------------------------------------------------
+
+resource "aws_iam_role" "operate" {
+  name_prefix        = "${var.name}-operate-"
+  description        = "What the operate function may do."
+  assume_role_policy = jsonencode(local.trust_of_lambda)
+}
+
+resource "aws_iam_role_policy" "operate" {
+  name = "operate"
+  role = aws_iam_role.operate.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "ReadAndWriteMeetings"
+          Effect   = "Allow"
+          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          Resource = local.table_arn
+        },
+        {
+          Sid    = "LookUp"
+          Effect = "Allow"
+          Action = [
+            "ec2:DescribeImages",
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceTypes",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSnapshots",
+            "ec2:DescribeVolumes",
+          ]
+          Resource  = "*"
+          Condition = { StringEquals = { "ec2:Region" = local.region } }
+        },
+        {
+          Sid       = "StopAndStartOurMachines"
+          Effect    = "Allow"
+          Action    = ["ec2:StopInstances", "ec2:StartInstances", "ec2:RebootInstances"]
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "RememberReboots"
+          Effect   = "Allow"
+          Action   = "ec2:CreateTags"
+          Resource = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:reboot"] }
+            Null                        = { "aws:TagKeys" = "false" }
+          }
+        },
+      ],
+      var.volume_kms_key_arn == "" ? [] : [
+        {
+          Sid      = "LetEc2OpenTheirDisks"
+          Effect   = "Allow"
+          Action   = "kms:CreateGrant"
+          Resource = var.volume_kms_key_arn
+          Condition = {
+            StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
+            Bool         = { "kms:GrantIsForAWSResource" = "true" }
+          }
+        },
+      ],
+      [
+        {
+          Sid       = "TakeImagesOfOurMachines"
+          Effect    = "Allow"
+          Action    = "ec2:CreateImage"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "MakeOurImages"
+          Effect    = "Allow"
+          Action    = "ec2:CreateImage"
+          Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "TagOurImages"
+          Effect   = "Allow"
+          Action   = "ec2:CreateTags"
+          Resource = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
+          Condition = {
+            StringEquals = {
+              "ec2:CreateAction"       = "CreateImage"
+              "aws:RequestTag/Project" = var.project_tag
+            }
+          }
+        },
+        {
+          Sid       = "RemoveOurImages"
+          Effect    = "Allow"
+          Action    = "ec2:DeregisterImage"
+          Resource  = "${local.ec2_without_account}:image/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveTheirSnapshots"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteSnapshot"
+          Resource  = "${local.ec2_without_account}:snapshot/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "MakeVolumes"
+          Effect    = "Allow"
+          Action    = "ec2:CreateVolume"
+          Resource  = "${local.ec2}:volume/*"
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "TagNewVolumes"
+          Effect    = "Allow"
+          Action    = "ec2:CreateTags"
+          Resource  = "${local.ec2}:volume/*"
+          Condition = { StringEquals = { "ec2:CreateAction" = "CreateVolume" } }
+        },
+        {
+          Sid       = "AttachAndDetachVolumes"
+          Effect    = "Allow"
+          Action    = ["ec2:AttachVolume", "ec2:DetachVolume"]
+          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "DeleteVolumesWithTheirMachine"
+          Effect    = "Allow"
+          Action    = "ec2:ModifyInstanceAttribute"
+          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveOurVolumes"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteVolume"
+          Resource  = "${local.ec2}:volume/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "MakeInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:CreateNetworkInterface"
+          Resource  = "${local.ec2}:network-interface/*"
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "MakeInterfacesInSubnets"
+          Effect   = "Allow"
+          Action   = "ec2:CreateNetworkInterface"
+          Resource = ["${local.ec2}:subnet/*", "${local.ec2}:security-group/*"]
+        },
+        {
+          Sid       = "TagNewInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:CreateTags"
+          Resource  = "${local.ec2}:network-interface/*"
+          Condition = { StringEquals = { "ec2:CreateAction" = "CreateNetworkInterface" } }
+        },
+        {
+          Sid    = "AttachAndDetachInterfaces"
+          Effect = "Allow"
+          Action = [
+            "ec2:AttachNetworkInterface",
+            "ec2:DetachNetworkInterface",
+            "ec2:ModifyNetworkInterfaceAttribute",
+          ]
+          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:network-interface/*"]
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveOurInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:DeleteNetworkInterface"
+          Resource  = "${local.ec2}:network-interface/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.operate.arn}:*"
         },
         local.send_traces,
       ],

@@ -1,5 +1,5 @@
 # The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
-# the same values but for one, which new_key_name says; a test holds them equal. Seven of them only Terraform needs, and
+# the same values but for one, which new_key_name says; a test holds them equal. Eight of them only Terraform needs, and
 # they come first.
 
 variable "name" {
@@ -36,6 +36,11 @@ variable "reconcile_package" {
 variable "status_package" {
   type        = string
   description = "Path of the zip of the function status."
+}
+
+variable "operate_package" {
+  type        = string
+  description = "Path of the zip of the function operate."
 }
 
 variable "alarms" {
@@ -123,6 +128,17 @@ variable "instance_type" {
   validation {
     condition     = length(var.instance_type) > 0 && alltrue([for piece in var.instance_type : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", piece))])
     error_message = "Instance types such as [\"t3.large\"] or [\"t3.large\", \"m5.large\"]."
+  }
+}
+
+variable "override_instance_types" {
+  type        = list(string)
+  default     = []
+  description = "Instance types that the record of a meeting may ask for in place of instance_type. Empty = none but those of instance_type."
+
+  validation {
+    condition     = alltrue([for piece in var.override_instance_types : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", piece))])
+    error_message = "Instance types such as [\"t3.xlarge\", \"m5.xlarge\"], or []."
   }
 }
 

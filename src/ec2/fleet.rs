@@ -65,7 +65,7 @@ fn to_sighting(instance: &Instance) -> Option<Sighting> {
 }
 
 /// An empty text is none.
-fn to_addresses(instance: &Instance) -> Addresses {
+pub(super) fn to_addresses(instance: &Instance) -> Addresses {
     let some = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     let public = some(instance.public_dns_name());
     Addresses {

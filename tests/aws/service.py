@@ -28,6 +28,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 import ec2_extension
+import operate_extension
 from faults import (
     LAUNCH_REFUSALS,
     Call,
@@ -72,6 +73,7 @@ class Age:
 class LocalAws:
     def __init__(self):
         ec2_extension.install()
+        operate_extension.install()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.RLock()
         self.started = time.monotonic()

@@ -14,6 +14,7 @@ EVERYTHING = LEAST | {
     "AmiId": "ubuntu:daily:24.04",
     "AmiArch": "arm64",
     "InstanceType": "t3.large, m5.large,c7i-flex.large",
+    "OverrideInstanceTypes": "t3.xlarge,u-6tb1.metal",
     "Market": "spot-then-on-demand",
     "Pair": "same-az",
     "LaunchTemplate": "class/rooms:$Latest",
@@ -75,10 +76,11 @@ SETS = {
         },
         REGION,
     ),
-    # An image by its name.
+    # An image by its name, and one type that a record may ask for.
     "a role, but no profile": (
         LEAST
         | {
+            "OverrideInstanceTypes": "m5.2xlarge",
             "AmiId": "",
             "AmiName": "class*room [2026]",
             "AmiOwner": "self",
@@ -148,6 +150,7 @@ REFUSED = {
     "a wildcard for the image": LEAST | {"AmiId": "*"},
     "a wildcard in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/*"},
     "a variable in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/${aws:username}"},
+    "a wildcard among the types that a record may ask for": LEAST | {"OverrideInstanceTypes": "t3.xlarge,t3.*"},
     "a wildcard among the security groups": LEAST | {"SecurityGroupIds": "sg-0a1b2c3d,*"},
     "a wildcard for the subnets": LEAST | {"SubnetIds": "*"},
     "a wildcard for the VPC": LEAST | {"VpcId": "vpc-*"},

@@ -17,6 +17,8 @@ INSTANCE = "instance/i-0123456789abcdef0"
 SOME_VPC = "vpc-0a1b2c3d"
 SOME_SUBNET = "subnet-0fedcba9876543210"
 SOME_IMAGE = "ami-0123456789abcdef0"
+SOME_SNAPSHOT = "snap-0a1b2c3d4e5f60718"
+SOME_VOLUME = "vol-0a1b2c3d4e5f60718"
 SOME_KEY = "key/12345678-90ab-cdef-1234-567890abcdef"
 ZONE_ID = "usw2-az1"
 SCHEDULE_NAME_LIMIT = 64
@@ -143,6 +145,8 @@ class Launch(Function):
         self.subnets = pieces(self.env["SUBNET_IDS"]) or [SOME_SUBNET]
         self.zones = pieces(self.env["SUPPORTED_AZS"]) or [f"{self.region}a"]
         self.types = pieces(self.env["INSTANCE_TYPE"])
+        # Those that a record may ask for instead.
+        self.override_types = pieces(stack.parameters["OverrideInstanceTypes"])
         self.markets = MARKETS[self.env["MARKET"]]
         self.vpc = self.env["VPC_ID"] or SOME_VPC
         ami = self.env["AMI_ID"]
@@ -237,10 +241,22 @@ class Launch(Function):
         """Known by its name alone, so any of this account."""
         return self.run(what, "launch-template", "lt-0a1b2c3d4e5f60718", {}, **arn)
 
-    def image(self, what, id=None):
+    def image(self, what, id=None, tags=None):
         id = id or self.ami or SOME_IMAGE
+        return self.run(what, "image", id, self.of_image(id) | self.has(tags or {}), account="")
+
+    def of_image(self, id):
         of_it = {"ec2:ImageID": id, "ec2:ImageType": "machine", "ec2:Owner": "123456789012", "ec2:Public": "false"}
-        return self.run(what, "image", id, of_it | {"ec2:RootDeviceType": "ebs"}, account="")
+        return of_it | {"ec2:RootDeviceType": "ebs"}
+
+    def has(self, tags):
+        """The tags of what is there already."""
+        return {f"{prefix}:ResourceTag/{key}": tags[key] for key in tags for prefix in ("aws", "ec2")}
+
+    def of_project(self, project):
+        """Our tags; with another project, or "" for none."""
+        tags = self.tags if project is None else self.tags | {"Project": project}
+        return {key: value for key, value in tags.items() if value or key != "Project"}
 
     def group(self, what, id):
         of_it = {"ec2:SecurityGroupID": id, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
@@ -257,18 +273,15 @@ class Launch(Function):
         kind = "ed25519" if is_new else "rsa"
         return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": kind})
 
-    def tag(self, what, kind, of_it, tags=None, create="RunInstances", id="*"):
+    def tag(self, what, kind, of_it, tags=None, create="RunInstances", id="*", **arn):
         """CreateTags, judged within the call that creates the resource; of that which is there already without one."""
         keys = self.here | of_it | self.tagged(self.tags if tags is None else tags)
         keys |= {"ec2:CreateAction": create} if create else {}
-        return Question(what, "ec2:CreateTags", kind, self.arn("ec2", f"{kind}/{id}"), keys)
+        return Question(what, "ec2:CreateTags", kind, self.arn("ec2", f"{kind}/{id}", **arn), keys)
 
     def on_machine(self, what, action, project=None, tag_keys=None, **arn):
         """A call about one machine that is up, with the tags that it has."""
-        tags = self.tags if project is None else self.tags | {"Project": project}
-        if project == "":
-            del tags["Project"]
-        keys = self.here | {f"{prefix}:ResourceTag/{key}": tags[key] for key in tags for prefix in ("aws", "ec2")}
+        keys = self.here | self.has(self.of_project(project))
         if action == "TerminateInstances":
             keys |= self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]}
         if tag_keys is not None:
@@ -319,6 +332,8 @@ class Launch(Function):
 
         for type in self.types:
             yield self.instance("launch a machine", type)
+        for type in self.override_types:
+            yield self.instance("launch a machine of the type that its record asks for", type)
         for market in self.markets:
             yield self.instance(f"launch a machine, {market}", market=market)
         if "spot" in self.markets:
@@ -330,6 +345,7 @@ class Launch(Function):
             for id in self.subnets:
                 yield self.subnet("in a subnet", id, zone)
         yield self.image("from the image")
+        yield self.image("from an image of ours, for which its record asks", SOME_IMAGE, self.tags)
         for id in pieces(self.env["SECURITY_GROUP_IDS"]):
             yield self.group("with a security group", id)
         if self.env["KEY_NAME"]:
@@ -384,7 +400,8 @@ class Launch(Function):
 
         # Launches: nothing else than what is configured, and nothing that the function could not end.
         yield self.instance("launch another type", "p5.48xlarge")
-        yield self.instance("launch a type that begins like ours", self.types[0] + "2")
+        for type in [self.types[0], *self.override_types]:
+            yield self.instance("launch a type that begins like ours", type + "2")
         yield self.instance("launch a machine of another project", tags=foreign)
         yield self.instance("launch a machine without our tag", tags=untagged)
         yield self.instance("launch a machine without tags", tags={})
@@ -397,6 +414,10 @@ class Launch(Function):
         yield self.interface("a network interface without our tag", untagged)
         if self.ami:
             yield self.image("launch another image", SOME_IMAGE)
+            yield self.image("launch another project's image", SOME_IMAGE, foreign)
+            begins_alike = self.of_project(env["PROJECT_TAG"] + "2")
+            yield self.image("launch an image whose project begins like ours", SOME_IMAGE, begins_alike)
+            yield self.image("launch an image without a project", SOME_IMAGE, untagged)
         yield self.group("launch with another security group", "sg-0fedcba9876543210")
         if env["SUBNET_IDS"]:
             yield self.subnet("launch into another subnet", SOME_SUBNET)
@@ -599,6 +620,7 @@ class OnMachines(Launch):
         Function.__init__(self, stack, name)
         launch = Launch(stack)
         self.types, self.zones, self.markets = launch.types, launch.zones, launch.markets
+        self.subnets, self.vpc = launch.subnets, launch.vpc
         self.tags, self.here = launch.tags, launch.here
         self.own, self.env = self.env, launch.env | self.env
 
@@ -679,6 +701,198 @@ class Status(OnMachines):
         yield from self.console_misses()
         yield self.on_machine("end a machine", "TerminateInstances")
         yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
+        yield from self.by_lambda_misses()
+
+
+class Operate(OnMachines):
+    """The function `operate`: a machine, its images and their snapshots, its volumes, its network interfaces."""
+
+    LOOK_UPS = ["Instances", "Images", "Snapshots", "Volumes", "NetworkInterfaces", "InstanceTypes"]
+    POWER = ["StopInstances", "StartInstances", "RebootInstances"]
+    # What is done to a machine that is there and to something else that is there: both have to be ours.
+    WITH_A_MACHINE = [
+        ("AttachVolume", "volume"),
+        ("DetachVolume", "volume"),
+        ("ModifyInstanceAttribute", "volume"),
+        ("AttachNetworkInterface", "network-interface"),
+        ("DetachNetworkInterface", "network-interface"),
+        ("ModifyNetworkInterfaceAttribute", "network-interface"),
+    ]
+    REMOVALS = [
+        ("DeregisterImage", "image"),
+        ("DeleteSnapshot", "snapshot"),
+        ("DeleteVolume", "volume"),
+        ("DeleteNetworkInterface", "network-interface"),
+    ]
+    # Each kind that is made, by which call.
+    CREATIONS = [
+        ("CreateImage", "image"),
+        ("CreateImage", "snapshot"),
+        ("CreateVolume", "volume"),
+        ("CreateNetworkInterface", "network-interface"),
+    ]
+    IDS = {"image": SOME_IMAGE, "snapshot": SOME_SNAPSHOT, "volume": SOME_VOLUME, "network-interface": "eni-0a1b2c3d"}
+    # Images and snapshots have none in their ARN.
+    ACCOUNTS = {"image": "", "snapshot": ""}
+
+    def __init__(self, stack):
+        super().__init__(stack, "OperateFunction")
+        self.group = stack.resolve({"Ref": "ScheduleGroup"})
+        self.key = Launch(stack).key
+        # Not EXTRA_TAGS, of which it is not told.
+        self.tags = {key: self.tags[key] for key in ("Name", "MeetingID", "Role", "Project")}
+
+    def by_ec2(self):
+        """A machine whose disk has a key of one's own, at its start."""
+        if self.key:
+            yield self.grant("let EC2 open the disk of a machine that starts")
+
+    def machine(self, what, action, project=None):
+        question = self.on_machine(what, action, project)
+        return replace(question, keys=question.keys | self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]})
+
+    def reboot(self, what, project=None, keys=("elephant:reboot",)):
+        question = self.on_machine(what, "CreateTags", project, list(keys))
+        return replace(question, keys=question.keys | self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]})
+
+    def thing(self, what, action, kind, project=None, **keys):
+        """A call about something that is there, with the tags that it has."""
+        id = self.IDS[kind]
+        keys = self.here | self.of(kind, id) | self.has(self.of_project(project)) | keys
+        return Question(what, f"ec2:{action}", kind, self.at(kind, id), keys)
+
+    def new(self, what, action, kind, tags=None):
+        """A call that makes something, which has no id yet."""
+        tags = self.tags_of(kind) if tags is None else tags
+        keys = self.here | self.of(kind, "*") | self.tagged(tags)
+        return Question(what, f"ec2:{action}", kind, self.at(kind, "*"), keys)
+
+    def tag_new(self, what, action, kind, tags=None, id="*"):
+        """CreateTags within that call; with no call, of something that is there."""
+        account = self.ACCOUNTS.get(kind)
+        tags = self.tags_of(kind) if tags is None else tags
+        return self.tag(what, kind, self.of(kind, id), tags, create=action, id=id, account=account)
+
+    def at(self, kind, id):
+        return self.arn("ec2", f"{kind}/{id}", account=self.ACCOUNTS.get(kind))
+
+    def tags_of(self, kind):
+        """Volumes and network interfaces have a name that a person gave them."""
+        return self.tags | ({"elephant:name": "notes"} if kind not in self.ACCOUNTS else {})
+
+    def of(self, kind, id):
+        """What AWS says of it."""
+        if kind == "image":
+            return self.of_image(id)
+        if kind == "snapshot":
+            volume = self.arn("ec2", f"volume/{SOME_VOLUME}")
+            of_it = {"ec2:Owner": "123456789012", "ec2:ParentVolume": volume, "ec2:SnapshotID": id}
+            return of_it | {"ec2:SnapshotTime": "2026-01-05T10:00:00Z", "ec2:VolumeSize": "60", "ec2:Encrypted": "true"}
+        return {"volume": self.of_volume, "network-interface": self.of_interface}[kind]() | {
+            "ec2:VolumeID" if kind == "volume" else "ec2:NetworkInterfaceID": id
+        }
+
+    def place_of_interface(self, what, kind, **arn):
+        """The subnet and the security groups of a new network interface: the machine's, whichever they are."""
+        vpc = {"ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
+        zone = {"ec2:AvailabilityZone": self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+        id = {"subnet": self.subnets[0], "security-group": "sg-0fedcba9876543210"}[kind]
+        of_it = vpc | (zone | {"ec2:SubnetID": id} if kind == "subnet" else {"ec2:SecurityGroupID": id})
+        resource = self.arn("ec2", f"{kind}/{id}", **arn)
+        return Question(what, "ec2:CreateNetworkInterface", kind, resource, self.here | of_it)
+
+    def calls(self):
+        yield self.record("read the record", "GetItem")
+        yield self.record("write the record", "UpdateItem")
+        for kind in self.LOOK_UPS:
+            yield self.look_up("see what there is", f"Describe{kind}")
+        for action in self.POWER:
+            yield self.machine("stop, start or reboot a machine", action)
+        yield self.reboot("remember a reboot")
+        yield self.machine("take an image of a machine", "CreateImage")
+        for action, kind in self.CREATIONS:
+            yield self.new(f"make a new {kind}", action, kind)
+            yield self.tag_new(f"tag a new {kind}", action, kind)
+        for kind in ["subnet", "security-group"]:
+            yield self.place_of_interface("make a network interface there", kind)
+        for action, kind in self.WITH_A_MACHINE:
+            yield self.machine(f"join or part the machine and a {kind}", action)
+            yield self.thing(f"join or part the machine and a {kind}", action, kind)
+        for action, kind in self.REMOVALS:
+            yield self.thing(f"remove the {kind}", action, kind)
+
+    def misses(self):
+        ours = self.own["PROJECT_TAG"]
+        projects = {
+            "another project": "Other",
+            "no project": "",
+            "a project that begins like ours": ours + "2",
+        }
+        yield from table_misses(self)
+        yield self.record("replace a record, attributes of others included", "PutItem")
+        yield self.record("delete a record", "DeleteItem")
+        for kind in self.LOOK_UPS:
+            yield self.look_up("look up in another Region", f"Describe{kind}", "eu-central-1")
+        yield self.look_up("find the subnets", "DescribeSubnets")
+
+        # Only what is ours, the machine and all that is joined to it.
+        on_machines = [*self.POWER, "CreateImage", *(action for action, _ in self.WITH_A_MACHINE)]
+        for whose, project in projects.items():
+            for action in on_machines:
+                yield self.machine(f"{action}: machine of {whose}", action, project)
+            for action, kind in [*self.WITH_A_MACHINE, *self.REMOVALS]:
+                yield self.thing(f"{action}: {kind} of {whose}", action, kind, project)
+            # Only what it could remove again.
+            for action, kind in self.CREATIONS:
+                tags = {key: value for key, value in (self.tags | {"Project": project}).items() if value}
+                yield self.new(f"make a new {kind} of {whose}", action, kind, tags)
+        for action, kind in self.CREATIONS:
+            yield self.new(f"make a new {kind} without tags", action, kind, {})
+        yield self.thing("make a volume of a snapshot", "CreateVolume", "snapshot")
+
+        # Tags: none of anything that exists, and none but in the call that makes it.
+        for action, kind in self.CREATIONS:
+            id = self.IDS[kind]
+            yield self.tag_new(f"tag the {kind} that exists", "", kind, id=id)
+            for other in {"CreateImage", "CreateVolume", "CreateNetworkInterface", "RunInstances"} - {action}:
+                yield self.tag_new(f"tag a new {kind} in {other}", other, kind)
+            keys = {f"aws:RequestTag/{key}": value for key, value in self.tags.items()} | {"aws:TagKeys": list(self.tags)}
+            yield self.thing(f"take the tags of the {kind}", "DeleteTags", kind, **keys)
+        for kind in ["image", "snapshot"]:
+            foreign = self.tags | {"Project": "Other"}
+            yield self.tag_new(f"tag a new {kind} as another project's", "CreateImage", kind, foreign)
+            yield self.tag_new(f"tag a copied {kind}", "CopyImage", kind)
+        yield self.tag("tag a machine at launch", "instance", self.of_instance())
+        yield self.on_machine("mark a machine", "CreateTags", tag_keys=["elephant:keep"])
+        yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
+
+        # Nothing else of a machine, and nothing that hands what is ours to others.
+        yield from self.launch_misses()
+        yield self.on_machine("end a machine", "TerminateInstances")
+        yield self.console("read a machine's console")
+        yield from self.console_misses()
+        machine = self.arn("ec2", INSTANCE)
+        yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
+        yield Question("run a command on a machine", "ssm:SendCommand", "instance", machine)
+        yield self.thing("copy an image", "CopyImage", "image")
+        yield self.thing("share an image", "ModifyImageAttribute", "image")
+        yield self.thing("share a snapshot", "ModifySnapshotAttribute", "snapshot")
+        yield self.thing("let another account use an interface", "CreateNetworkInterfacePermission", "network-interface")
+        yield self.thing("enlarge a volume", "ModifyVolume", "volume")
+        for action in ["ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute"]:
+            group = self.place_of_interface("change the security groups", "security-group")
+            yield replace(group, action=f"ec2:{action}")
+        for action in OF_A_DISK:
+            yield self.encryption("use a key for a disk", action, self.arn("kms", SOME_KEY))
+        yield self.grant("grant another key", self.arn("kms", SOME_KEY))
+        yield self.grant("grant the key to somebody", via=None, to_aws="false")
+        yield self.grant("grant the key through EC2, and not to AWS", to_aws="false")
+        yield self.grant("grant the key to AWS, and not through EC2", via="dynamodb")
+        yield self.reboot("remember a reboot of another project's machine", "Other")
+        yield self.reboot("tag a machine with that and another", keys=["elephant:reboot", "Project"])
+        yield self.reboot("tag a machine without a key", keys=[])
+        yield self.schedule("delete the schedule", "DeleteSchedule")
+
         yield from self.by_lambda_misses()
 
 
@@ -839,6 +1053,7 @@ ROLES = {
     "EndRole": of_function(End, "EndFunction"),
     "ReconcileRole": of_function(Reconcile, "ReconcileFunction"),
     "StatusRole": of_function(Status, "StatusFunction"),
+    "OperateRole": of_function(Operate, "OperateFunction"),
     "SchedulerRole": Role(
         calls=lambda stack: [],
         by_service=lambda stack: Scheduler(stack).calls(),
@@ -852,6 +1067,10 @@ ROLES = {
 UNTOUCHED = {
     ("dynamodb:Query", "table"): "a query of an index is judged for the index alone: "
     "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/using-identity-based-policies.html",
+    ("ec2:CreateVolume", "snapshot"): "a new volume is empty",
+    ("ec2:ModifyInstanceAttribute", "security-group"): "a machine keeps its groups",
+    ("ec2:ModifyNetworkInterfaceAttribute", "security-group"): "a network interface keeps its groups",
+    ("ec2:ModifyNetworkInterfaceAttribute", "subnet"): "a network interface keeps its subnet",
     ("ec2:RunInstances", "capacity-reservation"): "none is asked for",
     ("ec2:RunInstances", "elastic-gpu"): "none is asked for",
     ("ec2:RunInstances", "elastic-inference"): "none is asked for",
@@ -861,6 +1080,8 @@ UNTOUCHED = {
     ("ec2:RunInstances", "secondary-interface"): "a machine has one network interface",
     ("ec2:RunInstances", "secondary-subnet"): "a machine has one network interface",
     ("ec2:RunInstances", "snapshot"): "the request names none; the image's own are the image's",
+    ("ec2:StartInstances", "group"): "a machine is in no resource group of capacity reservations",
+    ("ec2:StartInstances", "license-configuration"): "a machine has none",
 }
 
 # Condition keys that AWS documents for our calls, and that carry nothing in them: key → why. The key may be a pattern;
@@ -872,22 +1093,29 @@ NOT_SENT = {
     "does not say what a list of attributes makes of that; so the policy leaves attributes alone",
     "dynamodb:EnclosingOperation": "there are no transactions",
     "ec2:AssociatePublicIpAddress": "the subnet decides, unless PUBLIC_IP does",
+    "ec2:Attribute": "AWS does not say what it is where a volume or a network interface is to go with its machine; so the "
+    "policy leaves attributes alone",
+    "ec2:Attribute/${AttributeName}": "the same",
     "ec2:AuthorizedService": "the network interface is no service's",
     "ec2:AuthorizedUser": "the network interface is no one else's",
+    "ec2:BootModeOverride": "not asked for",
     "ec2:CpuOptionsAmdSevSnp": "not asked for",
     "ec2:CreateAction": "sent where a tag comes with what it is on, and an orphan's mark comes later",
     "index: dynamodb:ReturnValues": "a query has none",
     "ec2:InstanceAutoRecovery": "not asked for",
     "ec2:InstanceProfile": "sent with a profile",
+    "ec2:KmsKeyId": "a new volume has the account's own key",
     "ec2:LaunchTemplate": "there is none",
     "ec2:ManagedResourceOperator": "no service manages what is launched",
     "ec2:MetadataHttpTokens": "what image and account decide, unless IMDS_TOKENS does",
     "ec2:NetworkInterfaceID": "one that is being made has none yet",
+    "ec2:OutpostArn": "the machines are in the Region, and so are their snapshots",
     "ec2:ParentSnapshot": "the image's, if any: the request names none",
     "ec2:ParentVolume": "there is none",
     "ec2:Permission": "the network interface is no one else's",
     "ec2:PlacementGroup": "there is none",
     "ec2:ProductCode": "the image's, if any",
+    "ec2:SourceOutpostArn": "the same",
     "ec2:VolumeID": "one that is being made has none yet",
     "ec2:VolumeInitializationRate": "not asked for",
     "ec2:VolumeIops": "sent with VOLUME_IOPS: VolumeType allows no type that needs it",
@@ -904,6 +1132,7 @@ NOT_SENT = {
     "lambda:EventSourceToken": "Alexa's",
     "lambda:InvokedViaFunctionUrl": "the function has no URL",
     "logs:LogGeneratingResourceArns": "of traces that CloudWatch Logs delivers for a service; Lambda sends its own",
+    "snapshot: ec2:AvailabilityZone": "of one in a Local Zone",
     "spot-instances-request: aws:RequestTag/${TagKey}": "it is not tagged",
     "spot-instances-request: aws:TagKeys": "the same",
 }

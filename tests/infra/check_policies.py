@@ -46,6 +46,10 @@ SPLIT = (
     "RunInstances is judged for each resource, and each kind has a statement with its own conditions; parliament wants "
     "all in one: https://github.com/duo-labs/parliament/issues/3"
 )
+MADE = (
+    "what is made is tagged as ours, and what it is made of is ours, or anybody's: statements of their own; parliament "
+    "wants all in one, as for RunInstances"
+)
 PUBLIC = "AWS's own parameters have no account in their ARN, of which parliament does not know"
 PASSES = "a machine with a profile is given its role: this one alone, by EC2 alone, in one Region alone"
 EXCEPTIONS = {
@@ -54,12 +58,20 @@ EXCEPTIONS = {
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirDisksAndInterfaces"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirSpotRequests"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheImage"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromOurImages"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheSecurityGroups"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchIntoSubnets"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheTemplate"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
     ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,
+    ("RESOURCE_MISMATCH", "OperateRole", "TakeImagesOfOurMachines"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeOurImages"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeInterfaces"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeInterfacesInSubnets"): MADE,
+    ("PERMISSIONS_MANAGEMENT_ACTIONS", "OperateRole", "all statements"): (
+        "EC2 is let open the disk of a machine that starts: one key, through EC2, for AWS's own services alone"
+    ),
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "ScheduleRole", "all statements"): (
         "a schedule is given the role by which it invokes launch: this one alone, and to Scheduler alone"
     ),

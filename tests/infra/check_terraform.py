@@ -42,12 +42,14 @@ COUNTERPARTS = {
     "aws_cloudwatch_event_rule.sweep": "ReconcileFunctionSweep",
     "aws_cloudwatch_log_group.end": "EndLogGroup",
     "aws_cloudwatch_log_group.launch": "LaunchLogGroup",
+    "aws_cloudwatch_log_group.operate": "OperateLogGroup",
     "aws_cloudwatch_log_group.reconcile": "ReconcileLogGroup",
     "aws_cloudwatch_log_group.schedule": "ScheduleLogGroup",
     "aws_cloudwatch_log_group.status": "StatusLogGroup",
     "aws_dynamodb_table.meetings": "MeetingsTable",
     "aws_iam_role.end": "EndRole",
     "aws_iam_role.launch": "LaunchRole",
+    "aws_iam_role.operate": "OperateRole",
     "aws_iam_role.reconcile": "ReconcileRole",
     "aws_iam_role.status": "StatusRole",
     "aws_iam_role.schedule": "ScheduleRole",
@@ -55,11 +57,13 @@ COUNTERPARTS = {
     "aws_key_pair.machines": "KeyPair",
     "aws_lambda_function.end": "EndFunction",
     "aws_lambda_function.launch": "LaunchFunction",
+    "aws_lambda_function.operate": "OperateFunction",
     "aws_lambda_function.reconcile": "ReconcileFunction",
     "aws_lambda_function.status": "StatusFunction",
     "aws_lambda_function.schedule": "ScheduleFunction",
     "aws_lambda_function_event_invoke_config.end": "EndFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.launch": "LaunchFunctionEventInvokeConfig",
+    "aws_lambda_function_event_invoke_config.operate": "OperateFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.reconcile": "ReconcileFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.status": "StatusFunctionEventInvokeConfig",
     "aws_lambda_permission.state_change": "ReconcileFunctionStateChangePermission",
@@ -102,12 +106,13 @@ ONLY_TERRAFORM = {
     "end_package": "end.zip",
     "reconcile_package": "reconcile.zip",
     "status_package": "status.zip",
+    "operate_package": "operate.zip",
     "alarms": None,
 }
 THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
-LISTS = {"InstanceType", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
+LISTS = {"InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
 TRUTHS = {"VolumeEncrypted", "RelaunchUnready", "CleanUp", "SweepDryRun"}
 # Numbers in Terraform, and text in CloudFormation, whose pattern leaves some of them out.
 NUMBERS = {"VolumeIops", "VolumeThroughput"}
@@ -119,6 +124,7 @@ PROBES = {
     + ["resolve:ssm:/a*", "resolve:ssm:/a:b:c", "al2023", "ubuntu:24.04", "ubuntu:daily:24.04", "a:b:1:1", "ubuntu:"]
     + ["resolve:ssm:golden"],
     "InstanceType": ["t3.large", "u-6tb1.metal", "t3", "*", "t3.large;m5.large"],
+    "OverrideInstanceTypes": ["", "t3.large", "t3.large,u-6tb1.metal", "t3", "*", "t3.*", "t3.large, m5.large", "t3.large,"],
     "SecurityGroupIds": ["sg-0a1b2c3d", "sg-*", "sg-0a1b2c3d0"],
     "KeyName": ["", "support key", "a*", "k" * 255, "k" * 256, "${x}"],
     "NewKeyName": ["", "support key", " key", "key ", "a*", "k", "k" * 255, "k" * 256, "${x}", "a\n"],

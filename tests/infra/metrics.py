@@ -12,7 +12,7 @@ from dataclasses import dataclass
 # The namespace of our own.
 OURS = "ElephantLaunch"
 
-ALL = ("launch", "schedule", "end", "reconcile", "status")
+ALL = ("launch", "schedule", "end", "reconcile", "status", "operate")
 LAUNCH = ("launch",)
 SWEEP = ("reconcile",)
 
@@ -76,6 +76,7 @@ OUTCOMES = {
     "end": ("ended", "already_over", "failed"),
     "reconcile": ("in_order", "repaired", "dry_run", "failed"),
     "status": ("shown", "console", "failed"),
+    "operate": ("done", "unchanged", "failed"),
 }
 
 

@@ -27,7 +27,7 @@ PERIODS = (60, 300)
 
 # The verbs whose failed events nobody has to look after.
 SWEEPS = {"reconcile"}
-ANSWERS = {"status"}
+ANSWERS = {"status", "operate"}
 
 # What has to be watched, of each function of the stack (and for ours, of each that writes it), queue and group.
 WATCHED = {

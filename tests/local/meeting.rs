@@ -160,6 +160,10 @@ pub fn observer(aws: &LocalAws) -> Lambda {
     started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
 }
 
+pub fn operator(aws: &LocalAws) -> Lambda {
+    started("operate", env!("CARGO_BIN_EXE_operate"), aws, &[], TIMEOUT)
+}
+
 pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("end", env!("CARGO_BIN_EXE_end"), aws, variables, TIMEOUT)
 }

@@ -1,0 +1,44 @@
+//! The function `operate`: configuration, clients, serve.
+
+use elephant_launch::config::{self, Access, OperateConfig};
+use elephant_launch::dynamodb::Table;
+use elephant_launch::ec2::Ec2;
+use elephant_launch::event;
+use elephant_launch::lambda::{self, RandomTokens, WallClock};
+use elephant_launch::metrics::Meter;
+use elephant_launch::operate::{Answer, Operator};
+use elephant_launch::sdk;
+use elephant_launch::timing::Timing;
+
+/// One thread, as for `launch`.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::start_logging();
+    let timing = Timing::DEFAULT;
+    let meter = Meter::new(config::function_name());
+    let config = match OperateConfig::from_env() {
+        Ok(config) => config,
+        Err(problems) => return lambda::refuse::<Answer>("operate", &timing, &meter, problems.into()).await,
+    };
+    let aws = match sdk::load(&Access::from_env()).await {
+        Ok(aws) => aws,
+        Err(error) => return lambda::refuse::<Answer>("operate", &timing, &meter, error).await,
+    };
+    let calls = &meter.tally.calls;
+    let operator = Operator {
+        meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
+        ec2: Ec2::counted(&aws, &timing, calls),
+        clock: WallClock,
+        tokens: RandomTokens,
+        config,
+        timing,
+    };
+    lambda::serve("operate", &timing, &meter, async |event, deadline| {
+        let request = event::Operate::from_json(&event)?;
+        if let Some(event::Target::Seat(meeting, _)) = &request.target {
+            lambda::meeting(meeting);
+        }
+        operator.operate(&request, deadline).await
+    })
+    .await
+}

@@ -1,0 +1,336 @@
+//! A request to operate a machine, or what was made of one: `{"do": "<verb>", …}`.
+//!
+//! Strict where other requests are lenient: a field that a verb has not got is refused, because a misspelt one would make
+//! something else than was asked for.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::{MEETING_ID, NAME_SHOWN, cut, fields, kind_of, meeting_id, refused};
+use crate::error::Error;
+use crate::machine::InstanceId;
+use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
+use crate::overrides::{VOLUME_SIZES, resource_id};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operate {
+    /// Which machine; of `images` it may be none, of `delete_image` it is none.
+    pub target: Option<Target>,
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The machine that the meeting's record names for this role.
+    Seat(MeetingId, Role),
+    Instance(InstanceId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Stop { wait: bool },
+    Start { wait: bool },
+    Reboot { name: String },
+    Snapshot { name: String, reboot: bool, wait: bool },
+    Images,
+    DeleteImage { image_id: String },
+    AddVolume(WantedVolume),
+    RemoveVolume(Named),
+    AddNetworkInterface(WantedInterface),
+    RemoveNetworkInterface(Named),
+}
+
+/// What is to be removed: by its own id, or by the name under which it was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    Id(String),
+    Name(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedVolume {
+    pub name: String,
+    pub size_gb: i32,
+    pub volume_type: String,
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+    pub encrypted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedInterface {
+    pub name: String,
+    /// `None`: the machine's.
+    pub subnet_id: Option<String>,
+    /// Empty: the machine's.
+    pub security_group_ids: Vec<String>,
+}
+
+impl Verb {
+    /// Every verb, in the order of the README's table.
+    pub const ALL: [&str; 10] = [
+        "snapshot",
+        "images",
+        "delete_image",
+        "add_volume",
+        "remove_volume",
+        "add_network_interface",
+        "remove_network_interface",
+        "stop",
+        "start",
+        "reboot",
+    ];
+
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Verb::Snapshot { .. } => "snapshot",
+            Verb::Images => "images",
+            Verb::DeleteImage { .. } => "delete_image",
+            Verb::AddVolume(_) => "add_volume",
+            Verb::RemoveVolume(_) => "remove_volume",
+            Verb::AddNetworkInterface(_) => "add_network_interface",
+            Verb::RemoveNetworkInterface(_) => "remove_network_interface",
+            Verb::Stop { .. } => "stop",
+            Verb::Start { .. } => "start",
+            Verb::Reboot { .. } => "reboot",
+        }
+    }
+}
+
+const EXPECTED: &str = r#"{"do": "<verb>", "meeting_id": "…", "role": "teacher" or "student", …}, or "instance_id": "i-…" in place of the two"#;
+
+/// EC2's own limits on an image's name.
+const IMAGE_NAME: RangeInclusive<usize> = 3..=128;
+const IMAGE_NAME_SIGNS: &str = " ()[]./-'@_";
+
+const VOLUME_TYPES: [&str; 7] = ["gp3", "gp2", "io2", "io1", "st1", "sc1", "standard"];
+
+impl Operate {
+    pub fn from_json(event: &Value) -> Result<Self, Error> {
+        let refused = |problem: String| refused(event, problem, EXPECTED);
+        Self::read(event).map_err(refused)
+    }
+
+    fn read(event: &Value) -> Result<Self, String> {
+        let fields = Fields { all: fields_of(event)?, read: RefCell::default() };
+        let word = fields
+            .text("do")?
+            .ok_or_else(|| format!("has no do, and what is to be done is one of {}", Verb::ALL.join(", ")))?;
+        let verb = match word {
+            "stop" => Verb::Stop { wait: fields.flag("wait", false)? },
+            "start" => Verb::Start { wait: fields.flag("wait", false)? },
+            "reboot" => Verb::Reboot { name: fields.name()? },
+            "snapshot" => Verb::Snapshot {
+                name: fields.image_name()?,
+                reboot: fields.flag("reboot", false)?,
+                wait: fields.flag("wait", false)?,
+            },
+            "images" => Verb::Images,
+            "delete_image" => Verb::DeleteImage { image_id: fields.needed_id("image_id", "ami-")? },
+            "add_volume" => Verb::AddVolume(fields.volume()?),
+            "remove_volume" => Verb::RemoveVolume(fields.named("volume_id", "vol-")?),
+            "add_network_interface" => Verb::AddNetworkInterface(fields.interface()?),
+            "remove_network_interface" => {
+                Verb::RemoveNetworkInterface(fields.named("network_interface_id", "eni-")?)
+            }
+            other => {
+                return Err(format!(
+                    "has the do {:?}, which is none of {}",
+                    cut(other, NAME_SHOWN),
+                    Verb::ALL.join(", ")
+                ));
+            }
+        };
+        let target = fields.target()?;
+        match (&verb, &target) {
+            (Verb::DeleteImage { .. }, Some(_)) => {
+                return Err("names a machine, and delete_image is about an image alone".to_owned());
+            }
+            (Verb::Images | Verb::DeleteImage { .. }, _) | (_, Some(_)) => {}
+            (_, None) => {
+                return Err(format!("has neither a meeting_id with a role nor an instance_id to {word}"));
+            }
+        }
+        fields.nothing_else(word)?;
+        Ok(Operate { target, verb })
+    }
+}
+
+fn fields_of(event: &Value) -> Result<&Map<String, Value>, String> {
+    // An envelope is one by its detail; the fields of a request stand in one place.
+    match event {
+        Value::Object(outer) if outer.contains_key("do") => Ok(outer),
+        other => fields(other),
+    }
+}
+
+struct Fields<'f> {
+    all: &'f Map<String, Value>,
+    read: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'f> Fields<'f> {
+    fn get(&self, name: &'static str) -> Option<&'f Value> {
+        self.read.borrow_mut().insert(name);
+        self.all.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&'f str>, String> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.trim())),
+            Some(Value::String(_)) => Err(format!("has an empty {name}")),
+            Some(other) => Err(format!("has a {name} that is {}, not a string", kind_of(other))),
+        }
+    }
+
+    fn flag(&self, name: &'static str, otherwise: bool) -> Result<bool, String> {
+        match self.get(name) {
+            None => Ok(otherwise),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(other) => Err(format!("has a {name} that is {}, not a boolean", kind_of(other))),
+        }
+    }
+
+    fn whole(&self, name: &'static str, range: RangeInclusive<i32>) -> Result<Option<i32>, String> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+        match number.filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!(
+                "has a {name} that is {}, not a whole number from {} to {}",
+                cut(&value.to_string(), NAME_SHOWN),
+                range.start(),
+                range.end()
+            )),
+        }
+    }
+
+    fn id(&self, name: &'static str, prefix: &'static str) -> Result<Option<String>, String> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match resource_id(prefix, text).filter(|id| id.len() <= 32) {
+            Some(id) => Ok(Some(id)),
+            None => {
+                Err(format!("has the {name} {:?}, not an id such as {prefix}0a1b2c3d", cut(text, NAME_SHOWN)))
+            }
+        }
+    }
+
+    fn needed_id(&self, name: &'static str, prefix: &'static str) -> Result<String, String> {
+        self.id(name, prefix)?.ok_or_else(|| format!("has no {name}"))
+    }
+
+    /// A word of the caller's: the same word is the same thing, so that a request may come twice.
+    fn name(&self) -> Result<String, String> {
+        match self.text("name")? {
+            Some(name) if name.chars().count() <= TAG_VALUE_LIMIT => Ok(name.to_owned()),
+            Some(_) => Err(format!("has a name of more than {TAG_VALUE_LIMIT} characters")),
+            None => Err("has no name, by which a repeat of it would be known".to_owned()),
+        }
+    }
+
+    fn image_name(&self) -> Result<String, String> {
+        let name = self.name()?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || IMAGE_NAME_SIGNS.contains(c);
+        match IMAGE_NAME.contains(&name.len()) && name.chars().all(allowed) {
+            true => Ok(name),
+            false => Err(format!(
+                "has the name {:?}, and EC2 takes 3 to 128 letters, digits, spaces and {} for an image",
+                cut(&name, NAME_SHOWN),
+                IMAGE_NAME_SIGNS.trim()
+            )),
+        }
+    }
+
+    fn named(&self, name: &'static str, prefix: &'static str) -> Result<Named, String> {
+        match (self.id(name, prefix)?, self.text("name")?) {
+            (Some(id), None) => Ok(Named::Id(id)),
+            (None, Some(_)) => Ok(Named::Name(self.name()?)),
+            (None, None) => Err(format!("has neither a {name} nor a name")),
+            (Some(_), Some(_)) => Err(format!("has a {name} and a name, and one is enough")),
+        }
+    }
+
+    fn volume(&self) -> Result<WantedVolume, String> {
+        let volume_type = self.text("volume_type")?.unwrap_or("gp3").to_owned();
+        if !VOLUME_TYPES.contains(&volume_type.as_str()) {
+            return Err(format!(
+                "has the volume_type {:?}, which is none of {}",
+                cut(&volume_type, NAME_SHOWN),
+                VOLUME_TYPES.join(", ")
+            ));
+        }
+        let wanted = WantedVolume {
+            name: self.name()?,
+            size_gb: self.whole("size_gb", VOLUME_SIZES)?.ok_or("has no size_gb")?,
+            iops: self.whole("iops", 100..=256_000)?,
+            throughput: self.whole("throughput", 125..=2000)?,
+            encrypted: self.flag("encrypted", true)?,
+            volume_type,
+        };
+        let of = wanted.volume_type.as_str();
+        match (wanted.iops, wanted.throughput) {
+            (Some(_), _) if !["gp3", "io1", "io2"].contains(&of) => {
+                Err(format!("has iops, which a volume of the type {of} has not got"))
+            }
+            (None, _) if ["io1", "io2"].contains(&of) => {
+                Err(format!("has no iops, which a volume of the type {of} needs"))
+            }
+            (_, Some(_)) if of != "gp3" => {
+                Err(format!("has a throughput, which a volume of the type {of} has not got"))
+            }
+            _ => Ok(wanted),
+        }
+    }
+
+    fn interface(&self) -> Result<WantedInterface, String> {
+        let groups = match self.get("security_group_ids") {
+            None => Vec::new(),
+            Some(Value::Array(groups)) if !groups.is_empty() => {
+                let id = |value: &Value| value.as_str().and_then(|text| resource_id("sg-", text));
+                let ids = groups.iter().map(id).collect::<Option<Vec<_>>>();
+                ids.ok_or("has security_group_ids that are not all ids such as sg-0a1b2c3d")?
+            }
+            Some(_) => return Err("has security_group_ids that are no list of ids".to_owned()),
+        };
+        Ok(WantedInterface {
+            name: self.name()?,
+            subnet_id: self.id("subnet_id", "subnet-")?,
+            security_group_ids: groups,
+        })
+    }
+
+    fn target(&self) -> Result<Option<Target>, String> {
+        let instance = self.id("instance_id", "i-")?;
+        let role = match self.text("role")? {
+            None => None,
+            Some(word) => match Role::BOTH.into_iter().find(|role| role.as_str() == word) {
+                Some(role) => Some(role),
+                None => return Err("has a role that is neither teacher nor student".to_owned()),
+            },
+        };
+        let names_a_meeting = MEETING_ID.iter().any(|name| self.get(name).is_some());
+        let meeting = names_a_meeting.then(|| meeting_id(self.all)).transpose()?;
+        match (instance, meeting, role) {
+            (Some(instance), None, None) => Ok(Some(Target::Instance(InstanceId(instance)))),
+            (Some(_), _, _) => {
+                Err("has an instance_id and a meeting_id or role, and one is enough".to_owned())
+            }
+            (None, Some(meeting), Some(role)) => Ok(Some(Target::Seat(meeting, role))),
+            (None, Some(_), None) => Err("has a meeting_id and no role".to_owned()),
+            (None, None, Some(_)) => Err("has a role and no meeting_id".to_owned()),
+            (None, None, None) => Ok(None),
+        }
+    }
+
+    fn nothing_else(&self, verb: &str) -> Result<(), String> {
+        let read = self.read.borrow();
+        match self.all.keys().find(|name| !read.contains(name.as_str())) {
+            Some(name) => Err(format!("has the field {:?}, which {verb} has not got", cut(name, NAME_SHOWN))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Images made of a machine: `snapshot`, `images`, `delete_image`.
+//!
+//! EC2 takes each name once an account and Region, so the name decides whether a request has been here before. An image is
+//! made of its snapshots, which outlive it unless they are deleted after it.
+
+use serde::Serialize;
+
+use super::{Answer, Delivery, Outcome};
+use crate::error::{Error, Service};
+use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
+use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG, State};
+use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::plan::operate as plan;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImageAnswer {
+    /// What `AMI_ID` and a meeting's `image_id` take.
+    pub image_id: String,
+    pub name: String,
+    /// `pending` for some minutes, then `available`.
+    pub state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meeting_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The machine that it was made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    pub snapshot_ids: Vec<String>,
+}
+
+impl From<OwnImage> for ImageAnswer {
+    fn from(image: OwnImage) -> Self {
+        let tag = |key: &str| image.tags.get(key).cloned();
+        ImageAnswer {
+            meeting_id: tag(MEETING_TAG),
+            role: tag(ROLE_TAG),
+            instance_id: tag(INSTANCE_TAG),
+            image_id: image.image_id,
+            name: image.name,
+            state: image.state,
+            created_at: image.created_at,
+            snapshot_ids: image.snapshot_ids,
+        }
+    }
+}
+
+impl<M, E, C, T> Delivery<'_, M, E, C, T>
+where
+    M: Meetings,
+    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    C: Clock,
+    T: Tokens,
+{
+    pub(super) async fn snapshot(
+        &self,
+        of: &Hardware,
+        name: &str,
+        reboot: bool,
+        wait: bool,
+    ) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let mut outcome = Outcome::Unchanged;
+        let image = match self.ask(Service::Ec2, || ec2.find_named(name)).await? {
+            Some(image) => image,
+            None => {
+                if of.has_instance_store_root {
+                    let why = "its root is on a disk of its host, of which EC2 makes no image";
+                    return Err(self.refused(format!("{}: {why}", of.instance_id())));
+                }
+                if !matches!(of.machine.state, State::Running | State::Stopping | State::Stopped) {
+                    let state = of.machine.state.as_str();
+                    return Err(self.refused(format!("{} is {state}", of.instance_id())));
+                }
+                let image = NewImage {
+                    instance_id: of.instance_id().clone(),
+                    name: name.to_owned(),
+                    reboot,
+                    tags: self.tags(of, name),
+                };
+                if self.ask(Service::Ec2, || ec2.create_image(&image)).await?.is_some() {
+                    outcome = Outcome::Done;
+                }
+                // Made now, or by a request beside this one; EC2 shows it after a moment.
+                let not_yet = format!("the image {name:?} is not to be seen yet");
+                self.until(&not_yet, async || self.ask(Service::Ec2, || ec2.find_named(name)).await).await?
+            }
+        };
+        self.is_of(&image, of)?;
+        let image = if wait { self.until_available(image).await? } else { image };
+        match image.state.as_str() {
+            "pending" | "available" => Ok(Answer { image: Some(image.into()), ..self.answer(of, outcome) }),
+            state => {
+                let why = image.state_reason.as_deref().unwrap_or("no reason given");
+                let (name, id) = (&image.name, &image.image_id);
+                Err(self.refused(format!(
+                    "the image {name:?} ({id}) is {state}: {why}; delete it, then ask again"
+                )))
+            }
+        }
+    }
+
+    /// The name may be anybody's.
+    fn is_of(&self, image: &OwnImage, of: &Hardware) -> Result<(), Error> {
+        let made_of = image.tags.get(INSTANCE_TAG).map(String::as_str);
+        if self.is_ours(&image.tags) && made_of == Some(of.instance_id().0.as_str()) {
+            return Ok(());
+        }
+        let whose = match made_of.filter(|_| self.is_ours(&image.tags)) {
+            Some(other) => format!("was made of {other}"),
+            None => "is none of ours".to_owned(),
+        };
+        let (name, id) = (&image.name, &image.image_id);
+        Err(self
+            .refused(format!("the name {name:?} is taken by the image {id}, which {whose}: choose another")))
+    }
+
+    async fn until_available(&self, image: OwnImage) -> Result<OwnImage, Error> {
+        let ec2 = &self.operator.ec2;
+        let id = image.image_id.clone();
+        self.until(&format!("the image {id} is not available yet"), async || {
+            match self.ask(Service::Ec2, || ec2.find_by_id(&id)).await? {
+                Some(image) if image.state != "pending" => Ok(Some(image)),
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Those of one machine, or all; the newest first.
+    pub(super) async fn images(&self, of: Option<&InstanceId>) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let project = &self.operator.config.project_tag;
+        let mut images = self.ask(Service::Ec2, || ec2.list_own(project)).await?;
+        images.retain(|image| of.is_none_or(|of| image.tags.get(INSTANCE_TAG) == Some(&of.0)));
+        plan::newest_first(&mut images);
+        Ok(Answer {
+            verb: self.verb,
+            outcome: Outcome::Unchanged,
+            instance_id: of.map(ToString::to_string),
+            images: Some(images.into_iter().map(ImageAnswer::from).collect()),
+            ..Answer::default()
+        })
+    }
+
+    /// The image first: a snapshot that an image stands on cannot be deleted. A request that died in between is finished by
+    /// its repeat, which finds the snapshots of an image that is gone by what CreateImage wrote on them.
+    pub(super) async fn delete_image(&self, image_id: &str) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let project = &self.operator.config.project_tag;
+        let image = self.ask(Service::Ec2, || ec2.find_by_id(image_id)).await?;
+        if let Some(image) = &image
+            && !self.is_ours(&image.tags)
+        {
+            return Err(self.refused(format!("the image {image_id} has not the tag Project of ours")));
+        }
+        let mut snapshots = self.ask(Service::Ec2, || ec2.find_snapshots(image_id, project)).await?;
+        if let Some(image) = &image {
+            snapshots.extend(
+                image.snapshot_ids.iter().filter(|id| !snapshots.contains(id)).cloned().collect::<Vec<_>>(),
+            );
+            self.ask(Service::Ec2, || ec2.deregister(image_id)).await?;
+        }
+        for snapshot in &snapshots {
+            self.ask(Service::Ec2, || ec2.delete_snapshot(snapshot)).await?;
+        }
+        let nothing = image.is_none() && snapshots.is_empty();
+        Ok(Answer {
+            verb: self.verb,
+            outcome: if nothing { Outcome::Unchanged } else { Outcome::Done },
+            image: image.map(ImageAnswer::from),
+            deleted_snapshot_ids: Some(snapshots),
+            ..Answer::default()
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! Disks besides the root: `add_volume`, `remove_volume`.
+//!
+//! A disk is made in the machine's zone, attached at the first free device name, and deleted with the machine from then on.
+//! One that cannot be attached is deleted at once. A delivery that dies in between leaves a disk that its repeat finds, by
+//! its tags or its client token; where nobody asks again, `reconcile` lists it among what is left over.
+
+use serde::Serialize;
+
+use super::{Answer, Delivery, Outcome};
+use crate::error::{Error, Service};
+use crate::event::{Named, WantedVolume};
+use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
+use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::plan::operate as plan;
+
+/// How many disks of one name have been made and removed, at most.
+const GENERATIONS: u32 = 100;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VolumeAnswer {
+    pub volume_id: String,
+    pub name: String,
+    pub size_gb: i32,
+    pub availability_zone: String,
+    /// What EC2 calls its place; a machine on Nitro, as nearly all are, has names of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Where a machine on Nitro with Linux finds it, whatever else its name is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_on_nitro: Option<String>,
+}
+
+impl<M, E, C, T> Delivery<'_, M, E, C, T>
+where
+    M: Meetings,
+    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    C: Clock,
+    T: Tokens,
+{
+    pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
+        let instance = of.instance_id();
+        if !of.machine.state.is_live() {
+            return Err(self.refused(format!("{instance} is {}", of.machine.state.as_str())));
+        }
+        let standing = self.standing_volume(of, &wanted.name).await?;
+        if let Some(volume) = &standing
+            && volume.size_gb != wanted.size_gb
+        {
+            let (name, id, has) = (&wanted.name, &volume.volume_id, volume.size_gb);
+            let why =
+                format!("{instance} has a volume {name:?} already, {id} of {has} GiB: choose another name");
+            return Err(self.refused(why));
+        }
+        let volume = match standing {
+            Some(volume) => volume,
+            None => self.create(of, wanted).await?,
+        };
+        let (device, outcome) = match self.attach(of, volume.clone()).await {
+            Ok(attached) => attached,
+            Err(error) => return Err(self.without(&volume, error).await),
+        };
+        let ec2 = &self.operator.ec2;
+        self.ask(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device)).await?;
+        Ok(Answer { volume: Some(told(of, &volume, Some(device))), ..self.answer(of, outcome) })
+    }
+
+    /// The one that was made for this machine under this name, if it is not being deleted.
+    async fn standing_volume(&self, of: &Hardware, name: &str) -> Result<Option<Volume>, Error> {
+        let ec2 = &self.operator.ec2;
+        let found = self.ask(Service::Ec2, || ec2.find_volumes(of.instance_id(), name)).await?;
+        Ok(found.into_iter().find(|volume| self.is_ours(&volume.tags) && stands(volume)))
+    }
+
+    async fn create(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Volume, Error> {
+        let ec2 = &self.operator.ec2;
+        for generation in 1..=GENERATIONS {
+            let volume = NewVolume {
+                token: plan::token("volume", of.instance_id(), &wanted.name, generation),
+                availability_zone: of.availability_zone.clone(),
+                size_gb: wanted.size_gb,
+                volume_type: wanted.volume_type.clone(),
+                iops: wanted.iops,
+                throughput: wanted.throughput,
+                encrypted: wanted.encrypted,
+                tags: self.tags(of, &wanted.name),
+            };
+            let made = match self.ask(Service::Ec2, || ec2.create_volume(&volume)).await? {
+                Made::This(made) => made,
+                // Another request with this name is under way, or the one that used this token is history.
+                Made::Mismatch => match self.standing_volume(of, &wanted.name).await? {
+                    Some(other) => return Ok(other),
+                    None => continue,
+                },
+            };
+            if stands(&made)
+                && let Some(made) = self.until_made(&made.volume_id).await?
+            {
+                return Ok(made);
+            }
+        }
+        Err(self.refused(format!("{GENERATIONS} volumes of this name have been removed: choose another")))
+    }
+
+    /// `None`: the token's volume has been removed since. What is new may not be visible for a moment.
+    async fn until_made(&self, id: &str) -> Result<Option<Volume>, Error> {
+        let ec2 = &self.operator.ec2;
+        let unseen = std::cell::Cell::new(0);
+        self.until(&format!("the volume {id} is not available yet"), async || {
+            match self.ask(Service::Ec2, || ec2.find_volume(id)).await? {
+                None if unseen.get() < super::UNSEEN => {
+                    unseen.set(unseen.get() + 1);
+                    Ok(None)
+                }
+                None => Ok(Some(None)),
+                Some(volume) => match volume.state.as_str() {
+                    "creating" => Ok(None),
+                    "error" => {
+                        Err(self.refused(format!("EC2 could not make the volume {id}: its state is error")))
+                    }
+                    "deleting" | "deleted" => Ok(Some(None)),
+                    _ => Ok(Some(Some(volume))),
+                },
+            }
+        })
+        .await
+    }
+
+    /// At the first device name that is free; another request may be faster with it.
+    async fn attach(&self, of: &Hardware, mut volume: Volume) -> Result<(String, Outcome), Error> {
+        let ec2 = &self.operator.ec2;
+        let (instance, id) = (of.instance_id(), volume.volume_id.clone());
+        let mut taken: Vec<String> = of.volumes.iter().map(|(device, _)| device.clone()).collect();
+        let mut outcome = Outcome::Unchanged;
+        loop {
+            match &volume.attachment {
+                Some(attachment) if attachment.instance_id != *instance => {
+                    let other = &attachment.instance_id;
+                    return Err(self.refused(format!("the volume {id} is attached to {other}")));
+                }
+                Some(attachment) if attachment.state == "attached" || attachment.state == "busy" => {
+                    return Ok((attachment.device.clone(), outcome));
+                }
+                Some(_) => {}
+                None => {
+                    let device = plan::free_device(&taken).ok_or_else(|| {
+                        self.refused(format!("{instance} has no free device name from /dev/sdf to /dev/sdp"))
+                    })?;
+                    let answer = self.ask(Service::Ec2, || ec2.attach_volume(&id, instance, &device)).await?;
+                    if answer == Attached::PlaceTaken {
+                        taken.push(device);
+                        continue;
+                    }
+                    outcome = Outcome::Done;
+                }
+            }
+            volume = self
+                .until(&format!("the volume {id} is not attached yet"), async || {
+                    let found = self.ask(Service::Ec2, || ec2.find_volume(&id)).await?;
+                    let there = |volume: &Volume| {
+                        volume
+                            .attachment
+                            .as_ref()
+                            .is_some_and(|a| a.state != "attaching" && a.state != "detaching")
+                    };
+                    Ok(found.filter(there))
+                })
+                .await?;
+        }
+    }
+
+    /// What could not be attached is not left behind.
+    async fn without(&self, volume: &Volume, mut error: Error) -> Error {
+        let ec2 = &self.operator.ec2;
+        let id = &volume.volume_id;
+        let attached = match self.ask(Service::Ec2, || ec2.find_volume(id)).await {
+            Ok(found) => found.is_some_and(|volume| volume.attachment.is_some()),
+            Err(_) => true,
+        };
+        if attached || error.kind.a_repeat_can_help() {
+            error.advice = format!("{}; the volume {id} stands, and a repeat goes on with it", error.advice);
+        } else if !self.try_to("delete a volume that was not attached", || ec2.delete_volume(id)).await {
+            error.advice = format!("{}; the volume {id} is left: remove_volume it", error.advice);
+        }
+        error
+    }
+
+    pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let instance = of.instance_id();
+        let found = match named {
+            Named::Id(id) => self.ask(Service::Ec2, || ec2.find_volume(id)).await?.filter(stands),
+            Named::Name(name) => self.standing_volume(of, name).await?,
+        };
+        let Some(volume) = found else { return Ok(self.answer(of, Outcome::Unchanged)) };
+        let id = &volume.volume_id;
+        if !self.is_ours(&volume.tags) {
+            return Err(self.refused(format!("the volume {id} has not the tag Project of ours")));
+        }
+        let made_for = volume.tags.get(INSTANCE_TAG);
+        let attached_to = volume.attachment.as_ref().map(|attachment| &attachment.instance_id);
+        if attached_to.is_some_and(|other| other != instance)
+            || (attached_to.is_none() && made_for.is_some_and(|other| *other != instance.0))
+        {
+            return Err(self.refused(format!("the volume {id} is not one of {instance}")));
+        }
+        if volume.attachment.as_ref().is_some_and(|a| Some(&a.device) == of.root_device.as_ref()) {
+            return Err(self.refused(format!("the volume {id} is the root of {instance}")));
+        }
+        if volume.attachment.is_some() {
+            self.ask(Service::Ec2, || ec2.detach_volume(id, instance)).await?;
+            self.until(&format!("the volume {id} is not detached yet"), async || {
+                match self.ask(Service::Ec2, || ec2.find_volume(id)).await? {
+                    Some(volume) if volume.state == "in-use" => Ok(None),
+                    _ => Ok(Some(())),
+                }
+            })
+            .await?;
+        }
+        self.ask(Service::Ec2, || ec2.delete_volume(id)).await?;
+        Ok(Answer { volume: Some(told(of, &volume, None)), ..self.answer(of, Outcome::Done) })
+    }
+}
+
+fn stands(volume: &Volume) -> bool {
+    !matches!(volume.state.as_str(), "deleting" | "deleted")
+}
+
+fn told(of: &Hardware, volume: &Volume, device: Option<String>) -> VolumeAnswer {
+    let inside = |_: &String| {
+        let id = volume.volume_id.replace('-', "");
+        format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{id}")
+    };
+    VolumeAnswer {
+        volume_id: volume.volume_id.clone(),
+        name: volume.tags.get(NAME_TAG).cloned().unwrap_or_default(),
+        size_gb: volume.size_gb,
+        availability_zone: of.availability_zone.clone(),
+        device_on_nitro: device.as_ref().map(inside),
+        device,
+    }
+}

@@ -1,0 +1,654 @@
+//! The verb `operate`: what an event may say, as a table; its decisions, as tables; and each thing that it does, twice, by the
+//! real binary on the local AWS.
+
+#[path = "local/stack.rs"]
+mod local;
+#[path = "local/meeting.rs"]
+mod meeting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
+use elephant_launch::error::Kind;
+use elephant_launch::event::{Operate, Verb};
+use elephant_launch::hardware::{Hardware, OwnImage};
+use elephant_launch::machine::{Addresses, InstanceId, Machine, State};
+use elephant_launch::plan::operate::{
+    Power, free_device, free_index, newest_first, reboot, start, stop, token,
+};
+use local::lambda::Lambda;
+use meeting::{M, Stack, id, operator, tag};
+use serde_json::{Value, json};
+
+// What an event may say.
+
+/// Each is refused in one sentence, and before anything is asked of AWS.
+#[test]
+fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
+    let machine = |more: Value| {
+        let mut event = json!({"meeting_id": "m", "role": "teacher"});
+        event.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        event
+    };
+    let volume = |more: Value| {
+        let mut event = machine(json!({"do": "add_volume", "name": "v", "size_gb": 8}));
+        event.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        event
+    };
+    let cases = [
+        (json!("stop"), "is a string, not an object"),
+        (json!({}), "has no do, and what is to be done is one of snapshot, images, delete_image"),
+        (json!({"do": 7}), "has a do that is a number, not a string"),
+        (json!({"do": " "}), "has an empty do"),
+        (machine(json!({"do": "terminate"})), "has the do \"terminate\", which is none of snapshot, images"),
+        (json!({"do": "stop"}), "has neither a meeting_id with a role nor an instance_id to stop"),
+        (json!({"do": "stop", "meeting_id": "m"}), "has a meeting_id and no role"),
+        (json!({"do": "stop", "role": "teacher"}), "has a role and no meeting_id"),
+        (
+            json!({"do": "stop", "meeting_id": "m", "role": "Teacher"}),
+            "has a role that is neither teacher nor student",
+        ),
+        (
+            json!({"do": "stop", "meeting_id": "m", "meetingId": "n", "role": "teacher"}),
+            "has a meeting_id and a meetingId that differ",
+        ),
+        (
+            machine(json!({"do": "stop", "instance_id": "i-1"})),
+            "has an instance_id and a meeting_id or role, and one is enough",
+        ),
+        (
+            json!({"do": "stop", "instance_id": "vol-1"}),
+            "has the instance_id \"vol-1\", not an id such as i-0a1b2c3d",
+        ),
+        (json!({"do": "stop", "instance_id": "i-1; rm"}), "has the instance_id \"i-1; rm\", not an id"),
+        (machine(json!({"do": "stop", "wait": "yes"})), "has a wait that is a string, not a boolean"),
+        (machine(json!({"do": "stop", "force": true})), "has the field \"force\", which stop has not got"),
+        (machine(json!({"do": "reboot"})), "has no name, by which a repeat of it would be known"),
+        (machine(json!({"do": "reboot", "name": "x".repeat(257)})), "has a name of more than 256 characters"),
+        (
+            machine(json!({"do": "snapshot", "name": "äpfel"})),
+            "has the name \"äpfel\", and EC2 takes 3 to 128 letters",
+        ),
+        (machine(json!({"do": "snapshot", "name": "ab"})), "has the name \"ab\", and EC2 takes 3 to 128"),
+        (
+            machine(json!({"do": "delete_image", "image_id": "ami-1"})),
+            "names a machine, and delete_image is about an image alone",
+        ),
+        (json!({"do": "delete_image"}), "has no image_id"),
+        (
+            json!({"do": "delete_image", "image_id": "snap-1"}),
+            "has the image_id \"snap-1\", not an id such as ami-",
+        ),
+        (json!({"do": "images", "newest": true}), "has the field \"newest\", which images has not got"),
+        (machine(json!({"do": "add_volume", "name": "v"})), "has no size_gb"),
+        (volume(json!({"size_gb": 0})), "has a size_gb that is 0, not a whole number from 1 to 65536"),
+        (volume(json!({"size_gb": "8"})), "has a size_gb that is \"8\", not a whole number"),
+        (volume(json!({"volume_type": "ssd"})), "has the volume_type \"ssd\", which is none of gp3, gp2"),
+        (
+            volume(json!({"volume_type": "gp2", "iops": 4000})),
+            "has iops, which a volume of the type gp2 has not got",
+        ),
+        (volume(json!({"volume_type": "io2"})), "has no iops, which a volume of the type io2 needs"),
+        (
+            volume(json!({"volume_type": "st1", "throughput": 500})),
+            "has a throughput, which a volume of the type st1 has not got",
+        ),
+        (volume(json!({"encrypted": "no"})), "has a encrypted that is a string, not a boolean"),
+        (machine(json!({"do": "remove_volume"})), "has neither a volume_id nor a name"),
+        (
+            machine(json!({"do": "remove_volume", "name": "v", "volume_id": "vol-1"})),
+            "has a volume_id and a name, and one is enough",
+        ),
+        (
+            machine(json!({"do": "add_network_interface", "name": "n", "security_group_ids": "sg-1"})),
+            "has security_group_ids that are no list of ids",
+        ),
+        (
+            machine(json!({"do": "add_network_interface", "name": "n", "security_group_ids": ["sg-1", 7]})),
+            "has security_group_ids that are not all ids",
+        ),
+        (
+            machine(json!({"do": "add_network_interface", "name": "n", "subnet_id": "vpc-1"})),
+            "has the subnet_id \"vpc-1\", not an id such as subnet-",
+        ),
+    ];
+    assert!(cases.len() >= 30);
+    for (event, said) in cases {
+        let error = Operate::from_json(&event).expect_err(said);
+        assert_eq!(error.kind, Kind::InvalidEvent);
+        assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
+        assert!(
+            !error.chain().contains('\n') && error.advice.starts_with("send {\"do\""),
+            "{}",
+            error.chain()
+        );
+    }
+}
+
+#[test]
+fn the_samples_are_what_their_names_say_and_there_is_one_for_each_verb() {
+    let mut verbs = BTreeSet::new();
+    for (name, event) in samples() {
+        match Operate::from_json(&event) {
+            Ok(request) => {
+                let verb = request.verb.as_str();
+                assert_eq!(name, format!("operate-{}.json", verb.replace('_', "-")));
+                verbs.insert(verb);
+            }
+            Err(error) => {
+                assert!(name.starts_with("operate-refused-"), "{name}: {}", error.chain());
+                assert_eq!(error.kind, Kind::InvalidEvent);
+            }
+        }
+    }
+    assert_eq!(verbs, Verb::ALL.into());
+    let readme = std::fs::read_to_string(local::top().join("README.md")).expect("README.md");
+    for verb in Verb::ALL {
+        let sample = format!("events/operate-{}.json", verb.replace('_', "-"));
+        let row = |line: &str| line.starts_with(&format!("| `{verb}` |")) && line.contains(&sample);
+        assert!(readme.lines().any(row), "README's table has no row of {verb} with {sample}");
+    }
+}
+
+fn samples() -> Vec<(String, Value)> {
+    let files = std::fs::read_dir(local::top().join("events")).expect("events/").flatten();
+    let mut samples: Vec<(String, Value)> = files
+        .map(|file| (file.file_name().to_string_lossy().into_owned(), file.path()))
+        .filter(|(name, _)| name.starts_with("operate-"))
+        .map(|(name, path)| {
+            let text = std::fs::read_to_string(path).expect("text");
+            (name, serde_json::from_str(&text).expect("JSON"))
+        })
+        .collect();
+    samples.sort_by(|one, other| one.0.cmp(&other.0));
+    assert!(samples.len() >= 12, "{samples:?}");
+    samples
+}
+
+// What is decided.
+
+#[test]
+fn the_first_device_name_is_one_that_nothing_is_at_by_either_of_its_names() {
+    let free = |taken: &[&str]| free_device(&taken.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(free(&["/dev/xvda"]).as_deref(), Some("/dev/sdf"));
+    assert_eq!(free(&["/dev/sda1", "/dev/sdf", "/dev/xvdg", "xvdh"]).as_deref(), Some("/dev/sdi"));
+    assert_eq!(free(&["/dev/sdg"]).as_deref(), Some("/dev/sdf"));
+    let all: Vec<String> = ('f'..='p').map(|letter| format!("/dev/sd{letter}")).collect();
+    assert_eq!((free_device(&all), free_device(&all[..10]).as_deref()), (None, Some("/dev/sdp")));
+}
+
+#[test]
+fn the_first_device_index_is_one_that_nothing_has_within_what_the_type_allows() {
+    let cases = [(&[0][..], 3, Some(1)), (&[0, 1], 3, Some(2)), (&[0, 2], 3, Some(1)), (&[0, 1, 2], 3, None)];
+    for (taken, limit, expected) in cases {
+        assert_eq!(free_index(taken, limit), expected, "{taken:?} of {limit}");
+    }
+}
+
+#[test]
+fn a_client_token_is_the_same_for_the_same_thing_and_another_for_every_other() {
+    let machine = InstanceId("i-1".into());
+    let all = [
+        token("volume", &machine, "a", 1),
+        token("volume", &machine, "a", 2),
+        token("volume", &machine, "b", 1),
+        token("volume", &InstanceId("i-2".into()), "a", 1),
+        token("network interface", &machine, "a", 1),
+    ];
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    assert_eq!(all[0], token("volume", &machine, "a", 1));
+    assert!(all.iter().all(|token| token.0.len() == 36 && token.0.is_ascii()));
+}
+
+#[test]
+fn of_images_the_newest_comes_first() {
+    let image = |id: &str, created: Option<&str>| OwnImage {
+        image_id: id.into(),
+        name: id.into(),
+        state: "available".into(),
+        state_reason: None,
+        created_at: created.map(str::to_owned),
+        snapshot_ids: Vec::new(),
+        tags: BTreeMap::new(),
+    };
+    let mut images = [
+        image("ami-1", Some("2026-12-31T23:59:59.000Z")),
+        image("ami-2", None),
+        image("ami-3", Some("2027-01-05T10:00:00.000Z")),
+        image("ami-4", Some("2026-12-31T23:59:59.000Z")),
+    ];
+    newest_first(&mut images);
+    assert_eq!(images.map(|image| image.image_id), ["ami-3", "ami-4", "ami-1", "ami-2"]);
+}
+
+#[test]
+fn what_is_asked_of_a_machine_depends_on_its_state() {
+    use Power::{Already, Later, Send};
+    let of = |state: State| Hardware {
+        machine: Machine {
+            instance_id: InstanceId("i-1".into()),
+            state,
+            state_reason: None,
+            tags: BTreeMap::new(),
+        },
+        addresses: Addresses::default(),
+        instance_type: "t3.large".into(),
+        availability_zone: "us-west-2a".into(),
+        subnet_id: None,
+        security_group_ids: Vec::new(),
+        root_device: None,
+        has_instance_store_root: false,
+        is_spot: false,
+        volumes: Vec::new(),
+        interfaces: Vec::new(),
+    };
+    let refused = |power: Power| matches!(power, Power::Refused(_));
+    for (state, stopped, started) in [
+        (State::Pending, Later, Already),
+        (State::Running, Send, Already),
+        (State::Stopping, Already, Later),
+        (State::Stopped, Already, Send),
+    ] {
+        assert_eq!((stop(&of(state)), start(&of(state))), (stopped, started), "{state:?}");
+    }
+    assert_eq!((reboot(&of(State::Pending)), reboot(&of(State::Running))), (Later, Send));
+    for state in [State::Stopping, State::Stopped, State::ShuttingDown, State::Terminated] {
+        assert!(refused(reboot(&of(state))), "{state:?}");
+    }
+    for state in [State::ShuttingDown, State::Terminated] {
+        assert!(refused(stop(&of(state))) && refused(start(&of(state))), "{state:?}");
+    }
+    let spot = Hardware { is_spot: true, ..of(State::Running) };
+    let Power::Refused(why) = stop(&spot) else { panic!("it is refused") };
+    assert_eq!(
+        why,
+        "i-1 cannot be stopped: it is a spot machine for one time, which EC2 does not stop but end"
+    );
+    let stored = Hardware { has_instance_store_root: true, ..of(State::Running) };
+    let Power::Refused(why) = stop(&stored) else { panic!("it is refused") };
+    assert!(why.contains("its root is on a disk of its host"), "{why}");
+    assert_eq!((reboot(&spot), reboot(&stored)), (Send, Send));
+}
+
+// What is done, on the local AWS.
+
+/// A meeting with both its machines, and the function.
+struct Bench {
+    stack: Stack,
+    operate: Lambda,
+}
+
+impl Bench {
+    fn up() -> Bench {
+        let stack = Stack::up();
+        stack.deliver().answer();
+        let operate = operator(&stack.aws);
+        operate.warm_up();
+        stack.aws.clear_calls();
+        Bench { stack, operate }
+    }
+
+    /// To the teacher's machine.
+    fn ask(&self, verb: &str, more: Value) -> Value {
+        self.operate.invoke(&request(verb, more)).answer()
+    }
+
+    fn refused(&self, verb: &str, more: Value) -> (String, String) {
+        self.stack.aws.clear_calls();
+        let error = self.operate.invoke(&request(verb, more)).error();
+        assert_eq!(self.changing(), Vec::<String>::new(), "{error:?}");
+        error
+    }
+
+    /// What was asked of AWS since that changes anything.
+    fn changing(&self) -> Vec<String> {
+        let calls = self.stack.aws.calls();
+        let actions = calls.iter().filter_map(|call| call["action"].as_str().map(str::to_owned));
+        actions.filter(|action| !action.starts_with("Describe") && !action.starts_with("Get")).collect()
+    }
+
+    /// The same request again changes nothing, and answers the same but for its outcome.
+    fn again(&self, verb: &str, more: Value, first: &Value) {
+        self.stack.aws.clear_calls();
+        let again = self.ask(verb, more);
+        assert_eq!(
+            (&first["outcome"], &again["outcome"]),
+            (&json!("done"), &json!("unchanged")),
+            "{again:#}"
+        );
+        let mut same = first.clone();
+        same["outcome"] = again["outcome"].clone();
+        assert_eq!(same, again);
+        let noted = ["UpdateItem", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute"];
+        let changing: Vec<String> =
+            self.changing().into_iter().filter(|action| !noted.contains(&action.as_str())).collect();
+        assert_eq!(changing, Vec::<String>::new());
+    }
+
+    fn machine(&self, role: &str) -> aws_sdk_ec2::types::Instance {
+        let all = self.stack.instances();
+        all.into_iter().find(|machine| tag(machine, "Role") == role).expect("one")
+    }
+
+    fn volumes(&self) -> Vec<aws_sdk_ec2::types::Volume> {
+        let project = Filter::builder().name("tag:Project").values("Elephant").build();
+        let all = self.stack.aws.ec2.describe_volumes().filters(project);
+        self.stack.aws.wait(all.send()).expect("volumes").volumes.unwrap_or_default()
+    }
+
+    fn interfaces(&self) -> Vec<aws_sdk_ec2::types::NetworkInterface> {
+        let all = self.stack.aws.ec2.describe_network_interfaces();
+        self.stack.aws.wait(all.send()).expect("interfaces").network_interfaces.unwrap_or_default()
+    }
+
+    fn snapshots(&self) -> Vec<String> {
+        let project = Filter::builder().name("tag:Project").values("Elephant").build();
+        let all = self.stack.aws.ec2.describe_snapshots().filters(project);
+        let all = self.stack.aws.wait(all.send()).expect("snapshots").snapshots.unwrap_or_default();
+        all.iter().filter_map(|snapshot| snapshot.snapshot_id().map(str::to_owned)).collect()
+    }
+
+    fn images(&self) -> usize {
+        let all = self.stack.aws.ec2.describe_images().owners("self");
+        let project = Filter::builder().name("tag:Project").values("Elephant").build();
+        self.stack.aws.wait(all.filters(project).send()).expect("images").images().len()
+    }
+}
+
+fn request(verb: &str, more: Value) -> Value {
+    let mut event = match more.get("instance_id").or(more.get("image_id")).is_some() || verb == "images" {
+        true => json!({"do": verb}),
+        false => json!({"do": verb, "meeting_id": M, "role": "teacher"}),
+    };
+    event.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+    event
+}
+
+#[test]
+fn a_machine_is_stopped_started_and_rebooted_and_its_record_stays_true() {
+    let bench = Bench::up();
+    let state = || bench.machine("teacher").state().and_then(|state| state.name()).cloned();
+    let stopped = bench.ask("stop", json!({"wait": true}));
+    assert_eq!((&stopped["outcome"], &stopped["state"]), (&json!("done"), &json!("stopped")), "{stopped:#}");
+    assert_eq!(state(), Some(InstanceStateName::Stopped));
+    assert_eq!(bench.stack.attribute("teacher_state").as_deref(), Some("stopped"));
+    bench.again("stop", json!({"wait": true}), &stopped);
+    let (kind, message) = bench.refused("reboot", json!({"name": "x"}));
+    assert_eq!(kind, "OperationRefused");
+    assert!(message.contains("is stopped, and only a machine that runs can be rebooted"), "{message}");
+
+    let started = bench.ask("start", json!({"wait": true}));
+    assert_eq!((&started["outcome"], &started["state"]), (&json!("done"), &json!("running")), "{started:#}");
+    assert_eq!(bench.stack.attribute("teacher_state").as_deref(), Some("running"));
+    assert_eq!(bench.stack.attribute("teacher_private_ip").as_deref(), started["private_ip"].as_str());
+    assert_eq!(bench.stack.attribute("teacher_dns_name").as_deref(), started["dns_name"].as_str());
+    bench.again("start", json!({"wait": true}), &started);
+
+    let rebooted = bench.ask("reboot", json!({"name": "after the update"}));
+    bench.again("reboot", json!({"name": "after the update"}), &rebooted);
+    bench.stack.aws.clear_calls();
+    assert_eq!(bench.ask("reboot", json!({"name": "once more"}))["outcome"], "done");
+    assert_eq!(bench.changing(), ["RebootInstances", "CreateTags"]);
+    bench.stack.both_recorded();
+}
+
+#[test]
+fn an_image_is_made_of_a_machine_launched_from_and_deleted_with_its_snapshots() {
+    let mut bench = Bench::up();
+    let named = json!({"name": "classroom 2027-01", "wait": true});
+    let made = bench.ask("snapshot", named.clone());
+    let image = made["image"]["image_id"].as_str().expect("an id").to_owned();
+    assert_eq!(made["image"]["state"], "available", "{made:#}");
+    assert_eq!((&made["image"]["meeting_id"], &made["image"]["role"]), (&json!(M), &json!("teacher")));
+    assert_eq!(bench.snapshots().len(), 1);
+    bench.again("snapshot", named.clone(), &made);
+    assert_eq!(bench.images(), 1);
+
+    // The name is the student's from now on no more than the teacher's.
+    let student = json!({"name": "classroom 2027-01", "instance_id": id(&bench.machine("student"))});
+    let (kind, message) = bench.refused("snapshot", student);
+    assert_eq!(kind, "OperationRefused");
+    assert!(message.contains(&format!("is taken by the image {image}, which was made of i-")), "{message}");
+
+    let second = bench.ask("snapshot", json!({"name": "classroom 2027-02"}));
+    let listed = bench.ask("images", json!({}));
+    let ids: Vec<&Value> =
+        listed["images"].as_array().expect("a list").iter().map(|i| &i["image_id"]).collect();
+    let both = [&second, &made].map(|answer| answer["image"]["image_id"].to_string());
+    assert_eq!(ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), BTreeSet::from(both));
+    let of_the_student = json!({"instance_id": id(&bench.machine("student"))});
+    assert_eq!(bench.ask("images", of_the_student)["images"], json!([]));
+
+    // Next week's teacher starts from it.
+    bench.stack.turn_to("next week");
+    bench.stack.schedule();
+    bench.stack.set("teacher_image_id", &image);
+    bench.stack.deliver().answer();
+    bench.stack.both_recorded();
+    assert_eq!(bench.machine("teacher").image_id(), Some(image.as_str()));
+
+    for image in ids.iter().filter_map(|image| image.as_str()) {
+        let gone = bench.ask("delete_image", json!({"image_id": image}));
+        assert_eq!(
+            (&gone["outcome"], gone["deleted_snapshot_ids"].as_array().map(Vec::len)),
+            (&json!("done"), Some(1))
+        );
+        let again = bench.ask("delete_image", json!({"image_id": image}));
+        assert_eq!((&again["outcome"], &again["deleted_snapshot_ids"]), (&json!("unchanged"), &json!([])));
+    }
+    assert_eq!((bench.images(), bench.snapshots()), (0, Vec::new()));
+    let (kind, message) = bench.refused("delete_image", json!({"image_id": local::aws::IMAGE}));
+    assert!(kind == "OperationRefused" && message.contains("has not the tag Project of ours"), "{message}");
+}
+
+/// A death between image and snapshots: the repeat finds what is left by what CreateImage wrote on it.
+#[test]
+fn the_snapshots_of_an_image_that_is_gone_are_deleted_by_the_repeat() {
+    let bench = Bench::up();
+    let made = bench.ask("snapshot", json!({"name": "half deleted"}));
+    let image = made["image"]["image_id"].as_str().expect("an id").to_owned();
+    let hold = json!({"action": "DeleteSnapshot", "code": "UnauthorizedOperation"});
+    bench.stack.aws.add_faults(json!([hold]));
+    let (kind, _) = bench.operate.invoke(&request("delete_image", json!({"image_id": image}))).error();
+    assert_eq!((kind.as_str(), bench.images(), bench.snapshots().len()), ("Unauthorized", 0, 1));
+    bench.stack.aws.clear_faults();
+    let gone = bench.ask("delete_image", json!({"image_id": image}));
+    assert_eq!((&gone["outcome"], bench.snapshots()), (&json!("done"), Vec::new()), "{gone:#}");
+}
+
+#[test]
+fn a_volume_is_added_once_by_its_name_and_removed_and_added_again() {
+    let bench = Bench::up();
+    let before = bench.volumes().len();
+    let wanted = json!({"name": "recordings", "size_gb": 100, "iops": 4000});
+    let added = bench.ask("add_volume", wanted.clone());
+    let volume = &added["volume"];
+    assert_eq!((&volume["device"], &volume["size_gb"]), (&json!("/dev/sdf"), &json!(100)), "{added:#}");
+    let nitro = volume["device_on_nitro"].as_str().expect("a path");
+    assert!(nitro.ends_with(&volume["volume_id"].as_str().expect("an id").replace('-', "")), "{nitro}");
+    bench.again("add_volume", wanted, &added);
+    let machine = bench.machine("teacher");
+    let mapping = machine.block_device_mappings().iter().find(|m| m.device_name() == Some("/dev/sdf"));
+    let ebs = mapping.and_then(|mapping| mapping.ebs()).expect("it is attached");
+    assert_eq!(ebs.delete_on_termination(), Some(true), "deleted with the machine");
+    assert_eq!(bench.volumes().len(), before + 1);
+
+    let (kind, message) = bench.refused("add_volume", json!({"name": "recordings", "size_gb": 50}));
+    assert_eq!(kind, "OperationRefused");
+    assert!(message.contains("has a volume \"recordings\" already, vol-"), "{message}");
+    let second = bench.ask("add_volume", json!({"name": "notes", "size_gb": 1}));
+    assert_eq!(second["volume"]["device"], "/dev/sdg");
+
+    let removed = bench.ask("remove_volume", json!({"name": "recordings"}));
+    assert_eq!((&removed["outcome"], bench.volumes().len()), (&json!("done"), before + 1), "{removed:#}");
+    assert_eq!(bench.ask("remove_volume", json!({"name": "recordings"}))["outcome"], "unchanged");
+    let anew = bench.ask("add_volume", json!({"name": "recordings", "size_gb": 100, "iops": 4000}));
+    assert_eq!((&anew["outcome"], &anew["volume"]["device"]), (&json!("done"), &json!("/dev/sdf")));
+    assert_ne!(anew["volume"]["volume_id"], added["volume"]["volume_id"], "it is another one");
+    for named in [json!({"name": "notes"}), json!({"volume_id": anew["volume"]["volume_id"]})] {
+        assert_eq!(bench.ask("remove_volume", named)["outcome"], "done");
+    }
+    assert_eq!(bench.volumes().len(), before);
+
+    let root = machine.block_device_mappings()[0].ebs().and_then(|ebs| ebs.volume_id()).expect("its root");
+    let (kind, message) = bench.refused("remove_volume", json!({"volume_id": root}));
+    assert!(kind == "OperationRefused" && message.contains("is the root of i-"), "{message}");
+    let other = bench.machine("student");
+    let other = other.block_device_mappings()[0].ebs().and_then(|ebs| ebs.volume_id()).expect("its root");
+    let (kind, message) = bench.refused("remove_volume", json!({"volume_id": other}));
+    assert!(kind == "OperationRefused" && message.contains("is not one of i-"), "{message}");
+}
+
+#[test]
+fn a_volume_that_cannot_be_attached_is_not_left_behind_and_one_of_a_dead_delivery_is_found() {
+    let bench = Bench::up();
+    let before = bench.volumes().len();
+    bench.stack.aws.add_faults(json!([{"action": "AttachVolume", "code": "UnauthorizedOperation"}]));
+    let wanted = request("add_volume", json!({"name": "notes", "size_gb": 1}));
+    let (kind, message) = bench.operate.invoke(&wanted).error();
+    assert_eq!((kind.as_str(), bench.volumes().len()), ("Unauthorized", before), "{message}");
+    bench.stack.aws.clear_faults();
+    // Whatever is lost, before its effect or after it, the repeat has one volume.
+    for (n, action) in ["CreateVolume", "AttachVolume", "ModifyInstanceAttribute"].iter().enumerate() {
+        for lost in ["before", "after"] {
+            let hold = json!({"action": action, "hold": lost, "times": 1});
+            bench.stack.aws.add_faults(json!([hold]));
+            let wanted = request("add_volume", json!({"name": format!("{n} {lost}"), "size_gb": 1}));
+            std::thread::scope(|scope| {
+                let dead = scope.spawn(|| bench.operate.invoke(&wanted));
+                local::aws::eventually("it is held", meeting::LIMIT, || {
+                    let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
+                    bench.stack.aws.calls().iter().any(held).then_some(())
+                });
+                bench.operate.kill();
+                dead.join().expect("it ends");
+            });
+            bench.stack.aws.release(json!({"discard": true}));
+            bench.stack.all_is_quiet();
+            bench.stack.aws.clear_faults();
+            let added = bench.operate.invoke(&wanted).answer();
+            assert!(added["volume"]["device"].is_string(), "{action} {lost}: {added:#}");
+        }
+    }
+    assert_eq!(bench.volumes().len(), before + 6);
+}
+
+#[test]
+fn a_network_interface_is_added_once_by_its_name_within_the_types_limit_and_removed() {
+    let bench = Bench::up();
+    let before = bench.interfaces().len();
+    let added = bench.ask("add_network_interface", json!({"name": "camera"}));
+    let interface = &added["network_interface"];
+    assert_eq!(interface["device_index"], 1, "{added:#}");
+    assert_eq!(interface["subnet_id"].as_str(), bench.machine("teacher").subnet_id(), "the machine's");
+    bench.again("add_network_interface", json!({"name": "camera"}), &added);
+    let found = bench.interfaces();
+    let found = found.iter().find(|i| i.network_interface_id() == interface["network_interface_id"].as_str());
+    let attachment = found.and_then(|found| found.attachment()).expect("it is attached");
+    assert_eq!(attachment.delete_on_termination(), Some(true), "deleted with the machine");
+    let groups = found.map(|found| found.groups().len());
+    assert_eq!(groups, Some(1), "the machine's");
+
+    // A t3.large may have three.
+    assert_eq!(
+        bench.ask("add_network_interface", json!({"name": "second"}))["network_interface"]["device_index"],
+        2
+    );
+    let (kind, message) = bench.refused("add_network_interface", json!({"name": "third"}));
+    assert_eq!(kind, "OperationRefused");
+    assert!(message.contains("has 3 network interfaces, and a t3.large may have 3"), "{message}");
+
+    for named in [json!({"name": "camera"}), json!({"name": "second"})] {
+        assert_eq!(bench.ask("remove_network_interface", named.clone())["outcome"], "done");
+        assert_eq!(bench.ask("remove_network_interface", named)["outcome"], "unchanged");
+    }
+    assert_eq!(bench.interfaces().len(), before);
+    let machine = bench.machine("teacher");
+    let first = machine.network_interfaces()[0].network_interface_id().expect("an id");
+    let (kind, message) = bench.refused("remove_network_interface", json!({"network_interface_id": first}));
+    assert!(kind == "OperationRefused" && message.contains("is the first network interface"), "{message}");
+}
+
+#[test]
+fn what_is_none_of_ours_is_left_alone() {
+    let mut bench = Bench::up();
+    let (kind, message) = bench.refused("stop", json!({"instance_id": "i-0123456789abcdef0"}));
+    assert_eq!(kind, "MachineNotFound", "{message}");
+    let student = id(&bench.machine("student"));
+    let foreign = Tag::builder().key("Project").value("Other").build();
+    let tagged = bench.stack.aws.ec2.create_tags().resources(&student).tags(foreign);
+    bench.stack.aws.wait(tagged.send()).expect("it is somebody else's now");
+    for (verb, more) in [
+        ("stop", json!({})),
+        ("snapshot", json!({"name": "theirs"})),
+        ("add_volume", json!({"name": "v", "size_gb": 1})),
+        ("remove_network_interface", json!({"name": "n"})),
+    ] {
+        let mut more = more;
+        more["instance_id"] = json!(student);
+        let (kind, message) = bench.refused(verb, more);
+        assert_eq!(kind, "MachineNotFound", "{verb}");
+        assert!(message.contains("has not the tag Project of ours"), "{message}");
+    }
+    let nobody =
+        bench.operate.invoke(&json!({"do": "stop", "meeting_id": "nobody", "role": "teacher"})).error();
+    assert_eq!(nobody.0, "MeetingNotFound");
+    bench.stack.turn_to("unlaunched");
+    bench.stack.schedule();
+    let none =
+        bench.operate.invoke(&json!({"do": "stop", "meeting_id": "unlaunched", "role": "student"})).error();
+    assert_eq!(none.0, "MachineNotFound");
+    assert!(none.1.contains("meeting unlaunched: the student has no machine"), "{}", none.1);
+}
+
+/// A request by instance id, and every sample in a sensible order, twice each: nothing is left over.
+#[test]
+fn every_sample_is_done_twice_and_leaves_nothing() {
+    let mut bench = Bench::up();
+    bench.stack.turn_to("demo-1");
+    bench.stack.schedule();
+    bench.stack.deliver().answer();
+    let (volumes, interfaces) = (bench.volumes().len(), bench.interfaces().len());
+    let samples: BTreeMap<String, Value> = samples().into_iter().collect();
+    let order = [
+        "snapshot",
+        "images",
+        "add-volume",
+        "add-network-interface",
+        "reboot",
+        "stop",
+        "start",
+        "remove-volume",
+        "remove-network-interface",
+        "delete-image",
+    ];
+    let mut image = Value::Null;
+    for name in order {
+        let mut event = samples[&format!("operate-{name}.json")].clone();
+        if name == "delete-image" {
+            event["image_id"] = image.clone();
+        }
+        let first = bench.operate.invoke(&event).answer();
+        let second = bench.operate.invoke(&event).answer();
+        let expected = if name == "images" { "unchanged" } else { "done" };
+        assert_eq!(
+            (&first["outcome"], &second["outcome"]),
+            (&json!(expected), &json!("unchanged")),
+            "{name}"
+        );
+        if name == "snapshot" {
+            image = first["image"]["image_id"].clone();
+        }
+    }
+    for name in samples.keys().filter(|name| name.starts_with("operate-refused-")) {
+        assert_eq!(bench.operate.invoke(&samples[name]).error().0, "InvalidEvent", "{name}");
+    }
+    assert_eq!((bench.volumes().len(), bench.interfaces().len()), (volumes, interfaces));
+    assert_eq!((bench.images(), bench.snapshots()), (0, Vec::new()));
+    bench.stack.both_recorded();
+    let machine = id(&bench.machine("student"));
+    assert_eq!(
+        bench.operate.invoke(&json!({"do": "stop", "instance_id": machine})).answer()["outcome"],
+        "done"
+    );
+}
