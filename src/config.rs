@@ -77,7 +77,17 @@ pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
 pub const STATUS_VARIABLES: [&str; 1] = ["TABLE_NAME"];
 
 /// The same for the function `operate`.
-pub const OPERATE_VARIABLES: [&str; 2] = ["TABLE_NAME", "PROJECT_TAG"];
+pub const OPERATE_VARIABLES: [&str; 9] = [
+    "TABLE_NAME",
+    "PROJECT_TAG",
+    "LAUNCH_TEMPLATE",
+    "AMI_ID",
+    "AMI_NAME",
+    "AMI_OWNER",
+    "AMI_ARCH",
+    "INSTANCE_TYPE",
+    "SUPPORTED_AZS",
+];
 
 /// What `reconcile` reads besides those of `launch`.
 pub const RECONCILE_VARIABLES: [&str; 12] = [
@@ -171,6 +181,12 @@ pub struct StatusConfig {
 pub struct OperateConfig {
     pub table_name: String,
     pub project_tag: String,
+    /// What `launch` is told of the image, for whoever asks which it is.
+    pub launch_template: Option<LaunchTemplate>,
+    pub image: image::Source,
+    pub instance_types: Vec<String>,
+    /// As configured; see [`OperateConfig::zones`].
+    pub supported_azs: Option<Vec<String>>,
 }
 
 /// What the function `reconcile` is told besides what `launch` is.
@@ -237,11 +253,7 @@ impl Config {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
 
-        let mut launch_template = env.optional(
-            "LAUNCH_TEMPLATE",
-            "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default",
-            LaunchTemplate::parse,
-        );
+        let mut launch_template = env.launch_template();
         let has_template = env.value("LAUNCH_TEMPLATE").is_some();
         let image = env.image(has_template);
         let instance_types = env.required_without(
@@ -262,10 +274,7 @@ impl Config {
         let iam_profile =
             env.optional("IAM_PROFILE", "an instance profile's name, or its ARN", instance_profile);
         let table_name = env.table_name();
-        let supported_azs =
-            env.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
-                list(text, zone)
-            });
+        let supported_azs = env.supported_azs();
         let network = env.network();
         let public_ip = env
             .optional("PUBLIC_IP", "true, false or subnet", |text| match text {
@@ -453,6 +462,12 @@ impl StatusConfig {
 }
 
 impl OperateConfig {
+    /// The zones in which a VPC gets subnets, as `launch` uses those of the default VPC; `None`: every zone.
+    pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
+        let home = || HOME_ZONES.map(str::to_owned).to_vec();
+        self.supported_azs.clone().or_else(|| (region == Some(HOME_REGION)).then(home))
+    }
+
     pub fn from_env() -> Result<Self, Problems> {
         OperateConfig::from_variables(variable)
     }
@@ -460,9 +475,22 @@ impl OperateConfig {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
         let (table_name, project_tag) = (env.table_name(), env.project_tag());
-        env.endpoints(&["EC2", "DYNAMODB"]);
+        let launch_template = env.launch_template();
+        // Where nothing says which, whoever asks is told so.
+        let image = env.image(true).unwrap_or(Source::Template);
+        let types = env.optional("INSTANCE_TYPE", INSTANCE_TYPES_EXPECTED, overrides::instance_types);
+        let instance_types = types.unwrap_or_default();
+        let supported_azs = env.supported_azs();
+        env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
         match env.problems.is_empty() {
-            true => Ok(OperateConfig { table_name, project_tag }),
+            true => Ok(OperateConfig {
+                table_name,
+                project_tag,
+                launch_template,
+                image,
+                instance_types,
+                supported_azs,
+            }),
             false => Err(Problems(env.problems)),
         }
     }
@@ -586,6 +614,20 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
         })
         .unwrap_or_else(|| "Elephant".to_owned())
+    }
+
+    fn supported_azs(&mut self) -> Option<Vec<String>> {
+        self.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
+            list(text, zone)
+        })
+    }
+
+    fn launch_template(&mut self) -> Option<LaunchTemplate> {
+        self.optional(
+            "LAUNCH_TEMPLATE",
+            "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default",
+            LaunchTemplate::parse,
+        )
     }
 
     /// One image, or a name and an owner of which the newest counts.

@@ -68,6 +68,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
             Service::DynamoDb => (timing.table, Backoff::TABLE),
             Service::Ec2 => (timing.ec2, Backoff::EC2),
             Service::Scheduler => (timing.scheduler, Backoff::SCHEDULER),
+            Service::Ssm => (timing.ec2, Backoff::EC2),
         };
         self.persist(limit, backoff, || true, request).await
     }

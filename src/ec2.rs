@@ -12,6 +12,7 @@ mod key_pairs;
 mod launch_templates;
 mod leftovers;
 mod networks;
+mod vpcs;
 
 use std::collections::BTreeMap;
 use std::future::Future;

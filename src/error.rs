@@ -100,6 +100,7 @@ pub enum Service {
     DynamoDb,
     Ec2,
     Scheduler,
+    Ssm,
 }
 
 impl Service {
@@ -108,6 +109,7 @@ impl Service {
             Service::DynamoDb => "the table",
             Service::Ec2 => "EC2",
             Service::Scheduler => "EventBridge Scheduler",
+            Service::Ssm => "Systems Manager",
         }
     }
 
@@ -116,6 +118,7 @@ impl Service {
             Service::DynamoDb => Kind::RecordUnavailable,
             Service::Ec2 => Kind::Ec2Unavailable,
             Service::Scheduler => Kind::SchedulerUnavailable,
+            Service::Ssm => Kind::SsmUnavailable,
         }
     }
 }
@@ -144,12 +147,14 @@ pub enum Kind {
     SchedulerUnavailable,
     /// `status` and `operate`: there is no such machine, or it is none of ours.
     MachineNotFound,
+    /// `operate` only: Systems Manager did not do what was asked.
+    SsmUnavailable,
     /// `operate` only: what is there does not allow what was asked for.
     OperationRefused,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::InvalidEvent,
         Kind::MeetingNotFound,
         Kind::MeetingBusy,
@@ -168,6 +173,7 @@ impl Kind {
         Kind::SchedulerUnavailable,
         Kind::MachineNotFound,
         Kind::OperationRefused,
+        Kind::SsmUnavailable,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -190,6 +196,7 @@ impl Kind {
             Kind::SchedulerUnavailable => "SchedulerUnavailable",
             Kind::MachineNotFound => "MachineNotFound",
             Kind::OperationRefused => "OperationRefused",
+            Kind::SsmUnavailable => "SsmUnavailable",
         }
     }
 
@@ -202,7 +209,8 @@ impl Kind {
             | Kind::DeadlineTooClose
             | Kind::RecordUnavailable
             | Kind::Ec2Unavailable
-            | Kind::SchedulerUnavailable => true,
+            | Kind::SchedulerUnavailable
+            | Kind::SsmUnavailable => true,
             Kind::InvalidEvent
             | Kind::MeetingNotFound
             | Kind::InvalidRecord

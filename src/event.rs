@@ -9,7 +9,7 @@ mod operate;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use operate::{Named, Operate, Target, Verb, WantedInterface, WantedVolume};
+pub use operate::{Named, Operate, Target, Verb, WantedCommand, WantedInterface, WantedVolume};
 
 use crate::error::{Error, Kind};
 use crate::machine::InstanceId;

@@ -40,7 +40,10 @@
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
+//! | [`vpc`] | 1 | a VPC of ours, how its addresses are divided, and what is in it |
 //! | [`overrides`] | 1 | what a record says of its own machines in place of the settings |
+//! | [`command`] | 2 | a command on a machine, and what came of it |
+//! | [`key_pair`] | 0 | a key pair of this account, and the private key of a new one |
 //! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
@@ -61,9 +64,10 @@
 //! | [`sdk`] | 7 | what the adapters need of the SDK: its configuration, its errors in our words, its requests counted |
 //! | [`dynamodb`] | 8 | adapter: the record over a table |
 //! | [`ec2`] | 8 | adapter: machines and subnets over EC2, error codes → meaning |
-//! | [`ssm`] | 8 | adapter: parameters over SSM's Parameter Store |
+//! | [`ssm`] | 8 | adapter: parameters, private keys and commands over SSM |
 //! | [`scheduler`] | 8 | adapter: one-time schedules over EventBridge Scheduler |
 //! | [`lambda`] | 9 | the door: logging, serving, deadlines, `Error` → what Lambda records |
+//! | [`client`] | 10 | the verbs as a library, for programs without Lambda |
 //! | `bin/launch.rs` | 10 | main: configuration, clients, serve |
 //! | `bin/end.rs` | 10 | the same for `end` |
 //! | `bin/operate.rs` | 10 | the same for `operate` |
@@ -76,6 +80,8 @@
 //! JSON → [`event::Launch`] → read → [`record::Record`] → [`plan::Plan`] → [`machine::Attempt`]s → claim → RunInstances
 //! → [`machine::InstanceId`] → record → [`launch::Answer`] → JSON.
 
+pub mod client;
+pub mod command;
 pub mod config;
 pub mod deadline;
 pub mod dynamodb;
@@ -87,6 +93,7 @@ pub mod event;
 pub mod fleet;
 pub mod hardware;
 pub mod image;
+pub mod key_pair;
 pub mod lambda;
 pub mod launch;
 pub mod launch_template;
@@ -109,3 +116,4 @@ pub mod ssm;
 pub mod status;
 pub mod timing;
 pub mod user_data;
+pub mod vpc;

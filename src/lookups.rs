@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::error::{AwsError, Class};
 use crate::image::{self, Image, Source, newest};
-use crate::launch_template::{Pinned, Template};
-use crate::needs::{Clock, LookUps, Parameters};
+use crate::launch_template::{LaunchTemplate, Pinned, Template};
+use crate::needs::{Clock, Images, LaunchTemplates, LookUps, Parameters};
 use crate::network::{Found, Offerings, Subnet, Wanted, usable};
 use crate::plan::Origin;
 use crate::timing::{Timing, after};
@@ -247,10 +247,7 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
     }
     let image = match (image, template.image) {
         (Source::Template, None) => return misfit("no image", "set AMI_ID, or give the template an image"),
-        (Source::Template, Some(text)) => match text.strip_prefix("resolve:ssm:") {
-            Some(name) => Source::Parameter(name.to_owned()),
-            None => Source::Id(text),
-        },
+        (Source::Template, Some(text)) => of_template(text),
         (image, _) => image.clone(),
     };
     let instance_types = match (&instance_types[..], template.instance_type) {
@@ -292,8 +289,37 @@ async fn offerings_if_there_is_time(
     }
 }
 
+/// The image that a launch would take now, found in the way of a launch.
+pub async fn latest_image(
+    ec2: &(impl Images + LaunchTemplates),
+    parameters: &impl Parameters,
+    image: &Source,
+    instance_types: &[String],
+    launch_template: Option<&LaunchTemplate>,
+) -> Result<Image, LookupError> {
+    let (mut source, mut types) = (image.clone(), instance_types.to_vec());
+    if let Some(wanted) = launch_template {
+        let template = ec2.find_launch_template(wanted).await?;
+        if let (Source::Template, Some(text)) = (image, template.image) {
+            source = of_template(text);
+        }
+        if types.is_empty() {
+            types.extend(template.instance_type);
+        }
+    }
+    find_image(ec2, parameters, &source, &types).await
+}
+
+/// What a template calls its image.
+fn of_template(text: String) -> Source {
+    match text.strip_prefix("resolve:ssm:") {
+        Some(name) => Source::Parameter(name.to_owned()),
+        None => Source::Id(text),
+    }
+}
+
 async fn find_image(
-    ec2: &impl LookUps,
+    ec2: &impl Images,
     parameters: &impl Parameters,
     source: &Source,
     instance_types: &[String],

@@ -11,18 +11,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::command::{Invocation, NewCommand};
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Report, Sighting, Watched};
 use crate::hardware::{
     Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, Volume,
 };
 use crate::image::{Architecture, Image};
+use crate::key_pair::{OwnKeyPair, PrivateKey};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::record::{NewRecord, Owner, Record, Update};
+use crate::vpc::{Contents, Vpc};
 
 /// The table of meetings.
 pub trait Meetings {
@@ -271,6 +274,146 @@ pub trait ExtraInterfaces {
 
     /// `ec2:DeleteNetworkInterface`; one that is gone is as good.
     async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
+}
+
+/// Commands on machines, by SSM's Run Command.
+pub trait Commands {
+    /// `ssm:SendCommand`; its id. Sent once: SSM knows no client token.
+    async fn send_command(&self, command: &NewCommand) -> Result<String, AwsError>;
+
+    /// `ssm:ListCommands` of a machine: the last one of this name.
+    async fn find_command(&self, instance: &InstanceId, name: &str) -> Result<Option<String>, AwsError>;
+
+    /// `ssm:GetCommandInvocation`; `None`: it is not to be seen yet.
+    async fn read_command(
+        &self,
+        command_id: &str,
+        instance: &InstanceId,
+    ) -> Result<Option<Invocation>, AwsError>;
+}
+
+/// Key pairs of this account.
+pub trait OwnKeyPairs {
+    /// `ec2:CreateKeyPair` (with `ec2:CreateTags`), ED25519; `None`: the name is taken.
+    async fn create_key_pair(
+        &self,
+        name: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Option<(OwnKeyPair, PrivateKey)>, AwsError>;
+
+    /// `ec2:ImportKeyPair` (with `ec2:CreateTags`); `false`: the name is taken.
+    async fn import_key_pair(
+        &self,
+        name: &str,
+        public_key: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<bool, AwsError>;
+
+    /// `ec2:DescribeKeyPairs`; `None`: there is none of this name.
+    async fn find_own_key_pair(&self, name: &str) -> Result<Option<OwnKeyPair>, AwsError>;
+
+    /// `ec2:DeleteKeyPair`; one that is gone is as good.
+    async fn delete_key_pair(&self, key_pair_id: &str) -> Result<(), AwsError>;
+}
+
+/// Private keys in SSM's Parameter Store: written, and never read.
+pub trait PrivateKeys {
+    /// `ssm:PutParameter` of a SecureString where none stands; one that stands is as good.
+    async fn keep(&self, key_pair_id: &str, private_key: &PrivateKey) -> Result<(), AwsError>;
+
+    /// `ssm:DescribeParameters`: whether it stands.
+    async fn is_kept(&self, key_pair_id: &str) -> Result<bool, AwsError>;
+}
+
+/// VPCs of ours, and what is in them.
+pub trait OwnVpcs {
+    /// `ec2:DescribeVpcs` by the tags `Name` and `Project`.
+    async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError>;
+
+    /// `ec2:CreateVpc` (with `ec2:CreateTags`); its id.
+    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+
+    /// `ec2:ModifyVpcAttribute`: machines in it get names.
+    async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVpc`; `false`: something is in it. One that is gone is as good, as for all that follow.
+    async fn delete_vpc(&self, vpc_id: &str) -> Result<bool, AwsError>;
+
+    /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
+    async fn list_zones(&self) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables` and `ec2:DescribeSecurityGroups`, of
+    /// ours alone.
+    async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError>;
+
+    /// `ec2:CreateSubnet` (with `ec2:CreateTags`); one that has the block already is as good.
+    async fn create_subnet(
+        &self,
+        vpc_id: &str,
+        cidr: &str,
+        zone: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
+
+    /// `ec2:ModifySubnetAttribute`: machines in it get a public address.
+    async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateInternetGateway` (with `ec2:CreateTags`); its id.
+    async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+
+    /// `ec2:AttachInternetGateway`; that the VPC has one already is as good.
+    async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateRouteTable` (with `ec2:CreateTags`).
+    async fn create_route_table(&self, vpc_id: &str, tags: &BTreeMap<String, String>)
+    -> Result<(), AwsError>;
+
+    /// `ec2:CreateRoute`, to everywhere; one that is there is as good.
+    async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:AssociateRouteTable`; that the subnet has one is as good.
+    async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); one of this name in the VPC is as good.
+    async fn create_security_group(
+        &self,
+        vpc_id: &str,
+        name: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
+
+    /// `ec2:DescribeInstances` by VPC: all that are not terminated.
+    async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
+
+    /// `ec2:DeleteSecurityGroup`.
+    async fn delete_security_group(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteSubnet`.
+    async fn delete_subnet(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DisassociateRouteTable`.
+    async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteRouteTable`.
+    async fn delete_route_table(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachInternetGateway`.
+    async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteInternetGateway`.
+    async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError>;
+}
+
+/// Parameters that are made once, so that of two who make one the first decides.
+pub trait KeptNames {
+    /// `ssm:PutParameter` where none stands; whether it stands with this value.
+    async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError>;
+
+    /// `ssm:GetParameter`; `None`: there is none.
+    async fn read_kept(&self, name: &str) -> Result<Option<String>, AwsError>;
+
+    /// `ssm:DeleteParameter`; `false`: there was none.
+    async fn forget_kept(&self, name: &str) -> Result<bool, AwsError>;
 }
 
 /// Launches that are only asked about.

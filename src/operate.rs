@@ -5,12 +5,15 @@
 //! that one stopped. Only machines, images, disks and network interfaces that carry our tag `Project` are touched: looked at
 //! here, and enforced by the function's policy.
 //!
-//! `operate/images.rs`, `operate/volumes.rs` and `operate/interfaces.rs` are what is made; stopping, starting and rebooting
-//! stand here. Not handled here: ending a machine, which is `end`'s.
+//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a machine is told to
+//! do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
 
+mod commands;
 mod images;
 mod interfaces;
+mod keys;
 mod volumes;
+mod vpcs;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,25 +30,34 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
-use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::needs::{
+    Clock, Commands, DataVolumes, ExtraInterfaces, Images, Inspects, KeptNames, LaunchTemplates, Meetings,
+    OwnImages, OwnKeyPairs, OwnVpcs, Parameters, Powers, PrivateKeys, Tokens,
+};
 use crate::plan::operate::{self as plan, Power};
 use crate::record;
 use crate::timing::Timing;
 
-pub use images::ImageAnswer;
+pub use commands::CommandAnswer;
+pub use images::{ImageAnswer, LatestImage};
 pub use interfaces::InterfaceAnswer;
+pub use keys::KeyAnswer;
 pub use volumes::VolumeAnswer;
+pub use vpcs::VpcAnswer;
 
 /// How often something that was just made may not be to be seen, before it counts as removed.
 const UNSEEN: u32 = 5;
 
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Operator<M, E, C, T> {
+pub struct Operator<M, E, S, C, T> {
     pub meetings: M,
     pub ec2: E,
+    pub ssm: S,
     pub clock: C,
     pub tokens: T,
     pub config: OperateConfig,
+    /// Where a VPC gets subnets; `None`: in every zone of the Region.
+    pub zones: Option<Vec<String>>,
     pub timing: Timing,
 }
 
@@ -84,6 +96,16 @@ pub struct Answer {
     pub volume: Option<VolumeAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface: Option<InterfaceAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_pair: Option<KeyAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_image: Option<LatestImage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_vpc_id: Option<String>,
 }
 
 impl metrics::Outcome for Answer {
@@ -95,10 +117,43 @@ impl metrics::Outcome for Answer {
     }
 }
 
-impl<M, E, C, T> Operator<M, E, C, T>
+/// All that is asked of EC2.
+pub trait Machinery:
+    Inspects
+    + Powers
+    + OwnImages
+    + DataVolumes
+    + ExtraInterfaces
+    + OwnKeyPairs
+    + OwnVpcs
+    + Images
+    + LaunchTemplates
+{
+}
+
+impl<E> Machinery for E where
+    E: Inspects
+        + Powers
+        + OwnImages
+        + DataVolumes
+        + ExtraInterfaces
+        + OwnKeyPairs
+        + OwnVpcs
+        + Images
+        + LaunchTemplates
+{
+}
+
+/// And of Systems Manager.
+pub trait Ssm: Commands + PrivateKeys + Parameters + KeptNames {}
+
+impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
+
+impl<M, E, S, C, T> Operator<M, E, S, C, T>
 where
     M: Meetings,
-    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    E: Machinery,
+    S: Ssm,
     C: Clock,
     T: Tokens,
 {
@@ -112,16 +167,17 @@ where
     }
 }
 
-struct Delivery<'o, M, E, C, T> {
-    operator: &'o Operator<M, E, C, T>,
+struct Delivery<'o, M, E, S, C, T> {
+    operator: &'o Operator<M, E, S, C, T>,
     deadline: Deadline<'o, C, T>,
     verb: &'static str,
 }
 
-impl<M, E, C, T> Delivery<'_, M, E, C, T>
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
 where
     M: Meetings,
-    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    E: Machinery,
+    S: Ssm,
     C: Clock,
     T: Tokens,
 {
@@ -134,6 +190,10 @@ where
         match (&request.verb, machine) {
             (Verb::Images, None) => self.images(None).await,
             (Verb::DeleteImage { image_id }, _) => self.delete_image(image_id).await,
+            (Verb::EnsureKey { name, public_key }, _) => self.ensure_key(name, public_key.as_deref()).await,
+            (Verb::LatestImage, _) => self.latest_image().await,
+            (Verb::EnsureVpc { name, cidr }, _) => self.ensure_vpc(name, *cidr).await,
+            (Verb::DeleteVpc { name }, _) => self.delete_vpc(name).await,
             (_, None) => Err(self.refused("no machine is named".to_owned())),
             (verb, Some(instance)) => {
                 let of = self.ours(&instance).await?;
@@ -146,7 +206,13 @@ where
                     Verb::RemoveVolume(named) => self.remove_volume(&of, named).await,
                     Verb::AddNetworkInterface(wanted) => self.add_interface(&of, wanted).await,
                     Verb::RemoveNetworkInterface(named) => self.remove_interface(&of, named).await,
-                    Verb::Images | Verb::DeleteImage { .. } => self.images(Some(&instance)).await,
+                    Verb::Run(wanted) => self.run_command(&of, wanted).await,
+                    Verb::Images
+                    | Verb::DeleteImage { .. }
+                    | Verb::EnsureKey { .. }
+                    | Verb::LatestImage
+                    | Verb::EnsureVpc { .. }
+                    | Verb::DeleteVpc { .. } => self.images(Some(&instance)).await,
                 }
             }
         }

@@ -1,6 +1,11 @@
-//! Parameters over SSM's Parameter Store: requests, and error codes → meaning.
+//! Systems Manager: parameters of its Parameter Store here, Run Command and private keys in files of their own; requests, and
+//! error codes → meaning.
 //!
-//! Images are published there. The client is made when it is first asked for: most functions are told an image's id.
+//! Images are published as parameters. The client is made when it is first asked for: most functions are told an image's id.
+
+mod commands;
+mod kept;
+mod private_keys;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -8,6 +13,7 @@ use std::time::Duration;
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::operation::RequestId;
 
 use crate::error::{AwsError, Class};
@@ -60,6 +66,23 @@ impl Parameters for ParameterStore {
             advice: String::new(),
         })
     }
+}
+
+/// Of a request that is about no parameter of an image.
+fn failed<E>(action: &'static str, error: &SdkError<E>) -> AwsError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    SdkError<E>: RequestId,
+{
+    let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
+    let advice = |failed: &AwsError| match (failed.class, failed.code.as_deref()) {
+        (Class::Unauthorized, Some("AccessDeniedException")) => {
+            format!("allow ssm:{action} in the function's role")
+        }
+        (Class::Unauthorized, _) => "check the credentials that the function runs with".to_owned(),
+        _ => String::new(),
+    };
+    sdk::failed(answer, error, |code, _, status| class_of(code, status), advice)
 }
 
 fn class_of(code: Option<&str>, status: u16) -> Class {

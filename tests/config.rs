@@ -761,16 +761,45 @@ fn status_needs_nothing_but_the_table() {
 // The function `operate`.
 
 #[test]
-fn operate_needs_nothing_but_its_defaults() {
-    assert_eq!(
-        OperateConfig::from_variables(|_| None),
-        Ok(OperateConfig { table_name: "elephant-meetings".into(), project_tag: "Elephant".into() })
-    );
-    for name in OPERATE_VARIABLES {
-        let wrong = "x".repeat(if name == "PROJECT_TAG" { 257 } else { 1 });
-        let wrong = OperateConfig::from_variables(|asked| (asked == name).then(|| wrong.clone()));
-        assert!(wrong.is_err_and(|Problems(problems)| problems.len() == 1 && problems[0].starts_with(name)));
+fn operate_needs_nothing_but_its_defaults_and_is_told_of_the_image_what_launch_is() {
+    let with = |changes: &[(&str, &str)]| {
+        OperateConfig::from_variables(|name| {
+            changes.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    };
+    let defaults = OperateConfig {
+        table_name: "elephant-meetings".into(),
+        project_tag: "Elephant".into(),
+        launch_template: None,
+        image: Source::Template,
+        instance_types: Vec::new(),
+        supported_azs: None,
+    };
+    let home = ["us-west-2a", "us-west-2b", "us-west-2c"].map(str::to_owned).to_vec();
+    assert_eq!((defaults.zones(Some("us-west-2")), defaults.zones(Some("eu-west-1"))), (Some(home), None));
+    assert_eq!(with(&[]), Ok(defaults.clone()));
+    let image = Source::Id("ami-1".into());
+    let told = with(&[("AMI_ID", "ami-1"), ("INSTANCE_TYPE", "t3.large,m5.large")]);
+    let instance_types = vec!["t3.large".to_owned(), "m5.large".to_owned()];
+    assert_eq!(told, Ok(OperateConfig { image, instance_types, ..defaults }));
+    let long = "x".repeat(257);
+    let mut named = BTreeSet::new();
+    for (name, changes) in [
+        ("TABLE_NAME", vec![("TABLE_NAME", "x")]),
+        ("PROJECT_TAG", vec![("PROJECT_TAG", long.as_str())]),
+        ("LAUNCH_TEMPLATE", vec![("LAUNCH_TEMPLATE", "a b:?")]),
+        ("AMI_ID", vec![("AMI_ID", "x")]),
+        ("AMI_NAME", vec![("AMI_NAME", "x"), ("AMI_OWNER", "self")]),
+        ("AMI_OWNER", vec![("AMI_NAME", "our-*"), ("AMI_OWNER", "x")]),
+        ("AMI_ARCH", vec![("AMI_NAME", "our-*"), ("AMI_OWNER", "self"), ("AMI_ARCH", "x")]),
+        ("INSTANCE_TYPE", vec![("INSTANCE_TYPE", "x")]),
+        ("SUPPORTED_AZS", vec![("SUPPORTED_AZS", "A B")]),
+    ] {
+        let Err(Problems(problems)) = with(&changes) else { panic!("{changes:?} was accepted") };
+        assert!(problems.len() == 1 && problems[0].starts_with(name), "{changes:?}: {problems:?}");
+        named.insert(name);
     }
+    assert_eq!(named, OPERATE_VARIABLES.into());
 }
 
 // The function `reconcile`.

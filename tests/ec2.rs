@@ -13,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use elephant_launch::ec2::Ec2;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::fleet::{LeftoverKind, ORPHAN_TAG};
+use elephant_launch::hardware::{Attached, Interface, Made, NewImage, NewInterface, NewVolume};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
@@ -21,8 +22,8 @@ use elephant_launch::machine::{
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
-    Consoles, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines,
-    Networks, StatusChecks, Views,
+    Consoles, DataVolumes, Ends, ExtraInterfaces, Finds, Fleet, Images, Inspects, InstanceTypes, KeyPairs,
+    LaunchTemplates, Leftovers, Machines, Networks, OwnImages, OwnKeyPairs, OwnVpcs, StatusChecks, Views,
 };
 use elephant_launch::network::{Found, Network, Subnet};
 use elephant_launch::timing::Timing;
@@ -1175,4 +1176,247 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
 
 fn volume(parameters: &mut Parameters) -> &mut elephant_launch::machine::RootVolume {
     parameters.root_volume.as_mut().expect("it has one")
+}
+
+// Operating a machine.
+
+fn some_tags() -> BTreeMap<String, String> {
+    BTreeMap::from([("Name".to_owned(), "notes".to_owned()), ("Project".to_owned(), "Elephant".to_owned())])
+}
+
+#[tokio::test]
+async fn an_image_is_asked_for_without_a_reboot_and_with_tags_for_its_snapshots_too() {
+    let made = answer("CreateImage", "<imageId>ami-9</imageId>");
+    let taken = refused(400, "InvalidAMIName.Duplicate", "AMI name classroom is already in use by AMI ami-8");
+    let wire = Wire::answering("CreateImage", [Answer::Reply(200, made), taken]).await;
+    let mut image = NewImage {
+        instance_id: InstanceId("i-1".into()),
+        name: "classroom".into(),
+        reboot: false,
+        tags: some_tags(),
+    };
+    assert_eq!(ec2(&wire).create_image(&image).await, Ok(Some("ami-9".into())));
+    let asked = form(&wire.requests("CreateImage")[0]);
+    assert_eq!(
+        (asked["InstanceId"].as_str(), asked["Name"].as_str(), asked["NoReboot"].as_str()),
+        ("i-1", "classroom", "true")
+    );
+    let kinds = [1, 2].map(|n| asked[&format!("TagSpecification.{n}.ResourceType")].as_str());
+    assert_eq!(kinds, ["image", "snapshot"]);
+    assert_eq!([1, 2].map(|n| asked[&format!("TagSpecification.{n}.Tag.2.Value")].as_str()), ["Elephant"; 2]);
+    image.reboot = true;
+    assert_eq!(ec2(&wire).create_image(&image).await, Ok(None), "somebody was faster");
+    assert_eq!(form(&wire.requests("CreateImage")[1])["NoReboot"], "false");
+}
+
+#[tokio::test]
+async fn what_is_made_goes_by_its_client_token() {
+    let volume = answer("CreateVolume", "<volumeId>vol-1</volumeId><status>creating</status><size>8</size>");
+    let interface = "<networkInterface><networkInterfaceId>eni-1</networkInterfaceId><status>pending</status>\
+                     <subnetId>subnet-1</subnetId></networkInterface>";
+    let interface = answer("CreateNetworkInterface", interface);
+    let other = || refused(400, "IdempotentParameterMismatch", "other parameters");
+    let wire = Wire::answering("CreateVolume", [Answer::Reply(200, volume), other()]).await;
+    wire.script("CreateNetworkInterface", [Answer::Reply(200, interface), other()]);
+    let wanted = NewVolume {
+        token: Token("token-1".into()),
+        availability_zone: "us-west-2a".into(),
+        size_gb: 8,
+        volume_type: "gp3".into(),
+        iops: Some(4000),
+        throughput: None,
+        encrypted: true,
+        tags: some_tags(),
+    };
+    let Ok(Made::This(made)) = ec2(&wire).create_volume(&wanted).await else { panic!("it is made") };
+    assert_eq!((made.volume_id.as_str(), made.state.as_str(), made.size_gb), ("vol-1", "creating", 8));
+    let asked = form(&wire.requests("CreateVolume")[0]);
+    for (field, value) in [
+        ("ClientToken", "token-1"),
+        ("AvailabilityZone", "us-west-2a"),
+        ("Size", "8"),
+        ("VolumeType", "gp3"),
+        ("Iops", "4000"),
+        ("Encrypted", "true"),
+        ("TagSpecification.1.ResourceType", "volume"),
+    ] {
+        assert_eq!(asked[field], value, "{field}");
+    }
+    assert!(!asked.contains_key("Throughput"), "{asked:?}");
+    let plain = NewVolume { encrypted: false, ..wanted };
+    assert_eq!(ec2(&wire).create_volume(&plain).await, Ok(Made::Mismatch));
+    assert!(!form(&wire.requests("CreateVolume")[1]).contains_key("Encrypted"), "the account decides");
+    let wanted = NewInterface {
+        token: Token("token-2".into()),
+        subnet_id: "subnet-1".into(),
+        security_group_ids: vec!["sg-1".into()],
+        tags: some_tags(),
+    };
+    let made = ec2(&wire).create_interface(&wanted).await;
+    assert!(matches!(made, Ok(Made::This(Interface { ref state, .. })) if state == "pending"), "{made:?}");
+    let asked = form(&wire.requests("CreateNetworkInterface")[0]);
+    assert_eq!((asked["ClientToken"].as_str(), asked["SecurityGroupId.1"].as_str()), ("token-2", "sg-1"));
+    assert_eq!(ec2(&wire).create_interface(&wanted).await, Ok(Made::Mismatch));
+}
+
+#[tokio::test]
+async fn a_place_that_is_taken_is_told_from_something_that_is_attached() {
+    let machine = InstanceId("i-1".into());
+    let cases = [
+        ("VolumeInUse", "vol-1 is already attached to an instance", Some(Attached::InUse)),
+        (
+            "InvalidParameterValue",
+            "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use",
+            Some(Attached::PlaceTaken),
+        ),
+        ("InvalidParameterValue", "Value (x) for parameter device is invalid.", None),
+        ("IncorrectState", "Instance 'i-1' is not 'running'.", None),
+    ];
+    for (code, message, expected) in cases {
+        let wire = Wire::answering("AttachVolume", [refused(400, code, message)]).await;
+        let told = ec2(&wire).attach_volume("vol-1", &machine, "/dev/sdf").await;
+        match expected {
+            Some(expected) => assert_eq!(told, Ok(expected), "{code}"),
+            None => assert_eq!(told.expect_err(code).class, Class::Misconfigured),
+        }
+    }
+    for (code, message, expected) in [
+        ("InvalidNetworkInterface.InUse", "eni-1 is currently in use.", Some(Attached::InUse)),
+        (
+            "InvalidParameterValue",
+            "Instance 'i-1' already has an interface attached at device index '1'.",
+            Some(Attached::PlaceTaken),
+        ),
+        ("AttachmentLimitExceeded", "Interface count 4 exceeds the limit for t3.large", None),
+    ] {
+        let wire = Wire::answering("AttachNetworkInterface", [refused(400, code, message)]).await;
+        let told = ec2(&wire).attach_interface("eni-1", &machine, 1).await;
+        match expected {
+            Some(expected) => assert_eq!(told, Ok(expected), "{code}"),
+            None => assert_eq!(told.expect_err(code).class, Class::Misconfigured),
+        }
+    }
+}
+
+/// Each removal: what EC2 says of something that is gone, which is as good, and what it says of everything else, which is not.
+#[tokio::test]
+async fn what_is_gone_is_as_good_as_removed() {
+    let machine = InstanceId("i-1".into());
+    macro_rules! removal {
+        ($action:literal, $gone:literal, |$ec2:ident| $ask:expr) => {{
+            let gone = refused(400, $gone, "it does not exist");
+            let forbidden = refused(403, "UnauthorizedOperation", "You are not authorized.");
+            let wire = Wire::answering($action, [done($action), gone, forbidden]).await;
+            let $ec2 = ec2(&wire);
+            assert!($ask.await.is_ok(), "{}", $action);
+            assert!($ask.await.is_ok(), "{}: {}", $action, $gone);
+            assert_eq!($ask.await.expect_err($action).class, Class::Unauthorized);
+        }};
+    }
+    removal!("DeregisterImage", "InvalidAMIID.Unavailable", |ec2| ec2.deregister("ami-1"));
+    removal!("DeleteSnapshot", "InvalidSnapshot.NotFound", |ec2| ec2.delete_snapshot("snap-1"));
+    removal!("DetachVolume", "IncorrectState", |ec2| ec2.detach_volume("vol-1", &machine));
+    removal!("DeleteVolume", "InvalidVolume.NotFound", |ec2| ec2.delete_volume("vol-1"));
+    removal!("DetachNetworkInterface", "InvalidAttachmentID.NotFound", |ec2| ec2
+        .detach_interface("eni-attach-1"));
+    removal!("DeleteNetworkInterface", "InvalidNetworkInterfaceID.NotFound", |ec2| ec2
+        .delete_interface("eni-1"));
+    removal!("DeleteKeyPair", "InvalidKeyPair.NotFound", |ec2| ec2.delete_key_pair("key-1"));
+    removal!("DeleteSubnet", "InvalidSubnetID.NotFound", |ec2| ec2.delete_subnet("subnet-1"));
+    removal!("DeleteSecurityGroup", "InvalidGroup.NotFound", |ec2| ec2.delete_security_group("sg-1"));
+    removal!("DisassociateRouteTable", "InvalidAssociationID.NotFound", |ec2| ec2
+        .disassociate_route_table("rtbassoc-1"));
+    removal!("DeleteRouteTable", "InvalidRouteTableID.NotFound", |ec2| ec2.delete_route_table("rtb-1"));
+    removal!("DetachInternetGateway", "Gateway.NotAttached", |ec2| ec2
+        .detach_internet_gateway("igw-1", "vpc-1"));
+    removal!("DeleteInternetGateway", "InvalidInternetGatewayID.NotFound", |ec2| ec2
+        .delete_internet_gateway("igw-1"));
+    // And what is there already is as good as made.
+    removal!("AttachInternetGateway", "Resource.AlreadyAssociated", |ec2| ec2
+        .attach_internet_gateway("igw-1", "vpc-1"));
+    removal!("CreateRoute", "RouteAlreadyExists", |ec2| ec2.add_default_route("rtb-1", "igw-1"));
+    removal!("AssociateRouteTable", "Resource.AlreadyAssociated", |ec2| ec2
+        .associate_route_table("rtb-1", "subnet-1"));
+    let tags = some_tags();
+    removal!("CreateSubnet", "InvalidSubnet.Conflict", |ec2| ec2.create_subnet(
+        "vpc-1",
+        "10.0.0.0/20",
+        "us-west-2a",
+        &tags
+    ));
+    removal!("CreateSecurityGroup", "InvalidGroup.Duplicate", |ec2| ec2.create_security_group(
+        "vpc-1",
+        "classroom",
+        &tags
+    ));
+    let in_use =
+        refused(400, "DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
+    let gone = refused(400, "InvalidVpcID.NotFound", "it does not exist");
+    let wire = Wire::answering("DeleteVpc", [in_use, gone]).await;
+    assert_eq!(ec2(&wire).delete_vpc("vpc-1").await, Ok(false));
+    assert_eq!(ec2(&wire).delete_vpc("vpc-1").await, Ok(true));
+}
+
+#[tokio::test]
+async fn what_was_made_under_a_name_is_asked_for_by_that_name_to_the_letter() {
+    let attached = "<attachmentSet><item><volumeId>vol-1</volumeId><instanceId>i-1</instanceId><device>/dev/sdf</device>\
+                    <status>attached</status></item></attachmentSet>";
+    let item =
+        format!("<item><volumeId>vol-1</volumeId><size>8</size><status>in-use</status>{attached}</item>");
+    let volumes = answer("DescribeVolumes", &format!("<volumeSet>{item}</volumeSet>"));
+    let wire = Wire::answering("DescribeVolumes", [Answer::Reply(200, volumes)]).await;
+    let found = ec2(&wire).find_volumes(&InstanceId("i-1".into()), r"a*b?c\d").await.expect("one");
+    assert_eq!(
+        found[0].attachment.as_ref().map(|a| (a.device.as_str(), a.state.as_str())),
+        Some(("/dev/sdf", "attached"))
+    );
+    let asked = form(&wire.only_request());
+    assert_eq!(
+        (asked["Filter.1.Name"].as_str(), asked["Filter.1.Value.1"].as_str()),
+        ("tag:elephant:instance-id", "i-1")
+    );
+    assert_eq!(
+        (asked["Filter.2.Name"].as_str(), asked["Filter.2.Value.1"].as_str()),
+        ("tag:elephant:name", r"a\*b\?c\\d")
+    );
+}
+
+#[tokio::test]
+async fn a_machine_is_seen_with_all_that_it_has() {
+    let more = "<rootDeviceType>instance-store</rootDeviceType><rootDeviceName>/dev/xvda</rootDeviceName>\
+                <instanceLifecycle>spot</instanceLifecycle>\
+                <groupSet><item><groupId>sg-1</groupId><groupName>x</groupName></item></groupSet>\
+                <blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><volumeId>vol-1</volumeId></ebs></item></blockDeviceMapping>\
+                <networkInterfaceSet><item><networkInterfaceId>eni-1</networkInterfaceId>\
+                <attachment><attachmentId>eni-attach-1</attachmentId><deviceIndex>0</deviceIndex></attachment></item></networkInterfaceSet>";
+    let machine = instance("i-1", "running", "")
+        .replace("<rootDeviceType>ebs</rootDeviceType><blockDeviceMapping/>", more);
+    let wire =
+        Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances(&machine, ""))]).await;
+    let found = ec2(&wire).inspect(&InstanceId("i-1".into())).await.expect("it is shown").expect("one");
+    assert!(found.has_instance_store_root && found.is_spot, "{found:?}");
+    assert_eq!(found.root_device.as_deref(), Some("/dev/xvda"));
+    assert_eq!(found.volumes, [("/dev/xvda".to_owned(), "vol-1".to_owned())]);
+    assert_eq!(found.interfaces, [(0, "eni-1".to_owned())]);
+    assert_eq!(
+        (found.security_group_ids, found.availability_zone.as_str()),
+        (vec!["sg-1".to_owned()], "us-west-2a")
+    );
+    let none = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
+    assert_eq!(ec2(&none).inspect(&InstanceId("i-2".into())).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_new_key_pair_comes_with_its_private_key_which_no_debug_output_shows() {
+    let made = answer(
+        "CreateKeyPair",
+        "<keyName>k</keyName><keyPairId>key-1</keyPairId><keyFingerprint>f</keyFingerprint><keyMaterial>SECRET</keyMaterial>",
+    );
+    let taken = refused(400, "InvalidKeyPair.Duplicate", "The keypair already exists");
+    let wire = Wire::answering("CreateKeyPair", [Answer::Reply(200, made), taken]).await;
+    let (pair, private) = ec2(&wire).create_key_pair("k", &some_tags()).await.expect("made").expect("new");
+    assert_eq!((pair.key_pair_id.as_str(), private.0.as_str()), ("key-1", "SECRET"));
+    assert!(!format!("{pair:?} {private:?}").contains("SECRET"));
+    assert_eq!(form(&wire.requests("CreateKeyPair")[0])["KeyType"], "ed25519");
+    assert!(matches!(ec2(&wire).create_key_pair("k", &some_tags()).await, Ok(None)));
 }

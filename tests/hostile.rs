@@ -248,6 +248,44 @@ mod events {
     }
 
     #[test]
+    fn a_request_to_operate_is_about_one_thing_that_is_named_well_or_is_refused() {
+        use elephant_launch::event::{Operate, Target, Verb};
+        let done = std::cell::Cell::new(0);
+        holds(4_000, input::operate_event(), |event| {
+            let request = match Operate::from_json(&event) {
+                Ok(request) => request,
+                // Every verb is named.
+                Err(error) => return is_sane_within(700, &error),
+            };
+            done.set(done.get() + 1);
+            let fields = event.as_object().filter(|fields| fields.contains_key("do"));
+            let fields = fields.or_else(|| model::fields(&event)).expect("it has fields");
+            assert_eq!(fields["do"].as_str().map(str::trim), Some(request.verb.as_str()));
+            match (&request.target, request.verb.is_about_a_machine()) {
+                (Some(Target::Seat(meeting, role)), Some(true) | None) => {
+                    assert_eq!(model::named(&event), Some(meeting.as_str()));
+                    assert_eq!(fields["role"].as_str().map(str::trim), Some(role.as_str()));
+                    assert!(fields.get("instance_id").is_none_or(Value::is_null), "{event}");
+                }
+                (Some(Target::Instance(id)), Some(true) | None) => {
+                    assert_eq!(fields["instance_id"].as_str().map(str::trim), Some(id.0.as_str()));
+                    let rest = id.0.strip_prefix("i-").expect("it begins like one");
+                    assert!(!rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+                }
+                (None, Some(false) | None) => {}
+                (target, about) => panic!("{target:?}, {about:?}: {event}"),
+            }
+            if let Verb::EnsureVpc { cidr, .. } = &request.verb {
+                assert_eq!(fields["cidr"].as_str().map(str::trim), Some(cidr.to_string().as_str()));
+            }
+            if let Verb::AddVolume(wanted) = &request.verb {
+                assert!((1..=65_536).contains(&wanted.size_gb) && !wanted.name.is_empty());
+            }
+        });
+        assert!(done.get() > 100, "hardly anything was understood: {}", done.get());
+    }
+
+    #[test]
     fn a_variable_of_schedule_that_is_wrong_is_named() {
         holds(1_000, input::schedule_environment(), |variables| {
             let read = ScheduleConfig::from_variables(|name| variables.get(name).cloned());
@@ -273,9 +311,13 @@ mod events {
     }
 
     fn is_a_sane_refusal(error: &Error) {
+        is_sane_within(500, error);
+    }
+
+    fn is_sane_within(limit: usize, error: &Error) {
         assert_eq!(error.kind, Kind::InvalidEvent);
         assert!(error.problem.starts_with("the event ") && !error.advice.is_empty(), "{error:?}");
-        assert!(error.chain().chars().count() < 500, "{} bytes are said", error.chain().len());
+        assert!(error.chain().chars().count() < limit, "{} bytes are said", error.chain().len());
         assert!(!error.chain().contains(['\n', '\r']), "{:?}", error.chain());
     }
 }

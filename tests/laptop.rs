@@ -23,13 +23,40 @@ const STORY: Duration = Duration::from_secs(120);
 /// For what may have to be built or installed first.
 const FIRST_USE: Duration = Duration::from_secs(600);
 
-/// The example, which Cargo built with the tests, beside their folder.
 fn demo() -> Command {
+    example("demo")
+}
+
+/// One that Cargo built with the tests, beside their folder.
+fn example(name: &str) -> Command {
     let here = std::env::current_exe().expect("a path");
     let target = here.parent().and_then(Path::parent).expect("target/debug");
-    let mut demo = Command::new(target.join("examples").join("demo"));
-    demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    demo
+    let mut example = Command::new(target.join("examples").join(name));
+    example.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    example
+}
+
+/// From a launch to the end of the meeting, by a program of one's own.
+#[test]
+fn the_library_does_without_lambda_what_the_functions_do() {
+    let output = example("library").output().expect("it runs");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}\n{errors}");
+    let mut rest = &text[..];
+    for expected in [
+        "launched, and once more: [\"Launched\", \"Launched\"], [\"AlreadyRecorded\", \"AlreadyRecorded\"]",
+        "the student's machine Some(\"i-",
+        "its disk vol-",
+        "is at Some(\"/dev/sdf\")",
+        "an image of it: ami-",
+        "is available",
+        "deleted with its snapshots: Some([\"snap-",
+        "'s machine i-",
+        "is Some(\"terminated\")",
+    ] {
+        let at = rest.find(expected).unwrap_or_else(|| panic!("{expected:?} is missing:\n{text}\n{errors}"));
+        rest = &rest[at + expected.len()..];
+    }
 }
 
 #[test]

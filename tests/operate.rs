@@ -16,6 +16,7 @@ use elephant_launch::machine::{Addresses, InstanceId, Machine, State};
 use elephant_launch::plan::operate::{
     Power, free_device, free_index, newest_first, reboot, start, stop, token,
 };
+use elephant_launch::vpc::{Cidr, block_for};
 use local::lambda::Lambda;
 use meeting::{M, Stack, id, operator, tag};
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
         (machine(json!({"do": "snapshot", "name": "ab"})), "has the name \"ab\", and EC2 takes 3 to 128"),
         (
             machine(json!({"do": "delete_image", "image_id": "ami-1"})),
-            "names a machine, and delete_image is about an image alone",
+            "names a machine, and delete_image is about none",
         ),
         (json!({"do": "delete_image"}), "has no image_id"),
         (
@@ -94,6 +95,49 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
             "has a throughput, which a volume of the type st1 has not got",
         ),
         (volume(json!({"encrypted": "no"})), "has a encrypted that is a string, not a boolean"),
+        (
+            machine(json!({"do": "run", "command": "ls"})),
+            "has no name, by which a repeat of it would be known",
+        ),
+        (
+            machine(json!({"do": "run", "name": "x".repeat(101), "command": "ls"})),
+            "has a name of more than 100 characters",
+        ),
+        (machine(json!({"do": "run", "name": "r"})), "has no command"),
+        (
+            machine(json!({"do": "run", "name": "r", "command": ["ls"]})),
+            "has a command that is an array, not a string",
+        ),
+        (
+            machine(json!({"do": "run", "name": "r", "command": "ls", "shell": "zsh"})),
+            "has the shell \"zsh\", which is neither",
+        ),
+        (
+            machine(json!({"do": "run", "name": "r", "command": "ls", "timeout_seconds": 4})),
+            "has a timeout_seconds that is 4, not a",
+        ),
+        (machine(json!({"do": "ensure_key", "name": "k"})), "names a machine, and ensure_key is about none"),
+        (json!({"do": "ensure_key"}), "has no name"),
+        (json!({"do": "ensure_key", "name": "schlüssel"}), "has a name that is no key pair's"),
+        (
+            json!({"do": "ensure_key", "name": "k", "public_key": "-----BEGIN PRIVATE KEY-----"}),
+            "has a public_key that is not one line",
+        ),
+        (
+            json!({"do": "ensure_vpc", "name": "class room", "cidr": "10.20.0.0/16"}),
+            "has the name \"class room\", not at most 64",
+        ),
+        (json!({"do": "ensure_vpc", "name": "v"}), "has no cidr"),
+        (
+            json!({"do": "ensure_vpc", "name": "v", "cidr": "10.20.0.0/8"}),
+            "has the cidr \"10.20.0.0/8\", not a block such as",
+        ),
+        (
+            json!({"do": "ensure_vpc", "name": "v", "cidr": "10.20.1.0/16"}),
+            "has the cidr \"10.20.1.0/16\", not a block",
+        ),
+        (machine(json!({"do": "delete_vpc", "name": "v"})), "names a machine, and delete_vpc is about none"),
+        (machine(json!({"do": "latest_image"})), "names a machine, and latest_image is about none"),
         (machine(json!({"do": "remove_volume"})), "has neither a volume_id nor a name"),
         (
             machine(json!({"do": "remove_volume", "name": "v", "volume_id": "vol-1"})),
@@ -142,12 +186,32 @@ fn the_samples_are_what_their_names_say_and_there_is_one_for_each_verb() {
         }
     }
     assert_eq!(verbs, Verb::ALL.into());
+    let of_operate: BTreeSet<String> = features()
+        .into_iter()
+        .filter_map(|(verb, _)| verb.strip_prefix("operate ").map(str::to_owned))
+        .collect();
+    assert_eq!(of_operate, Verb::ALL.map(str::to_owned).into(), "README's table");
+}
+
+/// README's table of features: the verb, `operate stop` for one of `operate`, and its sample.
+fn features() -> Vec<(String, String)> {
     let readme = std::fs::read_to_string(local::top().join("README.md")).expect("README.md");
-    for verb in Verb::ALL {
-        let sample = format!("events/operate-{}.json", verb.replace('_', "-"));
-        let row = |line: &str| line.starts_with(&format!("| `{verb}` |")) && line.contains(&sample);
-        assert!(readme.lines().any(row), "README's table has no row of {verb} with {sample}");
-    }
+    let table = readme
+        .split("\n## What there is\n")
+        .nth(1)
+        .expect("the table")
+        .split("\n## ")
+        .next()
+        .expect("its end");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let verb = cells.next()?.replace(['`', ':'], "");
+        let sample = cells.last()?.split("`").nth(1)?.to_owned();
+        Some((verb, sample))
+    };
+    let rows: Vec<(String, String)> = table.lines().filter_map(row).collect();
+    assert!(rows.len() >= 20, "{rows:?}");
+    rows
 }
 
 fn samples() -> Vec<(String, Value)> {
@@ -303,8 +367,12 @@ impl Bench {
     /// What was asked of AWS since that changes anything.
     fn changing(&self) -> Vec<String> {
         let calls = self.stack.aws.calls();
-        let actions = calls.iter().filter_map(|call| call["action"].as_str().map(str::to_owned));
-        actions.filter(|action| !action.starts_with("Describe") && !action.starts_with("Get")).collect()
+        // What had nothing to change changed nothing.
+        let vain = ["ConditionalCheckFailedException", "ParameterNotFound"];
+        let done = calls.iter().filter(|call| !vain.iter().any(|code| call["code"] == *code));
+        let actions = done.filter_map(|call| call["action"].as_str().map(str::to_owned));
+        let looks = ["Describe", "Get", "List"];
+        actions.filter(|action| !looks.iter().any(|look| action.starts_with(look))).collect()
     }
 
     /// The same request again changes nothing, and answers the same but for its outcome.
@@ -356,7 +424,8 @@ impl Bench {
 }
 
 fn request(verb: &str, more: Value) -> Value {
-    let mut event = match more.get("instance_id").or(more.get("image_id")).is_some() || verb == "images" {
+    let alone = ["images", "ensure_key", "latest_image", "ensure_vpc", "delete_vpc"].contains(&verb);
+    let mut event = match more.get("instance_id").or(more.get("image_id")).is_some() || alone {
         true => json!({"do": verb}),
         false => json!({"do": verb, "meeting_id": M, "role": "teacher"}),
     };
@@ -570,6 +639,377 @@ fn a_network_interface_is_added_once_by_its_name_within_the_types_limit_and_remo
 }
 
 #[test]
+fn a_command_is_run_once_by_its_name_and_answered_with_output_and_exit_status() {
+    let bench = Bench::up();
+    let wanted = json!({"name": "hello", "command": "echo hello"});
+    let ran = bench.ask("run", wanted.clone());
+    let command = &ran["command"];
+    assert_eq!((&command["status"], &command["exit_status"]), (&json!("Success"), &json!(0)), "{ran:#}");
+    assert_eq!(command["output"], "ran with AWS-RunShellScript: echo hello\n");
+    bench.again("run", wanted, &ran);
+    let failed = bench.ask("run", json!({"name": "fails", "command": "exit 3", "shell": "powershell"}));
+    let command = &failed["command"];
+    assert_eq!(
+        (&command["status"], &command["exit_status"]),
+        (&json!("Failed"), &json!(3)),
+        "an answer: {failed:#}"
+    );
+    assert!(command["output"].as_str().is_some_and(|text| text.contains("AWS-RunPowerShellScript")));
+    // An answer that was lost: it is found, and not sent again.
+    for lost in ["before", "after"] {
+        bench.stack.aws.clear_calls();
+        bench.stack.aws.add_faults(json!([{"action": "SendCommand", "drop": lost, "times": 1}]));
+        let told =
+            bench.operate.invoke(&request("run", json!({"name": format!("lost {lost}"), "command": "ls"})));
+        bench.stack.aws.clear_faults();
+        let sent = || bench.changing().iter().filter(|action| *action == "SendCommand").count();
+        assert_eq!(sent(), 1, "{told:?}");
+        match lost {
+            "after" => assert_eq!(told.answer()["command"]["status"], "Success"),
+            _ => {
+                assert_eq!(told.error().0, "SsmUnavailable");
+                let again = bench.ask("run", json!({"name": "lost before", "command": "ls"}));
+                assert_eq!((&again["outcome"], sent()), (&json!("done"), 2));
+            }
+        }
+    }
+    bench.ask("stop", json!({"wait": true}));
+    let (kind, message) = bench.refused("run", json!({"name": "late", "command": "ls"}));
+    assert!(kind == "OperationRefused" && message.contains("is stopped, and runs no command"), "{message}");
+    bench
+        .stack
+        .aws
+        .add_faults(json!([{"action": "SendCommand", "code": "InvalidInstanceId", "status": 400}]));
+    let student =
+        json!({"do": "run", "name": "x", "command": "ls", "instance_id": id(&bench.machine("student"))});
+    let (kind, message) = bench.operate.invoke(&student).error();
+    assert!(
+        kind == "OperationRefused" && message.contains("AmazonSSMManagedInstanceCore"),
+        "{kind}: {message}"
+    );
+}
+
+fn parameters(bench: &Bench) -> Vec<(String, String)> {
+    let ssm = aws_sdk_ssm::Client::new(&local::aws::sdk(&bench.stack.aws.endpoint));
+    let all = ssm.get_parameters_by_path().path("/ec2/keypair").with_decryption(true);
+    let all = bench.stack.aws.wait(all.send()).expect("parameters").parameters.unwrap_or_default();
+    let pair = |p: aws_sdk_ssm::types::Parameter| Some((p.name?, p.value?));
+    all.into_iter().filter_map(pair).collect()
+}
+
+#[test]
+fn a_key_pair_is_made_once_and_its_private_key_is_nowhere_but_in_parameter_store() {
+    let bench = Bench::up();
+    let wanted = json!({"name": "classroom"});
+    let made = bench.ask("ensure_key", wanted.clone());
+    let kept = parameters(&bench);
+    let [(name, private)] = &kept[..] else { panic!("{kept:?}") };
+    let key = &made["key_pair"];
+    assert_eq!(key["private_key_parameter"].as_str(), Some(name.as_str()));
+    assert_eq!(*name, format!("/ec2/keypair/{}", key["key_pair_id"].as_str().expect("an id")));
+    assert!(private.contains("PRIVATE KEY"), "{private}");
+    let again = bench.ask("ensure_key", wanted);
+    assert_eq!(
+        (&again["outcome"], &again["key_pair"]["key_pair_id"]),
+        (&json!("unchanged"), &key["key_pair_id"])
+    );
+    // Its inner lines, one by one: none is in an answer or the log.
+    let log = bench.operate.whole_log().join("\n");
+    for line in private.lines().filter(|line| line.len() > 20 && !line.contains("PRIVATE KEY")) {
+        assert!(!log.contains(line) && !made.to_string().contains(line) && !again.to_string().contains(line));
+    }
+    let public = again["key_pair"]["public_key"].as_str().expect("EC2 has it");
+    assert!(public.starts_with("ssh-ed25519 "), "{public}");
+
+    let imported = json!({"name": "mine", "public_key": format!("{} somebody@laptop", public.trim())});
+    let first = bench.ask("ensure_key", imported.clone());
+    assert_eq!(
+        (&first["outcome"], &first["key_pair"]["private_key_parameter"]),
+        (&json!("done"), &Value::Null)
+    );
+    assert_eq!(bench.ask("ensure_key", imported)["outcome"], "unchanged");
+    assert_eq!(
+        bench.ask("ensure_key", json!({"name": "mine"}))["outcome"],
+        "unchanged",
+        "it has no private key here"
+    );
+    let other =
+        json!({"name": "mine", "public_key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDwWWWWWWWWWWWWWWWWW"});
+    let (kind, message) = bench.refused("ensure_key", other);
+    assert!(kind == "OperationRefused" && message.contains("has another public key"), "{message}");
+    let foreign = bench.stack.aws.ec2.create_key_pair().key_name("foreign").send();
+    bench.stack.aws.wait(foreign).expect("it is somebody else's");
+    let (kind, message) = bench.refused("ensure_key", json!({"name": "foreign"}));
+    assert!(kind == "OperationRefused" && message.contains("has not the tag Project of ours"), "{message}");
+}
+
+#[test]
+fn a_key_pair_whose_private_key_was_not_stored_is_replaced_by_whoever_asks_next() {
+    let bench = Bench::up();
+    // Its maker may not store it: the pair goes at once.
+    bench
+        .stack
+        .aws
+        .add_faults(json!([{"action": "PutParameter", "code": "AccessDeniedException", "status": 400}]));
+    let wanted = request("ensure_key", json!({"name": "classroom"}));
+    let (kind, message) = bench.operate.invoke(&wanted).error();
+    assert!(kind == "Unauthorized" && message.contains("allow ssm:PutParameter"), "{kind}: {message}");
+    let pairs = || {
+        let all = bench.stack.aws.ec2.describe_key_pairs().send();
+        bench.stack.aws.wait(all).expect("key pairs").key_pairs.unwrap_or_default()
+    };
+    assert_eq!(pairs().len(), 0);
+    bench.stack.aws.clear_faults();
+    // Its maker dies before it is stored: a minute later somebody makes another.
+    bench.stack.aws.add_faults(json!([{"action": "PutParameter", "hold": "before", "times": 1}]));
+    std::thread::scope(|scope| {
+        let dead = scope.spawn(|| bench.operate.invoke(&wanted));
+        local::aws::eventually("it is held", meeting::LIMIT, || {
+            let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
+            bench.stack.aws.calls().iter().any(held).then_some(())
+        });
+        bench.operate.kill();
+        dead.join().expect("it ends");
+    });
+    bench.stack.aws.release(json!({"discard": true}));
+    bench.stack.all_is_quiet();
+    bench.stack.aws.clear_faults();
+    let half = pairs()[0].key_pair_id().expect("an id").to_owned();
+    bench.stack.aws.age(std::time::Duration::from_secs(61));
+    let made = bench.operate.invoke(&wanted).answer();
+    assert_eq!(made["outcome"], "done");
+    assert_ne!(made["key_pair"]["key_pair_id"].as_str(), Some(half.as_str()));
+    assert_eq!((pairs().len(), parameters(&bench).len()), (1, 1));
+}
+
+/// One makes it, and the others wait for it.
+#[test]
+fn of_eight_who_ask_for_a_key_pair_at_once_one_makes_it() {
+    let bench = Bench::up();
+    let functions: Vec<Lambda> = (0..8).map(|_| operator(&bench.stack.aws)).collect();
+    functions.iter().for_each(|function| function.warm_up());
+    let wanted = request("ensure_key", json!({"name": "classroom"}));
+    let answers: Vec<Value> = std::thread::scope(|scope| {
+        let all: Vec<_> =
+            functions.iter().map(|function| scope.spawn(|| function.invoke(&wanted).answer())).collect();
+        all.into_iter().map(|one| one.join().expect("it ends")).collect()
+    });
+    let done = answers.iter().filter(|answer| answer["outcome"] == "done").count();
+    let ids: BTreeSet<String> =
+        answers.iter().map(|answer| answer["key_pair"]["key_pair_id"].to_string()).collect();
+    assert_eq!((done, ids.len(), parameters(&bench).len()), (1, 1, 1), "{answers:#?}");
+    functions.iter().for_each(Lambda::kill);
+}
+
+#[test]
+fn a_block_of_addresses_is_divided_in_the_same_way_whoever_divides_it() {
+    let cidr = |text: &str| Cidr::parse(text).unwrap_or_else(|| panic!("{text}"));
+    for wrong in
+        ["10.0.0.0", "10.0.0.0/15", "10.0.0.0/29", "10.0.1.0/16", "10.0.0/16", "x/16", "10.0.0.0/16/1"]
+    {
+        assert_eq!(Cidr::parse(wrong), None, "{wrong}");
+    }
+    let blocks = |text: &str| cidr(text).subnets().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(blocks("10.20.0.0/16").len(), 16);
+    assert_eq!(blocks("10.20.0.0/16")[..2], ["10.20.0.0/20", "10.20.16.0/20"]);
+    assert_eq!(blocks("10.0.0.192/26"), ["10.0.0.192/28", "10.0.0.208/28", "10.0.0.224/28", "10.0.0.240/28"]);
+    assert_eq!(blocks("10.0.0.0/28"), ["10.0.0.0/28"]);
+    assert!(
+        cidr("10.0.0.0/16").overlaps(cidr("10.0.255.240/28"))
+            && !cidr("10.0.0.0/16").overlaps(cidr("10.1.0.0/16"))
+    );
+    assert!(cidr("255.255.0.0/16").overlaps(cidr("255.255.255.240/28")));
+    let vpc = cidr("10.0.0.0/26");
+    let first = block_for(vpc, &[]).expect("all are free");
+    let second = block_for(vpc, &[first]).expect("three are free");
+    assert_eq!((first.to_string().as_str(), second.to_string().as_str()), ("10.0.0.0/28", "10.0.0.16/28"));
+    assert_eq!(block_for(vpc, &vpc.subnets()), None);
+}
+
+impl Bench {
+    /// Everything of VPCs that is ours, by kind; and the parameters that say which VPC has a name.
+    fn of_vpcs(&self) -> [usize; 6] {
+        let ec2 = &self.stack.aws.ec2;
+        let ours = || Filter::builder().name("tag:Project").values("Elephant").build();
+        let wait = &self.stack.aws;
+        let ssm = aws_sdk_ssm::Client::new(&local::aws::sdk(&wait.endpoint));
+        let names = ssm.get_parameters_by_path().path("/elephant/vpc").recursive(true);
+        [
+            wait.wait(ec2.describe_vpcs().filters(ours()).send()).expect("VPCs").vpcs().len(),
+            wait.wait(ec2.describe_subnets().filters(ours()).send()).expect("subnets").subnets().len(),
+            wait.wait(ec2.describe_internet_gateways().filters(ours()).send())
+                .expect("gateways")
+                .internet_gateways()
+                .len(),
+            wait.wait(ec2.describe_route_tables().filters(ours()).send())
+                .expect("tables")
+                .route_tables()
+                .len(),
+            wait.wait(ec2.describe_security_groups().filters(ours()).send())
+                .expect("groups")
+                .security_groups()
+                .len(),
+            wait.wait(names.send()).expect("parameters").parameters().len(),
+        ]
+    }
+}
+
+#[test]
+fn a_vpc_is_made_whole_and_once_found_by_its_name_and_deleted_whole() {
+    let mut bench = Bench::up();
+    let before = bench.of_vpcs();
+    assert_eq!(before, [0; 6]);
+    let wanted = json!({"name": "classroom", "cidr": "10.20.0.0/16"});
+    let made = bench.ask("ensure_vpc", wanted.clone());
+    assert_eq!(made["outcome"], "done", "{made:#}");
+    let zones: Vec<&String> = made["vpc"]["subnet_ids"].as_object().expect("by zone").keys().collect();
+    assert_eq!(zones, ["us-west-2a", "us-west-2b", "us-west-2c"]);
+    assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1]);
+    let again = bench.ask("ensure_vpc", wanted);
+    assert_eq!((&again["outcome"], &again["vpc"]), (&json!("unchanged"), &made["vpc"]));
+    assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1]);
+    let (kind, message) = bench
+        .operate
+        .invoke(&request("ensure_vpc", json!({"name": "classroom", "cidr": "10.30.0.0/16"})))
+        .error();
+    assert!(kind == "OperationRefused" && message.contains("and has 10.20.0.0/16"), "{message}");
+
+    // A meeting is launched into it by its name.
+    let group = made["vpc"]["security_group_id"].as_str().expect("an id");
+    bench.stack.lambda.kill();
+    let variables = [("VPC_NAME", "classroom"), ("SECURITY_GROUP_IDS", group)];
+    bench.stack.lambda = meeting::function(&bench.stack.aws, &variables, meeting::TIMEOUT);
+    bench.stack.turn_to("next");
+    bench.stack.schedule();
+    bench.stack.deliver().answer();
+    let machine = bench.machine("teacher");
+    assert_eq!(machine.vpc_id(), made["vpc"]["vpc_id"].as_str());
+    assert!(machine.public_ip_address().is_some(), "its subnet is public");
+    let (kind, message) = bench.refused("delete_vpc", json!({"name": "classroom"}));
+    assert!(
+        kind == "OperationRefused" && message.contains("2 machines are in the VPC \"classroom\""),
+        "{message}"
+    );
+    let ids = bench.stack.instances().iter().map(id).collect();
+    let ended = bench.stack.aws.ec2.terminate_instances().set_instance_ids(Some(ids));
+    bench.stack.aws.wait(ended.send()).expect("they are ended");
+    let gone = bench.ask("delete_vpc", json!({"name": "classroom"}));
+    assert_eq!((&gone["outcome"], &gone["deleted_vpc_id"]), (&json!("done"), &made["vpc"]["vpc_id"]));
+    assert_eq!(bench.of_vpcs(), [0; 6]);
+    assert_eq!(bench.ask("delete_vpc", json!({"name": "classroom"}))["outcome"], "unchanged");
+}
+
+#[test]
+fn of_six_who_ask_for_a_vpc_at_once_all_get_the_same() {
+    let bench = Bench::up();
+    let functions: Vec<Lambda> = (0..6).map(|_| operator(&bench.stack.aws)).collect();
+    functions.iter().for_each(|function| function.warm_up());
+    let wanted = request("ensure_vpc", json!({"name": "classroom", "cidr": "10.20.0.0/16"}));
+    let answers: Vec<Value> = std::thread::scope(|scope| {
+        let all: Vec<_> =
+            functions.iter().map(|function| scope.spawn(|| function.invoke(&wanted).answer())).collect();
+        all.into_iter().map(|one| one.join().expect("it ends")).collect()
+    });
+    let told: BTreeSet<String> = answers
+        .iter()
+        .map(|answer| {
+            format!(
+                "{} {} {}",
+                answer["vpc"]["vpc_id"], answer["vpc"]["subnet_ids"], answer["vpc"]["security_group_id"]
+            )
+        })
+        .collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    // What one of them made in vain is gone by the next request at the latest.
+    bench.ask("ensure_vpc", json!({"name": "classroom", "cidr": "10.20.0.0/16"}));
+    assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1]);
+    bench.ask("delete_vpc", json!({"name": "classroom"}));
+    assert_eq!(bench.of_vpcs(), [0; 6]);
+    functions.iter().for_each(Lambda::kill);
+}
+
+/// Killed before and after each of its calls that change something, the next request finishes it; and the same of the end.
+#[test]
+fn a_vpc_that_was_made_or_deleted_half_is_finished_by_the_next_request() {
+    let bench = Bench::up();
+    let ensure = request("ensure_vpc", json!({"name": "classroom", "cidr": "10.20.0.0/16"}));
+    let delete = request("delete_vpc", json!({"name": "classroom"}));
+    let made = [
+        "CreateVpc",
+        "PutParameter",
+        "ModifyVpcAttribute",
+        "CreateInternetGateway",
+        "AttachInternetGateway",
+        "CreateRouteTable",
+        "CreateRoute",
+        "CreateSubnet",
+        "ModifySubnetAttribute",
+        "AssociateRouteTable",
+        "CreateSecurityGroup",
+    ];
+    let deleted = [
+        "DeleteSecurityGroup",
+        "DeleteSubnet",
+        "DisassociateRouteTable",
+        "DeleteRouteTable",
+        "DetachInternetGateway",
+        "DeleteInternetGateway",
+        "DeleteVpc",
+        "DeleteParameter",
+    ];
+    let all =
+        made.iter().map(|action| (&ensure, *action)).chain(deleted.iter().map(|action| (&delete, *action)));
+    for (event, action) in all {
+        for moment in ["before", "after"] {
+            if event["do"] == "delete_vpc" {
+                bench.operate.invoke(&ensure).answer();
+            }
+            bench.stack.aws.clear_calls();
+            bench.stack.aws.add_faults(json!([{"action": action, "hold": moment, "times": 1}]));
+            std::thread::scope(|scope| {
+                let dead = scope.spawn(|| bench.operate.invoke(event));
+                local::aws::eventually(&format!("{action} is held"), meeting::LIMIT, || {
+                    let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
+                    bench.stack.aws.calls().iter().any(held).then_some(())
+                });
+                bench.operate.kill();
+                dead.join().expect("it ends");
+            });
+            bench.stack.aws.release(json!({"discard": true}));
+            bench.stack.all_is_quiet();
+            bench.stack.aws.clear_faults();
+            bench.operate.invoke(event).answer();
+            if event["do"] == "ensure_vpc" {
+                assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1], "{action} {moment}");
+                bench.operate.invoke(&delete).answer();
+            }
+            assert_eq!(bench.of_vpcs(), [0; 6], "{action} {moment}");
+        }
+    }
+}
+
+#[test]
+fn the_latest_image_is_the_one_that_a_launch_would_take() {
+    let bench = Bench::up();
+    let latest = bench.ask("latest_image", json!({}));
+    assert_eq!(
+        (&latest["outcome"], &latest["latest_image"]["image_id"]),
+        (&json!("unchanged"), &json!(local::aws::IMAGE))
+    );
+    assert_eq!(bench.machine("teacher").image_id(), latest["latest_image"]["image_id"].as_str());
+    let named = meeting::operator_with(
+        &bench.stack.aws,
+        &[("AMI_ID", ""), ("AMI_NAME", "no such*"), ("AMI_OWNER", "self")],
+    );
+    let (kind, message) = named.invoke(&request("latest_image", json!({}))).error();
+    assert_eq!(kind, "InvalidConfiguration");
+    assert!(message.contains("has no available image that is called no such*"), "{message}");
+    let none = meeting::operator_with(&bench.stack.aws, &[("AMI_ID", "")]);
+    let (kind, message) = none.invoke(&request("latest_image", json!({}))).error();
+    assert!(kind == "InvalidConfiguration" && message.contains("set AMI_ID"), "{kind}: {message}");
+}
+
+#[test]
 fn what_is_none_of_ours_is_left_alone() {
     let mut bench = Bench::up();
     let (kind, message) = bench.refused("stop", json!({"instance_id": "i-0123456789abcdef0"}));
@@ -601,54 +1041,89 @@ fn what_is_none_of_ours_is_left_alone() {
     assert!(none.1.contains("meeting unlaunched: the student has no machine"), "{}", none.1);
 }
 
-/// A request by instance id, and every sample in a sensible order, twice each: nothing is left over.
+/// README's table, row by row, from the schedule to the end: each sample twice, the second time without any effect; and nothing
+/// is left over.
 #[test]
-fn every_sample_is_done_twice_and_leaves_nothing() {
+fn every_sample_of_the_readmes_table_is_done_twice_and_leaves_nothing() {
     let mut bench = Bench::up();
-    bench.stack.turn_to("demo-1");
-    bench.stack.schedule();
-    bench.stack.deliver().answer();
-    let (volumes, interfaces) = (bench.volumes().len(), bench.interfaces().len());
-    let samples: BTreeMap<String, Value> = samples().into_iter().collect();
-    let order = [
-        "snapshot",
-        "images",
-        "add-volume",
-        "add-network-interface",
-        "reboot",
-        "stop",
-        "start",
-        "remove-volume",
-        "remove-network-interface",
-        "delete-image",
-    ];
+    let meeting_id = "demo-1";
+    let ids = bench.stack.instances().iter().map(id).collect();
+    let ended = bench.stack.aws.ec2.terminate_instances().set_instance_ids(Some(ids));
+    bench.stack.aws.wait(ended.send()).expect("nothing is there at the beginning");
+    bench.stack.set("status", "TERMINATED");
+    bench.stack.set("termination_reason", "another story");
+    let before = bench.volumes().len();
+    bench.stack.turn_to(meeting_id);
+    let aws = &bench.stack.aws;
+    let functions: BTreeMap<&str, Lambda> = BTreeMap::from([
+        ("schedule", meeting::scheduler(aws)),
+        ("launch", meeting::function(aws, &[], meeting::TIMEOUT)),
+        ("reconcile", meeting::reconciler(aws, &[])),
+        ("status", meeting::observer(aws)),
+        ("operate", operator(aws)),
+        ("end", meeting::ender(aws, &[("SCHEDULE_GROUP", "default")])),
+    ]);
+    let now = |minutes: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes)).to_string();
     let mut image = Value::Null;
-    for name in order {
-        let mut event = samples[&format!("operate-{name}.json")].clone();
-        if name == "delete-image" {
-            event["image_id"] = image.clone();
+    for (verb, sample) in features() {
+        let text = std::fs::read_to_string(local::top().join(&sample)).expect("a sample");
+        let mut event: Value = serde_json::from_str(&text).expect("JSON");
+        // One meeting, that begins soon, and the image that was made here.
+        for (field, value) in
+            [("meeting_id", json!(meeting_id)), ("meet_time", json!(now(10))), ("image_id", image.clone())]
+        {
+            if event.get(field).is_some() {
+                event[field] = value;
+            }
         }
-        let first = bench.operate.invoke(&event).answer();
-        let second = bench.operate.invoke(&event).answer();
-        let expected = if name == "images" { "unchanged" } else { "done" };
-        assert_eq!(
-            (&first["outcome"], &second["outcome"]),
-            (&json!(expected), &json!("unchanged")),
-            "{name}"
-        );
-        if name == "snapshot" {
+        let function = &functions[verb.split(' ').next().expect("a verb")];
+        let first = function.invoke(&event).answer();
+        bench.stack.time_passes_if_leased();
+        if verb == "reconcile" {
+            // What it notes of the machines that were launched a moment ago.
+            function.invoke(&event).answer();
+        }
+        bench.stack.aws.clear_calls();
+        let second = function.invoke(&event).answer();
+        let again = ["UpdateItem", "TerminateInstances", "BatchGetItem", "Query"];
+        let attributes = |action: &str| action.starts_with("Modify") && action.ends_with("Attribute");
+        let mut changing = bench.changing();
+        changing.retain(|action| !again.contains(&action.as_str()) && !attributes(action));
+        assert_eq!(changing, Vec::<String>::new(), "{verb}: {first:#}\n{second:#}");
+        match verb.as_str() {
+            "schedule" => assert_eq!(
+                (&first["outcome"], &second["outcome"]),
+                (&json!("scheduled"), &json!("unchanged"))
+            ),
+            "launch" => {
+                assert_eq!(second["machines"]["teacher"]["outcome"], "already_recorded", "{second:#}")
+            }
+            "reconcile" => assert_eq!(second["repairs"], json!([])),
+            "status" => assert_eq!(second["machines"]["student"]["state"], "running"),
+            "end" => {
+                assert_eq!((&first["outcome"], &second["outcome"]), (&json!("ended"), &json!("already_over")))
+            }
+            "operate latest_image" | "operate images" => assert_eq!(first, second),
+            _ => assert_eq!(
+                (&first["outcome"], &second["outcome"]),
+                (&json!("done"), &json!("unchanged")),
+                "{verb}"
+            ),
+        }
+        if verb == "operate snapshot" {
             image = first["image"]["image_id"].clone();
         }
     }
-    for name in samples.keys().filter(|name| name.starts_with("operate-refused-")) {
-        assert_eq!(bench.operate.invoke(&samples[name]).error().0, "InvalidEvent", "{name}");
+    functions.values().for_each(Lambda::kill);
+    assert!(meeting::live(&bench.stack.instances()).is_empty(), "{}", bench.stack.story());
+    // The first interface of a machine that has ended stays in moto, and in EC2 it does not.
+    let added = |tags: &[Tag]| tags.iter().any(|tag| tag.key() == Some("elephant:name"));
+    let interfaces = bench.interfaces().iter().filter(|interface| added(interface.tag_set())).count();
+    assert_eq!((bench.volumes().len(), interfaces), (before, 0));
+    assert_eq!((bench.images(), bench.snapshots(), bench.of_vpcs()), (0, Vec::new(), [0; 6]));
+    // The key pair is there to stay.
+    assert_eq!(parameters(&bench).len(), 1);
+    for (name, event) in samples().into_iter().filter(|(name, _)| name.starts_with("operate-refused-")) {
+        assert_eq!(bench.operate.invoke(&event).error().0, "InvalidEvent", "{name}");
     }
-    assert_eq!((bench.volumes().len(), bench.interfaces().len()), (volumes, interfaces));
-    assert_eq!((bench.images(), bench.snapshots()), (0, Vec::new()));
-    bench.stack.both_recorded();
-    let machine = id(&bench.machine("student"));
-    assert_eq!(
-        bench.operate.invoke(&json!({"do": "stop", "instance_id": machine})).answer()["outcome"],
-        "done"
-    );
 }

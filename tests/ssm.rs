@@ -6,9 +6,12 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use elephant_launch::command::{NewCommand, Shell};
 use elephant_launch::error::{AwsError, Class};
+use elephant_launch::key_pair::PrivateKey;
+use elephant_launch::machine::InstanceId;
 use elephant_launch::metrics::Calls;
-use elephant_launch::needs::Parameters;
+use elephant_launch::needs::{Commands, KeptNames, Parameters, PrivateKeys};
 use elephant_launch::ssm::ParameterStore;
 use serde_json::json;
 use wire::{Answer, Wire};
@@ -66,4 +69,128 @@ async fn an_answer_without_a_value_is_none() {
         (error.class, error.message.as_str()),
         (Class::Ambiguous, "answered 200 without the value of /our/image")
     );
+}
+
+// Commands, private keys, and names that are decided once.
+
+fn store(wire: &Wire) -> ParameterStore {
+    ParameterStore::counted(&wire.sdk(), Duration::from_secs(2), &Arc::default())
+}
+
+fn asked(wire: &Wire, action: &str, n: usize) -> serde_json::Value {
+    serde_json::from_str(&wire.requests(action)[n].body).expect("JSON")
+}
+
+fn refused(code: &str) -> Answer {
+    Answer::Reply(400, json!({"__type": code, "message": "as the story goes"}).to_string())
+}
+
+#[tokio::test]
+async fn a_command_is_sent_once_and_found_by_its_name() {
+    let machine = InstanceId("i-1".into());
+    let command = NewCommand {
+        instance_id: machine.clone(),
+        name: "disk space".into(),
+        shell: Shell::PowerShell,
+        text: "Get-Volume".into(),
+        timeout_seconds: 7,
+    };
+    let made = json!({"Command": {"CommandId": "c-1"}});
+    let wire = Wire::answering("SendCommand", [Answer::Reply(200, made.to_string())]).await;
+    assert_eq!(store(&wire).send_command(&command).await, Ok("c-1".into()));
+    let expected = json!({
+        "InstanceIds": ["i-1"],
+        "DocumentName": "AWS-RunPowerShellScript",
+        "Comment": "disk space",
+        "Parameters": {"commands": ["Get-Volume"], "executionTimeout": ["7"]},
+        "TimeoutSeconds": 30,
+    });
+    assert_eq!(asked(&wire, "SendCommand", 0), expected);
+    let wire = Wire::answering("SendCommand", [Answer::Reply(500, "{}".into())]).await;
+    let error = store(&wire).send_command(&command).await.expect_err("nobody knows");
+    assert_eq!((error.class, wire.requests("SendCommand").len()), (Class::Ambiguous, 1));
+
+    let list = |id: &str, name: &str, time: f64| json!({"CommandId": id, "Comment": name, "RequestedDateTime": time});
+    let first =
+        json!({"Commands": [list("c-2", "other", 9.0), list("c-3", "disk space", 5.0)], "NextToken": "more"});
+    let second = json!({"Commands": [list("c-4", "disk space", 7.0), list("c-5", "disk space", 6.0)]});
+    let pages = [first, second].map(|page| Answer::Reply(200, page.to_string()));
+    let wire = Wire::answering("ListCommands", pages).await;
+    assert_eq!(
+        store(&wire).find_command(&machine, "disk space").await,
+        Ok(Some("c-4".into())),
+        "the last one"
+    );
+    assert_eq!(asked(&wire, "ListCommands", 0)["InstanceId"], "i-1");
+}
+
+#[tokio::test]
+async fn what_came_of_a_command_is_understood() {
+    let told = |code: i32, status: &str| {
+        let told = json!({"Status": status, "StatusDetails": "so", "ResponseCode": code,
+                          "StandardOutputContent": "out", "StandardErrorContent": "err"});
+        Answer::Reply(200, told.to_string())
+    };
+    let answers = [
+        told(-1, "InProgress"),
+        told(3, "Failed"),
+        refused("InvocationDoesNotExist"),
+        refused("InvalidCommandId"),
+    ];
+    let wire = Wire::answering("GetCommandInvocation", answers).await;
+    let (ssm, machine) = (store(&wire), InstanceId("i-1".into()));
+    let running = ssm.read_command("c-1", &machine).await.expect("seen").expect("one");
+    assert_eq!((running.exit_status, running.is_over()), (None, false));
+    let over = ssm.read_command("c-1", &machine).await.expect("seen").expect("one");
+    assert_eq!(
+        (over.exit_status, over.is_over(), over.output.as_str(), over.error_output.as_str()),
+        (Some(3), true, "out", "err")
+    );
+    assert_eq!(ssm.read_command("c-1", &machine).await, Ok(None), "not to be seen yet");
+    let error = ssm.read_command("c-1", &machine).await.expect_err("it is wrong");
+    assert_eq!((error.action, error.class), ("GetCommandInvocation", Class::Misconfigured));
+}
+
+#[tokio::test]
+async fn a_private_key_is_stored_encrypted_where_cloudformation_does_and_never_read() {
+    let stands = refused("ParameterAlreadyExists");
+    let forbidden = refused("AccessDeniedException");
+    let wire = Wire::answering("PutParameter", [Answer::Reply(200, "{}".into()), stands, forbidden]).await;
+    let found = json!({"Parameters": [{"Name": "/ec2/keypair/key-1"}]});
+    let none = json!({"Parameters": []});
+    wire.script("DescribeParameters", [found, none].map(|found| Answer::Reply(200, found.to_string())));
+    let (ssm, key) = (store(&wire), PrivateKey("SECRET".into()));
+    assert_eq!(ssm.keep("key-1", &key).await, Ok(()));
+    let expected =
+        json!({"Name": "/ec2/keypair/key-1", "Value": "SECRET", "Type": "SecureString", "Overwrite": false});
+    assert_eq!(asked(&wire, "PutParameter", 0), expected);
+    assert_eq!(ssm.keep("key-1", &key).await, Ok(()), "by this request, sent before");
+    let error = ssm.keep("key-1", &key).await.expect_err("it is not allowed");
+    assert!(
+        error.advice.contains("allow ssm:PutParameter") && !format!("{error:?}").contains("SECRET"),
+        "{error:?}"
+    );
+    assert_eq!(ssm.is_kept("key-1").await, Ok(true));
+    assert_eq!(ssm.is_kept("key-1").await, Ok(false));
+    assert!(wire.requests("GetParameter").is_empty());
+}
+
+#[tokio::test]
+async fn of_two_who_keep_a_name_the_first_decides() {
+    let first = json!({"Parameter": {"Name": "/elephant/vpc/classroom/1", "Value": "vpc-1"}}).to_string();
+    let wire =
+        Wire::answering("PutParameter", [Answer::Reply(200, "{}".into()), refused("ParameterAlreadyExists")])
+            .await;
+    wire.script(
+        "GetParameter",
+        [Answer::Reply(200, first.clone()), Answer::Reply(200, first), refused("ParameterNotFound")],
+    );
+    wire.script("DeleteParameter", [Answer::Reply(200, "{}".into()), refused("ParameterNotFound")]);
+    let (ssm, name) = (store(&wire), "/elephant/vpc/classroom/1");
+    assert_eq!(ssm.keep_first(name, "vpc-1").await, Ok(true));
+    assert_eq!(asked(&wire, "PutParameter", 0)["Overwrite"], false);
+    assert_eq!(ssm.keep_first(name, "vpc-1").await, Ok(true), "by this request, sent before");
+    assert_eq!(ssm.keep_first(name, "vpc-2").await, Ok(false));
+    assert_eq!(ssm.read_kept(name).await, Ok(None));
+    assert_eq!((ssm.forget_kept(name).await, ssm.forget_kept(name).await), (Ok(true), Ok(false)));
 }

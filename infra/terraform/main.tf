@@ -401,7 +401,7 @@ resource "aws_cloudwatch_log_group" "status" {
 
 resource "aws_lambda_function" "operate" {
   function_name    = "${var.name}-operate"
-  description      = "Stops, starts and reboots one machine, takes images of it, gives it volumes and network interfaces."
+  description      = "Does with one machine what a person asks: power, commands, images, volumes, network interfaces; makes key pairs and VPCs."
   filename         = var.operate_package
   source_code_hash = filebase64sha256(var.operate_package)
   handler          = "bootstrap"
@@ -423,8 +423,15 @@ resource "aws_lambda_function" "operate" {
 
   environment {
     variables = {
-      TABLE_NAME  = local.table_name
-      PROJECT_TAG = var.project_tag
+      TABLE_NAME      = local.table_name
+      PROJECT_TAG     = var.project_tag
+      AMI_ID          = var.ami_id
+      AMI_NAME        = var.ami_name
+      AMI_OWNER       = var.ami_owner
+      AMI_ARCH        = var.ami_arch
+      LAUNCH_TEMPLATE = var.launch_template
+      INSTANCE_TYPE   = join(",", var.instance_type)
+      SUPPORTED_AZS   = join(",", var.supported_azs)
     }
   }
 

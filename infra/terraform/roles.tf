@@ -6,6 +6,7 @@ locals {
   account   = data.aws_caller_identity.current.account_id
 
   ec2 = "arn:${local.partition}:ec2:${local.region}:${local.account}"
+  ssm = "arn:${local.partition}:ssm:${local.region}:${local.account}"
   # Of images and snapshots.
   ec2_without_account = "arn:${local.partition}:ec2:${local.region}:"
   table_arn = local.create_table ? aws_dynamodb_table.meetings[0].arn : join(":", [
@@ -18,6 +19,16 @@ locals {
   image_is_in_a_parameter = !local.image_is_an_id && var.ami_name == "" && !strcontains(var.ami_id, ":daily:")
   parameter_path          = startswith(var.ami_id, "resolve:ssm:/") ? element(split(":", var.ami_id), 2) : "/aws/service/*"
   parameter_account       = startswith(local.parameter_path, "/aws/service/") ? "" : local.account
+
+  # For whoever launches, and whoever says from what a launch would start.
+  read_which_image_it_is = local.image_is_in_a_parameter ? [
+    {
+      Sid      = "ReadWhichImageItIs"
+      Effect   = "Allow"
+      Action   = "ssm:GetParameter"
+      Resource = "arn:${local.partition}:ssm:${local.region}:${local.parameter_account}:parameter${local.parameter_path}"
+    },
+  ] : []
 
   ec2_as_kms_sees_it = "ec2.${local.region}.${data.aws_partition.current.dns_suffix}"
 
@@ -117,14 +128,7 @@ locals {
         Condition = { StringEquals = { "ec2:Region" = local.region } }
       },
     ],
-    local.image_is_in_a_parameter ? [
-      {
-        Sid      = "ReadWhichImageItIs"
-        Effect   = "Allow"
-        Action   = "ssm:GetParameter"
-        Resource = "arn:${local.partition}:ssm:${local.region}:${local.parameter_account}:parameter${local.parameter_path}"
-      },
-    ] : [],
+    local.read_which_image_it_is,
     [
       {
         Sid      = "LaunchMachines"
@@ -620,14 +624,18 @@ resource "aws_iam_role_policy" "operate" {
         {
           Sid    = "LookUp"
           Effect = "Allow"
-          Action = [
-            "ec2:DescribeImages",
-            "ec2:DescribeInstances",
-            "ec2:DescribeInstanceTypes",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSnapshots",
-            "ec2:DescribeVolumes",
-          ]
+          Action = concat(
+            [
+              "ec2:DescribeImages",
+              "ec2:DescribeInstances",
+              "ec2:DescribeInstanceTypes",
+              "ec2:DescribeKeyPairs",
+              "ec2:DescribeNetworkInterfaces",
+              "ec2:DescribeSnapshots",
+              "ec2:DescribeVolumes",
+            ],
+            var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
+          )
           Resource  = "*"
           Condition = { StringEquals = { "ec2:Region" = local.region } }
         },
@@ -649,7 +657,31 @@ resource "aws_iam_role_policy" "operate" {
             Null                        = { "aws:TagKeys" = "false" }
           }
         },
+        {
+          Sid       = "RunCommandsOnOurMachines"
+          Effect    = "Allow"
+          Action    = "ssm:SendCommand"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "ssm:resourceTag/Project" = var.project_tag } }
+        },
+        {
+          Sid    = "RunThemAsScripts"
+          Effect = "Allow"
+          Action = "ssm:SendCommand"
+          Resource = [
+            for name in ["AWS-RunShellScript", "AWS-RunPowerShellScript"] :
+            "arn:${local.partition}:ssm:${local.region}::document/${name}"
+          ]
+        },
+        {
+          Sid       = "ReadCommands"
+          Effect    = "Allow"
+          Action    = ["ssm:GetCommandInvocation", "ssm:ListCommands"]
+          Resource  = "*"
+          Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
+        },
       ],
+      local.read_which_image_it_is,
       var.volume_kms_key_arn == "" ? [] : [
         {
           Sid      = "LetEc2OpenTheirDisks"
@@ -692,23 +724,23 @@ resource "aws_iam_role_policy" "operate" {
         {
           Sid       = "RemoveOurImages"
           Effect    = "Allow"
-          Action    = "ec2:DeregisterImage"
-          Resource  = "${local.ec2_without_account}:image/*"
+          Action    = ["ec2:DeregisterImage", "ec2:DeleteSnapshot"]
+          Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid       = "RemoveTheirSnapshots"
+          Sid       = "MakeVolumesInterfacesAndKeyPairs"
           Effect    = "Allow"
-          Action    = "ec2:DeleteSnapshot"
-          Resource  = "${local.ec2_without_account}:snapshot/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "MakeVolumes"
-          Effect    = "Allow"
-          Action    = "ec2:CreateVolume"
-          Resource  = "${local.ec2}:volume/*"
+          Action    = ["ec2:CreateVolume", "ec2:CreateNetworkInterface", "ec2:CreateKeyPair", "ec2:ImportKeyPair"]
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
           Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+        {
+          Sid       = "RemoveOurVolumesInterfacesAndKeyPairs"
+          Effect    = "Allow"
+          Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface", "ec2:DeleteKeyPair"]
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
           Sid       = "TagNewVolumes"
@@ -730,20 +762,6 @@ resource "aws_iam_role_policy" "operate" {
           Action    = "ec2:ModifyInstanceAttribute"
           Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "RemoveOurVolumes"
-          Effect    = "Allow"
-          Action    = "ec2:DeleteVolume"
-          Resource  = "${local.ec2}:volume/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "MakeInterfaces"
-          Effect    = "Allow"
-          Action    = "ec2:CreateNetworkInterface"
-          Resource  = "${local.ec2}:network-interface/*"
-          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
         },
         {
           Sid      = "MakeInterfacesInSubnets"
@@ -770,11 +788,25 @@ resource "aws_iam_role_policy" "operate" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid       = "RemoveOurInterfaces"
+          Sid       = "TagNewKeyPairs"
           Effect    = "Allow"
-          Action    = "ec2:DeleteNetworkInterface"
-          Resource  = "${local.ec2}:network-interface/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+          Action    = "ec2:CreateTags"
+          Resource  = "${local.ec2}:key-pair/*"
+          Condition = { StringEquals = { "ec2:CreateAction" = ["CreateKeyPair", "ImportKeyPair"] } }
+        },
+        {
+          Sid       = "KeepPrivateKeys"
+          Effect    = "Allow"
+          Action    = "ssm:PutParameter"
+          Resource  = "${local.ssm}:parameter/ec2/keypair/*"
+          Condition = { StringNotEquals = { "ssm:Overwrite" = "true" } }
+        },
+        {
+          Sid       = "SeeWhetherTheyAreKept"
+          Effect    = "Allow"
+          Action    = "ssm:DescribeParameters"
+          Resource  = "*"
+          Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
         },
         {
           Sid      = "WriteLogs"
@@ -786,4 +818,147 @@ resource "aws_iam_role_policy" "operate" {
       ],
     )
   })
+}
+
+# A policy by itself: with those of the role's own it would be more than a role may have.
+resource "aws_iam_policy" "operate_networks" {
+  name_prefix = "${var.name}-operate-networks-"
+  description = "What the operate function may do with VPCs."
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "LookUpNetworks"
+        Effect = "Allow"
+        Action = [
+          "ec2:DescribeAvailabilityZones",
+          "ec2:DescribeInternetGateways",
+          "ec2:DescribeRouteTables",
+          "ec2:DescribeSecurityGroups",
+          "ec2:DescribeSubnets",
+          "ec2:DescribeVpcs",
+        ]
+        Resource  = "*"
+        Condition = { StringEquals = { "ec2:Region" = local.region } }
+      },
+      {
+        Sid       = "MakeVpcs"
+        Effect    = "Allow"
+        Action    = "ec2:CreateVpc"
+        Resource  = "${local.ec2}:vpc/*"
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+      },
+      {
+        Sid    = "MakeWhatIsInThem"
+        Effect = "Allow"
+        Action = ["ec2:CreateSubnet", "ec2:CreateInternetGateway", "ec2:CreateRouteTable", "ec2:CreateSecurityGroup"]
+        Resource = [
+          "${local.ec2}:subnet/*",
+          "${local.ec2}:internet-gateway/*",
+          "${local.ec2}:route-table/*",
+          "${local.ec2}:security-group/*",
+        ]
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "MakeItInOurVpcs"
+        Effect    = "Allow"
+        Action    = ["ec2:CreateSubnet", "ec2:CreateRouteTable", "ec2:CreateSecurityGroup"]
+        Resource  = "${local.ec2}:vpc/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "TagNewVpcs"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:vpc/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateVpc" } }
+      },
+      {
+        Sid       = "TagNewSubnets"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:subnet/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateSubnet" } }
+      },
+      {
+        Sid       = "TagNewInternetGateways"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:internet-gateway/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateInternetGateway" } }
+      },
+      {
+        Sid       = "TagNewRouteTables"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:route-table/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateRouteTable" } }
+      },
+      {
+        Sid       = "TagNewSecurityGroups"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:security-group/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateSecurityGroup" } }
+      },
+      {
+        Sid    = "ChangeOurNetworks"
+        Effect = "Allow"
+        Action = [
+          "ec2:ModifyVpcAttribute",
+          "ec2:ModifySubnetAttribute",
+          "ec2:AttachInternetGateway",
+          "ec2:DetachInternetGateway",
+          "ec2:CreateRoute",
+          "ec2:AssociateRouteTable",
+          "ec2:DisassociateRouteTable",
+        ]
+        Resource = [
+          "${local.ec2}:vpc/*",
+          "${local.ec2}:subnet/*",
+          "${local.ec2}:internet-gateway/*",
+          "${local.ec2}:route-table/*",
+        ]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid    = "RemoveOurNetworks"
+        Effect = "Allow"
+        Action = [
+          "ec2:DeleteVpc",
+          "ec2:DeleteSubnet",
+          "ec2:DeleteInternetGateway",
+          "ec2:DeleteRouteTable",
+          "ec2:DeleteSecurityGroup",
+        ]
+        Resource = [
+          "${local.ec2}:vpc/*",
+          "${local.ec2}:subnet/*",
+          "${local.ec2}:internet-gateway/*",
+          "${local.ec2}:route-table/*",
+          "${local.ec2}:security-group/*",
+        ]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "RememberVpcs"
+        Effect    = "Allow"
+        Action    = "ssm:PutParameter"
+        Resource  = "${local.ssm}:parameter/elephant/vpc/*"
+        Condition = { StringNotEquals = { "ssm:Overwrite" = "true" } }
+      },
+      {
+        Sid      = "ReadAndForgetVpcs"
+        Effect   = "Allow"
+        Action   = ["ssm:GetParameter", "ssm:DeleteParameter"]
+        Resource = "${local.ssm}:parameter/elephant/vpc/*"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "operate_networks" {
+  role       = aws_iam_role.operate.name
+  policy_arn = aws_iam_policy.operate_networks.arn
 }

@@ -8,6 +8,7 @@ use elephant_launch::lambda::{self, RandomTokens, WallClock};
 use elephant_launch::metrics::Meter;
 use elephant_launch::operate::{Answer, Operator};
 use elephant_launch::sdk;
+use elephant_launch::ssm::ParameterStore;
 use elephant_launch::timing::Timing;
 
 /// One thread, as for `launch`.
@@ -28,8 +29,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let operator = Operator {
         meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
         ec2: Ec2::counted(&aws, &timing, calls),
+        ssm: ParameterStore::counted(&aws, timing.ec2, calls),
         clock: WallClock,
         tokens: RandomTokens,
+        zones: config.zones(aws.region().map(AsRef::as_ref)),
         config,
         timing,
     };

@@ -318,11 +318,11 @@ fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
 }
 
 /// In a filter `*` and `?` stand for others.
-fn literally(text: &str) -> String {
+pub(super) fn literally(text: &str) -> String {
     text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
 }
 
-fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
+pub(super) fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
     let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
     TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
 }
@@ -380,16 +380,16 @@ fn to_interface(interface: &NetworkInterface) -> Option<Interface> {
     })
 }
 
-fn is_code<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
+pub(super) fn is_code<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
     error.code().is_some_and(|code| codes.contains(&code))
 }
 
-fn says<E: ProvideErrorMetadata>(error: &SdkError<E>, part: &str) -> bool {
+pub(super) fn says<E: ProvideErrorMetadata>(error: &SdkError<E>, part: &str) -> bool {
     error.message().is_some_and(|message| message.contains(part))
 }
 
 /// Whoever wants something gone is content to hear that it is.
-fn gone_is_as_good<R, E>(
+pub(super) fn gone_is_as_good<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
     codes: &[&str],

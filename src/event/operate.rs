@@ -10,10 +10,13 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::{MEETING_ID, NAME_SHOWN, cut, fields, kind_of, meeting_id, refused};
+use crate::command::Shell;
 use crate::error::Error;
+use crate::key_pair::without_comment;
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 use crate::overrides::{VOLUME_SIZES, resource_id};
+use crate::vpc::Cidr;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operate {
@@ -29,18 +32,64 @@ pub enum Target {
     Instance(InstanceId),
 }
 
+/// What is to be done. A `name` is the caller's: the same name is the same thing, so that a request may come twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    Stop { wait: bool },
-    Start { wait: bool },
-    Reboot { name: String },
-    Snapshot { name: String, reboot: bool, wait: bool },
+    /// `wait`: answer once it is stopped.
+    Stop {
+        wait: bool,
+    },
+    /// `wait`: answer once it runs.
+    Start {
+        wait: bool,
+    },
+    Reboot {
+        name: String,
+    },
+    /// An image. `name`: EC2's, 3 to 128 characters, once an account and Region. `reboot`: whether the machine is restarted
+    /// for it, so that its disks agree with each other. `wait`: answer once it is available.
+    Snapshot {
+        name: String,
+        reboot: bool,
+        wait: bool,
+    },
+    /// Ours, of the machine if one is named.
     Images,
-    DeleteImage { image_id: String },
+    /// With its snapshots.
+    DeleteImage {
+        image_id: String,
+    },
     AddVolume(WantedVolume),
     RemoveVolume(Named),
     AddNetworkInterface(WantedInterface),
     RemoveNetworkInterface(Named),
+    Run(WantedCommand),
+    /// `public_key`: one line in OpenSSH's form, to be imported; `None`: EC2 makes an ED25519 pair, and its private key is kept
+    /// in Parameter Store.
+    EnsureKey {
+        name: String,
+        public_key: Option<String>,
+    },
+    /// What `launch` would start from now.
+    LatestImage,
+    /// `name`: the tag that `VPC_NAME` finds. `cidr`: from /16 to /28.
+    EnsureVpc {
+        name: String,
+        cidr: Cidr,
+    },
+    DeleteVpc {
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedCommand {
+    /// At most 100 characters.
+    pub name: String,
+    pub shell: Shell,
+    pub command: String,
+    /// From 5 to 172,800; it is ended after that.
+    pub timeout_seconds: u32,
 }
 
 /// What is to be removed: by its own id, or by the name under which it was added.
@@ -53,11 +102,30 @@ pub enum Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedVolume {
     pub name: String,
+    /// GiB.
     pub size_gb: i32,
+    /// EC2's word: `gp3`, `io2`, …
     pub volume_type: String,
+    /// Of gp3, io1 and io2.
     pub iops: Option<i32>,
+    /// MiB/s, of gp3.
     pub throughput: Option<i32>,
+    /// With the account's own key for EBS.
     pub encrypted: bool,
+}
+
+impl WantedVolume {
+    /// So many GiB of gp3, encrypted.
+    pub fn new(name: &str, size_gb: i32) -> Self {
+        WantedVolume {
+            name: name.to_owned(),
+            size_gb,
+            volume_type: "gp3".to_owned(),
+            iops: None,
+            throughput: None,
+            encrypted: true,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +139,7 @@ pub struct WantedInterface {
 
 impl Verb {
     /// Every verb, in the order of the README's table.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 15] = [
         "snapshot",
         "images",
         "delete_image",
@@ -82,6 +150,11 @@ impl Verb {
         "stop",
         "start",
         "reboot",
+        "run",
+        "ensure_key",
+        "latest_image",
+        "ensure_vpc",
+        "delete_vpc",
     ];
 
     pub fn as_str(&self) -> &'static str {
@@ -96,11 +169,41 @@ impl Verb {
             Verb::Stop { .. } => "stop",
             Verb::Start { .. } => "start",
             Verb::Reboot { .. } => "reboot",
+            Verb::Run(_) => "run",
+            Verb::EnsureKey { .. } => "ensure_key",
+            Verb::LatestImage => "latest_image",
+            Verb::EnsureVpc { .. } => "ensure_vpc",
+            Verb::DeleteVpc { .. } => "delete_vpc",
+        }
+    }
+
+    /// `None`: about one, or about all.
+    pub fn is_about_a_machine(&self) -> Option<bool> {
+        match self {
+            Verb::Images => None,
+            Verb::DeleteImage { .. }
+            | Verb::EnsureKey { .. }
+            | Verb::LatestImage
+            | Verb::EnsureVpc { .. }
+            | Verb::DeleteVpc { .. } => Some(false),
+            Verb::Snapshot { .. }
+            | Verb::AddVolume(_)
+            | Verb::RemoveVolume(_)
+            | Verb::AddNetworkInterface(_)
+            | Verb::RemoveNetworkInterface(_)
+            | Verb::Stop { .. }
+            | Verb::Start { .. }
+            | Verb::Reboot { .. }
+            | Verb::Run(_) => Some(true),
         }
     }
 }
 
-const EXPECTED: &str = r#"{"do": "<verb>", "meeting_id": "…", "role": "teacher" or "student", …}, or "instance_id": "i-…" in place of the two"#;
+const EXPECTED: &str =
+    r#"{"do": "…", "meeting_id": "…", "role": "teacher", …}, or "instance_id" in place of the two"#;
+
+/// SSM's, on the comment of a command.
+const COMMENT_LIMIT: usize = 100;
 
 /// EC2's own limits on an image's name.
 const IMAGE_NAME: RangeInclusive<usize> = 3..=128;
@@ -136,6 +239,11 @@ impl Operate {
             "remove_network_interface" => {
                 Verb::RemoveNetworkInterface(fields.named("network_interface_id", "eni-")?)
             }
+            "run" => Verb::Run(fields.command()?),
+            "ensure_key" => Verb::EnsureKey { name: fields.key_name()?, public_key: fields.public_key()? },
+            "latest_image" => Verb::LatestImage,
+            "ensure_vpc" => Verb::EnsureVpc { name: fields.vpc_name()?, cidr: fields.cidr()? },
+            "delete_vpc" => Verb::DeleteVpc { name: fields.vpc_name()? },
             other => {
                 return Err(format!(
                     "has the do {:?}, which is none of {}",
@@ -145,12 +253,10 @@ impl Operate {
             }
         };
         let target = fields.target()?;
-        match (&verb, &target) {
-            (Verb::DeleteImage { .. }, Some(_)) => {
-                return Err("names a machine, and delete_image is about an image alone".to_owned());
-            }
-            (Verb::Images | Verb::DeleteImage { .. }, _) | (_, Some(_)) => {}
-            (_, None) => {
+        match (verb.is_about_a_machine(), &target) {
+            (Some(false), Some(_)) => return Err(format!("names a machine, and {word} is about none")),
+            (Some(false) | None, _) | (Some(true), Some(_)) => {}
+            (Some(true), None) => {
                 return Err(format!("has neither a meeting_id with a role nor an instance_id to {word}"));
             }
         }
@@ -242,6 +348,69 @@ impl<'f> Fields<'f> {
                 cut(&name, NAME_SHOWN),
                 IMAGE_NAME_SIGNS.trim()
             )),
+        }
+    }
+
+    fn command(&self) -> Result<WantedCommand, String> {
+        let name = self.name()?;
+        if name.chars().count() > COMMENT_LIMIT {
+            return Err(format!(
+                "has a name of more than {COMMENT_LIMIT} characters, the room that SSM has for it"
+            ));
+        }
+        let shell = match self.text("shell")? {
+            None | Some("sh") => Shell::Shell,
+            Some("powershell") => Shell::PowerShell,
+            Some(other) => {
+                return Err(format!(
+                    "has the shell {:?}, which is neither sh nor powershell",
+                    cut(other, NAME_SHOWN)
+                ));
+            }
+        };
+        let command = self.text("command")?.ok_or("has no command")?.to_owned();
+        let seconds = self.whole("timeout_seconds", 5..=172_800)?.unwrap_or(60);
+        Ok(WantedCommand { name, shell, command, timeout_seconds: seconds.unsigned_abs() })
+    }
+
+    fn key_name(&self) -> Result<String, String> {
+        let name = self.name()?;
+        match name.len() <= 255 && name.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            true => Ok(name),
+            false => Err("has a name that is no key pair's, at most 255 characters of ASCII".to_owned()),
+        }
+    }
+
+    /// It goes into the name of a parameter, too.
+    fn vpc_name(&self) -> Result<String, String> {
+        let name = self.name()?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        match name.len() <= 64 && name.chars().all(allowed) && !name.starts_with("sg-") {
+            true => Ok(name),
+            false => Err(format!(
+                "has the name {:?}, not at most 64 letters, digits, hyphens, dots and underscores",
+                cut(&name, NAME_SHOWN)
+            )),
+        }
+    }
+
+    fn cidr(&self) -> Result<Cidr, String> {
+        let text = self.text("cidr")?.ok_or("has no cidr")?;
+        Cidr::parse(text).ok_or_else(|| {
+            format!(
+                "has the cidr {:?}, not a block such as 10.20.0.0/16, which EC2 takes from /16 to /28",
+                cut(text, NAME_SHOWN)
+            )
+        })
+    }
+
+    fn public_key(&self) -> Result<Option<String>, String> {
+        let Some(text) = self.text("public_key")? else { return Ok(None) };
+        match without_comment(text) {
+            Some(("ssh-ed25519" | "ssh-rsa", key)) if key.len() > 40 && !text.contains('\n') => {
+                Ok(Some(text.to_owned()))
+            }
+            _ => Err("has a public_key that is not one line such as \"ssh-ed25519 AAAA… name\"".to_owned()),
         }
     }
 

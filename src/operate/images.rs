@@ -1,16 +1,33 @@
-//! Images made of a machine: `snapshot`, `images`, `delete_image`.
+//! Images made of a machine: `snapshot`, `images`, `delete_image`; and the one that launches start from: `latest_image`.
 //!
 //! EC2 takes each name once an account and Region, so the name decides whether a request has been here before. An image is
 //! made of its snapshots, which outlive it unless they are deleted after it.
 
+use std::cell::RefCell;
+
 use serde::Serialize;
 
-use super::{Answer, Delivery, Outcome};
-use crate::error::{Error, Service};
+use super::{Answer, Delivery, Machinery, Operator, Outcome, Ssm};
+use crate::config::OperateConfig;
+use crate::deadline::Backoff;
+use crate::error::{Error, Kind, Service};
 use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
+use crate::lookups::{self, LookupError};
 use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG, State};
-use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::needs::{Clock, Meetings, Tokens};
 use crate::plan::operate as plan;
+
+/// What `launch` would start from now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LatestImage {
+    pub image_id: String,
+    pub architecture: String,
+    pub root_device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// In the words of the configuration.
+    pub source: String,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImageAnswer {
@@ -47,10 +64,11 @@ impl From<OwnImage> for ImageAnswer {
     }
 }
 
-impl<M, E, C, T> Delivery<'_, M, E, C, T>
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
 where
     M: Meetings,
-    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    E: Machinery,
+    S: Ssm,
     C: Clock,
     T: Tokens,
 {
@@ -172,6 +190,49 @@ where
             outcome: if nothing { Outcome::Unchanged } else { Outcome::Done },
             image: image.map(ImageAnswer::from),
             deleted_snapshot_ids: Some(snapshots),
+            ..Answer::default()
+        })
+    }
+
+    /// By the same way as a launch, which looks once and believes it for a while.
+    pub(super) async fn latest_image(&self) -> Result<Answer, Error> {
+        let Operator { ec2, ssm, config, timing, .. } = self.operator;
+        let OperateConfig { image, instance_types, launch_template, .. } = config;
+        let misfit = RefCell::new(None);
+        let look = || async {
+            match lookups::latest_image(ec2, ssm, image, instance_types, launch_template.as_ref()).await {
+                Ok(found) => Ok(Some(found)),
+                Err(LookupError::Aws(error)) => Err(error),
+                Err(LookupError::Misfit(problem, advice)) => {
+                    misfit.replace(Some((problem, advice)));
+                    Ok(None)
+                }
+                // No subnet is looked for.
+                Err(LookupError::NoUsableSubnet(problem)) => {
+                    misfit.replace(Some((problem, "set AMI_ID")));
+                    Ok(None)
+                }
+            }
+        };
+        let found = self.deadline.persist(3 * timing.ec2, Backoff::EC2, || true, look).await;
+        let found = found.map_err(|error| {
+            Error::of_request(self.verb, Service::Ec2, error, "change the setting that names the image")
+        })?;
+        let Some(found) = found else {
+            let (problem, advice) = misfit.take().unwrap_or_default();
+            return Err(Error::new(Kind::InvalidConfiguration, format!("{}: {problem}", self.verb), advice));
+        };
+        let latest = LatestImage {
+            image_id: found.image_id,
+            architecture: found.architecture,
+            root_device: found.root_device,
+            created_at: found.created.map(|time| time.to_string()),
+            source: image.to_string(),
+        };
+        Ok(Answer {
+            verb: self.verb,
+            outcome: Outcome::Unchanged,
+            latest_image: Some(latest),
             ..Answer::default()
         })
     }

@@ -4,12 +4,12 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Outcome};
+use super::{Answer, Delivery, Machinery, Outcome, Ssm};
 use crate::error::{Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
 use crate::machine::State;
-use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::needs::{Clock, Meetings, Tokens};
 use crate::plan::operate as plan;
 
 /// How many network interfaces of one name have been made and removed, at most.
@@ -26,10 +26,11 @@ pub struct InterfaceAnswer {
     pub device_index: Option<i32>,
 }
 
-impl<M, E, C, T> Delivery<'_, M, E, C, T>
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
 where
     M: Meetings,
-    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    E: Machinery,
+    S: Ssm,
     C: Clock,
     T: Tokens,
 {

@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Outcome};
+use super::{Answer, Delivery, Machinery, Outcome, Ssm};
 use crate::error::{Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
-use crate::needs::{Clock, DataVolumes, ExtraInterfaces, Inspects, Meetings, OwnImages, Powers, Tokens};
+use crate::needs::{Clock, Meetings, Tokens};
 use crate::plan::operate as plan;
 
 /// How many disks of one name have been made and removed, at most.
@@ -30,10 +30,11 @@ pub struct VolumeAnswer {
     pub device_on_nitro: Option<String>,
 }
 
-impl<M, E, C, T> Delivery<'_, M, E, C, T>
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
 where
     M: Meetings,
-    E: Inspects + Powers + OwnImages + DataVolumes + ExtraInterfaces,
+    E: Machinery,
+    S: Ssm,
     C: Clock,
     T: Tokens,
 {

@@ -9,9 +9,14 @@ What AWS does, and moto does not:
 * AttachVolume refuses a device name that is taken, a volume that is attached, and one of another zone.
 * AttachNetworkInterface refuses a device index that is taken, an interface that is attached, and more than the type may have.
 * ModifyNetworkInterfaceAttribute can have the interface deleted with its machine.
+* AttachInternetGateway refuses a VPC that has one.
+* DeleteKeyPair takes a key pair's id.
+* SendCommand refuses a machine that does not run, for its agent does not either; a command says what it was, and `exit 3` is
+  one that fails.
 """
 
 import copy
+import re
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.exceptions import EC2ClientError
@@ -19,6 +24,12 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
+from moto.ec2.responses.internet_gateways import InternetGateways
+from moto.ec2.responses.key_pairs import KeyPairs
+from moto.ssm.exceptions import SSMException
+from moto.ssm.models import Command
+from moto.ssm.responses import SimpleSystemManagerResponse
+from moto.ec2.models import ec2_backends
 
 from ec2_extension import check_client_token, parameters_of
 
@@ -26,6 +37,10 @@ moto_create_volume = ElasticBlockStore.create_volume
 moto_attach_volume = ElasticBlockStore.attach_volume
 moto_create_network_interface = ElasticNetworkInterfaces.create_network_interface
 moto_attach_network_interface = ElasticNetworkInterfaces.attach_network_interface
+moto_attach_internet_gateway = InternetGateways.attach_internet_gateway
+moto_delete_key_pair = KeyPairs.delete_key_pair
+moto_send_command = SimpleSystemManagerResponse.send_command
+moto_invocation_response = Command.invocation_response
 moto_modify_network_interface_attribute = ElasticNetworkInterfaces.modify_network_interface_attribute
 
 
@@ -36,6 +51,10 @@ def install():
     ElasticBlockStore.attach_volume = attach_volume
     ElasticNetworkInterfaces.create_network_interface = create_network_interface
     ElasticNetworkInterfaces.attach_network_interface = attach_network_interface
+    InternetGateways.attach_internet_gateway = attach_internet_gateway
+    KeyPairs.delete_key_pair = delete_key_pair
+    SimpleSystemManagerResponse.send_command = send_command
+    Command.invocation_response = invocation_response
     ElasticNetworkInterfaces.modify_network_interface_attribute = modify_network_interface_attribute
 
 
@@ -142,3 +161,38 @@ def modify_network_interface_attribute(response):
         raise EC2ClientError("InvalidAttachmentID.NotFound", f"{attachment.get('AttachmentId')} does not exist")
     interface.delete_on_termination = attachment.get("DeleteOnTermination") in (True, "true")
     return EmptyResult()
+
+
+def attach_internet_gateway(response):
+    vpc, id = response._get_param("VpcId"), response._get_param("InternetGatewayId")
+    for gateway in response.ec2_backend.internet_gateways.values():
+        if gateway.vpc and gateway.vpc.id == vpc and gateway.id != id:
+            message = f"Network {vpc} already has an internet gateway attached"
+            raise EC2ClientError("InvalidParameterValue", message)
+    return moto_attach_internet_gateway(response)
+
+
+def delete_key_pair(response):
+    id = response._get_param("KeyPairId")
+    if id:
+        named = [pair.key_name for pair in response.ec2_backend.key_pairs.values() if pair.id == id]
+        response.params["KeyName"] = named[0] if named else id
+    return moto_delete_key_pair(response)
+
+
+def send_command(response):
+    backend = ec2_backends[response.current_account][response.region]
+    running = {instance.id for instance in backend.all_instances() if instance.state == "running"}
+    if not set(response._get_param("InstanceIds", [])) <= running:
+        raise SSMException("InvalidInstanceId", "Instances not in a valid state for account")
+    return moto_send_command(response)
+
+
+def invocation_response(command, instance_id, plugin_name):
+    told = moto_invocation_response(command, instance_id, plugin_name)
+    text = "\n".join(command.parameters.get("commands", []))
+    ends = re.fullmatch(r"exit (\d+)", text)
+    code = int(ends[1]) if ends else 0
+    if code:
+        told |= {"ResponseCode": code, "Status": "Failed", "StatusDetails": "Failed", "StandardErrorContent": "it failed"}
+    return told | {"StandardOutputContent": f"ran with {command.document_name}: {text}\n"}

@@ -8,7 +8,7 @@ client is still there, since AWS too executes what it has received.
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
     GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
-    POST /_local/age                     {"seconds": 600} makes every machine that much older, and the marks of orphans
+    POST /_local/age                     {"seconds": 600} makes every machine and key pair that much older, and the marks of orphans
     POST /_local/reset                   everything as after the start; calls under way are cut off
 """
 
@@ -263,7 +263,7 @@ class LocalAws:
         return self.show_settings()
 
     def age(self, given):
-        """Make every machine that is there so many seconds older, and the marks of orphans with them."""
+        """Make every machine and key pair that is there so many seconds older, and the marks of orphans with them."""
         check_fields(given or {}, Age)
         by = timedelta(seconds=Age(**(given or {})).seconds)
         for regions in ec2_backends.values():
@@ -273,6 +273,8 @@ class LocalAws:
                     tags = backend.tags.get(instance.id, {})
                     if MARK in tags:
                         tags[MARK] = (datetime.fromisoformat(tags[MARK]) - by).isoformat()
+                for pair in backend.key_pairs.values():
+                    pair.create_time -= by
         return {}
 
     def reset(self, _):

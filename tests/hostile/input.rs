@@ -173,6 +173,73 @@ pub fn life_event() -> Any<Value> {
     .boxed()
 }
 
+/// Any JSON, mostly one step away from a request to `operate`.
+pub fn operate_event() -> Any<Value> {
+    let or_json =
+        |words: &'static str| prop_oneof![5 => word(words).prop_map(Value::from), 1 => json()].boxed();
+    let number = prop_oneof![3 => (-1..70_000_i64).prop_map(Value::from), 1 => json()].boxed();
+    let verbs = "snapshot|images|delete_image|add_volume|remove_volume|add_network_interface|stop|start|reboot|run|\
+                 ensure_key|latest_image|ensure_vpc|delete_vpc|terminate|Stop|";
+    let all = [
+        ("do", or_json(verbs), 0.95),
+        ("role", or_json("teacher|student|observer"), 0.6),
+        ("instance_id", or_json("i-0a1b2c3d|i-|vol-1|i-1 OR 1=1"), 0.3),
+        ("name", or_json("notes|a|classroom 2027-01|*|äpfel|x/../y"), 0.7),
+        ("image_id", or_json("ami-0a1b|ami-|snap-1"), 0.2),
+        ("volume_id", or_json("vol-0a1b|vol-|i-1"), 0.1),
+        ("size_gb", number.clone(), 0.4),
+        ("iops", number.clone(), 0.1),
+        ("volume_type", or_json("gp3|io2|st1|floppy"), 0.2),
+        ("cidr", or_json("10.0.0.0/16|10.0.0.1/16|10.0.0.0/8|0.0.0.0/0|x"), 0.3),
+        ("command", or_json("df -h|; rm -rf /|\n"), 0.3),
+        ("timeout_seconds", number, 0.2),
+        ("public_key", or_json("ssh-ed25519 AAAA|-----BEGIN PRIVATE KEY-----|ssh-rsa"), 0.1),
+        ("wait", prop_oneof![4 => any::<bool>().prop_map(Value::from), 1 => json()].boxed(), 0.2),
+        ("force", or_json("true"), 0.05),
+    ];
+    let asked: Vec<_> = all
+        .into_iter()
+        .map(|(name, value, weight)| {
+            option::weighted(weight, value).prop_map(move |value| Some((name, value?)))
+        })
+        .collect();
+    let fields = (fields(), asked).prop_map(|(mut fields, asked)| {
+        fields.extend(asked.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
+        fields
+    });
+    // Or one that will do, with one field in place of another, or besides.
+    let machine = json!({"meeting_id": "m", "role": "teacher"});
+    let right = [
+        (machine.clone(), json!({"do": "snapshot", "name": "classroom 2027-01"})),
+        (json!({}), json!({"do": "images"})),
+        (json!({}), json!({"do": "delete_image", "image_id": "ami-0a1b"})),
+        (machine.clone(), json!({"do": "add_volume", "name": "notes", "size_gb": 8})),
+        (machine.clone(), json!({"do": "remove_volume", "name": "notes"})),
+        (json!({"instance_id": "i-0a1b2c3d"}), json!({"do": "add_network_interface", "name": "camera"})),
+        (json!({"meetingId": " m ", "role": "student"}), json!({"do": "stop", "wait": true})),
+        (machine, json!({"do": "run", "name": "disk space", "command": "df -h"})),
+        (json!({}), json!({"do": "ensure_key", "name": "classroom"})),
+        (json!({}), json!({"do": "ensure_vpc", "name": "classroom", "cidr": "10.0.0.0/16"})),
+    ];
+    let right = right.map(|(target, asked)| {
+        let mut event = target.as_object().expect("fields").clone();
+        event.extend(asked.as_object().expect("fields").clone());
+        event
+    });
+    let near = (select(right.to_vec()), option::weighted(0.6, fields.clone()), any::<usize>()).prop_map(
+        |(mut event, others, which)| {
+            if let Some((name, value)) = others.and_then(|others| {
+                let count = others.len().max(1);
+                others.into_iter().nth(which % count)
+            }) {
+                event.insert(name, value);
+            }
+            Value::from(event)
+        },
+    );
+    prop_oneof![1 => json(), 2 => fields.prop_map(Value::from), 4 => near].boxed()
+}
+
 /// The fields of an event, with one id, two, or something in the place of one.
 fn fields() -> Any<Map<String, Value>> {
     let id = prop_oneof![

@@ -20,6 +20,8 @@ SOME_IMAGE = "ami-0123456789abcdef0"
 SOME_SNAPSHOT = "snap-0a1b2c3d4e5f60718"
 SOME_VOLUME = "vol-0a1b2c3d4e5f60718"
 SOME_KEY = "key/12345678-90ab-cdef-1234-567890abcdef"
+REMEMBERED_VPC = "/elephant/vpc/classroom/1"
+SOME_PRIVATE_KEY = "/ec2/keypair/key-0a1b2c3d4e5f60718"
 ZONE_ID = "usw2-az1"
 SCHEDULE_NAME_LIMIT = 64
 
@@ -32,6 +34,9 @@ OF_SHORT_NAMES = [
     "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
     "/aws/service/debian/release/12/latest/arm64",
 ]
+# The documents of Systems Manager that run a script, and what says how it went.
+SCRIPTS = ["AWS-RunShellScript", "AWS-RunPowerShellScript"]
+READS_OF_COMMANDS = ["GetCommandInvocation", "ListCommands"]
 # What EC2 asks of KMS for a disk, besides a grant.
 OF_A_DISK = ["Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
 
@@ -318,11 +323,7 @@ class Launch(Function):
             yield self.look_up("find the default VPC, or the one of that name", "DescribeVpcs")
         yield self.look_up("find the subnets", "DescribeSubnets")
         yield self.look_up("find the zones of the types", "DescribeInstanceTypeOfferings")
-        if self.path == "*":
-            for path in OF_SHORT_NAMES:
-                yield self.parameter("read which image a short name is", path)
-        elif self.path:
-            yield self.parameter("read which image it is", self.path)
+        yield from self.which_image()
         yield self.look_up("find the image, or those of a name", "DescribeImages")
         if self.env["KEY_NAME"]:
             yield self.look_up("see whether there is the key pair", "DescribeKeyPairs")
@@ -360,6 +361,13 @@ class Launch(Function):
 
         yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
         yield self.on_machine("end a machine", "TerminateInstances")
+
+    def which_image(self):
+        if self.path == "*":
+            for path in OF_SHORT_NAMES:
+                yield self.parameter("read which image a short name is", path)
+        elif self.path:
+            yield self.parameter("read which image it is", self.path)
 
     def by_ec2(self):
         """KMS judges EC2's requests for a disk by the role that launches."""
@@ -448,7 +456,7 @@ class Launch(Function):
         for action in ["CreateKeyPair", "ImportKeyPair", "DeleteKeyPair"]:
             key_pair = self.arn("ec2", f"key-pair/{env['KEY_NAME'] or 'mine'}")
             yield Question("change a key pair", f"ec2:{action}", "key-pair", key_pair)
-        yield self.parameter("read the private key of a key pair", "/ec2/keypair/key-0a1b2c3d4e5f60718")
+        yield self.parameter("read the private key of a key pair", SOME_PRIVATE_KEY)
 
         # Tags: none of anything that exists, and at launch none but ours.
         yield self.tag("tag a machine that runs", "instance", running, create="", id="i-0123456789abcdef0")
@@ -705,9 +713,13 @@ class Status(OnMachines):
 
 
 class Operate(OnMachines):
-    """The function `operate`: a machine, its images and their snapshots, its volumes, its network interfaces."""
+    """The function `operate`: a machine, its images and their snapshots, its volumes, its network interfaces; commands
+    on it; key pairs; VPCs."""
 
-    LOOK_UPS = ["Instances", "Images", "Snapshots", "Volumes", "NetworkInterfaces", "InstanceTypes"]
+    LOOK_UPS = [
+        *("Instances", "Images", "Snapshots", "Volumes", "NetworkInterfaces", "InstanceTypes", "KeyPairs"),
+        *("AvailabilityZones", "InternetGateways", "RouteTables", "SecurityGroups", "Subnets", "Vpcs"),
+    ]
     POWER = ["StopInstances", "StartInstances", "RebootInstances"]
     # What is done to a machine that is there and to something else that is there: both have to be ours.
     WITH_A_MACHINE = [
@@ -723,6 +735,29 @@ class Operate(OnMachines):
         ("DeleteSnapshot", "snapshot"),
         ("DeleteVolume", "volume"),
         ("DeleteNetworkInterface", "network-interface"),
+        ("DeleteKeyPair", "key-pair"),
+        ("DeleteVpc", "vpc"),
+        ("DeleteSubnet", "subnet"),
+        ("DeleteInternetGateway", "internet-gateway"),
+        ("DeleteRouteTable", "route-table"),
+        ("DeleteSecurityGroup", "security-group"),
+    ]
+    # What is done to a VPC that is there, and to what is in it.
+    OF_VPCS = [
+        ("CreateSubnet", "vpc"),
+        ("CreateRouteTable", "vpc"),
+        ("CreateSecurityGroup", "vpc"),
+        ("ModifyVpcAttribute", "vpc"),
+        ("ModifySubnetAttribute", "subnet"),
+        ("AttachInternetGateway", "internet-gateway"),
+        ("AttachInternetGateway", "vpc"),
+        ("DetachInternetGateway", "internet-gateway"),
+        ("DetachInternetGateway", "vpc"),
+        ("CreateRoute", "route-table"),
+        ("AssociateRouteTable", "route-table"),
+        ("AssociateRouteTable", "subnet"),
+        ("DisassociateRouteTable", "route-table"),
+        ("DisassociateRouteTable", "subnet"),
     ]
     # Each kind that is made, by which call.
     CREATIONS = [
@@ -730,15 +765,46 @@ class Operate(OnMachines):
         ("CreateImage", "snapshot"),
         ("CreateVolume", "volume"),
         ("CreateNetworkInterface", "network-interface"),
+        ("CreateKeyPair", "key-pair"),
+        ("ImportKeyPair", "key-pair"),
+        ("CreateVpc", "vpc"),
+        ("CreateSubnet", "subnet"),
+        ("CreateInternetGateway", "internet-gateway"),
+        ("CreateRouteTable", "route-table"),
+        ("CreateSecurityGroup", "security-group"),
     ]
-    IDS = {"image": SOME_IMAGE, "snapshot": SOME_SNAPSHOT, "volume": SOME_VOLUME, "network-interface": "eni-0a1b2c3d"}
+    IDS = {
+        "image": SOME_IMAGE,
+        "snapshot": SOME_SNAPSHOT,
+        "volume": SOME_VOLUME,
+        "network-interface": "eni-0a1b2c3d",
+        "key-pair": "classroom",
+        "vpc": SOME_VPC,
+        "subnet": SOME_SUBNET,
+        "internet-gateway": "igw-0a1b2c3d",
+        "route-table": "rtb-0a1b2c3d",
+        "security-group": "sg-0fedcba9876543210",
+    }
+    # The key by which AWS says which it is.
+    KEYS_OF_IDS = {
+        "volume": "ec2:VolumeID",
+        "network-interface": "ec2:NetworkInterfaceID",
+        "vpc": "ec2:VpcID",
+        "subnet": "ec2:SubnetID",
+        "internet-gateway": "ec2:InternetGatewayID",
+        "route-table": "ec2:RouteTableID",
+        "security-group": "ec2:SecurityGroupID",
+    }
+    # What has an id only when it is made.
+    NAMED_BY_US = {"key-pair"}
     # Images and snapshots have none in their ARN.
     ACCOUNTS = {"image": "", "snapshot": ""}
 
     def __init__(self, stack):
         super().__init__(stack, "OperateFunction")
         self.group = stack.resolve({"Ref": "ScheduleGroup"})
-        self.key = Launch(stack).key
+        launch = Launch(stack)
+        self.key, self.path = launch.key, launch.path
         # Not EXTRA_TAGS, of which it is not told.
         self.tags = {key: self.tags[key] for key in ("Name", "MeetingID", "Role", "Project")}
 
@@ -764,11 +830,16 @@ class Operate(OnMachines):
     def new(self, what, action, kind, tags=None):
         """A call that makes something, which has no id yet."""
         tags = self.tags_of(kind) if tags is None else tags
-        keys = self.here | self.of(kind, "*") | self.tagged(tags)
-        return Question(what, f"ec2:{action}", kind, self.at(kind, "*"), keys)
+        id = self.new_id(kind)
+        keys = self.here | self.of(kind, id) | self.tagged(tags)
+        return Question(what, f"ec2:{action}", kind, self.at(kind, id), keys)
 
-    def tag_new(self, what, action, kind, tags=None, id="*"):
+    def new_id(self, kind):
+        return self.IDS[kind] if kind in self.NAMED_BY_US else "*"
+
+    def tag_new(self, what, action, kind, tags=None, id=None):
         """CreateTags within that call; with no call, of something that is there."""
+        id = id or self.new_id(kind)
         account = self.ACCOUNTS.get(kind)
         tags = self.tags_of(kind) if tags is None else tags
         return self.tag(what, kind, self.of(kind, id), tags, create=action, id=id, account=account)
@@ -777,7 +848,11 @@ class Operate(OnMachines):
         return self.arn("ec2", f"{kind}/{id}", account=self.ACCOUNTS.get(kind))
 
     def tags_of(self, kind):
-        """Volumes and network interfaces have a name that a person gave them."""
+        """Volumes and network interfaces have a name that a person gave them; the others are no machine's."""
+        if kind == "key-pair":
+            return {"Project": self.tags["Project"]}
+        if kind in ("vpc", "subnet", "internet-gateway", "route-table", "security-group"):
+            return {"Name": "classroom", "Project": self.tags["Project"]}
         return self.tags | ({"elephant:name": "notes"} if kind not in self.ACCOUNTS else {})
 
     def of(self, kind, id):
@@ -788,9 +863,19 @@ class Operate(OnMachines):
             volume = self.arn("ec2", f"volume/{SOME_VOLUME}")
             of_it = {"ec2:Owner": "123456789012", "ec2:ParentVolume": volume, "ec2:SnapshotID": id}
             return of_it | {"ec2:SnapshotTime": "2026-01-05T10:00:00Z", "ec2:VolumeSize": "60", "ec2:Encrypted": "true"}
-        return {"volume": self.of_volume, "network-interface": self.of_interface}[kind]() | {
-            "ec2:VolumeID" if kind == "volume" else "ec2:NetworkInterfaceID": id
+        if kind == "key-pair":
+            return {"ec2:KeyPairName": id, "ec2:KeyPairType": "ed25519"}
+        vpc = {"ec2:Vpc": self.arn("ec2", f"vpc/{SOME_VPC}")}
+        of_it = {
+            "volume": self.of_volume(),
+            "network-interface": self.of_interface(),
+            "vpc": {"ec2:Tenancy": "default"},
+            "subnet": vpc | {"ec2:AvailabilityZone": self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID},
+            "internet-gateway": {},
+            "route-table": vpc,
+            "security-group": vpc,
         }
+        return of_it[kind] | {self.KEYS_OF_IDS[kind]: id}
 
     def place_of_interface(self, what, kind, **arn):
         """The subnet and the security groups of a new network interface: the machine's, whichever they are."""
@@ -801,11 +886,32 @@ class Operate(OnMachines):
         resource = self.arn("ec2", f"{kind}/{id}", **arn)
         return Question(what, "ec2:CreateNetworkInterface", kind, resource, self.here | of_it)
 
+    def command(self, what, project=None, action="SendCommand", **arn):
+        """A call of SSM's about a machine, with the tags that it has."""
+        tags = self.of_project(project).items()
+        keys = {f"{prefix}/{key}": value for prefix in ("aws:ResourceTag", "ssm:resourceTag") for key, value in tags}
+        return Question(what, f"ssm:{action}", "instance", self.arn("ec2", INSTANCE, **arn), keys)
+
+    def document(self, what, name, account=""):
+        """How a command is run. AWS's own documents are no account's."""
+        return Question(what, "ssm:SendCommand", "document", self.arn("ssm", f"document/{name}", account=account))
+
+    def all_of_ssm(self, what, action, region=None):
+        """A call of SSM's that knows no resource."""
+        return Question(what, f"ssm:{action}", "", "*", {"aws:RequestedRegion": region or self.region})
+
+    def keep(self, what, path=SOME_PRIVATE_KEY, overwrite="false"):
+        question = self.parameter(what, path, "PutParameter")
+        return replace(question, keys={"ssm:Overwrite": overwrite} if overwrite else {})
+
     def calls(self):
         yield self.record("read the record", "GetItem")
         yield self.record("write the record", "UpdateItem")
         for kind in self.LOOK_UPS:
             yield self.look_up("see what there is", f"Describe{kind}")
+        yield from self.which_image()
+        if self.env["LAUNCH_TEMPLATE"]:
+            yield self.look_up("see whether the launch template names the image", "DescribeLaunchTemplateVersions")
         for action in self.POWER:
             yield self.machine("stop, start or reboot a machine", action)
         yield self.reboot("remember a reboot")
@@ -820,6 +926,19 @@ class Operate(OnMachines):
             yield self.thing(f"join or part the machine and a {kind}", action, kind)
         for action, kind in self.REMOVALS:
             yield self.thing(f"remove the {kind}", action, kind)
+        yield self.command("run a command on a machine")
+        for name in SCRIPTS:
+            yield self.document("run it as a script", name)
+        for action in READS_OF_COMMANDS:
+            yield self.all_of_ssm("see what became of a command", action)
+        yield self.all_of_ssm("see whether a private key is kept", "DescribeParameters")
+        yield self.keep("keep a private key")
+        yield self.keep("keep a private key, without a word on replacing", overwrite="")
+        for action, kind in self.OF_VPCS:
+            yield self.thing(f"make something in a VPC, or change its {kind}", action, kind)
+        yield self.keep("remember which VPC has a name", REMEMBERED_VPC)
+        for action in ["GetParameter", "DeleteParameter"]:
+            yield self.parameter("read or forget which VPC has a name", REMEMBERED_VPC, action)
 
     def misses(self):
         ours = self.own["PROJECT_TAG"]
@@ -833,14 +952,13 @@ class Operate(OnMachines):
         yield self.record("delete a record", "DeleteItem")
         for kind in self.LOOK_UPS:
             yield self.look_up("look up in another Region", f"Describe{kind}", "eu-central-1")
-        yield self.look_up("find the subnets", "DescribeSubnets")
 
         # Only what is ours, the machine and all that is joined to it.
         on_machines = [*self.POWER, "CreateImage", *(action for action, _ in self.WITH_A_MACHINE)]
         for whose, project in projects.items():
             for action in on_machines:
                 yield self.machine(f"{action}: machine of {whose}", action, project)
-            for action, kind in [*self.WITH_A_MACHINE, *self.REMOVALS]:
+            for action, kind in [*self.WITH_A_MACHINE, *self.OF_VPCS, *self.REMOVALS]:
                 yield self.thing(f"{action}: {kind} of {whose}", action, kind, project)
             # Only what it could remove again.
             for action, kind in self.CREATIONS:
@@ -854,7 +972,9 @@ class Operate(OnMachines):
         for action, kind in self.CREATIONS:
             id = self.IDS[kind]
             yield self.tag_new(f"tag the {kind} that exists", "", kind, id=id)
-            for other in {"CreateImage", "CreateVolume", "CreateNetworkInterface", "RunInstances"} - {action}:
+            for other in {action for action, _ in self.CREATIONS} | {"RunInstances"}:
+                if (other, kind) in self.CREATIONS:
+                    continue
                 yield self.tag_new(f"tag a new {kind} in {other}", other, kind)
             keys = {f"aws:RequestTag/{key}": value for key, value in self.tags.items()} | {"aws:TagKeys": list(self.tags)}
             yield self.thing(f"take the tags of the {kind}", "DeleteTags", kind, **keys)
@@ -873,7 +993,6 @@ class Operate(OnMachines):
         yield from self.console_misses()
         machine = self.arn("ec2", INSTANCE)
         yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
-        yield Question("run a command on a machine", "ssm:SendCommand", "instance", machine)
         yield self.thing("copy an image", "CopyImage", "image")
         yield self.thing("share an image", "ModifyImageAttribute", "image")
         yield self.thing("share a snapshot", "ModifySnapshotAttribute", "snapshot")
@@ -892,6 +1011,45 @@ class Operate(OnMachines):
         yield self.reboot("tag a machine with that and another", keys=["elephant:reboot", "Project"])
         yield self.reboot("tag a machine without a key", keys=[])
         yield self.schedule("delete the schedule", "DeleteSchedule")
+
+        # Commands: on our machines, as scripts, and nothing else of SSM's.
+        for whose, project in projects.items():
+            yield self.command(f"run a command on a machine of {whose}", project)
+        on_premises = self.arn("ssm", "managed-instance/mi-0a1b2c3d4e5f60718")
+        yield Question("run a command on premises", "ssm:SendCommand", "managed-instance", on_premises)
+        yield Question("send what it says to a bucket", "ssm:SendCommand", "bucket", "arn:aws:s3:::bucket")
+        yield self.document("run a script from elsewhere", "AWS-RunRemoteScript")
+        yield self.document("run a document of the account's own", SCRIPTS[0], account=None)
+        for name in SCRIPTS:
+            yield self.document("run a document whose name begins like a script's", name + "2")
+        for action in [*READS_OF_COMMANDS, "DescribeParameters"]:
+            yield self.all_of_ssm("look in another Region", action, "eu-central-1")
+        yield self.all_of_ssm("read all that was said on all machines", "ListCommandInvocations")
+        yield self.command("open a session on a machine", action="StartSession")
+        yield Question("take a command back", "ssm:CancelCommand", "", "*")
+
+        # Key pairs: their private keys are written once, and never read.
+        for action in ["GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory", "DeleteParameter"]:
+            yield self.parameter("read or delete a private key", SOME_PRIVATE_KEY, action)
+        yield self.keep("replace a private key", overwrite="true")
+        for other in with_another_step(f"parameter{SOME_PRIVATE_KEY}"):
+            yield self.keep("keep something at another path", other.removeprefix("parameter"))
+        yield self.keep("keep something beside the private keys", "/ec2/keypair2/key-0a1b2c3d4e5f60718")
+        yield from self.parameter_misses()
+        if not self.env["LAUNCH_TEMPLATE"]:
+            yield self.look_up("read launch templates, of which none is needed", "DescribeLaunchTemplateVersions")
+
+        # VPCs: which of them has a name, and no other parameter; nothing that lets anybody in.
+        yield self.keep("remember another VPC", REMEMBERED_VPC, overwrite="true")
+        for other in [*with_another_step(f"parameter{REMEMBERED_VPC}")[:2], "parameter/elephant/vpc2/classroom/1"]:
+            path = other.removeprefix("parameter")
+            yield self.keep("remember a VPC at another path", path)
+            for action in ["GetParameter", "DeleteParameter"]:
+                yield self.parameter("read or delete a parameter of another path", path, action)
+        yield self.parameter("read which VPCs have names", REMEMBERED_VPC, "GetParametersByPath")
+        yield self.thing("let somebody in", "AuthorizeSecurityGroupIngress", "security-group")
+        yield self.thing("take a route away", "DeleteRoute", "route-table")
+        yield self.thing("join a VPC with another", "CreateVpcPeeringConnection", "vpc")
 
         yield from self.by_lambda_misses()
 
@@ -1067,7 +1225,13 @@ ROLES = {
 UNTOUCHED = {
     ("dynamodb:Query", "table"): "a query of an index is judged for the index alone: "
     "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/using-identity-based-policies.html",
+    ("ec2:AssociateRouteTable", "internet-gateway"): "a table is that of subnets",
+    ("ec2:AssociateRouteTable", "ipv4pool-ec2"): "the same",
+    ("ec2:AssociateRouteTable", "vpn-gateway"): "the same",
+    ("ec2:CreateSubnet", "ipam-pool"): "addresses are given, and of no pool",
     ("ec2:CreateVolume", "snapshot"): "a new volume is empty",
+    ("ec2:CreateVpc", "ipam-pool"): "addresses are given, and of no pool",
+    ("ec2:CreateVpc", "ipv6pool-ec2"): "the same",
     ("ec2:ModifyInstanceAttribute", "security-group"): "a machine keeps its groups",
     ("ec2:ModifyNetworkInterfaceAttribute", "security-group"): "a network interface keeps its groups",
     ("ec2:ModifyNetworkInterfaceAttribute", "subnet"): "a network interface keeps its subnet",
@@ -1082,6 +1246,8 @@ UNTOUCHED = {
     ("ec2:RunInstances", "snapshot"): "the request names none; the image's own are the image's",
     ("ec2:StartInstances", "group"): "a machine is in no resource group of capacity reservations",
     ("ec2:StartInstances", "license-configuration"): "a machine has none",
+    ("ssm:SendCommand", "bucket"): "what a command says is read, and goes to no bucket",
+    ("ssm:SendCommand", "managed-instance"): "a machine of EC2 is an instance",
 }
 
 # Condition keys that AWS documents for our calls, and that carry nothing in them: key → why. The key may be a pattern;
@@ -1104,6 +1270,8 @@ NOT_SENT = {
     "index: dynamodb:ReturnValues": "a query has none",
     "ec2:InstanceAutoRecovery": "not asked for",
     "ec2:InstanceProfile": "sent with a profile",
+    "ec2:Ipv4IpamPoolId": "addresses are given, and of no pool",
+    "ec2:Ipv6IpamPoolId": "the same",
     "ec2:KmsKeyId": "a new volume has the account's own key",
     "ec2:LaunchTemplate": "there is none",
     "ec2:ManagedResourceOperator": "no service manages what is launched",
@@ -1132,7 +1300,12 @@ NOT_SENT = {
     "lambda:EventSourceToken": "Alexa's",
     "lambda:InvokedViaFunctionUrl": "the function has no URL",
     "logs:LogGeneratingResourceArns": "of traces that CloudWatch Logs delivers for a service; Lambda sends its own",
+    "parameter: aws:RequestTag/${TagKey}": "a parameter is not tagged",
+    "parameter: aws:TagKeys": "the same",
     "snapshot: ec2:AvailabilityZone": "of one in a Local Zone",
     "spot-instances-request: aws:RequestTag/${TagKey}": "it is not tagged",
     "spot-instances-request: aws:TagKeys": "the same",
+    "ssm:Overwrite": "AWS does not say that it comes with a request that has no word on it",
+    "ssm:Policies": "a parameter has none",
+    "ssm:resourceTag/${TagKey}": "AWS's own documents have no tags",
 }

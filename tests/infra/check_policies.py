@@ -15,7 +15,8 @@ of what the role is for (calls.py):
 5. The calls of a function are those that its source asks for, as named on the command line.
 6. parliament, the linter of policies, with its community's auditors, finds nothing without a reason (EXCEPTIONS); a
    reason that nothing needs is a finding too.
-7. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
+7. The policies of a role are no larger than IAM takes, also with the longest ProjectTag.
+8. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
 
 Prints one finding a line and ends with 1 if there is any, with 2 if the command line is wrong. Of several templates
 each is judged by itself. Needs no network and no AWS account.
@@ -27,9 +28,11 @@ import re
 import sys
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import repeat
 
 import arguments
 from answers import REFUSED, SETS, stacks
@@ -50,6 +53,7 @@ MADE = (
     "what is made is tagged as ours, and what it is made of is ours, or anybody's: statements of their own; parliament "
     "wants all in one, as for RunInstances"
 )
+RUN = "a machine of ours, and AWS's own document, which has no account in its ARN: a statement each; parliament wants both in one"
 PUBLIC = "AWS's own parameters have no account in their ARN, of which parliament does not know"
 PASSES = "a machine with a profile is given its role: this one alone, by EC2 alone, in one Region alone"
 EXCEPTIONS = {
@@ -67,8 +71,13 @@ EXCEPTIONS = {
     ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,
     ("RESOURCE_MISMATCH", "OperateRole", "TakeImagesOfOurMachines"): MADE,
     ("RESOURCE_MISMATCH", "OperateRole", "MakeOurImages"): MADE,
-    ("RESOURCE_MISMATCH", "OperateRole", "MakeInterfaces"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeVolumesInterfacesAndKeyPairs"): MADE,
     ("RESOURCE_MISMATCH", "OperateRole", "MakeInterfacesInSubnets"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeWhatIsInThem"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "MakeItInOurVpcs"): MADE,
+    ("RESOURCE_MISMATCH", "OperateRole", "ReadWhichImageItIs"): PUBLIC,
+    ("RESOURCE_MISMATCH", "OperateRole", "RunCommandsOnOurMachines"): RUN,
+    ("RESOURCE_MISMATCH", "OperateRole", "RunThemAsScripts"): RUN,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "OperateRole", "all statements"): (
         "EC2 is let open the disk of a machine that starts: one key, through EC2, for AWS's own services alone"
     ),
@@ -79,21 +88,33 @@ EXCEPTIONS = {
 # Both launch, by one policy.
 EXCEPTIONS |= {(issue, "ReconcileRole", sid): why for (issue, role, sid), why in EXCEPTIONS.items() if role == "LaunchRole"}
 
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MOST_OF_A_ROLE, MOST_OF_A_MANAGED_ONE = 10240, 6144
+LONGEST_TAG = "E" * 256
+LARGEST, LARGEST_MANAGED = "characters in a role's own policies at most", "in a managed policy at most"
+
+OF_ROLES, OF_FUNCTIONS = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"), "AWS::Lambda::Permission"
+
 
 def main():
     templates, asks, _ = arguments.parse(
         __doc__, "--asks", "FUNCTION=ACTION,ACTION,…", "the actions that the function's source asks for"
     )
     found = False
-    for template in templates:
-        findings, counts = check(template, asks)
-        findings = list(findings)
-        for finding in findings:
-            print(f"{template}: {finding}")
-        if not findings:
-            print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-        found = found or bool(findings)
+    # Seconds each, and a test has a hundred of them.
+    with ProcessPoolExecutor() as pool:
+        for template, (findings, counts) in zip(templates, pool.map(whole_check, templates, repeat(asks))):
+            for finding in findings:
+                print(f"{template}: {finding}")
+            if not findings:
+                print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+            found = found or bool(findings)
     sys.exit(1 if found else 0)
+
+
+def whole_check(template, asks):
+    findings, counts = check(template, asks)
+    return list(findings), dict(counts)
 
 
 def check(template, asks):
@@ -104,6 +125,7 @@ def check(template, asks):
     try:
         for name, stack in stacks(translated).items():
             report.answers = name
+            too_large(translated, name, report)
             for refusal in stack.refusals:
                 report.add(f"CloudFormation refuses these answers: {refusal}")
             for role in stack.resources("AWS::IAM::Role"):
@@ -166,6 +188,25 @@ def judge(stack, role, report):
         report.add(f"{role}: its managed policies are not judged here; write them out")
     report.calls.append((role, calls))
     report.misses += misses
+
+
+def too_large(translated, name, report):
+    """IAM counts all characters but white space: of a role's own policies together, of a managed one by itself."""
+    answers, region = SETS[name]
+    stack = Stack(translated, answers | {"ProjectTag": LONGEST_TAG}, region)
+    for role in stack.resources("AWS::IAM::Role"):
+        size = sum(map(characters, stack.own_policies(role)))
+        report.counts[LARGEST] = max(report.counts[LARGEST], size)
+        if size > MOST_OF_A_ROLE:
+            report.add(f"{role}: its own policies have {size} characters together, and IAM takes {MOST_OF_A_ROLE}")
+        for size in map(characters, stack.managed_policies(role)):
+            report.counts[LARGEST_MANAGED] = max(report.counts[LARGEST_MANAGED], size)
+            if size > MOST_OF_A_MANAGED_ONE:
+                report.add(f"{role}: a managed policy has {size} characters, and IAM takes {MOST_OF_A_MANAGED_ONE}")
+
+
+def characters(policy):
+    return len(json.dumps(policy, separators=(",", ":")))
 
 
 def elsewhere(calls):
@@ -382,8 +423,7 @@ def everything_is_judged(translated, asks, report):
         report.add(f"{role}: not in the template, and calls.py has a table for it")
     for name, resource in template.items():
         # What is put on roles from outside is judged with them; a function's own policy lets our rules invoke it.
-        of_roles, of_functions = "AWS::IAM::Policy", "AWS::Lambda::Permission"
-        if re.search("Policy|Permission", resource["Type"]) and resource["Type"] not in (of_roles, of_functions):
+        if re.search("Policy|Permission", resource["Type"]) and resource["Type"] not in (*OF_ROLES, OF_FUNCTIONS):
             report.add(f"{name} ({resource['Type']}): policies outside of roles are not judged here")
     for stack in stacks(translated).values():
         rules = {stack.resolve({"Fn::GetAtt": [rule, "Arn"]}): rule for rule in stack.resources("AWS::Events::Rule")}
@@ -398,7 +438,7 @@ def everything_is_judged(translated, asks, report):
                 report.add(f"{name}: lets somebody else than EventBridge invoke a function, or do more")
             elif rule is None or stack.arn("lambda", f"function:{given['FunctionName']}") not in targets[rule]:
                 report.add(f"{name}: no rule of this stack has that function for its target")
-        for policy in stack.resources("AWS::IAM::Policy"):
+        for policy in [policy for of_type in OF_ROLES for policy in stack.resources(of_type)]:
             names = {stack.resolve({"Ref": role}) for role in roles & ROLES.keys()}
             if {"Groups", "Users"} & stack.properties(policy).keys() or not set(stack.properties(policy)["Roles"]) <= names:
                 report.add(f"{policy}: is put on somebody whom no table judges")

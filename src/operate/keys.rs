@@ -1,0 +1,148 @@
+//! A key pair to launch with: `ensure_key`.
+//!
+//! EC2 tells the private key once, in the answer that makes the pair. It goes straight into a SecureString of Parameter Store,
+//! where CloudFormation keeps its own, and nowhere else. Where a request dies in between, the pair is of no use to anybody: half
+//! a minute is what its maker has to store the key, and whoever finds a pair older than a minute without one replaces it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tracing::warn;
+
+use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use crate::deadline::Deadline;
+use crate::error::{Error, Service};
+use crate::key_pair::{CREATED, IMPORTED, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
+use crate::needs::{Clock, Meetings, Tokens};
+use crate::timing::after;
+
+/// How long whoever made a pair tries to store its private key.
+const TO_STORE: Duration = Duration::from_secs(30);
+/// From when on a pair without one is nobody's. The difference is more than clocks and requests on their way differ.
+const HALF: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyAnswer {
+    /// What `KEY_NAME` takes.
+    pub key_name: String,
+    pub key_pair_id: String,
+    pub fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// The parameter that has the private key, if it was made here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_key_parameter: Option<String>,
+}
+
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
+where
+    M: Meetings,
+    E: Machinery,
+    S: Ssm,
+    C: Clock,
+    T: Tokens,
+{
+    pub(super) async fn ensure_key(&self, name: &str, public_key: Option<&str>) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let not_yet = format!("the key pair {name:?} is being made by another request");
+        self.until(&not_yet, async || {
+            if let Some(found) = self.ask(Service::Ec2, || ec2.find_own_key_pair(name)).await? {
+                return self.judge(found, public_key).await;
+            }
+            match public_key {
+                Some(public_key) => self.import(name, public_key).await,
+                None => self.create_pair(name).await,
+            }
+        })
+        .await
+    }
+
+    /// `None`: look again in a moment.
+    async fn judge(&self, found: OwnKeyPair, public_key: Option<&str>) -> Result<Option<Answer>, Error> {
+        let Self { operator, .. } = self;
+        let (ec2, ssm) = (&operator.ec2, &operator.ssm);
+        let (name, id) = (&found.name, &found.key_pair_id);
+        if !self.is_ours(&found.tags) {
+            return Err(self.refused(format!("the key pair {name:?} ({id}) has not the tag Project of ours")));
+        }
+        if let Some(public_key) = public_key {
+            let has = found.public_key.as_deref().and_then(without_comment);
+            return match has == without_comment(public_key) {
+                true => Ok(Some(self.told_key(found, false, Outcome::Unchanged))),
+                false => Err(self.refused(format!(
+                    "the key pair {name:?} ({id}) has another public key: choose another name"
+                ))),
+            };
+        }
+        if found.tags.get(ORIGIN_TAG).map(String::as_str) == Some(IMPORTED) {
+            return Ok(Some(self.told_key(found, false, Outcome::Unchanged)));
+        }
+        if self.ask(Service::Ssm, || ssm.is_kept(id)).await? {
+            return Ok(Some(self.told_key(found, true, Outcome::Unchanged)));
+        }
+        let half = found.created_at.is_none_or(|created| operator.clock.now() > after(created, HALF));
+        if half {
+            warn!(key_name = name, key_pair_id = id, "nobody stored its private key: it is replaced");
+            self.ask(Service::Ec2, || ec2.delete_key_pair(id)).await?;
+        }
+        Ok(None)
+    }
+
+    async fn import(&self, name: &str, public_key: &str) -> Result<Option<Answer>, Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.key_tags(IMPORTED);
+        if !self.ask(Service::Ec2, || ec2.import_key_pair(name, public_key, &tags)).await? {
+            return Ok(None);
+        }
+        let not_yet = format!("the key pair {name:?} is not to be seen yet");
+        let found = self
+            .until(&not_yet, async || self.ask(Service::Ec2, || ec2.find_own_key_pair(name)).await)
+            .await?;
+        Ok(Some(self.told_key(found, false, Outcome::Done)))
+    }
+
+    async fn create_pair(&self, name: &str) -> Result<Option<Answer>, Error> {
+        let Self { operator, .. } = self;
+        let (ec2, ssm, clock) = (&operator.ec2, &operator.ssm, &operator.clock);
+        let tags = self.key_tags(CREATED);
+        let began = clock.now();
+        let Some((pair, private_key)) = self.ask(Service::Ec2, || ec2.create_key_pair(name, &tags)).await?
+        else {
+            return Ok(None);
+        };
+        let id = &pair.key_pair_id;
+        let at = after(began, TO_STORE).min(self.deadline.at);
+        let deadline = Deadline { clock, tokens: &operator.tokens, at };
+        let kept = deadline.ask(Service::Ssm, &operator.timing, || ssm.keep(id, &private_key)).await;
+        if let Err(error) = kept {
+            self.try_to("delete a key pair whose private key was not stored", || ec2.delete_key_pair(id))
+                .await;
+            return Err(Error::of_request(
+                self.verb,
+                Service::Ssm,
+                error,
+                "ask again: the key pair is made anew",
+            ));
+        }
+        Ok(Some(self.told_key(pair, true, Outcome::Done)))
+    }
+
+    fn key_tags(&self, origin: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("Project".to_owned(), self.operator.config.project_tag.clone()),
+            (ORIGIN_TAG.to_owned(), origin.to_owned()),
+        ])
+    }
+
+    fn told_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> Answer {
+        let key_pair = KeyAnswer {
+            private_key_parameter: kept.then(|| parameter(&pair.key_pair_id)),
+            key_name: pair.name,
+            key_pair_id: pair.key_pair_id,
+            fingerprint: pair.fingerprint,
+            public_key: pair.public_key,
+        };
+        Answer { verb: self.verb, outcome, key_pair: Some(key_pair), ..Answer::default() }
+    }
+}

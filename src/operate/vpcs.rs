@@ -1,0 +1,380 @@
+//! A VPC for the machines: `ensure_vpc`, `delete_vpc`.
+//!
+//! Every step looks first and makes what is missing, so a request that died half-way is finished by the next. Two at once meet
+//! where EC2 lets only one have a block of addresses or a name; which VPC has the name is decided by a parameter that can be
+//! made once, and whoever comes second deletes the empty one that it made.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tracing::info;
+
+use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use crate::error::{Error, Kind, Service};
+use crate::needs::{Clock, Meetings, Tokens};
+use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
+
+/// How often a VPC of one name may have been deleted and made again.
+const GENERATIONS: u32 = 100;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VpcAnswer {
+    pub name: String,
+    pub vpc_id: String,
+    pub cidr: String,
+    /// By zone.
+    pub subnet_ids: BTreeMap<String, String>,
+    pub internet_gateway_id: String,
+    pub route_table_id: String,
+    /// What `SECURITY_GROUP_IDS` takes. It lets everything out and nothing in.
+    pub security_group_id: String,
+}
+
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
+where
+    M: Meetings,
+    E: Machinery,
+    S: Ssm,
+    C: Clock,
+    T: Tokens,
+{
+    pub(super) async fn ensure_vpc(&self, name: &str, cidr: Cidr) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let mut made = 0;
+        let vpc = self.the_vpc(name, cidr, &mut made).await?;
+        if vpc.cidr != cidr.to_string() {
+            let (id, has) = (&vpc.vpc_id, &vpc.cidr);
+            return Err(self.refused(format!(
+                "the VPC {name:?} is there, {id}, and has {has}: ask for that, or for another name"
+            )));
+        }
+        let id = vpc.vpc_id.as_str();
+        self.ask(Service::Ec2, || ec2.name_hosts(id)).await?;
+        let zones = self.zones().await?;
+        let gateway = self.internet_gateway(name, id, &mut made).await?;
+        let table = self.route_table(name, id, &mut made).await?;
+        if !table.has_default_route {
+            made += 1;
+            self.ask(Service::Ec2, || ec2.add_default_route(&table.route_table_id, &gateway)).await?;
+        }
+        let mut subnet_ids = BTreeMap::new();
+        for zone in &zones {
+            let subnet = self.subnet(name, id, cidr, zone, &mut made).await?;
+            if !table.associations.iter().any(|(_, of)| *of == subnet) {
+                made += 1;
+                self.ask(Service::Ec2, || ec2.associate_route_table(&table.route_table_id, &subnet)).await?;
+            }
+            subnet_ids.insert(zone.clone(), subnet);
+        }
+        let group = self.security_group(name, id, &mut made).await?;
+        let route_table_id = self.settled(name, id).await?;
+        let told = VpcAnswer {
+            name: name.to_owned(),
+            vpc_id: vpc.vpc_id.clone(),
+            cidr: vpc.cidr.clone(),
+            subnet_ids,
+            internet_gateway_id: gateway,
+            route_table_id,
+            security_group_id: group,
+        };
+        let outcome = if made == 0 { Outcome::Unchanged } else { Outcome::Done };
+        Ok(Answer { verb: self.verb, outcome, vpc: Some(told), ..Answer::default() })
+    }
+
+    /// The VPC of this name, made if there is none.
+    async fn the_vpc(&self, name: &str, cidr: Cidr, made: &mut u32) -> Result<Vpc, Error> {
+        let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
+        for generation in 1..=GENERATIONS {
+            let standing = self.vpcs(name).await?;
+            let place = parameter(name, generation);
+            let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
+            let elected = match kept {
+                // A VPC that was just made may not be to be seen for a moment; one that was deleted never is.
+                Some(id) => match self.seen(name, &id).await? {
+                    Some(vpc) => vpc,
+                    None => continue,
+                },
+                None => {
+                    let candidate = match standing.first() {
+                        Some(vpc) => vpc.clone(),
+                        None => {
+                            let tags = self.vpc_tags(name);
+                            let range = cidr.to_string();
+                            let vpc_id = self.ask(Service::Ec2, || ec2.create_vpc(&range, &tags)).await?;
+                            *made += 1;
+                            Vpc { vpc_id, cidr: range }
+                        }
+                    };
+                    let id = &candidate.vpc_id;
+                    match self.ask(Service::Ssm, || ssm.keep_first(&place, id)).await? {
+                        true => candidate,
+                        false => {
+                            let other =
+                                self.ask(Service::Ssm, || ssm.read_kept(&place)).await?.unwrap_or_default();
+                            match self.seen(name, &other).await? {
+                                Some(vpc) => vpc,
+                                None => continue,
+                            }
+                        }
+                    }
+                }
+            };
+            // What another request made beside it, and nobody uses: it is empty.
+            for other in self.vpcs(name).await?.iter().filter(|vpc| vpc.vpc_id != elected.vpc_id) {
+                let id = &other.vpc_id;
+                info!(vpc_id = id, "another VPC of this name, made at the same moment, is deleted");
+                self.delete_empty(name, id).await?;
+            }
+            return Ok(elected);
+        }
+        Err(self.refused(format!("{GENERATIONS} VPCs of this name have been deleted: choose another")))
+    }
+
+    async fn vpcs(&self, name: &str) -> Result<Vec<Vpc>, Error> {
+        let ec2 = &self.operator.ec2;
+        let project = &self.operator.config.project_tag;
+        let mut found = self.ask(Service::Ec2, || ec2.find_vpcs(name, project)).await?;
+        found.sort_by(|one, other| one.vpc_id.cmp(&other.vpc_id));
+        Ok(found)
+    }
+
+    async fn seen(&self, name: &str, id: &str) -> Result<Option<Vpc>, Error> {
+        let unseen = std::cell::Cell::new(0);
+        self.until(&format!("the VPC {id} is not to be seen yet"), async || {
+            let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == id);
+            unseen.set(unseen.get() + 1);
+            match found {
+                None if unseen.get() <= super::UNSEEN => Ok(None),
+                found => Ok(Some(found)),
+            }
+        })
+        .await
+    }
+
+    async fn delete_empty(&self, name: &str, id: &str) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        match self.ask(Service::Ec2, || ec2.delete_vpc(id)).await? {
+            true => Ok(()),
+            false => {
+                Err(self
+                    .refused(format!("there are two VPCs {name:?}, and {id} is in use: rename one of them")))
+            }
+        }
+    }
+
+    /// Those that are supported and there.
+    async fn zones(&self) -> Result<Vec<String>, Error> {
+        let ec2 = &self.operator.ec2;
+        let mut zones = self.ask(Service::Ec2, || ec2.list_zones()).await?;
+        zones.sort();
+        if let Some(supported) = &self.operator.zones {
+            zones.retain(|zone| supported.contains(zone));
+        }
+        match zones.is_empty() {
+            false => Ok(zones),
+            true => Err(Error::new(
+                Kind::InvalidConfiguration,
+                format!("{}: this Region has none of the supported zones", self.verb),
+                "set SUPPORTED_AZS to zones of this Region",
+            )),
+        }
+    }
+
+    async fn contents(&self, name: &str, vpc_id: &str) -> Result<Contents, Error> {
+        let ec2 = &self.operator.ec2;
+        let project = &self.operator.config.project_tag;
+        self.ask(Service::Ec2, || ec2.look_into_vpc(vpc_id, name, project)).await
+    }
+
+    async fn internet_gateway(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<String, Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.vpc_tags(name);
+        let attached = |contents: &Contents| {
+            let of_it = contents.internet_gateways.iter().find(|g| g.attached_to.as_deref() == Some(vpc_id));
+            of_it.map(|gateway| gateway.internet_gateway_id.clone())
+        };
+        let contents = self.contents(name, vpc_id).await?;
+        let found = match attached(&contents) {
+            Some(gateway) => gateway,
+            None => {
+                let spare = contents.internet_gateways.iter().find(|gateway| gateway.attached_to.is_none());
+                let spare = match spare {
+                    Some(gateway) => gateway.internet_gateway_id.clone(),
+                    None => self.ask(Service::Ec2, || ec2.create_internet_gateway(&tags)).await?,
+                };
+                *made += 1;
+                self.ask(Service::Ec2, || ec2.attach_internet_gateway(&spare, vpc_id)).await?;
+                // Another request may have been faster with its own.
+                let not_yet = "the internet gateway is not attached yet";
+                self.until(not_yet, async || Ok(attached(&self.contents(name, vpc_id).await?))).await?
+            }
+        };
+        Ok(found)
+    }
+
+    /// The route table in the end. What requests at the same moment made in vain, and nothing uses, goes; what cannot go now
+    /// goes with the VPC.
+    async fn settled(&self, name: &str, vpc_id: &str) -> Result<String, Error> {
+        let ec2 = &self.operator.ec2;
+        let contents = self.contents(name, vpc_id).await?;
+        for spare in contents.internet_gateways.iter().filter(|gateway| gateway.attached_to.is_none()) {
+            let id = &spare.internet_gateway_id;
+            self.try_to("delete a spare internet gateway", || ec2.delete_internet_gateway(id)).await;
+        }
+        let chosen = chosen(&contents).map(|table| table.route_table_id).unwrap_or_default();
+        let is_spare = |table: &&RouteTable| table.associations.is_empty() && table.route_table_id != chosen;
+        for spare in contents.route_tables.iter().filter(is_spare) {
+            let id = &spare.route_table_id;
+            self.try_to("delete a spare route table", || ec2.delete_route_table(id)).await;
+        }
+        Ok(chosen)
+    }
+
+    async fn route_table(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<RouteTable, Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.vpc_tags(name);
+        if let Some(table) = chosen(&self.contents(name, vpc_id).await?) {
+            return Ok(table);
+        }
+        *made += 1;
+        self.ask(Service::Ec2, || ec2.create_route_table(vpc_id, &tags)).await?;
+        self.until("the route table is not to be seen yet", async || {
+            Ok(chosen(&self.contents(name, vpc_id).await?))
+        })
+        .await
+    }
+
+    async fn subnet(
+        &self,
+        name: &str,
+        vpc_id: &str,
+        cidr: Cidr,
+        zone: &str,
+        made: &mut u32,
+    ) -> Result<String, Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.vpc_tags(name);
+        let tried = std::cell::Cell::new(false);
+        let subnet = self
+            .until(&format!("the subnet in {zone} is not to be seen yet"), async || {
+                let contents = self.contents(name, vpc_id).await?;
+                if let Some(subnet) = contents.subnets.iter().find(|subnet| subnet.availability_zone == zone)
+                {
+                    return Ok(Some(subnet.clone()));
+                }
+                let taken: Vec<Cidr> =
+                    contents.subnets.iter().filter_map(|subnet| Cidr::parse(&subnet.cidr)).collect();
+                let block = block_for(cidr, &taken).ok_or_else(|| {
+                    self.refused(format!("{cidr} has no block left for a subnet in {zone}"))
+                })?;
+                // Another request may have this block, or this zone, by now: then it is there at the next look.
+                tried.set(true);
+                let range = block.to_string();
+                self.ask(Service::Ec2, || ec2.create_subnet(vpc_id, &range, zone, &tags)).await?;
+                Ok(None)
+            })
+            .await?;
+        *made += u32::from(tried.get());
+        if !subnet.is_public {
+            self.ask(Service::Ec2, || ec2.make_subnet_public(&subnet.subnet_id)).await?;
+        }
+        Ok(subnet.subnet_id)
+    }
+
+    async fn security_group(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<String, Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.vpc_tags(name);
+        let named = |contents: &Contents| {
+            let group = contents.security_groups.iter().find(|group| group.name == name);
+            group.map(|group| group.security_group_id.clone())
+        };
+        if let Some(group) = named(&self.contents(name, vpc_id).await?) {
+            return Ok(group);
+        }
+        *made += 1;
+        self.ask(Service::Ec2, || ec2.create_security_group(vpc_id, name, &tags)).await?;
+        self.until("the security group is not to be seen yet", async || {
+            Ok(named(&self.contents(name, vpc_id).await?))
+        })
+        .await
+    }
+
+    /// Refuses while there is anything in it that it did not make. What is in it goes first, the VPC after that, and at last
+    /// the parameter: a request that died in between is finished by the next.
+    pub(super) async fn delete_vpc(&self, name: &str) -> Result<Answer, Error> {
+        let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
+        let found = self.vpcs(name).await?;
+        for vpc in &found {
+            let id = &vpc.vpc_id;
+            let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(id)).await?;
+            if !machines.is_empty() {
+                let which = machines.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(self.refused(format!(
+                    "{} machines are in the VPC {name:?} ({id}): {which}",
+                    machines.len()
+                )));
+            }
+        }
+        for vpc in &found {
+            let id = &vpc.vpc_id;
+            let contents = self.contents(name, id).await?;
+            for group in contents.security_groups.iter().filter(|group| group.name == name) {
+                self.ask(Service::Ec2, || ec2.delete_security_group(&group.security_group_id)).await?;
+            }
+            for subnet in &contents.subnets {
+                self.ask(Service::Ec2, || ec2.delete_subnet(&subnet.subnet_id)).await?;
+            }
+            for table in &contents.route_tables {
+                for (association, _) in &table.associations {
+                    self.ask(Service::Ec2, || ec2.disassociate_route_table(association)).await?;
+                }
+                self.ask(Service::Ec2, || ec2.delete_route_table(&table.route_table_id)).await?;
+            }
+            for gateway in &contents.internet_gateways {
+                let gateway_id = &gateway.internet_gateway_id;
+                if gateway.attached_to.is_some() {
+                    self.ask(Service::Ec2, || ec2.detach_internet_gateway(gateway_id, id)).await?;
+                }
+                self.ask(Service::Ec2, || ec2.delete_internet_gateway(gateway_id)).await?;
+            }
+            if !self.ask(Service::Ec2, || ec2.delete_vpc(id)).await? {
+                return Err(self.refused(format!(
+                    "something that is not ours is in the VPC {name:?} ({id}): delete that first"
+                )));
+            }
+        }
+        for generation in 1..=GENERATIONS {
+            let place = parameter(name, generation);
+            if !self.ask(Service::Ssm, || ssm.forget_kept(&place)).await? {
+                break;
+            }
+        }
+        let outcome = if found.is_empty() { Outcome::Unchanged } else { Outcome::Done };
+        let vpc = found.into_iter().next().map(|vpc| VpcAnswer {
+            name: name.to_owned(),
+            vpc_id: vpc.vpc_id,
+            cidr: vpc.cidr,
+            ..VpcAnswer::default()
+        });
+        Ok(Answer {
+            verb: self.verb,
+            outcome,
+            deleted_vpc_id: vpc.map(|vpc| vpc.vpc_id),
+            ..Answer::default()
+        })
+    }
+
+    fn vpc_tags(&self, name: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("Name".to_owned(), name.to_owned()),
+            ("Project".to_owned(), self.operator.config.project_tag.clone()),
+        ])
+    }
+}
+
+/// The route table that subnets have, else the first of ours: the same, whoever looks.
+fn chosen(contents: &Contents) -> Option<RouteTable> {
+    let mut all = contents.route_tables.clone();
+    all.sort_by_key(|table| (table.associations.is_empty(), table.route_table_id.clone()));
+    all.into_iter().next()
+}

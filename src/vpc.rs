@@ -1,0 +1,109 @@
+//! A VPC of ours with all that machines need in it: a subnet in each zone, the way to the internet, a security group.
+//!
+//! It is known by the tags `Name` and `Project`. EC2 has no client token for any of it: where a block of addresses or a
+//! name within the VPC cannot be taken twice, EC2 decides between two that run at once; for the VPC itself a parameter does
+//! that can be made once.
+
+use std::net::Ipv4Addr;
+
+/// IPv4 addresses, such as `10.20.0.0/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    base: u32,
+    prefix: u8,
+}
+
+/// What EC2 takes for a VPC, and for a subnet.
+const PREFIXES: std::ops::RangeInclusive<u8> = 16..=28;
+
+/// Subnets of a sixteenth of the VPC leave room for zones to come.
+const SUBNET_BITS: u8 = 4;
+
+impl Cidr {
+    /// One that a VPC can have: its address is the first of the block.
+    pub fn parse(text: &str) -> Option<Cidr> {
+        let (address, prefix) = text.split_once('/')?;
+        let base = u32::from(address.parse::<Ipv4Addr>().ok()?);
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| PREFIXES.contains(prefix))?;
+        let cidr = Cidr { base, prefix };
+        (base & (cidr.size() - 1) == 0).then_some(cidr)
+    }
+
+    fn size(self) -> u32 {
+        1 << (32 - self.prefix)
+    }
+
+    /// The blocks into which it is divided for subnets. As a pure function of it, the same whoever divides.
+    pub fn subnets(self) -> Vec<Cidr> {
+        let bits = SUBNET_BITS.min(PREFIXES.end() - self.prefix);
+        let prefix = self.prefix + bits;
+        (0..1_u32 << bits).map(|n| Cidr { base: self.base + (n << (32 - prefix)), prefix }).collect()
+    }
+
+    pub fn overlaps(self, other: Cidr) -> bool {
+        let (first, last) = (self.base, self.base + (self.size() - 1));
+        let (other_first, other_last) = (other.base, other.base + (other.size() - 1));
+        first <= other_last && other_first <= last
+    }
+}
+
+impl std::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from(self.base), self.prefix)
+    }
+}
+
+/// Which block a subnet in this zone gets: the first, in the zones' order, that no other has.
+pub fn block_for(vpc: Cidr, taken: &[Cidr]) -> Option<Cidr> {
+    vpc.subnets().into_iter().find(|block| !taken.iter().any(|other| block.overlaps(*other)))
+}
+
+/// The parameter that says which VPC has a name; another generation for each that was deleted.
+pub fn parameter(name: &str, generation: u32) -> String {
+    format!("/elephant/vpc/{name}/{generation}")
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    pub vpc_id: String,
+    pub cidr: String,
+}
+
+/// What is in a VPC, or was made for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub subnets: Vec<Subnet>,
+    pub internet_gateways: Vec<InternetGateway>,
+    pub route_tables: Vec<RouteTable>,
+    pub security_groups: Vec<SecurityGroup>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    pub subnet_id: String,
+    pub availability_zone: String,
+    pub cidr: String,
+    /// Machines in it get a public address.
+    pub is_public: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternetGateway {
+    pub internet_gateway_id: String,
+    pub attached_to: Option<String>,
+}
+
+/// One of ours; the VPC's main one is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable {
+    pub route_table_id: String,
+    /// Association and subnet.
+    pub associations: Vec<(String, String)>,
+    pub has_default_route: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityGroup {
+    pub security_group_id: String,
+    pub name: String,
+}
