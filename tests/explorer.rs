@@ -38,6 +38,7 @@ const TWO: Scenario = Scenario {
     brief: false,
     minute: false,
     same_az: false,
+    own_types: false,
     ends: 0,
     reconciles: 0,
     sweeps: false,
@@ -73,7 +74,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
     let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
     format!(
         "meetings={} student_only={} standing={} deliveries={} faults={} deaths={} acts={} lives={} variety={} \
-         brief={} minute={} same_az={} ends={} reconciles={} sweeps={} strict={}{only}{off} course={}",
+         brief={} minute={} same_az={} own_types={} ends={} reconciles={} sweeps={} strict={}{only}{off} course={}",
         s.meetings,
         s.student_only,
         s.standing,
@@ -86,6 +87,7 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
         s.brief,
         s.minute,
         s.same_az,
+        s.own_types,
         s.ends,
         s.reconciles,
         s.sweeps,
@@ -113,6 +115,7 @@ fn read(line: &str) -> (Scenario, Vec<usize>) {
             "strict" => scenario.strict = value == "true",
             "minute" => scenario.minute = value == "true",
             "same_az" => scenario.same_az = value == "true",
+            "own_types" => scenario.own_types = value == "true",
             "ends" => scenario.ends = number(),
             "reconciles" => scenario.reconciles = number(),
             "sweeps" => scenario.sweeps = value == "true",
@@ -219,6 +222,19 @@ mod in_one_zone {
         keeps_the_promise(&Scenario { faults: 1, deaths: 1, only: &[Trouble::Refused], ..SAME_AZ });
     }
 
+    /// Each machine of a type of its own, so that what one is refused says nothing of the other.
+    #[test]
+    fn two_types_with_two_refusals() {
+        let only = &[Trouble::Refused];
+        keeps_the_promise(&Scenario { faults: 2, own_types: true, only, ..SAME_AZ });
+    }
+
+    #[test]
+    fn two_types_with_a_refusal_and_a_death() {
+        let only = &[Trouble::Refused];
+        keeps_the_promise(&Scenario { faults: 1, deaths: 1, own_types: true, only, ..SAME_AZ });
+    }
+
     #[test]
     fn both_roles_with_a_refusal_and_another_program() {
         keeps_the_promise(&Scenario {
@@ -298,8 +314,16 @@ fn random_walks_keep_the_promise() {
     let seed = number("EXPLORE_SEED").unwrap_or(1);
     for walk in 0..walks {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(walk));
-        let most =
-            Scenario { meetings: 3, deliveries: 8, faults: 6, deaths: 3, acts: 2, same_az: true, ..TWO };
+        let most = Scenario {
+            meetings: 3,
+            deliveries: 8,
+            faults: 6,
+            deaths: 3,
+            acts: 2,
+            same_az: true,
+            own_types: true,
+            ..TWO
+        };
         let scenario = up_to(&most, &mut rng);
         let played = play(&scenario, &mut Random(rng), false);
         assert!(played.breaches.is_empty(), "walk {walk} of seed {seed}\n{}", report(&scenario, &played));
@@ -470,6 +494,7 @@ fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
         brief: rng.bool(),
         minute: rng.bool(),
         same_az: most.same_az && rng.bool(),
+        own_types: most.own_types && rng.bool(),
         ends: rng.usize(..=most.ends),
         reconciles: rng.usize(..=most.reconciles),
         sweeps: most.sweeps,

@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 
 // What an event may say.
 
-/// Each is refused in one sentence, and before anything is asked of AWS.
-#[test]
-fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
+/// And a part of what is said about each.
+#[rustfmt::skip]
+fn bad_requests() -> Vec<(Value, &'static str)> {
     let machine = |more: Value| {
         let mut event = json!({"meeting_id": "m", "role": "teacher"});
         event.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
@@ -36,7 +36,7 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
         event.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
         event
     };
-    let cases = [
+    vec![
         (json!("stop"), "is a string, not an object"),
         (json!({}), "has no do, and what is to be done is one of snapshot, images, delete_image"),
         (json!({"do": 7}), "has a do that is a number, not a string"),
@@ -94,7 +94,7 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
             volume(json!({"volume_type": "st1", "throughput": 500})),
             "has a throughput, which a volume of the type st1 has not got",
         ),
-        (volume(json!({"encrypted": "no"})), "has a encrypted that is a string, not a boolean"),
+        (volume(json!({"encrypted": "no"})), "has an encrypted that is a string, not a boolean"),
         (
             machine(json!({"do": "run", "command": "ls"})),
             "has no name, by which a repeat of it would be known",
@@ -155,10 +155,19 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
             machine(json!({"do": "add_network_interface", "name": "n", "subnet_id": "vpc-1"})),
             "has the subnet_id \"vpc-1\", not an id such as subnet-",
         ),
-    ];
+    ]
+}
+
+/// Each is refused in one sentence, and before anything is asked of AWS.
+#[test]
+fn requests_that_nobody_could_mean_are_refused_by_name() {
+    let bench = Bench::up();
+    let cases = bad_requests();
     assert!(cases.len() >= 30);
     for (event, said) in cases {
         let error = Operate::from_json(&event).expect_err(said);
+        let (kind, message) = bench.operate.invoke(&event).error();
+        assert_eq!((kind, message), ("InvalidEvent".to_owned(), error.chain()));
         assert_eq!(error.kind, Kind::InvalidEvent);
         assert!(error.problem.starts_with(&format!("the event {said}")), "{said}: {}", error.problem);
         assert!(
@@ -167,6 +176,7 @@ fn thirty_requests_that_nobody_could_mean_are_refused_by_name() {
             error.chain()
         );
     }
+    assert_eq!(bench.stack.aws.calls(), Vec::<Value>::new());
 }
 
 #[test]

@@ -289,7 +289,7 @@ impl<'f> Fields<'f> {
             None => Ok(None),
             Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.trim())),
             Some(Value::String(_)) => Err(format!("has an empty {name}")),
-            Some(other) => Err(format!("has a {name} that is {}, not a string", kind_of(other))),
+            Some(other) => Err(format!("has {} that is {}, not a string", a(name), kind_of(other))),
         }
     }
 
@@ -297,7 +297,7 @@ impl<'f> Fields<'f> {
         match self.get(name) {
             None => Ok(otherwise),
             Some(Value::Bool(value)) => Ok(*value),
-            Some(other) => Err(format!("has a {name} that is {}, not a boolean", kind_of(other))),
+            Some(other) => Err(format!("has {} that is {}, not a boolean", a(name), kind_of(other))),
         }
     }
 
@@ -307,7 +307,8 @@ impl<'f> Fields<'f> {
         match number.filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => Err(format!(
-                "has a {name} that is {}, not a whole number from {} to {}",
+                "has {} that is {}, not a whole number from {} to {}",
+                a(name),
                 cut(&value.to_string(), NAME_SHOWN),
                 range.start(),
                 range.end()
@@ -502,4 +503,10 @@ impl<'f> Fields<'f> {
             None => Ok(()),
         }
     }
+}
+
+/// With its article.
+fn a(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {name}")
 }

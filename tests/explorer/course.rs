@@ -13,6 +13,7 @@ use elephant_launch::image::Source;
 use elephant_launch::machine::{Attempt, InstanceId, Market, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::{Pair, in_order};
+use elephant_launch::overrides::Overrides;
 use elephant_launch::plan::{attempt, candidates};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub minute: bool,
     /// Every delivery is told to keep both machines in one zone.
     pub same_az: bool,
+    /// The record asks for another type for each machine, and neither is the configuration's.
+    pub own_types: bool,
     /// Deliveries of `end`, at any time.
     pub ends: usize,
     /// Sweeps, at any time, each step of which stands between others.
@@ -271,6 +274,12 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
 
 fn first_record(scenario: &Scenario, index: usize) -> Record {
     let mut record = scheduled(NAMES[index]);
+    if scenario.own_types {
+        record.overrides = ["c5.large,c6i.large", "r5.large,r6i.large"].map(|types| {
+            let instance_types = types.split(',').map(str::to_owned).collect();
+            Ok(Overrides { instance_types, ..Overrides::default() })
+        });
+    }
     if scenario.student_only {
         record.teacher = Seat { instance_id: Some(InstanceId("i-teacher".into())), attempt: None };
     }
