@@ -1243,6 +1243,9 @@ async fn what_is_made_goes_by_its_client_token() {
         assert_eq!(asked[field], value, "{field}");
     }
     assert!(!asked.contains_key("Throughput"), "{asked:?}");
+    let empty = Wire::answering("CreateVolume", [Answer::Reply(200, answer("CreateVolume", ""))]).await;
+    let error = ec2(&empty).create_volume(&wanted).await.expect_err("it says nothing");
+    assert_eq!(error.class, Class::Ambiguous, "and is asked for again, by the same token");
     let plain = NewVolume { encrypted: false, ..wanted };
     assert_eq!(ec2(&wire).create_volume(&plain).await, Ok(Made::Mismatch));
     assert!(!form(&wire.requests("CreateVolume")[1]).contains_key("Encrypted"), "the account decides");

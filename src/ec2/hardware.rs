@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{Snapshot, Volume as EbsVolume};
 
 use super::fleet::to_addresses;
 use super::{Ec2, failed, filter, to_machine, to_tags};
-use crate::error::AwsError;
+use crate::error::{AwsError, Class};
 use crate::hardware::{
     Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
     NewVolume, OwnImage, REBOOT_TAG, Volume, VolumeAttachment,
@@ -148,7 +148,7 @@ impl DataVolumes for Ec2 {
             .tag_specifications(tagged(ResourceType::Volume, &volume.tags));
         match request.send().await {
             Ok(answer) => Ok(Made::This(Volume {
-                volume_id: answer.volume_id().unwrap_or_default().to_owned(),
+                volume_id: made("CreateVolume", answer.volume_id())?,
                 state: answer.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
                 size_gb: answer.size().unwrap_or_default(),
                 attachment: None,
@@ -377,6 +377,18 @@ fn to_interface(interface: &NetworkInterface) -> Option<Interface> {
         private_ip: interface.private_ip_address().filter(|ip| !ip.is_empty()).map(str::to_owned),
         attachment,
         tags: to_tags(interface.tag_set()),
+    })
+}
+
+/// The id of something that was just made. An answer without one says nothing, and is asked for again.
+pub(super) fn made(action: &'static str, id: Option<&str>) -> Result<String, AwsError> {
+    id.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| AwsError {
+        action,
+        class: Class::Ambiguous,
+        code: None,
+        message: "answered 200 without an id".to_owned(),
+        request_id: None,
+        advice: String::new(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, RouteState};
 
-use super::hardware::{gone_is_as_good, is_code, literally, says, tagged};
+use super::hardware::{gone_is_as_good, is_code, literally, made, says, tagged};
 use super::{Ec2, failed, filter, filter_of};
 use crate::error::AwsError;
 use crate::machine::InstanceId;
@@ -30,7 +30,7 @@ impl OwnVpcs for Ec2 {
         let request = self.client.create_vpc().cidr_block(cidr);
         let answer = request.tag_specifications(tagged(ResourceType::Vpc, tags)).send().await;
         let answer = answer.map_err(|error| failed("CreateVpc", &error))?;
-        Ok(answer.vpc().and_then(|vpc| vpc.vpc_id()).unwrap_or_default().to_owned())
+        made("CreateVpc", answer.vpc().and_then(|vpc| vpc.vpc_id()))
     }
 
     async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError> {
@@ -108,7 +108,7 @@ impl OwnVpcs for Ec2 {
         let answer = request.tag_specifications(tagged(ResourceType::InternetGateway, tags)).send().await;
         let answer = answer.map_err(|error| failed("CreateInternetGateway", &error))?;
         let id = answer.internet_gateway().and_then(|gateway| gateway.internet_gateway_id());
-        Ok(id.unwrap_or_default().to_owned())
+        made("CreateInternetGateway", id)
     }
 
     async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError> {

@@ -43,19 +43,17 @@ where
         if !of.machine.state.is_live() {
             return Err(self.refused(format!("{instance} is {}", of.machine.state.as_str())));
         }
-        let standing = self.standing_volume(of, &wanted.name).await?;
-        if let Some(volume) = &standing
-            && volume.size_gb != wanted.size_gb
-        {
+        let volume = match self.standing_volume(of, &wanted.name).await? {
+            Some(volume) => volume,
+            None => self.create(of, wanted).await?,
+        };
+        // Of an earlier request, or of one at the same moment that asked for something else.
+        if volume.size_gb != wanted.size_gb {
             let (name, id, has) = (&wanted.name, &volume.volume_id, volume.size_gb);
             let why =
                 format!("{instance} has a volume {name:?} already, {id} of {has} GiB: choose another name");
             return Err(self.refused(why));
         }
-        let volume = match standing {
-            Some(volume) => volume,
-            None => self.create(of, wanted).await?,
-        };
         let (device, outcome) = match self.attach(of, volume.clone()).await {
             Ok(attached) => attached,
             Err(error) => return Err(self.without(&volume, error).await),

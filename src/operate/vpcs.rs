@@ -52,22 +52,14 @@ where
         self.ask(Service::Ec2, || ec2.name_hosts(id)).await?;
         let zones = self.zones().await?;
         let gateway = self.internet_gateway(name, id, &mut made).await?;
-        let table = self.route_table(name, id, &mut made).await?;
-        if !table.has_default_route {
-            made += 1;
-            self.ask(Service::Ec2, || ec2.add_default_route(&table.route_table_id, &gateway)).await?;
-        }
+        self.ensure_route_table(name, id, &mut made).await?;
         let mut subnet_ids = BTreeMap::new();
         for zone in &zones {
             let subnet = self.subnet(name, id, cidr, zone, &mut made).await?;
-            if !table.associations.iter().any(|(_, of)| *of == subnet) {
-                made += 1;
-                self.ask(Service::Ec2, || ec2.associate_route_table(&table.route_table_id, &subnet)).await?;
-            }
             subnet_ids.insert(zone.clone(), subnet);
         }
         let group = self.security_group(name, id, &mut made).await?;
-        let route_table_id = self.settled(name, id).await?;
+        let route_table_id = self.route(name, id, &gateway, &mut made).await?;
         let told = VpcAnswer {
             name: name.to_owned(),
             vpc_id: vpc.vpc_id.clone(),
@@ -212,36 +204,52 @@ where
         Ok(found)
     }
 
-    /// The route table in the end. What requests at the same moment made in vain, and nothing uses, goes; what cannot go now
+    /// At least one.
+    async fn ensure_route_table(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let tags = self.vpc_tags(name);
+        if chosen(&self.contents(name, vpc_id).await?).is_some() {
+            return Ok(());
+        }
+        *made += 1;
+        self.ask(Service::Ec2, || ec2.create_route_table(vpc_id, &tags)).await?;
+        let not_yet = "the route table is not to be seen yet";
+        self.until(not_yet, async || Ok(chosen(&self.contents(name, vpc_id).await?))).await.map(|_| ())
+    }
+
+    /// One route table for all subnets, with a way out. What requests at the same moment made in vain goes; what cannot go now
     /// goes with the VPC.
-    async fn settled(&self, name: &str, vpc_id: &str) -> Result<String, Error> {
+    async fn route(&self, name: &str, vpc_id: &str, gateway: &str, made: &mut u32) -> Result<String, Error> {
         let ec2 = &self.operator.ec2;
         let contents = self.contents(name, vpc_id).await?;
         for spare in contents.internet_gateways.iter().filter(|gateway| gateway.attached_to.is_none()) {
             let id = &spare.internet_gateway_id;
             self.try_to("delete a spare internet gateway", || ec2.delete_internet_gateway(id)).await;
         }
-        let chosen = chosen(&contents).map(|table| table.route_table_id).unwrap_or_default();
-        let is_spare = |table: &&RouteTable| table.associations.is_empty() && table.route_table_id != chosen;
-        for spare in contents.route_tables.iter().filter(is_spare) {
-            let id = &spare.route_table_id;
-            self.try_to("delete a spare route table", || ec2.delete_route_table(id)).await;
+        let Some(chosen) = chosen(&contents) else {
+            return Err(
+                self.refused("its route table is gone, and another request deletes the VPC".to_owned())
+            );
+        };
+        let id = &chosen.route_table_id;
+        if !chosen.has_default_route {
+            *made += 1;
+            self.ask(Service::Ec2, || ec2.add_default_route(id, gateway)).await?;
         }
-        Ok(chosen)
-    }
-
-    async fn route_table(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<RouteTable, Error> {
-        let ec2 = &self.operator.ec2;
-        let tags = self.vpc_tags(name);
-        if let Some(table) = chosen(&self.contents(name, vpc_id).await?) {
-            return Ok(table);
+        let others = || contents.route_tables.iter().filter(|table| table.route_table_id != *id);
+        for (association, _) in others().flat_map(|table| &table.associations) {
+            self.ask(Service::Ec2, || ec2.disassociate_route_table(association)).await?;
         }
-        *made += 1;
-        self.ask(Service::Ec2, || ec2.create_route_table(vpc_id, &tags)).await?;
-        self.until("the route table is not to be seen yet", async || {
-            Ok(chosen(&self.contents(name, vpc_id).await?))
-        })
-        .await
+        for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
+            if !chosen.associations.iter().any(|(_, of)| of == subnet) {
+                *made += 1;
+                self.ask(Service::Ec2, || ec2.associate_route_table(id, subnet)).await?;
+            }
+        }
+        for spare in others().map(|table| &table.route_table_id) {
+            self.try_to("delete a spare route table", || ec2.delete_route_table(spare)).await;
+        }
+        Ok(chosen.route_table_id)
     }
 
     async fn subnet(
