@@ -267,31 +267,34 @@ where
     // --- Power ---
 
     async fn stop(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
-        let ec2 = &self.operator.ec2;
-        let instance = of.instance_id().clone();
-        let (of, outcome) = match self.once_it_may(of, State::Running, plan::stop).await? {
-            (of, Power::Already) => (of, Outcome::Unchanged),
-            (_, _) => {
-                self.ask(Service::Ec2, || ec2.stop(&instance)).await?;
-                (self.ours(&instance).await?, Outcome::Done)
-            }
-        };
-        let of = if wait { self.until_it_is(of, State::Stopped).await? } else { of };
-        self.note(&of).await?;
-        Ok(self.answer(&of, outcome))
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        let stop = async || self.ask(Service::Ec2, || ec2.stop(&instance)).await;
+        self.turn(of, [State::Running, State::Stopped], plan::stop, stop, wait).await
     }
 
     async fn start(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
-        let ec2 = &self.operator.ec2;
-        let instance = of.instance_id().clone();
-        let (of, outcome) = match self.once_it_may(of, State::Stopped, plan::start).await? {
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        let start = async || self.ask(Service::Ec2, || ec2.start(&instance)).await;
+        self.turn(of, [State::Stopped, State::Running], plan::start, start, wait).await
+    }
+
+    /// From one state to another, and the record knows.
+    async fn turn(
+        &self,
+        of: Hardware,
+        [from, to]: [State; 2],
+        judge: fn(&Hardware) -> Power,
+        send: impl AsyncFn() -> Result<(), Error>,
+        wait: bool,
+    ) -> Result<Answer, Error> {
+        let (of, outcome) = match self.once_it_may(of, from, judge).await? {
             (of, Power::Already) => (of, Outcome::Unchanged),
-            (_, _) => {
-                self.ask(Service::Ec2, || ec2.start(&instance)).await?;
-                (self.ours(&instance).await?, Outcome::Done)
+            (of, _) => {
+                send().await?;
+                (self.ours(of.instance_id()).await?, Outcome::Done)
             }
         };
-        let of = if wait { self.until_it_is(of, State::Running).await? } else { of };
+        let of = if wait { self.until_it_is(of, to).await? } else { of };
         self.note(&of).await?;
         Ok(self.answer(&of, outcome))
     }

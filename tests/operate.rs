@@ -17,7 +17,7 @@ use elephant_launch::plan::operate::{
     Power, free_device, free_index, newest_first, reboot, start, stop, token,
 };
 use elephant_launch::vpc::{Cidr, block_for};
-use local::lambda::Lambda;
+use local::lambda::{Lambda, Outcome};
 use meeting::{M, Stack, id, operator, tag};
 use serde_json::{Value, json};
 
@@ -385,6 +385,26 @@ impl Bench {
         actions.filter(|action| !looks.iter().any(|look| action.starts_with(look))).collect()
     }
 
+    /// The function dies at this call, `before` it takes effect or `after`.
+    fn kill_at(&self, event: &Value, action: &str, moment: &str) {
+        let aws = &self.stack.aws;
+        aws.clear_calls();
+        aws.add_faults(json!([{"action": action, "hold": moment, "times": 1}]));
+        std::thread::scope(|scope| {
+            let dead = scope.spawn(|| self.operate.invoke(event));
+            local::aws::eventually(&format!("{action} is held"), meeting::LIMIT, || {
+                let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
+                aws.calls().iter().any(held).then_some(())
+            });
+            self.operate.kill();
+            let outcome = dead.join().expect("it ends");
+            assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
+        });
+        aws.release(json!({"discard": true}));
+        self.stack.all_is_quiet();
+        aws.clear_faults();
+    }
+
     /// The same request again changes nothing, and answers the same but for its outcome.
     fn again(&self, verb: &str, more: Value, first: &Value) {
         self.stack.aws.clear_calls();
@@ -469,6 +489,21 @@ fn a_machine_is_stopped_started_and_rebooted_and_its_record_stays_true() {
     assert_eq!(bench.ask("reboot", json!({"name": "once more"}))["outcome"], "done");
     assert_eq!(bench.changing(), ["RebootInstances", "CreateTags"]);
     bench.stack.both_recorded();
+}
+
+#[test]
+fn a_spot_machine_is_not_stopped_and_the_reason_is_said() {
+    let stack = Stack::with(&[("MARKET", "spot")]);
+    stack.deliver().answer();
+    let operate = operator(&stack.aws);
+    let (kind, message) = operate.invoke(&request("stop", json!({}))).error();
+    assert!(
+        kind == "OperationRefused" && message.contains("a spot machine for one time"),
+        "{kind}: {message}"
+    );
+    assert!(!stack.aws.count_calls().contains_key("StopInstances"));
+    assert_eq!(operate.invoke(&request("reboot", json!({"name": "once"}))).answer()["outcome"], "done");
+    operate.kill();
 }
 
 #[test]
@@ -590,21 +625,8 @@ fn a_volume_that_cannot_be_attached_is_not_left_behind_and_one_of_a_dead_deliver
     // Whatever is lost, before its effect or after it, the repeat has one volume.
     for (n, action) in ["CreateVolume", "AttachVolume", "ModifyInstanceAttribute"].iter().enumerate() {
         for lost in ["before", "after"] {
-            let hold = json!({"action": action, "hold": lost, "times": 1});
-            bench.stack.aws.add_faults(json!([hold]));
             let wanted = request("add_volume", json!({"name": format!("{n} {lost}"), "size_gb": 1}));
-            std::thread::scope(|scope| {
-                let dead = scope.spawn(|| bench.operate.invoke(&wanted));
-                local::aws::eventually("it is held", meeting::LIMIT, || {
-                    let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
-                    bench.stack.aws.calls().iter().any(held).then_some(())
-                });
-                bench.operate.kill();
-                dead.join().expect("it ends");
-            });
-            bench.stack.aws.release(json!({"discard": true}));
-            bench.stack.all_is_quiet();
-            bench.stack.aws.clear_faults();
+            bench.kill_at(&wanted, action, lost);
             let added = bench.operate.invoke(&wanted).answer();
             assert!(added["volume"]["device"].is_string(), "{action} {lost}: {added:#}");
         }
@@ -771,19 +793,7 @@ fn a_key_pair_whose_private_key_was_not_stored_is_replaced_by_whoever_asks_next(
     assert_eq!(pairs().len(), 0);
     bench.stack.aws.clear_faults();
     // Its maker dies before it is stored: a minute later somebody makes another.
-    bench.stack.aws.add_faults(json!([{"action": "PutParameter", "hold": "before", "times": 1}]));
-    std::thread::scope(|scope| {
-        let dead = scope.spawn(|| bench.operate.invoke(&wanted));
-        local::aws::eventually("it is held", meeting::LIMIT, || {
-            let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
-            bench.stack.aws.calls().iter().any(held).then_some(())
-        });
-        bench.operate.kill();
-        dead.join().expect("it ends");
-    });
-    bench.stack.aws.release(json!({"discard": true}));
-    bench.stack.all_is_quiet();
-    bench.stack.aws.clear_faults();
+    bench.kill_at(&wanted, "PutParameter", "before");
     let half = pairs()[0].key_pair_id().expect("an id").to_owned();
     bench.stack.aws.age(std::time::Duration::from_secs(61));
     let made = bench.operate.invoke(&wanted).answer();
@@ -974,20 +984,7 @@ fn a_vpc_that_was_made_or_deleted_half_is_finished_by_the_next_request() {
             if event["do"] == "delete_vpc" {
                 bench.operate.invoke(&ensure).answer();
             }
-            bench.stack.aws.clear_calls();
-            bench.stack.aws.add_faults(json!([{"action": action, "hold": moment, "times": 1}]));
-            std::thread::scope(|scope| {
-                let dead = scope.spawn(|| bench.operate.invoke(event));
-                local::aws::eventually(&format!("{action} is held"), meeting::LIMIT, || {
-                    let held = |call: &Value| call["status"].as_str().is_some_and(|s| s.starts_with("held"));
-                    bench.stack.aws.calls().iter().any(held).then_some(())
-                });
-                bench.operate.kill();
-                dead.join().expect("it ends");
-            });
-            bench.stack.aws.release(json!({"discard": true}));
-            bench.stack.all_is_quiet();
-            bench.stack.aws.clear_faults();
+            bench.kill_at(event, action, moment);
             bench.operate.invoke(event).answer();
             if event["do"] == "ensure_vpc" {
                 assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1], "{action} {moment}");
