@@ -81,7 +81,8 @@ where
         if self.ask(Service::Ssm, || ssm.is_kept(id)).await? {
             return Ok(Some(self.told_key(found, true, Outcome::Unchanged)));
         }
-        let half = found.created_at.is_none_or(|created| operator.clock.now() > after(created, HALF));
+        // One whose age is not known may be a moment old.
+        let half = found.created_at.is_some_and(|created| operator.clock.now() > after(created, HALF));
         if half {
             warn!(key_name = name, key_pair_id = id, "nobody stored its private key: it is replaced");
             self.ask(Service::Ec2, || ec2.delete_key_pair(id)).await?;
