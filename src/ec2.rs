@@ -255,11 +255,14 @@ fn filter_of(name: &str, values: &[String]) -> Filter {
 
 /// The same tags on everything that the call makes, so that a volume left behind is found as well.
 fn to_tag_specifications(tags: &BTreeMap<String, String>) -> Vec<TagSpecification> {
-    let tags: Vec<Tag> =
-        tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
     [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface]
-        .map(|kind| TagSpecification::builder().resource_type(kind).set_tags(Some(tags.clone())).build())
+        .map(|kind| tagged(kind, tags))
         .to_vec()
+}
+
+fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
+    let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
 }
 
 fn to_machine(instance: &Instance) -> Option<Machine> {

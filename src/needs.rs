@@ -469,6 +469,38 @@ pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplate
 
 impl<T: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates> LookUps for T {}
 
+/// All that the verb `operate` asks of EC2.
+pub trait Machinery:
+    Inspects
+    + Powers
+    + OwnImages
+    + DataVolumes
+    + ExtraInterfaces
+    + OwnKeyPairs
+    + OwnVpcs
+    + Images
+    + LaunchTemplates
+{
+}
+
+impl<E> Machinery for E where
+    E: Inspects
+        + Powers
+        + OwnImages
+        + DataVolumes
+        + ExtraInterfaces
+        + OwnKeyPairs
+        + OwnVpcs
+        + Images
+        + LaunchTemplates
+{
+}
+
+/// All that it asks of Systems Manager.
+pub trait Ssm: Commands + PrivateKeys + Parameters + KeptNames {}
+
+impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
+
 pub trait Clock {
     fn now(&self) -> Timestamp;
     async fn sleep(&self, duration: Duration);

@@ -5,8 +5,8 @@
 //! that one stopped. Only machines, images, disks and network interfaces that carry our tag `Project` are touched: looked at
 //! here, and enforced by the function's policy.
 //!
-//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a machine is told to
-//! do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
+//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a
+//! machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
 
 mod commands;
 mod images;
@@ -15,6 +15,7 @@ mod keys;
 mod volumes;
 mod vpcs;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -30,10 +31,7 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
-use crate::needs::{
-    Clock, Commands, DataVolumes, ExtraInterfaces, Images, Inspects, KeptNames, LaunchTemplates, Meetings,
-    OwnImages, OwnKeyPairs, OwnVpcs, Parameters, Powers, PrivateKeys, Tokens,
-};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate::{self as plan, Power};
 use crate::record;
 use crate::timing::Timing;
@@ -47,6 +45,18 @@ pub use vpcs::VpcAnswer;
 
 /// How often something that was just made may not be to be seen, before it counts as removed.
 const UNSEEN: u32 = 5;
+
+/// How often what has one name may have been made and removed, at most.
+const GENERATIONS: u32 = 100;
+
+/// What a look at something that was just made found.
+enum Sight<R> {
+    /// Nothing, which it may be for a moment.
+    Unseen,
+    NotYet,
+    There(R),
+    Gone,
+}
 
 /// The verb with everything that it needs; lives as long as the function's environment.
 pub struct Operator<M, E, S, C, T> {
@@ -117,38 +127,6 @@ impl metrics::Outcome for Answer {
     }
 }
 
-/// All that is asked of EC2.
-pub trait Machinery:
-    Inspects
-    + Powers
-    + OwnImages
-    + DataVolumes
-    + ExtraInterfaces
-    + OwnKeyPairs
-    + OwnVpcs
-    + Images
-    + LaunchTemplates
-{
-}
-
-impl<E> Machinery for E where
-    E: Inspects
-        + Powers
-        + OwnImages
-        + DataVolumes
-        + ExtraInterfaces
-        + OwnKeyPairs
-        + OwnVpcs
-        + Images
-        + LaunchTemplates
-{
-}
-
-/// And of Systems Manager.
-pub trait Ssm: Commands + PrivateKeys + Parameters + KeptNames {}
-
-impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
-
 impl<M, E, S, C, T> Operator<M, E, S, C, T>
 where
     M: Meetings,
@@ -207,12 +185,12 @@ where
                     Verb::AddNetworkInterface(wanted) => self.add_interface(&of, wanted).await,
                     Verb::RemoveNetworkInterface(named) => self.remove_interface(&of, named).await,
                     Verb::Run(wanted) => self.run_command(&of, wanted).await,
-                    Verb::Images
-                    | Verb::DeleteImage { .. }
+                    Verb::Images => self.images(Some(&instance)).await,
+                    Verb::DeleteImage { .. }
                     | Verb::EnsureKey { .. }
                     | Verb::LatestImage
                     | Verb::EnsureVpc { .. }
-                    | Verb::DeleteVpc { .. } => self.images(Some(&instance)).await,
+                    | Verb::DeleteVpc { .. } => Err(self.refused("it is not about a machine".to_owned())),
                 }
             }
         }
@@ -234,17 +212,13 @@ where
 
     /// The machine with all that it has, if it is one of ours.
     async fn ours(&self, instance: &InstanceId) -> Result<Hardware, Error> {
-        let found = self.look(instance).await?;
+        let ec2 = &self.operator.ec2;
+        let found = self.ask(Service::Ec2, || ec2.inspect(instance)).await?;
         let found = found.ok_or_else(|| self.no_machine(format!("EC2 does not show {instance}")))?;
         match self.is_ours(&found.machine.tags) && found.machine.tags.contains_key(MEETING_TAG) {
             true => Ok(found),
             false => Err(self.no_machine(format!("{instance} has not the tag Project of ours"))),
         }
-    }
-
-    async fn look(&self, instance: &InstanceId) -> Result<Option<Hardware>, Error> {
-        let ec2 = &self.operator.ec2;
-        self.ask(Service::Ec2, || ec2.inspect(instance)).await
     }
 
     fn is_ours(&self, tags: &BTreeMap<String, String>) -> bool {
@@ -395,6 +369,25 @@ where
         }
     }
 
+    /// Look until it is there; `None`: it is gone, or was not to be seen too often.
+    async fn until_seen<R>(
+        &self,
+        not_yet: &str,
+        look: impl AsyncFn() -> Result<Sight<R>, Error>,
+    ) -> Result<Option<R>, Error> {
+        let unseen = Cell::new(0);
+        self.until(not_yet, async || match look().await? {
+            Sight::Unseen if unseen.get() < UNSEEN => {
+                unseen.set(unseen.get() + 1);
+                Ok(None)
+            }
+            Sight::NotYet => Ok(None),
+            Sight::There(found) => Ok(Some(Some(found))),
+            Sight::Unseen | Sight::Gone => Ok(Some(None)),
+        })
+        .await
+    }
+
     /// A request; every one may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
@@ -410,6 +403,23 @@ where
                 "ask again: what was begun is found again by its name",
             )
         })
+    }
+
+    /// What could not be attached, `made`, is not left behind; where a repeat can help, it stays for that.
+    async fn without<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        made: &str,
+        attached: Result<bool, Error>,
+        delete: impl Fn() -> F,
+        remove: &str,
+        mut error: Error,
+    ) -> Error {
+        if attached.unwrap_or(true) || error.kind.a_repeat_can_help() {
+            error.advice = format!("{}; {made} stands, and a repeat goes on with it", error.advice);
+        } else if !self.try_to(&format!("delete {made}, which could not be attached"), delete).await {
+            error.advice = format!("{}; {made} is left: {remove} it", error.advice);
+        }
+        error
     }
 
     /// One whose failure is told after another's.

@@ -25,13 +25,6 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn overrides(&self, role: Role) -> &Result<Overrides, String> {
-        match role {
-            Role::Teacher => &self.overrides[0],
-            Role::Student => &self.overrides[1],
-        }
-    }
-
     pub fn seat(&self, role: Role) -> &Seat {
         match role {
             Role::Teacher => &self.teacher,

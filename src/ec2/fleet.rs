@@ -41,7 +41,11 @@ impl Fleet for Ec2 {
 impl Ec2 {
     /// Of a machine, or of what one has left behind.
     pub(super) async fn mark_as_orphan(&self, id: &str, since: Timestamp) -> Result<(), AwsError> {
-        let tag = Tag::builder().key(ORPHAN_TAG).value(format!("{since:.0}")).build();
+        self.set_tag(id, ORPHAN_TAG, &format!("{since:.0}")).await
+    }
+
+    pub(super) async fn set_tag(&self, id: &str, key: &str, value: &str) -> Result<(), AwsError> {
+        let tag = Tag::builder().key(key).value(value).build();
         let answer = self.client.create_tags().resources(id).tags(tag).send().await;
         answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
     }

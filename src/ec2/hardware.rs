@@ -1,18 +1,16 @@
 //! What operating a machine takes: its parts, images, disks and network interfaces over EC2.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_sdk_ec2::types::{
     DeviceType, EbsInstanceBlockDeviceSpecification, Filter, Image, Instance,
     InstanceBlockDeviceMappingSpecification, InstanceLifecycleType, InstanceType, NetworkInterface,
-    NetworkInterfaceAttachmentChanges, ResourceType, Tag, TagSpecification, VolumeType,
+    NetworkInterfaceAttachmentChanges, ResourceType, VolumeType,
 };
 use aws_sdk_ec2::types::{Snapshot, Volume as EbsVolume};
 
 use super::fleet::to_addresses;
-use super::{Ec2, failed, filter, to_machine, to_tags};
+use super::{Ec2, failed, filter, tagged, to_machine, to_tags};
 use crate::error::{AwsError, Class};
 use crate::hardware::{
     Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
@@ -72,9 +70,7 @@ impl Powers for Ec2 {
     }
 
     async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError> {
-        let tag = Tag::builder().key(REBOOT_TAG).value(name).build();
-        let answer = self.client.create_tags().resources(&instance.0).tags(tag).send().await;
-        answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
+        self.set_tag(&instance.0, REBOOT_TAG, name).await
     }
 }
 
@@ -320,11 +316,6 @@ fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
 /// In a filter `*` and `?` stand for others.
 pub(super) fn literally(text: &str) -> String {
     text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
-}
-
-pub(super) fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
-    let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
-    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
 }
 
 fn to_image(image: &Image) -> Option<OwnImage> {

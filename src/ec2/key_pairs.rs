@@ -6,8 +6,8 @@ use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
 use jiff::Timestamp;
 
-use super::hardware::{is_code, tagged};
-use super::{Ec2, failed, to_tags};
+use super::hardware::is_code;
+use super::{Ec2, failed, tagged, to_tags};
 use crate::error::{AwsError, Class};
 use crate::key_pair::{OwnKeyPair, PrivateKey};
 use crate::needs::{KeyPairs, OwnKeyPairs};

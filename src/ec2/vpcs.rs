@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, RouteState};
 
-use super::hardware::{gone_is_as_good, is_code, literally, made, says, tagged};
-use super::{Ec2, failed, filter, filter_of};
+use super::hardware::{gone_is_as_good, is_code, literally, made, says};
+use super::{Ec2, failed, filter, filter_of, tagged};
 use crate::error::AwsError;
 use crate::machine::InstanceId;
 use crate::needs::OwnVpcs;

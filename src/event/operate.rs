@@ -138,7 +138,7 @@ pub struct WantedInterface {
 }
 
 impl Verb {
-    /// Every verb, in the order of the README's table.
+    /// Every verb.
     pub const ALL: [&str; 15] = [
         "snapshot",
         "images",

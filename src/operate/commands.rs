@@ -9,14 +9,14 @@ use std::cell::Cell;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Machinery, Outcome, Ssm, UNSEEN};
+use super::{Answer, Delivery, Outcome, Sight};
 use crate::command::NewCommand;
 use crate::deadline::Backoff;
 use crate::error::{Class, Error, Kind, Service};
 use crate::event::WantedCommand;
 use crate::hardware::Hardware;
 use crate::machine::State;
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CommandAnswer {
@@ -112,19 +112,16 @@ where
                 return Err(Error::of_request(self.verb, Service::Ssm, error, "ask again: it was not sent"));
             }
         }
-        let tries = Cell::new(0);
-        self.until("the command is not to be seen yet", async || {
+        let found = self.until_seen("the command is not to be seen yet", async || {
             let found = self.ask(Service::Ssm, || ssm.find_command(of.instance_id(), &wanted.name)).await?;
-            tries.set(tries.get() + 1);
-            match found {
-                None if tries.get() > UNSEEN => Err(Error::new(
-                    Kind::SsmUnavailable,
-                    format!("{}: Systems Manager did not say whether it took the command", self.verb),
-                    "ask again: if it did, the repeat finds it",
-                )),
-                found => Ok(found),
-            }
+            Ok(found.map_or(Sight::Unseen, Sight::There))
+        });
+        found.await?.ok_or_else(|| {
+            Error::new(
+                Kind::SsmUnavailable,
+                format!("{}: Systems Manager did not say whether it took the command", self.verb),
+                "ask again: if it did, the repeat finds it",
+            )
         })
-        .await
     }
 }

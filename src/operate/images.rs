@@ -7,14 +7,14 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Machinery, Operator, Outcome, Ssm};
+use super::{Answer, Delivery, Operator, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Backoff;
 use crate::error::{Error, Kind, Service};
 use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
 use crate::lookups::{self, LookupError};
 use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG, State};
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
 
 /// What `launch` would start from now.

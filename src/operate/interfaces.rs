@@ -4,16 +4,13 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
 use crate::error::{Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
 use crate::machine::State;
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
-
-/// How many network interfaces of one name have been made and removed, at most.
-const GENERATIONS: u32 = 100;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InterfaceAnswer {
@@ -124,18 +121,13 @@ where
                 },
             };
             let id = &made.network_interface_id;
-            let unseen = std::cell::Cell::new(0);
             let not_yet = format!("{id} is not available yet");
-            let made = self.until(&not_yet, async || {
-                match self.ask(Service::Ec2, || ec2.find_interface(id)).await? {
-                    None if unseen.get() < super::UNSEEN => {
-                        unseen.set(unseen.get() + 1);
-                        Ok(None)
-                    }
-                    None => Ok(Some(None)),
-                    Some(found) if found.state == "pending" => Ok(None),
-                    Some(found) => Ok(Some(Some(found))),
-                }
+            let made = self.until_seen(&not_yet, async || {
+                Ok(match self.ask(Service::Ec2, || ec2.find_interface(id)).await? {
+                    None => Sight::Unseen,
+                    Some(found) if found.state == "pending" => Sight::NotYet,
+                    Some(found) => Sight::There(found),
+                })
             });
             if let Some(made) = made.await? {
                 return Ok(made);
@@ -185,22 +177,13 @@ where
         }
     }
 
-    async fn without_interface(&self, interface: &Interface, mut error: Error) -> Error {
+    async fn without_interface(&self, interface: &Interface, error: Error) -> Error {
         let ec2 = &self.operator.ec2;
         let id = &interface.network_interface_id;
-        let attached = match self.ask(Service::Ec2, || ec2.find_interface(id)).await {
-            Ok(found) => found.is_some_and(|interface| interface.attachment.is_some()),
-            Err(_) => true,
-        };
-        if attached || error.kind.a_repeat_can_help() {
-            error.advice = format!("{}; {id} stands, and a repeat goes on with it", error.advice);
-        } else if !self
-            .try_to("delete a network interface that was not attached", || ec2.delete_interface(id))
-            .await
-        {
-            error.advice = format!("{}; {id} is left: remove_network_interface it", error.advice);
-        }
-        error
+        let found = self.ask(Service::Ec2, || ec2.find_interface(id)).await;
+        let attached = found.map(|found| found.is_some_and(|interface| interface.attachment.is_some()));
+        let delete = || ec2.delete_interface(id);
+        self.without(id, attached, delete, "remove_network_interface", error).await
     }
 
     pub(super) async fn remove_interface(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::warn;
 
-use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use super::{Answer, Delivery, Outcome};
 use crate::deadline::Deadline;
 use crate::error::{Error, Service};
 use crate::key_pair::{CREATED, IMPORTED, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::timing::after;
 
 /// How long whoever made a pair tries to store its private key.

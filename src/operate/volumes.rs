@@ -6,15 +6,12 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
 use crate::error::{Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
-
-/// How many disks of one name have been made and removed, at most.
-const GENERATIONS: u32 = 100;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VolumeAnswer {
@@ -56,7 +53,7 @@ where
         }
         let (device, outcome) = match self.attach(of, volume.clone()).await {
             Ok(attached) => attached,
-            Err(error) => return Err(self.without(&volume, error).await),
+            Err(error) => return Err(self.without_volume(&volume, error).await),
         };
         let ec2 = &self.operator.ec2;
         self.ask(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device)).await?;
@@ -103,22 +100,17 @@ where
     /// `None`: the token's volume has been removed since. What is new may not be visible for a moment.
     async fn until_made(&self, id: &str) -> Result<Option<Volume>, Error> {
         let ec2 = &self.operator.ec2;
-        let unseen = std::cell::Cell::new(0);
-        self.until(&format!("the volume {id} is not available yet"), async || {
-            match self.ask(Service::Ec2, || ec2.find_volume(id)).await? {
-                None if unseen.get() < super::UNSEEN => {
-                    unseen.set(unseen.get() + 1);
-                    Ok(None)
+        self.until_seen(&format!("the volume {id} is not available yet"), async || {
+            let Some(volume) = self.ask(Service::Ec2, || ec2.find_volume(id)).await? else {
+                return Ok(Sight::Unseen);
+            };
+            match volume.state.as_str() {
+                "creating" => Ok(Sight::NotYet),
+                "error" => {
+                    Err(self.refused(format!("EC2 could not make the volume {id}: its state is error")))
                 }
-                None => Ok(Some(None)),
-                Some(volume) => match volume.state.as_str() {
-                    "creating" => Ok(None),
-                    "error" => {
-                        Err(self.refused(format!("EC2 could not make the volume {id}: its state is error")))
-                    }
-                    "deleting" | "deleted" => Ok(Some(None)),
-                    _ => Ok(Some(Some(volume))),
-                },
+                "deleting" | "deleted" => Ok(Sight::Gone),
+                _ => Ok(Sight::There(volume)),
             }
         })
         .await
@@ -167,20 +159,13 @@ where
         }
     }
 
-    /// What could not be attached is not left behind.
-    async fn without(&self, volume: &Volume, mut error: Error) -> Error {
+    async fn without_volume(&self, volume: &Volume, error: Error) -> Error {
         let ec2 = &self.operator.ec2;
         let id = &volume.volume_id;
-        let attached = match self.ask(Service::Ec2, || ec2.find_volume(id)).await {
-            Ok(found) => found.is_some_and(|volume| volume.attachment.is_some()),
-            Err(_) => true,
-        };
-        if attached || error.kind.a_repeat_can_help() {
-            error.advice = format!("{}; the volume {id} stands, and a repeat goes on with it", error.advice);
-        } else if !self.try_to("delete a volume that was not attached", || ec2.delete_volume(id)).await {
-            error.advice = format!("{}; the volume {id} is left: remove_volume it", error.advice);
-        }
-        error
+        let found = self.ask(Service::Ec2, || ec2.find_volume(id)).await;
+        let attached = found.map(|found| found.is_some_and(|volume| volume.attachment.is_some()));
+        let delete = || ec2.delete_volume(id);
+        self.without(&format!("the volume {id}"), attached, delete, "remove_volume", error).await
     }
 
     pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {

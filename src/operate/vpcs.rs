@@ -9,13 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Machinery, Outcome, Ssm};
+use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
 use crate::error::{Error, Kind, Service};
-use crate::needs::{Clock, Meetings, Tokens};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
-
-/// How often a VPC of one name may have been deleted and made again.
-const GENERATIONS: u32 = 100;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VpcAnswer {
@@ -131,14 +128,9 @@ where
     }
 
     async fn seen(&self, name: &str, id: &str) -> Result<Option<Vpc>, Error> {
-        let unseen = std::cell::Cell::new(0);
-        self.until(&format!("the VPC {id} is not to be seen yet"), async || {
+        self.until_seen(&format!("the VPC {id} is not to be seen yet"), async || {
             let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == id);
-            unseen.set(unseen.get() + 1);
-            match found {
-                None if unseen.get() <= super::UNSEEN => Ok(None),
-                found => Ok(Some(found)),
-            }
+            Ok(found.map_or(Sight::Unseen, Sight::There))
         })
         .await
     }
