@@ -363,14 +363,14 @@ impl Config {
     /// The zones that may be used; `None`: every zone. The system's own three are the default in its home Region, but
     /// not for a network that was named.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
-        match &self.supported_azs {
-            Some(zones) => Some(zones.clone()),
-            None if self.network == Network::Default && region == Some(HOME_REGION) => {
-                Some(HOME_ZONES.map(str::to_owned).to_vec())
-            }
-            None => None,
-        }
+        zones(self.supported_azs.as_ref(), region.filter(|_| self.network == Network::Default))
     }
+}
+
+/// Those that are configured, or the system's own three in its home Region.
+fn zones(configured: Option<&Vec<String>>, region: Option<&str>) -> Option<Vec<String>> {
+    let home = || HOME_ZONES.map(str::to_owned).to_vec();
+    configured.cloned().or_else(|| (region == Some(HOME_REGION)).then(home))
 }
 
 impl ScheduleConfig {
@@ -464,8 +464,7 @@ impl StatusConfig {
 impl OperateConfig {
     /// The zones in which a VPC gets subnets, as `launch` uses those of the default VPC; `None`: every zone.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
-        let home = || HOME_ZONES.map(str::to_owned).to_vec();
-        self.supported_azs.clone().or_else(|| (region == Some(HOME_REGION)).then(home))
+        zones(self.supported_azs.as_ref(), region)
     }
 
     pub fn from_env() -> Result<Self, Problems> {
