@@ -23,10 +23,11 @@ use crate::one_time::Target;
 use crate::overrides::{
     self, INSTANCE_TYPES_EXPECTED, VOLUME_SIZE_EXPECTED, VOLUME_SIZES, list, resource_id,
 };
+use crate::timing::Window;
 use crate::user_data::UserData;
 
 /// Every variable that is read, in the order of the README's table.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 30] = [
     "LAUNCH_TEMPLATE",
     "AMI_ID",
     "AMI_NAME",
@@ -55,11 +56,12 @@ pub const VARIABLES: [&str; 29] = [
     "USER_DATA",
     "PROJECT_TAG",
     "EXTRA_TAGS",
+    "EARLIEST_MINUTES",
     "LAUNCH_WINDOW_MINUTES",
 ];
 
 /// The same for the function `schedule`.
-pub const SCHEDULE_VARIABLES: [&str; 8] = [
+pub const SCHEDULE_VARIABLES: [&str; 9] = [
     "TABLE_NAME",
     "LAUNCH_FUNCTION_ARN",
     "SCHEDULER_ROLE_ARN",
@@ -67,6 +69,7 @@ pub const SCHEDULE_VARIABLES: [&str; 8] = [
     "SCHEDULE_DEAD_LETTERS_ARN",
     "LEAD_MINUTES",
     "FLEXIBLE_WINDOW_MINUTES",
+    "EARLIEST_MINUTES",
     "LAUNCH_WINDOW_MINUTES",
 ];
 
@@ -90,7 +93,7 @@ pub const OPERATE_VARIABLES: [&str; 9] = [
 ];
 
 /// What `reconcile` reads besides those of `launch`.
-pub const RECONCILE_VARIABLES: [&str; 12] = [
+pub const RECONCILE_VARIABLES: [&str; 13] = [
     "TABLE_NAME",
     "PROJECT_TAG",
     "GRACE_MINUTES",
@@ -101,6 +104,7 @@ pub const RECONCILE_VARIABLES: [&str; 12] = [
     "READY_MINUTES",
     "RELAUNCH_UNREADY",
     "CLEAN_UP",
+    "EARLIEST_MINUTES",
     "LAUNCH_WINDOW_MINUTES",
     "DRY_RUN",
 ];
@@ -143,8 +147,8 @@ pub struct Config {
     pub project_tag: String,
     /// None of them is one of [`IDENTITY_TAGS`].
     pub extra_tags: BTreeMap<String, String>,
-    /// A delivery later than this after the meeting's time launches nothing.
-    pub launch_window: Duration,
+    /// A delivery outside of it launches nothing.
+    pub window: Window,
 }
 
 /// What the function `schedule` is told.
@@ -325,7 +329,7 @@ impl Config {
                 extra_tags,
             )
             .unwrap_or_default();
-        let launch_window = env.launch_window();
+        let window = Window { earliest: env.earliest(), latest: env.launch_window() };
         env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
 
         match (image, instance_types, security_group_ids) {
@@ -348,7 +352,7 @@ impl Config {
                     user_data,
                     project_tag,
                     extra_tags,
-                    launch_window,
+                    window,
                 })
             }
             _ => Err(Problems(env.problems)),
@@ -404,6 +408,13 @@ impl ScheduleConfig {
             .unwrap_or(5);
         let launch_window = env.launch_window();
         env.endpoints(&["DYNAMODB", "SCHEDULER"]);
+        let earliest = env.earliest().as_secs() / 60;
+        if env.problems.is_empty() && lead > earliest {
+            env.problems.push(format!(
+                "EARLIEST_MINUTES is {earliest}, expected at least LEAD_MINUTES, which is {lead}: a launch that comes earlier \
+                 launches nothing"
+            ));
+        }
         let least = window + LEFT_OF_THE_LEAD;
         if env.problems.is_empty() && lead < least {
             env.problems.push(format!(
@@ -525,14 +536,14 @@ impl ReconcileConfig {
             .unwrap_or(15);
         let relaunch_unready = env.optional("RELAUNCH_UNREADY", "true or false", truth).unwrap_or(false);
         let clean_up = env.optional("CLEAN_UP", "true or false", truth).unwrap_or(false);
-        let launch_window = env.launch_window();
+        let window = Window { earliest: env.earliest(), latest: env.launch_window() };
         let dry_run = env.optional("DRY_RUN", "true or false", truth).unwrap_or(false);
         let longest_meeting = Duration::from_secs(longest * 3600);
-        if env.problems.is_empty() && longest_meeting < launch_window {
+        if env.problems.is_empty() && longest_meeting < window.latest {
             env.problems.push(format!(
                 "MAX_MEETING_HOURS is {longest}, expected at least the {} minutes of LAUNCH_WINDOW_MINUTES: what is launched \
                  then would be ended at once",
-                launch_window.as_secs() / 60
+                window.latest.as_secs() / 60
             ));
         }
         if !env.problems.is_empty() {
@@ -541,7 +552,7 @@ impl ReconcileConfig {
         let limits = Limits {
             grace: Duration::from_secs(grace * 60),
             longest_meeting,
-            launch_window,
+            window,
             due: Duration::from_secs(due * 60),
             replacements: u32::try_from(replacements).unwrap_or(u32::MAX),
             endings: usize::try_from(endings).unwrap_or(usize::MAX),
@@ -783,6 +794,14 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 text.parse().ok().filter(|minutes| *minutes <= 10_080_u64)
             });
         Duration::from_secs(minutes.unwrap_or(120) * 60)
+    }
+
+    fn earliest(&mut self) -> Duration {
+        let minutes =
+            self.optional("EARLIEST_MINUTES", "a whole number of minutes from 1 to 10080", |text| {
+                text.parse().ok().filter(|minutes| (1..=10_080_u64).contains(minutes))
+            });
+        Duration::from_secs(minutes.unwrap_or(1440) * 60)
     }
 
     /// Where the SDK sends its requests; it panics on an empty one, so we look first.

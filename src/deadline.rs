@@ -4,6 +4,7 @@
 //! early) is repeated with a random pause, as long as its answer can still come in time. Not handled here: RunInstances,
 //! whose repeats are the launch protocol's.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -64,16 +65,28 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         timing: &Timing,
         request: impl Fn() -> F,
     ) -> Result<R, AwsError> {
-        let (limit, backoff) = match service {
-            Service::DynamoDb => (timing.table, Backoff::TABLE),
-            Service::Ec2 => (timing.ec2, Backoff::EC2),
-            Service::Scheduler => (timing.scheduler, Backoff::SCHEDULER),
-            Service::Ssm => (timing.ec2, Backoff::EC2),
-        };
+        let (limit, backoff) = manner(service, timing);
         self.persist(limit, backoff, || true, request).await
     }
 
-    /// Send a request, which takes at most `limit`, and repeat it while it is `wanted`.
+    /// The same, so often at most: for what others do not wait for.
+    pub async fn ask_times<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        times: u32,
+        service: Service,
+        timing: &Timing,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        let (limit, backoff) = manner(service, timing);
+        let left = Cell::new(times);
+        let wanted = || {
+            left.set(left.get().saturating_sub(1));
+            left.get() > 0
+        };
+        self.persist(limit, backoff, wanted, request).await
+    }
+
+    /// Send a request, which takes at least `limit` where it is answered in pages, and repeat it while it is `wanted`.
     pub async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
@@ -86,7 +99,9 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         }
         let mut tries = 0;
         loop {
-            let error = match request().await {
+            let left = self.at.duration_since(self.clock.now()).try_into().unwrap_or_default();
+            let answer = self.clock.within(left, request()).await;
+            let error = match answer.unwrap_or_else(|| Err(not_answered())) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -102,6 +117,26 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
                 return Err(error);
             }
         }
+    }
+}
+
+/// How long an answer may take, or a page of it, and how long the pauses are.
+fn manner(service: Service, timing: &Timing) -> (Duration, Backoff) {
+    match service {
+        Service::DynamoDb => (timing.table, Backoff::TABLE),
+        Service::Ec2 | Service::Ssm => (timing.ec2, Backoff::EC2),
+        Service::Scheduler => (timing.scheduler, Backoff::SCHEDULER),
+    }
+}
+
+fn not_answered() -> AwsError {
+    AwsError {
+        action: "the last request",
+        class: Class::Ambiguous,
+        code: None,
+        message: "no complete answer before the deadline".to_owned(),
+        request_id: None,
+        advice: String::new(),
     }
 }
 

@@ -23,6 +23,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use crate::error::{AwsError, Class};
 use crate::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
@@ -44,6 +46,8 @@ const TERMINATION_REASON: &str = "termination_reason";
 const REPLACED: &str = "launch_replaced";
 /// When both machines were first seen running.
 const READY_AT: &str = "launch_ready_at";
+/// When a role's machine was launched, after its `teacher_` or `student_`.
+const LAUNCHED_AT: &str = "launched_at";
 /// What is noted of a role's machine, after its `teacher_` or `student_`.
 const NOTES: [&str; 4] = ["state", "private_ip", "public_ip", "dns_name"];
 /// And of the last one that died.
@@ -258,6 +262,7 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
     Ok(Record {
         meeting_id: meeting.clone(),
         status: text(item, STATUS)?.map(|word| Status::from_word(&word)),
+        termination_reason: text(item, TERMINATION_REASON)?,
         meet_time: to_meet_time(item),
         lease: to_lease(item)?,
         teacher: to_seat(meeting, item, Role::Teacher)?,
@@ -282,10 +287,19 @@ fn to_meet_time(item: &Item) -> MeetTime {
         None | Some(AttributeValue::Null(_)) => MeetTime::Missing,
         Some(AttributeValue::S(text)) if text.trim().is_empty() => MeetTime::Missing,
         Some(AttributeValue::S(text)) => {
-            text.trim().parse().map_or_else(|_| MeetTime::Unreadable(shown(text)), MeetTime::At)
+            to_time(text.trim()).map_or_else(|| MeetTime::Unreadable(shown(text)), MeetTime::At)
         }
         Some(other) => MeetTime::Unreadable(shown(&format!("{other:?}"))),
     }
+}
+
+/// One without an offset is UTC, as the other programs read it. A date alone is no time.
+fn to_time(text: &str) -> Option<Timestamp> {
+    let in_utc = || {
+        let time: DateTime = text.contains(':').then(|| text.parse().ok()).flatten()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    text.parse().ok().or_else(in_utc)
 }
 
 fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
@@ -314,7 +328,13 @@ fn to_seat(meeting: &MeetingId, item: &Item, role: Role) -> Result<Seat, String>
             Some(attempt.map_err(|what| format!("the attribute {name} is no attempt of ours: {what}"))?)
         }
     };
-    Ok(Seat { instance_id: text(item, &id_attribute(role))?.map(InstanceId), attempt })
+    // For people, and for how old a machine is that EC2 does not show: one that cannot be read is none.
+    let launched_at = text(item, &format!("{role}_{LAUNCHED_AT}")).ok().flatten();
+    Ok(Seat {
+        instance_id: text(item, &id_attribute(role))?.map(InstanceId),
+        attempt,
+        launched_at: launched_at.and_then(|text| text.parse().ok()),
+    })
 }
 
 /// It is going to be sent to the letter, looked for by its token, and what is found may be ended: so nothing will do
@@ -465,7 +485,8 @@ impl Expression {
             Requires::NotEnding(role) => {
                 format!("attribute_not_exists({})", self.attempt(*role, "ending"))
             }
-            Requires::NoTerminationReason => self.missing(TERMINATION_REASON),
+            Requires::TerminationReason(None) => self.missing(TERMINATION_REASON),
+            Requires::TerminationReason(Some(reason)) => self.equals(TERMINATION_REASON, reason),
             Requires::NotReady => self.missing(READY_AT),
         }
     }
@@ -491,7 +512,7 @@ impl Expression {
                 let more = [
                     ("availability_zone", machine.availability_zone.clone()),
                     ("launched_instance_type", machine.instance_type.clone()),
-                    ("launched_at", time(machine.launched_at)),
+                    (LAUNCHED_AT, time(machine.launched_at)),
                 ];
                 for (name, value) in more {
                     self.set(&format!("{role}_{name}"), AttributeValue::S(value));
@@ -537,6 +558,15 @@ impl Expression {
                 }
             }
             Change::Ready(at) => self.set(READY_AT, AttributeValue::S(time(*at))),
+            Change::Pruned => {
+                let ours = [LEASE_OWNER, LEASE_UNTIL, READY_AT, REPLACED].into_iter().chain(FAILURE);
+                ours.for_each(|name| self.remove(name));
+                for role in Role::BOTH {
+                    self.remove(&attempt_attribute(role));
+                    let parts = NOTES.into_iter().chain(LOST);
+                    parts.for_each(|part| self.remove(&format!("{role}_{part}")));
+                }
+            }
         }
     }
 

@@ -47,7 +47,6 @@ use crate::timing::Timing;
 pub struct Ec2 {
     client: Client,
     run_instances: Duration,
-    limit: Duration,
 }
 
 impl Ec2 {
@@ -63,7 +62,7 @@ impl Ec2 {
 
     fn of(config: aws_sdk_ec2::config::Builder, timing: &Timing) -> Self {
         let client = Client::from_conf(config.build());
-        Ec2 { client, run_instances: timing.run_instances, limit: timing.ec2 }
+        Ec2 { client, run_instances: timing.run_instances }
     }
 }
 
@@ -175,7 +174,7 @@ impl Ec2 {
             .timeout_config(TimeoutConfig::builder().operation_timeout(self.run_instances).build())
     }
 
-    /// All pages of a list, within one limit: the SDK's own is for each page.
+    /// All pages of a list. The SDK's limit is for each page; the whole has whoever waits for it.
     async fn all<T, E>(
         &self,
         action: &'static str,
@@ -185,17 +184,7 @@ impl Ec2 {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         SdkError<E>: RequestId,
     {
-        match tokio::time::timeout(self.limit, pages).await {
-            Ok(list) => list.map_err(|error| failed(action, &error)),
-            Err(_) => Err(AwsError {
-                action,
-                class: Class::Ambiguous,
-                code: None,
-                message: format!("no complete answer within {:?}", self.limit),
-                request_id: None,
-                advice: String::new(),
-            }),
-        }
+        pages.await.map_err(|error| failed(action, &error))
     }
 }
 

@@ -14,8 +14,8 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::deadline::{Backoff, Deadline};
-use crate::ending::{Ended, Ending};
-use crate::error::{AwsError, Class, Error, Kind, Service};
+use crate::ending::{Acted, Ended, Ending, OnMachine, TRIES};
+use crate::error::{AwsError, Error, Kind, Service};
 use crate::event;
 use crate::machine::{InstanceId, State, Token};
 use crate::meeting::{Role, Status};
@@ -25,7 +25,7 @@ use crate::one_time::ScheduleName;
 use crate::plan::end::{Done, Next, OWNER, next, sent};
 use crate::plan::settled;
 use crate::record::{self, Owner, Record};
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 
 /// The verb with everything that it needs; lives as long as the function's environment.
 pub struct Ender<M, E, S, C, T> {
@@ -92,8 +92,10 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         let mut done = Done::default();
         let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();
         let mut outcome = Outcome::AlreadyOver;
+        // What fails for one machine keeps no other running, nor the schedule.
+        let mut failures = Vec::new();
         let mut rounds = 0;
-        loop {
+        let last = loop {
             let Some(record) = self.read().await? else { return Err(self.no_such_meeting()) };
             match next(&record, &done, self.now(), &self.ender.timing) {
                 step @ (Next::Close | Next::TakeLease) => {
@@ -108,25 +110,29 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
                 }
                 Next::Terminate(named) => {
                     machines.extend(named.iter().map(|(role, id)| (id.clone(), *role)));
-                    self.terminate(&record, &named, &mut done).await?;
+                    failures.extend(self.terminate(&record, &named, &mut done).await);
                 }
                 Next::Settle(open) => {
                     for (role, token) in open {
-                        machines
-                            .extend(self.settle(&record, role, token, &mut done).await?.map(|id| (id, role)));
+                        let sent = sent(&record, &token);
+                        match self.settle(&record, role, token, &mut done).await {
+                            Ok(found) => machines.extend(found.map(|id| (id, role))),
+                            Err(error) => {
+                                done.failed.insert(sent);
+                                failures.push(error);
+                            }
+                        }
                     }
                 }
                 Next::Wait(until) => self.wait_until(until).await?,
-                Next::Done => break,
+                Next::Done => break record,
             }
-        }
-        let schedule_deleted = self.delete_schedule().await?;
-        let mut answer = Answer {
-            meeting_id: self.request.meeting_id.to_string(),
-            outcome,
-            machines: BTreeMap::new(),
-            schedule_deleted,
         };
+        let schedule_deleted = self.delete_schedule().await?;
+        if let Some(first) = failures.into_iter().next() {
+            return Err(first);
+        }
+        self.prune(&last).await?;
         let state = match self.request.wait {
             true => {
                 self.wait_for(&machines).await?;
@@ -134,29 +140,35 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
             }
             false => None,
         };
-        answer.machines.extend(
-            machines.iter().map(|(id, role)| (id.to_string(), MachineAnswer { role: role.as_str(), state })),
-        );
-        Ok(answer)
+        let machine =
+            |(id, role): (&InstanceId, &Role)| (id.to_string(), MachineAnswer { role: role.as_str(), state });
+        Ok(Answer {
+            meeting_id: self.request.meeting_id.to_string(),
+            outcome,
+            machines: machines.iter().map(machine).collect(),
+            schedule_deleted,
+        })
     }
 
     /// Whether it was this write that ended the meeting.
     async fn close(&self, read: &Record, done: &mut Done) -> Result<bool, Error> {
         let update = record::terminate(read, &self.request.reason);
         let meetings = &self.ender.meetings;
-        match self.ask(Service::DynamoDb, || meetings.update(&update)).await? {
-            Updated::Done => {
-                info!(reason = self.request.reason, "meeting ended");
-                done.closed = true;
-                Ok(read.status != Some(Status::Terminated))
-            }
-            // Over for a reason that stands, be it ours from an answer that was lost.
-            Updated::Refused(Some(found)) if found.status == Some(Status::Terminated) => {
-                done.closed = read.status == Some(Status::Terminated);
-                Ok(false)
-            }
-            Updated::Refused(_) => Ok(false),
+        if self.ask(Service::DynamoDb, || meetings.update(&update)).await? != Updated::Done {
+            return Ok(false);
         }
+        info!(reason = self.request.reason, "meeting ended");
+        done.closed = true;
+        Ok(read.termination_reason.is_none() && read.status != Some(Status::Terminated))
+    }
+
+    /// Everything of it is ended, so its attempts have served. If the record has moved on, they stay.
+    async fn prune(&self, read: &Record) -> Result<(), Error> {
+        if Role::BOTH.iter().all(|role| read.seat(*role).attempt.is_none()) {
+            return Ok(());
+        }
+        let (meetings, update) = (&self.ender.meetings, record::prune(read));
+        self.ask(Service::DynamoDb, || meetings.update(&update)).await.map(|_| ())
     }
 
     /// If it has moved on, it is read again.
@@ -169,42 +181,24 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         Ok(())
     }
 
-    /// They keep their `Role` tag: the meeting is over, and the watchdog may say so once more.
-    async fn terminate(
-        &self,
-        record: &Record,
-        named: &[(Role, InstanceId)],
-        done: &mut Done,
-    ) -> Result<(), Error> {
-        let ec2 = &self.ender.ec2;
+    /// They keep their `Role` tag: the meeting is over, and the watchdog, which may say so once more, removes the DNS entry of
+    /// what has one.
+    async fn terminate(&self, record: &Record, named: &[(Role, InstanceId)], done: &mut Done) -> Vec<Error> {
+        let Ender { ec2, timing, .. } = self.ender;
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: TRIES };
         let mut failures = Vec::new();
         for (role, id) in named {
-            // EC2 does not know an id at once, nor for more than an hour after its end.
-            let end = || async {
-                match ec2.terminate(id).await {
-                    Err(error) if self.is_gone(record, &error) => {
-                        info!(%role, instance_id = %id, "EC2 does not know this machine any more");
-                        Ok(())
-                    }
-                    answer => answer,
-                }
-            };
-            match self.ask(Service::Ec2, end).await {
-                Ok(()) => {
-                    info!(%role, instance_id = %id, "machine ended");
-                    done.terminated.insert(id.clone());
-                }
+            done.terminated.insert(id.clone());
+            match on.act(id, settled(record, timing), || ec2.terminate(id)).await {
+                Ok(Acted::Done) => info!(%role, instance_id = %id, "machine ended"),
+                Ok(Acted::Gone) => info!(%role, instance_id = %id, "machine gone already"),
                 Err(error) => {
                     warn!(%role, instance_id = %id, %error, "a machine could not be ended; the others go on");
-                    failures.push(error);
+                    failures.push(self.failed(Service::Ec2, error));
                 }
             }
         }
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    fn is_gone(&self, record: &Record, error: &AwsError) -> bool {
-        error.class == Class::Propagating && self.now() >= settled(record, &self.ender.timing)
+        failures
     }
 
     /// End what the attempt made, if that is known already.
@@ -220,7 +214,9 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         let found = self.ask(Service::Ec2, || ec2.find(&token)).await?;
         let live = found.iter().find(|machine| machine.state.is_live());
         if let Some(machine) = live {
-            let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing };
+            // It may have come up a moment ago.
+            let known_by = after(asked, timing.margin);
+            let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by };
             let standing = (self.request.meeting_id.clone(), role, token.clone());
             let ended = ending.end_unnamed(&machine.instance_id, Some(&standing)).await;
             match ended.map_err(|(service, error)| self.failed(service, error))? {
@@ -266,11 +262,14 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         let ids: Vec<InstanceId> = machines.keys().cloned().collect();
         let mut tries = 0;
         while !ids.is_empty() {
-            let seen = self.ask(Service::Ec2, || ec2.look(&ids)).await?;
-            let left = seen.iter().filter(|sighting| sighting.machine.state != State::Terminated);
-            let left: Vec<String> = left
-                .map(|sighting| format!("{} is {}", sighting.instance_id(), sighting.machine.state.as_str()))
-                .collect();
+            let looked = self.ask(Service::Ec2, || ec2.look(&ids)).await?;
+            let how = |id: &InstanceId| match looked.seen.iter().find(|s| s.instance_id() == id) {
+                Some(sighting) if sighting.machine.state == State::Terminated => None,
+                Some(sighting) => Some(format!("{id} is {}", sighting.machine.state.as_str())),
+                None if looked.missing.contains(id) => None,
+                None => Some(format!("{id} cannot be seen")),
+            };
+            let left: Vec<String> = ids.iter().filter_map(how).collect();
             if left.is_empty() {
                 break;
             }

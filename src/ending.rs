@@ -1,17 +1,20 @@
-//! How a machine is ended that no record names: the same way for every verb, for others may be at work on its meeting.
+//! How a machine is ended that no record names, the same way for every verb, for others may be at work on its meeting; and
+//! what it means where EC2 refuses an action on a machine of ours.
 
 use std::future::Future;
 
+use jiff::Timestamp;
 use tracing::info;
 
 use crate::deadline::Deadline;
-use crate::error::{AwsError, Service};
-use crate::machine::{InstanceId, Token};
+use crate::error::{AwsError, Class, Service};
+use crate::fleet::Sighting;
+use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{Clock, Ends, Meetings, Tokens, Updated};
+use crate::needs::{Clock, Ends, Meetings, Tokens, Updated, Views};
 use crate::plan;
 use crate::record;
-use crate::timing::Timing;
+use crate::timing::{Timing, after};
 
 /// What became of a machine that was to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +30,11 @@ pub struct Ending<'d, M, E, C, T> {
     pub ec2: &'d E,
     pub deadline: &'d Deadline<'d, C, T>,
     pub timing: Timing,
+    /// From then on EC2 shows the machine, if it exists.
+    pub known_by: Timestamp,
 }
 
-impl<M: Meetings, E: Ends, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
+impl<M: Meetings, E: Ends + Views, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
     /// `standing` is the attempt that made it, if that stands in the record of its meeting still.
     ///
     /// First the record is told, so that nobody takes the machine over meanwhile: the
@@ -50,17 +55,102 @@ impl<M: Meetings, E: Ends, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
                 return Ok(Ended::Kept);
             }
         }
-        self.ec2(|| self.ec2.remove_role_tag(instance)).await?;
-        self.ec2(|| self.ec2.terminate(instance)).await?;
+        self.end_without_role(instance).await.map_err(|error| (Service::Ec2, error))?;
         info!(instance_id = %instance, "machine ended: no record names it");
         Ok(Ended::Ended)
     }
 
-    async fn ec2<F: Future<Output = Result<(), AwsError>>>(
-        &self,
-        request: impl Fn() -> F,
-    ) -> Result<(), (Service, AwsError)> {
-        let answer = self.deadline.ask(Service::Ec2, &self.timing, request).await;
-        answer.map_err(|error| (Service::Ec2, error))
+    /// One whose meeting may go on without it.
+    pub async fn end_without_role(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        let (ec2, known_by) = (self.ec2, self.known_by);
+        let on = OnMachine { ec2, deadline: self.deadline, timing: self.timing, tries: TRIES };
+        if on.act(instance, known_by, || ec2.remove_role_tag(instance)).await? == Acted::Done {
+            on.act(instance, known_by, || ec2.terminate(instance)).await?;
+        }
+        Ok(())
     }
+}
+
+/// How often one action on a machine is tried while others wait.
+pub const TRIES: u32 = 16;
+
+/// What became of an action on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acted {
+    Done,
+    /// The machine is gone, or about to be: there is nothing left to act on.
+    Gone,
+}
+
+/// An action that the role may take on machines of ours, which are known by their tags.
+///
+/// EC2 asks whether it is allowed before it looks for the machine, so it answers `UnauthorizedOperation` for one that is gone,
+/// that has died and lost its tags, and, for some seconds, for one that was only just tagged
+/// (karpenter-provider-aws #2100, #1796). A look by its id tells these apart.
+pub struct OnMachine<'d, E, C, T> {
+    pub ec2: &'d E,
+    pub deadline: &'d Deadline<'d, C, T>,
+    pub timing: Timing,
+    pub tries: u32,
+}
+
+impl<E: Views, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
+    /// From `known_by` on EC2 shows the machine, if it exists.
+    pub async fn act<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        instance: &InstanceId,
+        known_by: Timestamp,
+        action: impl Fn() -> F,
+    ) -> Result<Acted, AwsError> {
+        let tried = || async {
+            match action().await {
+                Ok(()) => Ok(Acted::Done),
+                Err(error) if is_about_its_being(&error) => self.settle(instance, known_by, error).await,
+                Err(error) => Err(error),
+            }
+        };
+        self.deadline.ask_times(self.tries, Service::Ec2, &self.timing, tried).await
+    }
+
+    async fn settle(
+        &self,
+        instance: &InstanceId,
+        known_by: Timestamp,
+        error: AwsError,
+    ) -> Result<Acted, AwsError> {
+        let Ok(looked) = self.ec2.look(std::slice::from_ref(instance)).await else { return Err(error) };
+        let now = self.deadline.clock.now();
+        let again = |error: AwsError| Err(AwsError { class: Class::Propagating, ..error });
+        let Some(sighting) = looked.seen.first() else {
+            return match looked.missing.contains(instance) {
+                true if now >= known_by => Ok(Acted::Gone),
+                true => again(error),
+                false => Err(error),
+            };
+        };
+        let Sighting { machine, launched_at, .. } = sighting;
+        if !machine.state.is_live() {
+            return Ok(Acted::Gone);
+        }
+        if error.class == Class::Propagating || now < after(*launched_at, self.timing.margin) {
+            return again(error);
+        }
+        let advice = match machine.tags.get(PROJECT_TAG) {
+            Some(project) => format!(
+                "{instance} runs and carries the tag {PROJECT_TAG}={project}: allow ec2:{} on what carries it in the \
+                 function's role (PROJECT_TAG), or see which other policy denies it",
+                error.action
+            ),
+            None => format!(
+                "{instance} runs and has no tag {PROJECT_TAG}, by which the function's role knows its machines: tag it \
+                 again, or end it by hand"
+            ),
+        };
+        Err(AwsError { advice, ..error })
+    }
+}
+
+/// Whether an answer may only mean that the machine is not there, or not there yet.
+fn is_about_its_being(error: &AwsError) -> bool {
+    error.code() == "UnauthorizedOperation" || error.class == Class::Propagating
 }

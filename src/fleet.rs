@@ -4,7 +4,7 @@
 //! the record of its meeting does not name it, and no delivery can write its id any more. Not judged here: what is done
 //! about it, which is `plan/reconcile.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,9 +12,13 @@ use jiff::Timestamp;
 use crate::machine::{Addresses, InstanceId, MEETING_TAG, Machine, Note, Token};
 use crate::meeting::MeetingId;
 use crate::record::{Failure, Lost, Record};
+use crate::timing::Window;
 
 /// A machine with this tag, whatever its value, is never ended by a sweep.
 pub const KEEP_TAG: &str = "elephant:keep";
+
+/// A machine with this tag, whatever its value, was stopped by `operate`, and is not started before somebody asks for it.
+pub const STOPPED_TAG: &str = "elephant:stopped";
 
 /// When a sweep first took the machine for an orphan: the next one ends it.
 pub const ORPHAN_TAG: &str = "elephant:orphan-since";
@@ -26,13 +30,13 @@ pub struct Limits {
     pub grace: Duration,
     /// A meeting this long after its time is over, whatever its status says.
     pub longest_meeting: Duration,
-    /// As for `launch`: nothing is launched this long after the meeting's time.
-    pub launch_window: Duration,
+    /// As for `launch`: when a meeting may be launched.
+    pub window: Window,
     /// A meeting that begins this soon and has no machines is launched.
     pub due: Duration,
     /// How many machines of one meeting are replaced.
     pub replacements: u32,
-    /// How many machines one sweep ends. What is left waits for the next one.
+    /// How many machines one sweep ends. What is left waits for the next one; an ending that failed does not count.
     pub endings: usize,
     /// A machine that does not serve this long after its launch is unready.
     pub ready: Duration,
@@ -42,11 +46,13 @@ pub struct Limits {
     pub clean_up: bool,
 }
 
-/// A volume or a network interface of ours that is attached to nothing.
+/// A volume or a network interface of ours that is attached to nothing, or is marked as if it were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     pub kind: LeftoverKind,
     pub id: String,
+    /// Whether it is attached to a machine.
+    pub in_use: bool,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -97,6 +103,14 @@ pub struct Sighting {
     pub addresses: Addresses,
 }
 
+/// What a look by ids showed. What is in neither could not be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    pub seen: Vec<Sighting>,
+    /// EC2 says that these do not exist: they died more than an hour ago, or came up a moment ago.
+    pub missing: BTreeSet<InstanceId>,
+}
+
 impl Sighting {
     pub fn instance_id(&self) -> &InstanceId {
         &self.machine.instance_id
@@ -130,8 +144,6 @@ pub enum Watched {
     Unreadable(String),
     Stands {
         record: Record,
-        /// Who ends a meeting on purpose writes one; the watchdog does not.
-        termination_reason: Option<String>,
         /// How many machines of the meeting were replaced so far.
         replaced: u32,
         /// What was noted of its machines, in the order of [`crate::meeting::Role::BOTH`].

@@ -33,7 +33,7 @@ use crate::network::{Pair, Wanted, in_order};
 use crate::overrides::Overrides;
 use crate::plan::{self, Bound, Candidate, Origin, Plan, Reason, Sending, Step};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
-use crate::timing::{Timing, after};
+use crate::timing::{Timing, Window, after};
 use answer::failed_lookup;
 use seat::{Failed, Filled, Unfilled};
 
@@ -143,7 +143,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             if let MeetTime::Unreadable(text) = &record.meet_time {
                 warn!(
                     meet_time = text,
-                    "meet_time is no ISO 8601 time with an offset: this meeting has no launch window"
+                    "meet_time is no ISO 8601 time: this meeting has no launch window"
                 );
             }
             *self.overrides.borrow_mut() = record.overrides.clone();
@@ -384,7 +384,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     }
                 }
                 // Whoever moved the record on has the say over it.
-                Err(Unfilled::Gone | Unfilled::Over(_) | Unfilled::TakenOver) => return,
+                Err(Unfilled::Gone | Unfilled::Over(..) | Unfilled::TakenOver) => return,
             }
         }
         let Some(code) = code else { return };
@@ -435,7 +435,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     /// End a machine of ours that no record names.
     async fn end(&self, role: Role, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
         let Launcher { meetings, ec2, timing, .. } = self.launcher;
-        let ending = Ending { meetings, ec2, deadline: &self.deadline(), timing: *timing };
+        // It may have come up a moment ago.
+        let known_by = after(self.now(), timing.margin);
+        let ending = Ending { meetings, ec2, deadline: &self.deadline(), timing: *timing, known_by };
         let standing = (self.meeting.clone(), role, token.clone());
         ending.end_unnamed(instance, Some(&standing)).await.map_err(|(_, error)| error)
     }
@@ -469,7 +471,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         self.launcher.clock.now()
     }
 
-    fn window(&self) -> Duration {
-        self.launcher.config.launch_window
+    fn window(&self) -> Window {
+        self.launcher.config.window
     }
 }

@@ -152,8 +152,11 @@ pub enum ImdsTokens {
     Optional,
 }
 
+/// The tag by which the functions' roles know the machines of this system.
+pub const PROJECT_TAG: &str = "Project";
+
 /// The keys of the tags below, which no other tag may displace.
-pub const IDENTITY_TAGS: [&str; 4] = ["Name", MEETING_TAG, ROLE_TAG, "Project"];
+pub const IDENTITY_TAGS: [&str; 4] = ["Name", MEETING_TAG, ROLE_TAG, PROJECT_TAG];
 
 /// The tags that say whose a machine is. The watchdog and the machine itself find their meeting by them.
 pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, String> {
@@ -161,7 +164,7 @@ pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, 
         ("Name".to_owned(), name(meeting, role)),
         (MEETING_TAG.to_owned(), meeting.to_string()),
         (ROLE_TAG.to_owned(), role.to_string()),
-        ("Project".to_owned(), project.to_owned()),
+        (PROJECT_TAG.to_owned(), project.to_owned()),
     ])
 }
 
@@ -192,6 +195,11 @@ impl Machine {
             (Some(_), None) => *key == ROLE_TAG,
             (None, _) => true,
         })
+    }
+
+    /// Whether somebody ended it by EC2's own call, and it did not die by itself.
+    pub fn was_ended_by_somebody(&self) -> bool {
+        self.state_reason.as_deref() == Some("Client.UserInitiatedShutdown")
     }
 
     /// Whether we have begun to end it: its `Role` tag goes first. An answer without any tags says nothing.
@@ -234,6 +242,11 @@ impl State {
             State::ShuttingDown => "shutting-down",
             State::Terminated => "terminated",
         }
+    }
+
+    /// It serves, or is about to.
+    pub fn is_up(self) -> bool {
+        matches!(self, State::Pending | State::Running)
     }
 
     /// A live machine costs money and can serve, or could again.

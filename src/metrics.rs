@@ -19,14 +19,14 @@ use metrique_writer_core::{Entry, EntryWriter};
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::error::{AwsError, Error, Kind};
-use crate::fleet;
+use crate::fleet::{self, Looked};
 use crate::image::{Architecture, Image};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
 use crate::needs::{
     Counts, Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines,
-    Meetings, Networks, NewMeetings, Updated,
+    Meetings, Networks, NewMeetings, Updated, Views,
 };
 use crate::network::{Found, Network, Offerings};
 use crate::plan::Refusal;
@@ -305,6 +305,12 @@ impl<P: Meetings> Meetings for Metered<P> {
 impl<P: NewMeetings> NewMeetings for Metered<P> {
     async fn create(&self, record: &NewRecord) -> Result<Created, AwsError> {
         self.port.create(record).await
+    }
+}
+
+impl<P: Views> Views for Metered<P> {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
+        self.port.look(instances).await
     }
 }
 

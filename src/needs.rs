@@ -7,13 +7,14 @@
 #![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::command::{Invocation, NewCommand};
 use crate::error::{AwsError, Error};
-use crate::fleet::{Counted, Leftover, Report, Sighting, Watched};
+use crate::fleet::{Counted, Leftover, Looked, Report, Sighting, Watched};
 use crate::hardware::{
     Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, Volume,
 };
@@ -98,15 +99,21 @@ pub trait Finds {
 }
 
 /// EC2's instances, and how they come about.
-pub trait Machines: Ends + Finds {
+pub trait Machines: Ends + Finds + Views {
     /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
 }
 
 /// Machines by their ids.
 pub trait Views {
-    /// `ec2:DescribeInstances` by id: those of them that EC2 shows.
-    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError>;
+    /// `ec2:DescribeInstances` by id. What of it cannot be seen, as in a zone's disruption, is left out.
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError>;
+}
+
+/// Machines that run again.
+pub trait Starts {
+    /// `ec2:StartInstances`.
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError>;
 }
 
 /// The machines of ours.
@@ -136,14 +143,18 @@ pub trait Consoles {
 
 /// Volumes and network interfaces of ours that are attached to nothing.
 pub trait Leftovers {
-    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`.
-    async fn list_leftovers(&self, project: &str) -> Result<Vec<Leftover>, AwsError>;
+    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`; with those that are in use again and
+    /// `marked` all the same, if they are wanted.
+    async fn list_leftovers(&self, project: &str, marked: bool) -> Result<Vec<Leftover>, AwsError>;
 
     /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`: one that is attached meanwhile is refused by EC2.
-    async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError>;
+    /// `ec2:DeleteTags` of the same.
+    async fn unmark_leftover(&self, leftover: &Leftover) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`; `false`: it is gone, or in use again.
+    async fn remove(&self, leftover: &Leftover) -> Result<bool, AwsError>;
 }
 
 /// Who counts what a sweep finds and does.
@@ -159,9 +170,9 @@ pub trait Watch {
         meetings: &BTreeSet<MeetingId>,
     ) -> Result<BTreeMap<MeetingId, Watched>, AwsError>;
 
-    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, and may be launched by
-    /// their status. Eventually consistent; a time with another offset may come along.
-    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError>;
+    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, whatever their status, but for
+    /// a missing or an unknown one. Eventually consistent; those with a time that cannot be read may come along.
+    async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError>;
 }
 
 /// The verb `launch`, for a verb that finds a meeting without its machines.
@@ -176,12 +187,9 @@ pub trait Inspects {
 }
 
 /// Machines that are stopped, started, and started anew.
-pub trait Powers {
+pub trait Powers: Starts {
     /// `ec2:StopInstances`.
     async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError>;
-
-    /// `ec2:StartInstances`.
-    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError>;
 
     /// `ec2:RebootInstances`.
     async fn reboot(&self, instance: &InstanceId) -> Result<(), AwsError>;
@@ -504,6 +512,8 @@ impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
 pub trait Clock {
     fn now(&self) -> Timestamp;
     async fn sleep(&self, duration: Duration);
+    /// What the future answers, or `None` after this long.
+    async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output>;
 }
 
 /// Everything random.

@@ -22,7 +22,7 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Offerings, Pair, Subnet};
 use crate::overrides::Overrides;
 use crate::record::{Lease, MeetTime, Owner, Record};
-use crate::timing::{Timing, after};
+use crate::timing::{Timing, Window, after};
 
 /// What a delivery does about a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +59,15 @@ pub enum Step {
 pub enum Reason {
     /// The meeting is over, or has a status that we do not know.
     Over(Option<Status>),
+    /// Somebody ended it, for this reason.
+    Ended(String),
     /// The delivery came after the launch window.
-    OutsideWindow { meet_time: Timestamp, window: Duration },
+    TooLate { meet_time: Timestamp, window: Window },
+    /// It came before it: the meeting was moved, perhaps, and this is an old schedule.
+    TooEarly { meet_time: Timestamp, window: Window },
 }
 
-pub fn plan(record: &Record, now: Timestamp, window: Duration, timing: &Timing) -> Plan {
+pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) -> Plan {
     let lease_end = record.lease.as_ref().map(|lease| lease.until);
     if let Some(reason) = reason_to_skip(record, now, window) {
         let open: Vec<(Role, Token)> = Role::BOTH
@@ -100,16 +104,22 @@ pub fn settled(record: &Record, timing: &Timing) -> Timestamp {
 }
 
 /// Why nothing is launched for this meeting now, if that is so.
-pub fn reason_to_skip(record: &Record, now: Timestamp, window: Duration) -> Option<Reason> {
-    if record.is_over() {
-        return Some(Reason::Over(record.status.clone()));
-    }
-    match record.meet_time {
-        MeetTime::At(meet_time) if now > after(meet_time, window) => {
-            Some(Reason::OutsideWindow { meet_time, window })
+pub fn reason_to_skip(record: &Record, now: Timestamp, window: Window) -> Option<Reason> {
+    why_over(record).or(match record.meet_time {
+        MeetTime::At(meet_time) if window.is_past(meet_time, now) => {
+            Some(Reason::TooLate { meet_time, window })
+        }
+        MeetTime::At(meet_time) if window.is_before(meet_time, now) => {
+            Some(Reason::TooEarly { meet_time, window })
         }
         MeetTime::At(_) | MeetTime::Missing | MeetTime::Unreadable(_) => None,
-    }
+    })
+}
+
+/// Why a meeting is over, if it is.
+pub fn why_over(record: &Record) -> Option<Reason> {
+    let said = record.termination_reason.clone().map(Reason::Ended);
+    said.or_else(|| record.is_over().then(|| Reason::Over(record.status.clone())))
 }
 
 /// A place, a type and a market to try.
@@ -332,11 +342,21 @@ impl Refusal {
 
 /// What EC2 refused one role during one delivery, and so what is not worth another request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals(Vec<(Refusal, AwsError, Parameters)>);
+pub struct Refusals {
+    refused: Vec<(Refusal, AwsError, Parameters)>,
+    /// How many machines of the role were dead when they were seen, for another reason than capacity.
+    deaths: u32,
+}
 
 impl Refusals {
     pub fn add(&mut self, refusal: Refusal, error: AwsError, refused: &Parameters) {
-        self.0.push((refusal, error, refused.clone()));
+        self.refused.push((refusal, error, refused.clone()));
+    }
+
+    /// One more machine is dead; how many are now.
+    pub fn add_death(&mut self) -> u32 {
+        self.deaths += 1;
+        self.deaths
     }
 
     /// The next candidate after the attempt that stands, or `None` when every one is used up. Those before it come last:
@@ -377,16 +397,17 @@ impl Refusals {
 
     /// What either of two roles was refused holds for both.
     pub fn and(mut self, other: Refusals) -> Self {
-        for refusal in other.0 {
-            if !self.0.contains(&refusal) {
-                self.0.push(refusal);
+        for refusal in other.refused {
+            if !self.refused.contains(&refusal) {
+                self.refused.push(refusal);
             }
         }
+        self.deaths = self.deaths.max(other.deaths);
         self
     }
 
     fn rule_out(&self, candidate: &Candidate) -> bool {
-        self.0.iter().any(|(refusal, _, refused)| {
+        self.refused.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
             // Spot has machines, and quotas, of its own.
@@ -411,7 +432,7 @@ impl Refusals {
             format!("{}{spot} in {place}: {}", p.instance_type, error.code())
         };
         let mut all: Vec<String> = Vec::new();
-        for line in self.0.iter().map(each) {
+        for line in self.refused.iter().map(each) {
             if !all.contains(&line) {
                 all.push(line);
             }
@@ -421,7 +442,7 @@ impl Refusals {
 
     /// What EC2 said when it last refused for this reason.
     pub fn last(&self, wanted: Refusal) -> Option<&AwsError> {
-        self.0.iter().rev().find(|(refusal, ..)| *refusal == wanted).map(|(_, error, _)| error)
+        self.refused.iter().rev().find(|(refusal, ..)| *refusal == wanted).map(|(_, error, _)| error)
     }
 }
 
@@ -457,6 +478,9 @@ fn family(instance_type: &str) -> &str {
 pub fn died_of_capacity(machine: &Machine) -> bool {
     machine.state_reason.as_deref() == Some("Server.InsufficientInstanceCapacity")
 }
+
+/// How many machines of a role one delivery sees die before it stops: what kills each of them will kill the next.
+pub const DEATHS: u32 = 3;
 
 /// Whether RunInstances may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

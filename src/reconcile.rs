@@ -8,6 +8,7 @@
 //! Every write names the state that it rests on, so sweeps that overlap, come twice or die half-way repeat or leave out a
 //! step, and undo none. What fails is reported after everything else was tried.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
@@ -17,17 +18,18 @@ use tracing::{info, warn};
 
 use crate::config::ReconcileConfig;
 use crate::deadline::Deadline;
-use crate::ending::{Ended, Ending};
-use crate::error::{AwsError, Error, Service};
+use crate::ending::{Acted, Ended, Ending, OnMachine};
+use crate::error::{AwsError, Error, Kind, Service};
 use crate::event;
 use crate::fleet::{Counted, Leftover, Sighting, Watched};
-use crate::machine::{InstanceId, State, Token};
+use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{
-    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, StatusChecks, Tokens, Updated, Watch,
+    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Tokens,
+    Updated, Watch,
 };
-use crate::plan::reconcile::{Repair, Seen, reconcile};
+use crate::plan::reconcile::{Repair, Seen, reconcile, to_look_at};
 use crate::record::{self, Lost, Update};
 use crate::timing::{Timing, after, before};
 
@@ -41,6 +43,8 @@ pub struct Reconciler<M, E, L, N, C, T> {
     pub tokens: T,
     pub config: ReconcileConfig,
     pub timing: Timing,
+    /// What the last sweep could not end: the next one tries it last.
+    pub failed_endings: RefCell<BTreeSet<String>>,
 }
 
 /// What was found and done.
@@ -92,7 +96,7 @@ impl metrics::Outcome for Answer {
 impl<M, E, L, N, C, T> Reconciler<M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends + StatusChecks + Consoles + Leftovers,
+    E: Fleet + Ends + Starts + StatusChecks + Consoles + Leftovers,
     L: Launches,
     N: Counts,
     C: Clock,
@@ -113,85 +117,160 @@ struct Delivery<'r, M, E, L, N, C, T> {
 impl<M, E, L, N, C, T> Delivery<'_, M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends + StatusChecks + Consoles + Leftovers,
+    E: Fleet + Ends + Starts + StatusChecks + Consoles + Leftovers,
     L: Launches,
     N: Counts,
     C: Clock,
     T: Tokens,
 {
     async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
-        let Reconciler { meetings, ec2, config, timing, .. } = self.reconciler;
+        let Reconciler { meetings, config, timing, .. } = self.reconciler;
         // Machines first: the records that are read afterwards are younger than the list.
-        let mut impaired = BTreeSet::new();
-        let mut leftovers = Vec::new();
-        let (mut seen, mut wanted) = match request {
-            event::Reconcile::Sweep => {
-                let seen = self.ask(Service::Ec2, || ec2.list(&config.project_tag)).await?;
-                impaired = self.ask(Service::Ec2, || ec2.list_impaired()).await?;
-                leftovers = self.ask(Service::Ec2, || ec2.list_leftovers(&config.project_tag)).await?;
-                let now = self.deadline.clock.now();
-                let from = before(now, config.limits.launch_window);
-                let until = after(now, config.limits.due);
-                (seen, self.ask(Service::DynamoDb, || meetings.find_due(from, until)).await?)
-            }
-            event::Reconcile::Instance(instance) => {
-                let seen = self
-                    .ask(Service::Ec2, || ec2.look(std::slice::from_ref(instance)))
-                    .await?
-                    .into_iter()
-                    .next();
-                let ours = |s: &Sighting| {
-                    s.machine.tags.get("Project") == Some(&config.project_tag) && s.meeting().is_some()
-                };
-                let Some(seen) = seen.filter(ours) else {
-                    info!(instance_id = %instance, "no machine of ours");
-                    return Ok(Answer::default());
-                };
-                (vec![seen], BTreeSet::new())
-            }
+        let Some(mut found) = (match request {
+            event::Reconcile::Sweep => Some(self.list().await),
+            event::Reconcile::Instance(instance) => self.one(instance).await?,
+        }) else {
+            return Ok(Answer::default());
         };
-        wanted.extend(seen.iter().filter_map(Sighting::meeting));
-        let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;
-        if let event::Reconcile::Instance(_) = request {
-            seen.extend(self.the_others(&seen, &records).await?);
+        let mut wanted: BTreeSet<MeetingId> = found.machines.iter().filter_map(Sighting::meeting).collect();
+        if *request == event::Reconcile::Sweep {
+            let now = self.deadline.clock.now();
+            let from = before(now, config.limits.window.latest);
+            let until = after(now, config.limits.due);
+            wanted.extend(self.ask(Service::DynamoDb, || meetings.find_by_time(from, until)).await?);
         }
+        let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;
+        self.look_at_what_is_not_listed(&mut found, &records).await;
         for (meeting, watched) in &records {
             if let Watched::Unreadable(what) = watched {
                 warn!(meeting_id = %meeting, what, "the record cannot be understood: its machines are left alone");
             }
         }
-        let showed = Seen { machines: &seen, impaired: &impaired, leftovers: &leftovers };
-        let found = reconcile(self.deadline.clock.now(), showed, &records, &config.limits, timing);
-        if found.held_back > 0 {
-            warn!(
-                held_back = found.held_back,
-                "more machines are to be ended than one sweep may (MAX_ENDINGS)"
-            );
-        }
+        let seen = Seen {
+            machines: &found.machines,
+            missing: &found.missing,
+            is_whole: found.is_whole,
+            impaired: &found.impaired,
+            leftovers: &found.leftovers,
+        };
+        let repairs = reconcile(self.deadline.clock.now(), seen, &records, &config.limits, timing);
         let mut answer = Answer {
-            machines: seen.len(),
+            machines: found.machines.len(),
             meetings: records.len(),
             repairs: Vec::new(),
-            held_back: found.held_back,
-            leftovers: found.leftovers.iter().map(|leftover| leftover.id.clone()).collect(),
+            held_back: 0,
+            leftovers: repairs.leftovers.iter().map(|leftover| leftover.id.clone()).collect(),
             dry_run: config.dry_run,
         };
         if !answer.leftovers.is_empty() {
             info!(leftovers = answer.leftovers.join(", "), "attached to nothing, and left alone (CLEAN_UP)");
         }
-        for _ in 0..found.held_back {
-            self.count(Counted::EndingHeldBack);
+        self.repair(repairs.repairs, &records, &mut answer, &mut found.failures).await;
+        match found.failures.into_iter().next() {
+            Some(first) => Err(first),
+            None => {
+                if *request == event::Reconcile::Sweep {
+                    self.reconciler.counts.count(Counted::Sweep);
+                }
+                Ok(answer)
+            }
         }
+    }
+
+    /// Everything of ours. What cannot be listed is a failure of the sweep, and stops no repair of what can be seen: in a
+    /// zone's disruption EC2 lists nothing, and shows what is asked for by its id.
+    async fn list(&self) -> Found {
+        let Reconciler { ec2, config, .. } = self.reconciler;
+        let project = &config.project_tag;
+        let mut found = Found::default();
+        match self.ask_briefly(|| ec2.list(project)).await {
+            Ok(machines) => (found.machines, found.is_whole) = (machines, true),
+            Err(error) => found.failures.push(error),
+        }
+        match self.ask_briefly(|| ec2.list_impaired()).await {
+            Ok(impaired) => found.impaired = impaired,
+            Err(error) => found.failures.push(error),
+        }
+        match self.ask_briefly(|| ec2.list_leftovers(project, config.limits.clean_up)).await {
+            Ok(leftovers) => found.leftovers = leftovers,
+            Err(error) => found.failures.push(error),
+        }
+        for error in &found.failures {
+            warn!(error = %error.chain(), "the sweep goes on with what can be seen");
+        }
+        found
+    }
+
+    /// The machine of a notification, if it is one of ours.
+    async fn one(&self, instance: &InstanceId) -> Result<Option<Found>, Error> {
+        let Reconciler { ec2, config, .. } = self.reconciler;
+        let looked = self.ask(Service::Ec2, || ec2.look(std::slice::from_ref(instance))).await?;
+        let ours = |s: &Sighting| {
+            s.machine.tags.get(PROJECT_TAG) == Some(&config.project_tag) && s.meeting().is_some()
+        };
+        let machines: Vec<Sighting> = looked.seen.into_iter().filter(ours).collect();
+        if machines.is_empty() {
+            info!(instance_id = %instance, "no machine of ours");
+            return Ok(None);
+        }
+        Ok(Some(Found { machines, ..Found::default() }))
+    }
+
+    /// The recorded machines of meetings that are on and that no list has shown: EC2 takes its tags from a machine that has
+    /// died, and forgets it within the hour. They are younger than the records, which matters for orphans only.
+    async fn look_at_what_is_not_listed(&self, found: &mut Found, records: &BTreeMap<MeetingId, Watched>) {
+        let Reconciler { ec2, config, timing, .. } = self.reconciler;
+        let now = self.deadline.clock.now();
+        let named = records.values().flat_map(|watched| match watched {
+            Watched::Stands { record, .. } => to_look_at(now, record, &config.limits),
+            Watched::Missing | Watched::Unreadable(_) => Vec::new(),
+        });
+        let listed: BTreeSet<&InstanceId> = found.machines.iter().map(Sighting::instance_id).collect();
+        let ids: Vec<InstanceId> = named.filter(|id| !listed.contains(id)).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let looked = self.deadline.ask_times(BRIEFLY, Service::Ec2, timing, || ec2.look(&ids)).await;
+        match looked {
+            Ok(looked) => {
+                if looked.seen.len() + looked.missing.len() < ids.len() {
+                    warn!(asked = ids.len(), seen = looked.seen.len(), "some recorded machines cannot be seen now");
+                }
+                found.machines.extend(looked.seen);
+                found.missing = looked.missing;
+            }
+            Err(error) => found.failures.push(failed(Service::Ec2, error)),
+        }
+    }
+
+    /// All that was found to do, so many endings at most. What failed before comes last, so that it keeps no other waiting.
+    async fn repair(
+        &self,
+        mut repairs: Vec<Repair>,
+        records: &BTreeMap<MeetingId, Watched>,
+        answer: &mut Answer,
+        failures: &mut Vec<Error>,
+    ) {
+        let Reconciler { config, failed_endings, .. } = self.reconciler;
+        let failed_before = std::mem::take(&mut *failed_endings.borrow_mut());
+        let failed_last_time =
+            |repair: &Repair| repair.ends().is_some_and(|ended| failed_before.contains(ended));
+        repairs.sort_by_key(failed_last_time);
+        let (mut endings, mut consoles) = (0, 0);
         let mut lost: BTreeSet<&MeetingId> = BTreeSet::new();
-        let mut consoles = 0;
-        let mut failures: Vec<Error> = Vec::new();
-        for repair in &found.repairs {
+        for repair in &repairs {
+            if repair.ends().is_some() && endings >= config.limits.endings {
+                answer.held_back += 1;
+                self.count(Counted::EndingHeldBack);
+                continue;
+            }
             let done = match config.dry_run {
                 true => Ok(true),
-                false => self.apply(repair, &records).await,
+                false => self.apply(repair, records).await,
             };
             match done {
                 Ok(true) => {
+                    endings += usize::from(repair.ends().is_some());
                     let mut told = told(repair);
                     if let Repair::Unready { instance, .. } = repair
                         && consoles < CONSOLES
@@ -203,42 +282,19 @@ where
                     tell(&told, config.dry_run);
                     answer.repairs.push(told);
                 }
-                Ok(false) => info!(?repair, "left out: the record has moved on"),
+                Ok(false) => info!(?repair, "left out: what it rests on has changed"),
                 Err(error) => {
                     warn!(?repair, %error, "a repair failed; the others go on");
+                    failed_endings.borrow_mut().extend(repair.ends().map(str::to_owned));
                     failures.push(error);
                 }
             }
         }
-        match failures.into_iter().next() {
-            Some(first) => Err(first),
-            None => {
-                if *request == event::Reconcile::Sweep {
-                    self.reconciler.counts.count(Counted::Sweep);
-                }
-                Ok(answer)
-            }
-        }
-    }
-
-    /// Of the meeting of a machine that runs, the other machine, if both were not seen running yet: a notification is of one
-    /// alone. It is younger than the record, which matters for orphans only, and this is none.
-    async fn the_others(
-        &self,
-        seen: &[Sighting],
-        records: &BTreeMap<MeetingId, Watched>,
-    ) -> Result<Vec<Sighting>, Error> {
-        let ec2 = &self.reconciler.ec2;
-        let mut others = Vec::new();
-        let runs = seen.iter().any(|sighting| sighting.machine.state == State::Running);
-        for watched in records.values().filter(|_| runs) {
-            let Watched::Stands { record, was_ready: false, .. } = watched else { continue };
-            let named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone());
-            others.extend(named.filter(|id| seen.iter().all(|sighting| sighting.instance_id() != id)));
-        }
-        match others.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.ask(Service::Ec2, || ec2.look(&others)).await,
+        if answer.held_back > 0 {
+            warn!(
+                held_back = answer.held_back,
+                "more machines are to be ended than one sweep may (MAX_ENDINGS)"
+            );
         }
     }
 
@@ -278,29 +334,32 @@ where
     /// `false`: what it rests on does not hold any more.
     async fn apply(&self, repair: &Repair, records: &BTreeMap<MeetingId, Watched>) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
+        let now = self.deadline.clock.now();
+        let record_of = |meeting: &MeetingId| match records.get(meeting) {
+            Some(Watched::Stands { record, .. }) => Some(record),
+            _ => None,
+        };
         match repair {
-            Repair::Close { meeting, reason } => self.write(&record::close(meeting, reason)).await,
-            // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more.
-            Repair::End { instance, .. } => {
-                self.ask(Service::Ec2, || ec2.terminate(instance)).await?;
-                Ok(true)
+            Repair::Close { meeting, reason } => {
+                let Some(record) = record_of(meeting) else { return Ok(false) };
+                self.write(&record::terminate(record, reason)).await
             }
-            Repair::EndOrphan { instance, standing } => self.end_orphan(instance, standing.as_ref()).await,
-            Repair::Mark { instance } => {
-                let now = self.deadline.clock.now();
-                self.ask(Service::Ec2, || ec2.mark(instance, now)).await?;
-                Ok(true)
+            // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more, and remove its DNS entry.
+            Repair::End { instance, .. } => self.act(instance, || ec2.terminate(instance)).await.map(|_| true),
+            Repair::EndOrphan { instance, standing } => {
+                let ended = self.ending().end_unnamed(instance, standing.as_ref()).await;
+                Ok(ended.map_err(|(service, error)| failed(service, error))? == Ended::Ended)
             }
-            Repair::Unmark { instance } => {
-                self.ask(Service::Ec2, || ec2.unmark(instance)).await?;
-                Ok(true)
-            }
+            Repair::Mark { instance } => self.act(instance, || ec2.mark(instance, now)).await,
+            Repair::Unmark { instance } => self.act(instance, || ec2.unmark(instance)).await,
             Repair::Revive { meeting } => self.write(&record::revive(meeting)).await,
             Repair::Forget { meeting, role, instance, reason } => {
-                let Some(Watched::Stands { record, .. }) = records.get(meeting) else { return Ok(false) };
-                let at = self.deadline.clock.now();
-                let lost = Lost { instance_id: instance.clone(), reason: reason.clone(), at };
+                let Some(record) = record_of(meeting) else { return Ok(false) };
+                let lost = Lost { instance_id: instance.clone(), reason: reason.clone(), at: now };
                 self.write(&record::forget(record, *role, lost)).await
+            }
+            Repair::Start { meeting, role, instance, otherwise_replace } => {
+                self.start(meeting, *role, instance, otherwise_replace.as_ref()).await
             }
             Repair::Launch { meeting } => {
                 let launches = &self.reconciler.launches;
@@ -310,37 +369,97 @@ where
                 self.write(&record::note(meeting, *role, instance, note.clone())).await
             }
             Repair::Ready { meeting, machines, .. } => {
-                self.write(&record::ready(meeting, machines, self.deadline.clock.now())).await
+                self.write(&record::ready(meeting, machines, now)).await
             }
-            Repair::Unready { ends: false, .. } => Ok(true),
-            // It stays in the record until it is dead, so that no other is launched beside it; without its Role tag, for
-            // its meeting is on.
-            Repair::Unready { instance, .. } => {
-                self.ask(Service::Ec2, || ec2.remove_role_tag(instance)).await?;
-                self.ask(Service::Ec2, || ec2.terminate(instance)).await?;
-                Ok(true)
+            Repair::Unready { replace: None, .. } => Ok(true),
+            Repair::Unready { meeting, role, instance, replace: Some(token), .. } => {
+                self.replace(meeting, *role, instance, token).await
+            }
+            Repair::Prune { meeting } => {
+                let Some(record) = record_of(meeting) else { return Ok(false) };
+                self.write(&record::prune(record)).await
             }
             Repair::MarkLeftover(leftover) => {
-                let now = self.deadline.clock.now();
-                self.ask(Service::Ec2, || ec2.mark_leftover(leftover, now)).await?;
-                Ok(true)
+                self.on_leftover(self.ask_briefly(|| ec2.mark_leftover(leftover, now)).await)
             }
-            Repair::RemoveLeftover(leftover) => {
-                self.ask(Service::Ec2, || ec2.remove(leftover)).await?;
-                Ok(true)
+            Repair::UnmarkLeftover(leftover) => {
+                self.on_leftover(self.ask_briefly(|| ec2.unmark_leftover(leftover)).await)
             }
+            Repair::RemoveLeftover(leftover) => self.ask_briefly(|| ec2.remove(leftover)).await,
         }
     }
 
-    async fn end_orphan(
+    /// It stays in the record until it is dead, so that no other is launched beside it; without its Role tag, for its meeting
+    /// is on. That it is to be replaced is written first, or its end could be taken for the meeting's.
+    async fn replace(
+        &self,
+        meeting: &MeetingId,
+        role: Role,
+        instance: &InstanceId,
+        token: &Token,
+    ) -> Result<bool, Error> {
+        if !self.write(&record::replace(meeting, role, token, instance)).await? {
+            return Ok(false);
+        }
+        let ended = self.ending().end_without_role(instance).await;
+        ended.map(|()| true).map_err(|error| failed(Service::Ec2, error))
+    }
+
+    /// Start a machine that somebody stopped; one that EC2 refuses to start for good is replaced.
+    async fn start(
+        &self,
+        meeting: &MeetingId,
+        role: Role,
+        instance: &InstanceId,
+        otherwise: Option<&Token>,
+    ) -> Result<bool, Error> {
+        let ec2 = &self.reconciler.ec2;
+        let answer = self.act(instance, || ec2.start(instance)).await;
+        let refused = |error: &Error| {
+            matches!(
+                error.kind,
+                Kind::CapacityExhausted
+                    | Kind::QuotaExceeded
+                    | Kind::InvalidConfiguration
+                    | Kind::NoUsableSubnet
+                    | Kind::OperationRefused
+            )
+        };
+        match (answer, otherwise) {
+            (Err(error), Some(token)) if refused(&error) => {
+                warn!(instance_id = %instance, error = %error.chain(), "it cannot be started: it is replaced");
+                self.replace(meeting, role, instance, token).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// `false`: there is nothing left to act on.
+    async fn act<F: Future<Output = Result<(), AwsError>>>(
         &self,
         instance: &InstanceId,
-        standing: Option<&(MeetingId, Role, Token)>,
+        action: impl Fn() -> F,
     ) -> Result<bool, Error> {
+        let Reconciler { ec2, timing, .. } = self.reconciler;
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: BRIEFLY };
+        // It was seen a moment ago: what is not there now is gone.
+        let acted = on.act(instance, self.deadline.clock.now(), action).await;
+        Ok(acted.map_err(|error| failed(Service::Ec2, error))? == Acted::Done)
+    }
+
+    fn ending(&self) -> Ending<'_, M, E, C, T> {
         let Reconciler { meetings, ec2, timing, .. } = self.reconciler;
-        let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing };
-        let ended = ending.end_unnamed(instance, standing).await;
-        Ok(ended.map_err(|(service, error)| failed(service, error))? == Ended::Ended)
+        let known_by = self.deadline.clock.now();
+        Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by }
+    }
+
+    /// `false`: it was removed by somebody else.
+    fn on_leftover(&self, answer: Result<(), Error>) -> Result<bool, Error> {
+        match answer {
+            Ok(()) => Ok(true),
+            Err(Error { cause: Some(cause), .. }) if cause.code().ends_with(".NotFound") => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn write(&self, update: &Update) -> Result<bool, Error> {
@@ -352,6 +471,15 @@ where
         self.ask(Service::DynamoDb, || meetings.update(update)).await
     }
 
+    /// A request to EC2 for which no other repair waits long.
+    async fn ask_briefly<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let answer = self.deadline.ask_times(BRIEFLY, Service::Ec2, &self.reconciler.timing, request).await;
+        answer.map_err(|error| failed(Service::Ec2, error))
+    }
+
     /// A request; every one may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
@@ -361,6 +489,21 @@ where
         let answer = self.deadline.ask(service, &self.reconciler.timing, request).await;
         answer.map_err(|error| failed(service, error))
     }
+}
+
+/// How often a request is sent at most, where other repairs wait.
+const BRIEFLY: u32 = 3;
+
+/// What EC2 has shown a delivery.
+#[derive(Default)]
+struct Found {
+    machines: Vec<Sighting>,
+    missing: BTreeSet<InstanceId>,
+    /// Whether every machine of ours was listed.
+    is_whole: bool,
+    impaired: BTreeSet<InstanceId>,
+    leftovers: Vec<Leftover>,
+    failures: Vec<Error>,
 }
 
 /// How much of a console is told, and of how many machines in one sweep.
@@ -403,16 +546,21 @@ fn told(repair: &Repair) -> Repaired {
         Repair::Forget { meeting, role, instance, reason } => {
             because(reason, in_role(*role, of("machine_lost", Some(meeting), Some(instance))))
         }
+        Repair::Start { meeting, role, instance, .. } => {
+            in_role(*role, of("started", Some(meeting), Some(instance)))
+        }
         Repair::Launch { meeting } => of("launched", Some(meeting), None),
         Repair::Note { meeting, role, instance, note } => {
             because(note.state.as_str(), in_role(*role, of("machine_noted", Some(meeting), Some(instance))))
         }
         Repair::Ready { meeting, .. } => of("meeting_ready", Some(meeting), None),
-        Repair::Unready { meeting, role, instance, reason, ends } => {
-            let word = if *ends { "unready_ended" } else { "unready" };
+        Repair::Unready { meeting, role, instance, reason, replace } => {
+            let word = if replace.is_some() { "unready_ended" } else { "unready" };
             because(reason, in_role(*role, of(word, Some(meeting), Some(instance))))
         }
+        Repair::Prune { meeting } => of("record_pruned", Some(meeting), None),
         Repair::MarkLeftover(leftover) => left(leftover, "leftover_marked"),
+        Repair::UnmarkLeftover(leftover) => left(leftover, "leftover_mark_removed"),
         Repair::RemoveLeftover(leftover) => left(leftover, "leftover_removed"),
     }
 }

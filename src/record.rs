@@ -15,6 +15,9 @@ use crate::overrides::Overrides;
 pub struct Record {
     pub meeting_id: MeetingId,
     pub status: Option<Status>,
+    /// Why the meeting was ended, by whoever ended it on purpose. Another program may write its own status over
+    /// TERMINATED at any moment; this stays.
+    pub termination_reason: Option<String>,
     pub meet_time: MeetTime,
     pub lease: Option<Lease>,
     pub teacher: Seat,
@@ -39,9 +42,9 @@ impl Record {
         }
     }
 
-    /// Whether the meeting is over, or has a status that we do not know.
+    /// Whether the meeting is over: somebody said why it ended, or its status is TERMINATED or one that we do not know.
     pub fn is_over(&self) -> bool {
-        !allows_launch(&self.status)
+        self.termination_reason.is_some() || !allows_launch(&self.status)
     }
 
     pub fn is_owned_by(&self, owner: &Owner) -> bool {
@@ -54,7 +57,7 @@ impl Record {
 pub enum MeetTime {
     Missing,
     At(Timestamp),
-    /// What stands there instead of an ISO 8601 time with an offset.
+    /// What stands there instead of an ISO 8601 time.
     Unreadable(String),
 }
 
@@ -63,8 +66,10 @@ pub enum MeetTime {
 pub struct Seat {
     /// The machine's id. An empty or NULL attribute counts as missing.
     pub instance_id: Option<InstanceId>,
-    /// The last attempt to launch it. It stays when the id is written.
+    /// The last attempt to launch it. It stays when the id is written, until the meeting is over.
     pub attempt: Option<Attempt>,
+    /// When the machine's launch was answered; `None` for one whose id was entered by hand.
+    pub launched_at: Option<Timestamp>,
 }
 
 impl Seat {
@@ -143,16 +148,17 @@ pub enum Requires {
     Token(Role, Token),
     /// The machine of the attempt that stands for the role is not being ended.
     NotEnding(Role),
-    /// Nobody has said why the meeting ended: it was the watchdog, if it ended at all.
-    NoTerminationReason,
+    /// Why the meeting ended is what was read, or nobody has said so as nobody had.
+    TerminationReason(Option<String>),
     /// Nobody has seen both machines running.
     NotReady,
 }
 
 impl Requires {
-    /// The status is one that [`allows_launch`].
-    fn allows_launch() -> Self {
-        Requires::Status([Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat())
+    /// The meeting is not over: its status is one that [`allows_launch`], and nobody has said why it ended.
+    fn meeting_is_on() -> [Self; 2] {
+        let statuses = [Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat();
+        [Requires::Status(statuses), Requires::TerminationReason(None)]
     }
 }
 
@@ -184,6 +190,8 @@ pub enum Change {
     Noted(Role, Note),
     /// Both machines were seen running at this time.
     Ready(Timestamp),
+    /// Attempts, lease, last failure, what was noted and lost are removed.
+    Pruned,
 }
 
 /// A record that is written where none stands: `SCHEDULED`, with whatever the other programs need to know.
@@ -203,12 +211,13 @@ pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Updat
     Update { meeting_id: read.meeting_id.clone(), requires: unchanged(read), changes }
 }
 
-/// Lease, status, ids and attempts are as they were read.
+/// Lease, status, reason, ids and attempts are as they were read.
 fn unchanged(read: &Record) -> Vec<Requires> {
     let mut requires = vec![
         Requires::Exists,
         Requires::Lease(read.lease.clone()),
         Requires::Status(vec![read.status.clone()]),
+        Requires::TerminationReason(read.termination_reason.clone()),
     ];
     for role in Role::BOTH {
         let seat = read.seat(role);
@@ -262,7 +271,7 @@ pub fn next_attempts(meeting_id: &MeetingId, owner: &Owner, next: &[(Role, &Toke
         requires.push(Requires::Token(*role, (*last).clone()));
         requires.push(Requires::Instance(*role, None));
     }
-    requires.push(Requires::allows_launch());
+    requires.extend(Requires::meeting_is_on());
     let changes = next.iter().map(|(role, _, next)| Change::Attempt(*role, next.clone())).collect();
     Update { meeting_id: meeting_id.clone(), requires, changes }
 }
@@ -304,6 +313,7 @@ pub fn instance(
         Requires::NotEnding(role),
         Requires::NoOtherInstance(role, machine.instance_id.clone()),
         Requires::Status(statuses.to_vec()),
+        Requires::TerminationReason(None),
     ];
     changes.push(Change::Instance(role, machine));
     Update { meeting_id: meeting_id.clone(), requires, changes }
@@ -356,9 +366,10 @@ pub fn report(read: &Record, failure: Failure) -> Update {
 
 /// Move a meeting to another time, unless it is over. Of two moves at once the one that is written last stands.
 pub fn move_to(meeting_id: &MeetingId, meet_time: &str) -> Update {
+    let [status, reason] = Requires::meeting_is_on();
     Update {
         meeting_id: meeting_id.clone(),
-        requires: vec![Requires::Exists, Requires::allows_launch()],
+        requires: vec![Requires::Exists, status, reason],
         changes: vec![Change::MeetTime(meet_time.to_owned())],
     }
 }
@@ -372,34 +383,51 @@ pub fn cancel(read: &Record, reason: &str) -> Update {
     }
 }
 
-/// End a meeting that nobody ended, if it is still on.
-pub fn close(meeting_id: &MeetingId, reason: &str) -> Update {
+/// End a meeting, provided that status and reason are still what was read. A reason that stands is kept; one is written
+/// for a meeting that is over without any, too, or it could be taken for the watchdog's mistake.
+pub fn terminate(read: &Record, reason: &str) -> Update {
+    let reason = read.termination_reason.clone().unwrap_or_else(|| reason.to_owned());
     Update {
-        meeting_id: meeting_id.clone(),
-        requires: vec![Requires::Exists, Requires::allows_launch()],
-        changes: vec![Change::Terminated(reason.to_owned())],
+        meeting_id: read.meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Status(vec![read.status.clone()]),
+            Requires::TerminationReason(read.termination_reason.clone()),
+        ],
+        changes: vec![Change::Terminated(reason)],
     }
 }
 
-/// End a meeting on purpose, whatever it was, provided that it still is that. Of one that is over already only the reason
-/// is written, where there is none: without one it could be taken for the watchdog's mistake.
-pub fn terminate(read: &Record, reason: &str) -> Update {
-    let mut requires = vec![Requires::Exists, Requires::Status(vec![read.status.clone()])];
-    if read.status == Some(Status::Terminated) {
-        requires.push(Requires::NoTerminationReason);
+/// Say that the role's machine, which the record names, is going to be ended and replaced, before it is touched. So its end
+/// is not taken for somebody's who ends the meeting. It is forgotten once it is dead.
+pub fn replace(meeting_id: &MeetingId, role: Role, token: &Token, instance: &InstanceId) -> Update {
+    let [status, reason] = Requires::meeting_is_on();
+    Update {
+        meeting_id: meeting_id.clone(),
+        requires: vec![
+            Requires::Exists,
+            Requires::Token(role, token.clone()),
+            Requires::Instance(role, Some(instance.clone())),
+            status,
+            reason,
+        ],
+        changes: vec![Change::Ending(role)],
     }
-    let changes = vec![Change::Terminated(reason.to_owned())];
-    Update { meeting_id: read.meeting_id.clone(), requires, changes }
+}
+
+/// Remove what only a launch needs, of a meeting that is over for a reason, whose machines are dead and of whose attempts
+/// none can come any more. Ids, zones, types and times of launch stay, for people.
+pub fn prune(read: &Record) -> Update {
+    let mut requires = unchanged(read);
+    requires.retain(|requirement| !matches!(requirement, Requires::Status(_)));
+    Update { meeting_id: read.meeting_id.clone(), requires, changes: vec![Change::Pruned] }
 }
 
 /// Forget a machine that is dead, so that the next delivery launches another. The attempt that made it is marked as
 /// refused: its token is used up, and no machine can come of it any more.
 pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
-    let mut requires = vec![
-        Requires::Exists,
-        Requires::Instance(role, Some(lost.instance_id.clone())),
-        Requires::allows_launch(),
-    ];
+    let mut requires = vec![Requires::Exists, Requires::Instance(role, Some(lost.instance_id.clone()))];
+    requires.extend(Requires::meeting_is_on());
     let mut changes = vec![Change::Lost(role, lost)];
     if let Some(attempt) = &read.seat(role).attempt {
         requires.push(Requires::Token(role, attempt.token.clone()));
@@ -432,7 +460,7 @@ pub fn revive(meeting_id: &MeetingId) -> Update {
         requires: vec![
             Requires::Exists,
             Requires::Status(vec![Some(Status::Terminated)]),
-            Requires::NoTerminationReason,
+            Requires::TerminationReason(None),
         ],
         changes: vec![Change::Launched],
     }

@@ -1,5 +1,6 @@
 //! The verb `status`: what a person wants to know of a meeting, from its record and from EC2, now. It changes nothing.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -7,13 +8,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::deadline::{Backoff, Deadline};
+use crate::ending::{Acted, OnMachine, TRIES};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Asked};
-use crate::fleet::{Report, Sighting, Watched};
+use crate::fleet::{Looked, Report, Sighting, Watched};
 use crate::machine::{Attempt, InstanceId};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, Consoles, Finds, Reports, Tokens, Views};
+use crate::plan::settled;
 use crate::plan::status::{Running, running};
 use crate::record::{MeetTime, Record};
 use crate::timing::Timing;
@@ -57,6 +60,9 @@ pub struct Meeting {
     /// What of the record cannot be understood; then nothing else of it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
+    /// Why EC2 could not be asked for all of it, as in a zone's disruption; the rest is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_seen: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -191,8 +197,9 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         let Some(instance) = record.seat(role).instance_id.clone().or(found) else {
             return Err(self.no_machine(role));
         };
-        let ec2 = &self.observer.ec2;
-        let console = self.ask(Service::Ec2, || ec2.read_console(&instance)).await?;
+        let Some(console) = self.read_console(&record, &instance).await? else {
+            return Err(self.gone(role, &instance));
+        };
         Ok(Answer::Console(Console {
             meeting_id: self.meeting.to_string(),
             role: role.as_str(),
@@ -201,35 +208,57 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         }))
     }
 
+    /// `None`: the machine is gone.
+    async fn read_console(
+        &self,
+        record: &Record,
+        instance: &InstanceId,
+    ) -> Result<Option<Option<String>>, Error> {
+        let Observer { ec2, timing, .. } = self.observer;
+        let read = Cell::new(None);
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: TRIES };
+        let reading = || async {
+            read.set(ec2.read_console(instance).await?);
+            Ok(())
+        };
+        let acted = on.act(instance, settled(record, timing), reading).await;
+        match acted.map_err(|error| self.failed(Service::Ec2, error))? {
+            Acted::Done => Ok(Some(read.take())),
+            Acted::Gone => Ok(None),
+        }
+    }
+
     /// The record first: what EC2 shows is then as young as can be.
     async fn look(&self) -> Result<(Meeting, Option<Record>, Vec<Sighting>), Error> {
         let report = self.report().await?;
         let meeting_id = self.meeting.to_string();
-        let (record, termination_reason, replaced) = match report.watched {
+        let (record, replaced) = match report.watched {
             Watched::Missing => return Err(self.no_such_meeting()),
             Watched::Unreadable(what) => {
                 let meeting = Meeting { meeting_id, unreadable: Some(what), ..Meeting::default() };
                 return Ok((meeting, None, Vec::new()));
             }
-            Watched::Stands { record, termination_reason, replaced, .. } => {
-                (record, termination_reason, replaced)
-            }
+            Watched::Stands { record, replaced, .. } => (record, replaced),
         };
         let mut ids = BTreeMap::new();
+        let mut not_seen = None;
         for role in Role::BOTH {
-            let named = record.seat(role).instance_id.clone();
-            let id = match named {
+            let id = match record.seat(role).instance_id.clone() {
                 Some(id) => Some(id),
-                None => self.of_the_attempt(&record, role).await?,
+                None => seen_or(self.of_the_attempt(&record, role).await, &mut not_seen)?,
             };
             ids.extend(id.map(|id| (role, id)));
         }
         let all: Vec<InstanceId> = ids.values().cloned().collect();
-        let ec2 = &self.observer.ec2;
-        let seen = match all.is_empty() {
-            true => Vec::new(),
-            false => self.ask(Service::Ec2, || ec2.look(&all)).await?,
+        let Observer { ec2, timing, .. } = self.observer;
+        let looked = match all.is_empty() {
+            true => Looked::default(),
+            false => {
+                let looked = self.deadline.ask_times(LOOKS, Service::Ec2, timing, || ec2.look(&all)).await;
+                seen_or(looked.map_err(|error| self.failed(Service::Ec2, error)), &mut not_seen)?
+            }
         };
+        let seen = looked.seen;
         let mut machines = BTreeMap::new();
         for (role, lost) in Role::BOTH.into_iter().zip(report.lost) {
             let seat = record.seat(role);
@@ -250,7 +279,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         let meeting = Meeting {
             meeting_id,
             status: record.status.as_ref().map(|status| status.as_str().to_owned()),
-            termination_reason,
+            termination_reason: record.termination_reason.clone(),
             meet_time: match &record.meet_time {
                 MeetTime::Missing => None,
                 MeetTime::At(time) => Some(time.to_string()),
@@ -265,6 +294,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
                 at: failure.at.to_string(),
             }),
             unreadable: None,
+            not_seen,
         };
         Ok((meeting, Some(record), seen))
     }
@@ -273,7 +303,9 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     async fn of_the_attempt(&self, record: &Record, role: Role) -> Result<Option<InstanceId>, Error> {
         let Some(attempt) = record.seat(role).open_attempt() else { return Ok(None) };
         let ec2 = &self.observer.ec2;
-        let mut found = self.ask(Service::Ec2, || ec2.find(&attempt.token)).await?;
+        let find = || ec2.find(&attempt.token);
+        let found = self.deadline.ask_times(LOOKS, Service::Ec2, &self.observer.timing, find).await;
+        let mut found = found.map_err(|error| self.failed(Service::Ec2, error))?;
         found.sort_by_key(|machine| !machine.state.is_live());
         Ok(found.into_iter().next().map(|machine| machine.instance_id))
     }
@@ -306,7 +338,11 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
         let answer = self.deadline.ask(service, &self.observer.timing, request).await;
-        answer.map_err(|error| Error::of_request(&self.of(), service, error, "ask again"))
+        answer.map_err(|error| self.failed(service, error))
+    }
+
+    fn failed(&self, service: Service, error: AwsError) -> Error {
+        Error::of_request(&self.of(), service, error, "ask again")
     }
 
     fn of(&self) -> String {
@@ -333,6 +369,14 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         )
     }
 
+    fn gone(&self, role: Role, instance: &InstanceId) -> Error {
+        Error::new(
+            Kind::MachineNotFound,
+            format!("{}: the {role}'s machine {instance} is dead, and EC2 has no console of it any more", self.of()),
+            "ask without `console` for what became of it",
+        )
+    }
+
     fn never(&self, why: &str) -> Error {
         Error::new(
             Kind::MeetingOver,
@@ -347,6 +391,20 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
             format!("{}: {why}, and the time was up", self.of()),
             "ask again to wait on, or raise the function's time-out",
         )
+    }
+}
+
+/// How often a look at EC2 is tried, where the record alone is worth showing.
+const LOOKS: u32 = 3;
+
+/// What EC2 showed; where it gave no answer nothing, with the reason. What somebody has to mend is an error.
+fn seen_or<S: Default>(looked: Result<S, Error>, not_seen: &mut Option<String>) -> Result<S, Error> {
+    match looked {
+        Err(error) if error.kind.a_repeat_can_help() => {
+            not_seen.get_or_insert(error.chain());
+            Ok(S::default())
+        }
+        looked => looked,
     }
 }
 

@@ -55,6 +55,28 @@ impl Timing {
     }
 }
 
+/// When a meeting may be launched: from so long before its time until so long after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub earliest: Duration,
+    pub latest: Duration,
+}
+
+impl Window {
+    pub fn contains(&self, meet_time: Timestamp, now: Timestamp) -> bool {
+        !self.is_before(meet_time, now) && !self.is_past(meet_time, now)
+    }
+
+    /// Whether it has not begun yet.
+    pub fn is_before(&self, meet_time: Timestamp, now: Timestamp) -> bool {
+        now < before(meet_time, self.earliest)
+    }
+
+    pub fn is_past(&self, meet_time: Timestamp, now: Timestamp) -> bool {
+        now > after(meet_time, self.latest)
+    }
+}
+
 /// `time - duration`, at the beginning of time if there is no such time.
 pub fn before(time: Timestamp, duration: Duration) -> Timestamp {
     SignedDuration::try_from(duration).ok().and_then(|d| time.checked_sub(d).ok()).unwrap_or(Timestamp::MIN)

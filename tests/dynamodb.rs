@@ -61,8 +61,8 @@ async fn a_full_record_is_understood() {
         status: Some(Status::Healthy),
         meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
         lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)) },
-        student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None },
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)), launched_at: None },
+        student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(read(item).await, Ok(expected));
@@ -308,8 +308,8 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
     let read = Record {
         status: Some(Status::Launched),
         lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)) },
-        student: Seat { instance_id: None, attempt: Some(full_attempt(Student)) },
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)), launched_at: None },
+        student: Seat { instance_id: None, attempt: Some(full_attempt(Student)), launched_at: None },
         ..record()
     };
     let written = written(record::claim(&read, lease(), &[])).await;
@@ -536,7 +536,7 @@ async fn a_refused_condition_shows_the_record_that_stood_there() {
         json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
     let expected = Record {
         status: Some(Status::Terminated),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: None },
+        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(refused(json!({"Item": item})).await, Ok(Updated::Refused(Some(Box::new(expected)))));
@@ -837,7 +837,7 @@ fn lease() -> Lease {
 /// A record with an attempt of the student.
 fn attempted(refused: bool) -> Record {
     let attempt = Attempt { refused, ..plain_attempt(Student) };
-    Record { student: Seat { instance_id: None, attempt: Some(attempt) }, ..record() }
+    Record { student: Seat { instance_id: None, attempt: Some(attempt), launched_at: None }, ..record() }
 }
 
 /// Of the lease, to twenty seconds and a half later.
@@ -974,7 +974,7 @@ async fn meetings_that_are_due_are_found_by_status_and_day() {
     let wire =
         Wire::answering("Query", [page(&["a", "b"]), page(&["b"]), page(&[]), page(&["c"]), page(&[])]).await;
     let (from, until) = (time("2026-11-22T08:00:00Z"), time("2026-11-22T10:05:00Z"));
-    let found = table(&wire).find_due(from, until).await.expect("three");
+    let found = table(&wire).find_by_time(from, until).await.expect("three");
     let told: Vec<&str> = found.iter().map(MeetingId::as_str).collect();
     assert_eq!(told, ["a", "b", "c"]);
     let asked: Vec<Value> =
@@ -997,7 +997,7 @@ async fn meetings_that_are_due_are_found_by_status_and_day() {
             .to_string(),
     );
     let wire = Wire::answering("Query", [refused]).await;
-    let error = table(&wire).find_due(from, until).await.expect_err("there is no index");
+    let error = table(&wire).find_by_time(from, until).await.expect_err("there is no index");
     assert!(error.advice.contains("the index open-meetings"), "{}", error.advice);
 }
 

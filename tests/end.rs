@@ -43,7 +43,7 @@ mod the_next_step {
 
     fn unrecorded(owner: &str) -> Record {
         let attempt = plain_attempt(&meeting(M), Role::Teacher, "token-t");
-        let teacher = Seat { instance_id: None, attempt: Some(attempt) };
+        let teacher = Seat { instance_id: None, attempt: Some(attempt), launched_at: None };
         Record { teacher, lease: Some(lease(owner)), ..over() }
     }
 

@@ -606,7 +606,7 @@ mod records {
             let read = block_on(table.read(&meeting())).expect("readable").expect("a record");
             let claim = record::claim(&read, lease.clone(), &attempts);
             assert_eq!(block_on(table.update(&claim)), Ok(Updated::Done));
-            let seat = |attempt| Seat { instance_id: None, attempt: Some(attempt) };
+            let seat = |attempt| Seat { instance_id: None, attempt: Some(attempt), launched_at: None };
             let expected =
                 Record { lease: Some(lease), teacher: seat(teacher), student: seat(student), ..read };
             assert_eq!(block_on(table.read(&meeting())), Ok(Some(expected)));

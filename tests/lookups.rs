@@ -171,6 +171,10 @@ impl Clock for Hand {
     }
 
     async fn sleep(&self, _: Duration) {}
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
+    }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

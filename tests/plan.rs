@@ -910,11 +910,11 @@ fn owner(name: &str) -> Owner {
 }
 
 fn has(instance: &str) -> Seat {
-    Seat { instance_id: Some(InstanceId(instance.to_owned())), attempt: None }
+    Seat { instance_id: Some(InstanceId(instance.to_owned())), attempt: None, launched_at: None }
 }
 
 fn open(attempt: Attempt) -> Seat {
-    Seat { instance_id: None, attempt: Some(attempt) }
+    Seat { instance_id: None, attempt: Some(attempt), launched_at: None }
 }
 
 fn refused(attempt: Attempt) -> Seat {

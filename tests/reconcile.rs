@@ -76,7 +76,7 @@ fn attempt(of: &str, role: Role) -> Attempt {
 }
 
 fn seat(of: &str, role: Role) -> Seat {
-    Seat { instance_id: Some(id(of)), attempt: Some(attempt(of, role)) }
+    Seat { instance_id: Some(id(of)), attempt: Some(attempt(of, role)), launched_at: None }
 }
 
 /// Both machines stand in it.

@@ -66,7 +66,7 @@ fn a_claim_requires_whatever_was_read() {
 #[test]
 fn a_claim_for_a_replay_changes_the_lease_alone() {
     let read =
-        Record { teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")) }, ..read() };
+        Record { teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None }, ..read() };
     assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
 }
 
@@ -218,10 +218,10 @@ fn a_report_says_why_and_requires_the_lease_that_was_read() {
 
 #[test]
 fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
-    let open = Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")) };
+    let open = Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None };
     assert_eq!(open.open_attempt(), Some(&attempt(Teacher, "token-1")));
     let refused =
-        Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }) };
+        Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }), launched_at: None };
     assert_eq!(refused.open_attempt(), None);
     let recorded = Seat { instance_id: Some(InstanceId("i-1".into())), ..open };
     assert_eq!(recorded.open_attempt(), None);

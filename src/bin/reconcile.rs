@@ -1,6 +1,8 @@
 //! The function `reconcile`: configuration, clients, serve. It launches by the verb `launch` itself, so it is told all that
 //! the function `launch` is.
 
+use std::cell::RefCell;
+
 use elephant_launch::config::{self, Access, Config, Problems, ReconcileConfig};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
@@ -57,6 +59,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         tokens: RandomTokens,
         config,
         timing,
+        failed_endings: RefCell::default(),
     };
     lambda::serve("reconcile", &timing, &meter, async |event, deadline| {
         reconciler.reconcile(&event::Reconcile::from_json(&event)?, deadline).await

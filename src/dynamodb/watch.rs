@@ -1,7 +1,7 @@
 //! Many records at once: in batches by their ids, and by the index of open meetings.
 //!
 //! The index has `status` as its partition key and `meet_time` as its sort key, attributes that every record of the system
-//! has anyway, so no program has to write anything for it. It holds the meetings that are over, too; nobody asks for those.
+//! has anyway, so no program has to write anything for it. It holds the meetings that are over, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,15 +10,15 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    FAILURE, ID, INDEX, Item, LOST, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, TERMINATION_REASON, Table,
-    shown, text, to_record,
+    FAILURE, ID, INDEX, Item, LOST, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, Table,
+    shown, text, to_meet_time, to_record,
 };
 use crate::error::{AwsError, Class};
 use crate::fleet::{Report, Watched};
 use crate::machine::{Addresses, InstanceId, Note, State};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Reports, Watch};
-use crate::record::{Failure, Lost};
+use crate::record::{Failure, Lost, MeetTime};
 
 /// What one BatchGetItem may ask for.
 const BATCH: usize = 100;
@@ -26,9 +26,16 @@ const BATCH: usize = 100;
 /// How often what DynamoDB left out of an answer is asked for again, before the request counts as refused for its rate.
 const ROUNDS: usize = 4;
 
-/// The statuses that may have a meeting launched, but for a missing one, which no index holds.
-const OPEN: [Status; 5] =
-    [Status::Scheduled, Status::Launched, Status::DnsWritten, Status::Healthy, Status::InProgress];
+/// Every status that we know; a missing one no index holds. TERMINATED is among them, for the watchdog writes it on the
+/// death of any machine, and what a meeting leaves behind is cleaned up.
+const STATUSES: [Status; 6] = [
+    Status::Scheduled,
+    Status::Launched,
+    Status::DnsWritten,
+    Status::Healthy,
+    Status::InProgress,
+    Status::Terminated,
+];
 
 impl Watch for Table {
     async fn read_all(
@@ -51,18 +58,18 @@ impl Watch for Table {
         Ok(all)
     }
 
-    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+    async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
         let mut found = BTreeSet::new();
         // The sort key is a text, in whatever offset its writer prefers: a day on either side has all of them.
         let between = [day(from, -1), day(until, 2)];
-        for status in &OPEN {
+        for status in &STATUSES {
             let pages = self
                 .client
                 .query()
                 .table_name(&self.name)
                 .index_name(INDEX)
                 .key_condition_expression("#status = :status AND #time BETWEEN :from AND :until")
-                .projection_expression("#id")
+                .projection_expression("#id, #time")
                 .expression_attribute_names("#status", STATUS)
                 .expression_attribute_names("#time", MEET_TIME)
                 .expression_attribute_names("#id", ID)
@@ -73,7 +80,11 @@ impl Watch for Table {
                 .items()
                 .send();
             let items = pages.collect::<Result<Vec<_>, _>>().await.map_err(|e| self.failed("Query", e))?;
-            let ids = items.iter().filter_map(|item| text(item, ID).ok().flatten());
+            let begins = |item: &&Item| match to_meet_time(item) {
+                MeetTime::At(time) => from <= time && time <= until,
+                MeetTime::Missing | MeetTime::Unreadable(_) => true,
+            };
+            let ids = items.iter().filter(begins).filter_map(|item| text(item, ID).ok().flatten());
             found.extend(ids.filter_map(|id| MeetingId::new(&id).ok()));
         }
         Ok(found)
@@ -128,15 +139,14 @@ impl Table {
 }
 
 fn to_watched(meeting: &MeetingId, item: &Item) -> Watched {
-    match (to_record(meeting, item), text(item, TERMINATION_REASON)) {
-        (Ok(record), Ok(termination_reason)) => Watched::Stands {
+    match to_record(meeting, item) {
+        Ok(record) => Watched::Stands {
             record,
-            termination_reason,
             replaced: replaced(item),
             notes: Role::BOTH.map(|role| to_note(item, role)),
             was_ready: !matches!(text(item, READY_AT), Ok(None)),
         },
-        (Err(what), _) | (_, Err(what)) => Watched::Unreadable(shown(&what)),
+        Err(what) => Watched::Unreadable(shown(&what)),
     }
 }
 

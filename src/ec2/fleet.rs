@@ -5,20 +5,75 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{Filter, Instance, Tag};
 use jiff::Timestamp;
 
-use super::{Ec2, failed, filter, filter_of, to_machine};
-use crate::error::AwsError;
-use crate::fleet::{ORPHAN_TAG, Sighting};
+use super::{Ec2, failed, filter, to_machine};
+use crate::error::{AwsError, Class};
+use crate::fleet::{Looked, ORPHAN_TAG, Sighting};
 use crate::machine::{Addresses, InstanceId, Token};
-use crate::needs::{Fleet, StatusChecks, Views};
+use crate::needs::{Fleet, Starts, StatusChecks, Views};
 
 /// The most that a page may hold: a sweep over thousands of machines is few requests.
 const PAGE: i32 = 1000;
 
+/// How many machines are asked for by their ids at once. EC2 allows a thousand, and no page limit beside them.
+const IDS: usize = 100;
+
 impl Views for Ec2 {
-    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
-        // By a filter: an id that EC2 does not know is left out then, and no error.
-        let ids: Vec<String> = instances.iter().map(|id| id.0.clone()).collect();
-        self.sightings(filter_of("instance-id", &ids)).await
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
+        // By `InstanceIds` and not by a filter: in a zone's disruption a request that names none fails altogether.
+        let mut looked = Looked::default();
+        let mut failure = None;
+        let mut left: Vec<Vec<&InstanceId>> =
+            instances.chunks(IDS).map(|chunk| chunk.iter().collect()).collect();
+        while let Some(mut ids) = left.pop() {
+            let named = ids.iter().map(|id| id.0.clone()).collect();
+            let answer = self.client.describe_instances().set_instance_ids(Some(named)).send().await;
+            let error = match answer {
+                Ok(answer) => {
+                    let shown = answer.reservations().iter().flat_map(|r| r.instances());
+                    let shown: Vec<Sighting> = shown.filter_map(to_sighting).collect();
+                    // What an answer leaves out without a word is not there.
+                    let is_shown = |id: &InstanceId| shown.iter().any(|s| s.instance_id() == id);
+                    looked.missing.extend(ids.iter().filter(|id| !is_shown(id)).map(|id| (*id).clone()));
+                    looked.seen.extend(shown);
+                    continue;
+                }
+                Err(error) => failed("DescribeInstances", &error),
+            };
+            let unknown = |id: &InstanceId| {
+                error.code().starts_with("InvalidInstanceID") && names(&error.message, &id.0)
+            };
+            let (gone, others): (Vec<_>, Vec<_>) = ids.iter().partition(|id| unknown(id));
+            match (gone.is_empty(), error.class) {
+                (false, _) => {
+                    looked.missing.extend(gone.into_iter().cloned());
+                    left.extend(Some(others).filter(|others| !others.is_empty()));
+                }
+                // Nothing is the matter with any of them.
+                (true, Class::Throttled | Class::Unauthorized) => return Err(error),
+                (true, _) if ids.len() == 1 => failure = Some(error),
+                // Some of them cannot be seen: the others can.
+                (true, _) => {
+                    left.push(ids.split_off(ids.len() / 2));
+                    left.push(ids);
+                }
+            }
+        }
+        match failure {
+            Some(error) if looked == Looked::default() => Err(error),
+            _ => Ok(looked),
+        }
+    }
+}
+
+/// Whether a message names this id, and not only a longer one.
+fn names(message: &str, id: &str) -> bool {
+    message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == id)
+}
+
+impl Starts for Ec2 {
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        let answer = self.client.start_instances().instance_ids(&instance.0).send().await;
+        answer.map(|_| ()).map_err(|error| failed("StartInstances", &error))
     }
 }
 
@@ -32,9 +87,7 @@ impl Fleet for Ec2 {
     }
 
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let tag = Tag::builder().key(ORPHAN_TAG).build();
-        let answer = self.client.delete_tags().resources(&instance.0).tags(tag).send().await;
-        answer.map(|_| ()).map_err(|error| failed("DeleteTags", &error))
+        self.remove_orphan_mark(&instance.0).await
     }
 }
 
@@ -42,6 +95,12 @@ impl Ec2 {
     /// Of a machine, or of what one has left behind.
     pub(super) async fn mark_as_orphan(&self, id: &str, since: Timestamp) -> Result<(), AwsError> {
         self.set_tag(id, ORPHAN_TAG, &format!("{since:.0}")).await
+    }
+
+    pub(super) async fn remove_orphan_mark(&self, id: &str) -> Result<(), AwsError> {
+        let tag = Tag::builder().key(ORPHAN_TAG).build();
+        let answer = self.client.delete_tags().resources(id).tags(tag).send().await;
+        answer.map(|_| ()).map_err(|error| failed("DeleteTags", &error))
     }
 
     pub(super) async fn set_tag(&self, id: &str, key: &str, value: &str) -> Result<(), AwsError> {
@@ -84,7 +143,7 @@ impl StatusChecks for Ec2 {
         let mut impaired = BTreeSet::new();
         for check in ["system-status.status", "instance-status.status"] {
             let request = self.client.describe_instance_status().filters(filter(check, "impaired"));
-            let pages = request.into_paginator().items().send();
+            let pages = request.into_paginator().page_size(PAGE).items().send();
             let found = self.all("DescribeInstanceStatus", pages.collect::<Result<Vec<_>, _>>()).await?;
             impaired.extend(
                 found.iter().filter_map(|status| status.instance_id()).map(|id| InstanceId(id.to_owned())),

@@ -59,11 +59,6 @@ impl Powers for Ec2 {
         answer.map(|_| ()).map_err(|error| failed("StopInstances", &error))
     }
 
-    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.start_instances().instance_ids(&instance.0).send().await;
-        answer.map(|_| ()).map_err(|error| failed("StartInstances", &error))
-    }
-
     async fn reboot(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let answer = self.client.reboot_instances().instance_ids(&instance.0).send().await;
         answer.map(|_| ()).map_err(|error| failed("RebootInstances", &error))

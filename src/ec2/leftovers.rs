@@ -1,43 +1,60 @@
-//! Volumes and network interfaces of ours that are attached to nothing.
+//! Volumes and network interfaces of ours that are attached to nothing, or marked as if they were.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::Tag;
 use jiff::Timestamp;
 
 use super::{Ec2, failed, filter, to_tags};
 use crate::error::AwsError;
-use crate::fleet::{Leftover, LeftoverKind};
+use crate::fleet::{Leftover, LeftoverKind, ORPHAN_TAG};
 use crate::machine::MEETING_TAG;
 use crate::needs::Leftovers;
 
 /// EC2's word for attached to nothing, of either.
 const AVAILABLE: &str = "available";
 
+/// The most that a page may hold: both actions take 5 to 1,000.
+const PAGE: i32 = 500;
+
 impl Leftovers for Ec2 {
-    async fn list_leftovers(&self, project: &str) -> Result<Vec<Leftover>, AwsError> {
-        let ours =
-            [filter("tag:Project", project), filter("status", AVAILABLE), filter("tag-key", MEETING_TAG)];
-        let volumes = self.client.describe_volumes().set_filters(Some(ours.to_vec()));
-        let volumes = volumes.into_paginator().items().send();
-        let volumes = self.all("DescribeVolumes", volumes.collect::<Result<Vec<_>, _>>()).await?;
-        let interfaces = self.client.describe_network_interfaces().set_filters(Some(ours.to_vec()));
-        let interfaces = interfaces.into_paginator().items().send();
-        let interfaces =
-            self.all("DescribeNetworkInterfaces", interfaces.collect::<Result<Vec<_>, _>>()).await?;
-        let volumes = volumes
-            .iter()
-            .filter_map(|volume| to_leftover(LeftoverKind::Volume, volume.volume_id(), volume.tags()));
-        let interfaces = interfaces.iter().filter_map(|interface| {
-            to_leftover(LeftoverKind::NetworkInterface, interface.network_interface_id(), interface.tag_set())
-        });
-        Ok(volumes.chain(interfaces).collect())
+    async fn list_leftovers(&self, project: &str, marked: bool) -> Result<Vec<Leftover>, AwsError> {
+        let ours = [filter("tag:Project", project), filter("tag-key", MEETING_TAG)];
+        let lists = [Some(filter("status", AVAILABLE)), marked.then(|| filter("tag-key", ORPHAN_TAG))];
+        let mut found: BTreeMap<String, Leftover> = BTreeMap::new();
+        for which in lists.into_iter().flatten() {
+            let filters = Some([&ours[..], &[which]].concat());
+            let volumes = self.client.describe_volumes().set_filters(filters.clone());
+            let volumes = volumes.into_paginator().page_size(PAGE).items().send();
+            let volumes = self.all("DescribeVolumes", volumes.collect::<Result<Vec<_>, _>>()).await?;
+            let interfaces = self.client.describe_network_interfaces().set_filters(filters);
+            let interfaces = interfaces.into_paginator().page_size(PAGE).items().send();
+            let interfaces =
+                self.all("DescribeNetworkInterfaces", interfaces.collect::<Result<Vec<_>, _>>()).await?;
+            let volumes = volumes.iter().filter_map(|volume| {
+                let in_use = volume.state().is_none_or(|state| state.as_str() != AVAILABLE);
+                to_leftover(LeftoverKind::Volume, volume.volume_id(), in_use, volume.tags())
+            });
+            let interfaces = interfaces.iter().filter_map(|interface| {
+                let in_use = interface.status().is_none_or(|status| status.as_str() != AVAILABLE);
+                let id = interface.network_interface_id();
+                to_leftover(LeftoverKind::NetworkInterface, id, in_use, interface.tag_set())
+            });
+            found.extend(volumes.chain(interfaces).map(|leftover| (leftover.id.clone(), leftover)));
+        }
+        Ok(found.into_values().collect())
     }
 
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
         self.mark_as_orphan(&leftover.id, since).await
     }
 
-    async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError> {
-        match leftover.kind {
+    async fn unmark_leftover(&self, leftover: &Leftover) -> Result<(), AwsError> {
+        self.remove_orphan_mark(&leftover.id).await
+    }
+
+    async fn remove(&self, leftover: &Leftover) -> Result<bool, AwsError> {
+        let answer = match leftover.kind {
             LeftoverKind::Volume => {
                 let answer = self.client.delete_volume().volume_id(&leftover.id).send().await;
                 answer.map(|_| ()).map_err(|error| failed("DeleteVolume", &error))
@@ -46,10 +63,26 @@ impl Leftovers for Ec2 {
                 let request = self.client.delete_network_interface().network_interface_id(&leftover.id);
                 request.send().await.map(|_| ()).map_err(|error| failed("DeleteNetworkInterface", &error))
             }
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            Err(error) if is_no_leftover(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
 
-fn to_leftover(kind: LeftoverKind, id: Option<&str>, tags: &[Tag]) -> Option<Leftover> {
-    Some(Leftover { kind, id: id?.to_owned(), tags: to_tags(tags) })
+/// Gone, or in use again: by these codes, and of a network interface only by the words.
+fn is_no_leftover(error: &AwsError) -> bool {
+    matches!(
+        error.code(),
+        "InvalidVolume.NotFound"
+            | "VolumeInUse"
+            | "InvalidNetworkInterfaceID.NotFound"
+            | "InvalidNetworkInterface.InUse"
+    ) || error.code() == "InvalidParameterValue" && error.message.contains("currently in use")
+}
+
+fn to_leftover(kind: LeftoverKind, id: Option<&str>, in_use: bool, tags: &[Tag]) -> Option<Leftover> {
+    Some(Leftover { kind, id: id?.to_owned(), in_use, tags: to_tags(tags) })
 }

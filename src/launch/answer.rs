@@ -114,7 +114,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
                     }
                 }
                 Err(Unfilled::Gone) => return Err(self.no_such_meeting()),
-                Err(Unfilled::Over(status)) => over = Some(status),
+                Err(Unfilled::Over(status, reason)) => over = Some((status, reason)),
                 Err(Unfilled::TakenOver) => taken_over = true,
                 Err(Unfilled::Failed(failed)) => failures.push((role, failed)),
             }
@@ -127,8 +127,8 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         if taken_over {
             return Err(self.taken_over());
         }
-        if let Some(status) = over {
-            return Ok(self.skipped(status.as_ref(), &Reason::Over(status.clone())));
+        if let Some((status, reason)) = over {
+            return Ok(self.skipped(status.as_ref(), &reason));
         }
         Ok(Answer {
             meeting_id: self.meeting.to_string(),
@@ -169,7 +169,9 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         C: Clock,
     {
         let now = self.launcher.clock.now();
-        let reason = reason_to_skip(record, now, self.launcher.config.launch_window)?;
+        // One may well be asked about days ahead.
+        let reason = reason_to_skip(record, now, self.launcher.config.window)
+            .filter(|reason| !matches!(reason, Reason::TooEarly { .. }))?;
         Some(Error::new(
             Kind::MeetingOver,
             format!("meeting {}: a launch now would launch nothing, for {}", self.meeting, in_words(&reason)),
@@ -289,6 +291,33 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             .caused_by(error)
     }
 
+    /// One machine after the other died, each as soon as it was launched.
+    pub(super) fn died_again(&self, role: Role, deaths: u32, error: AwsError) -> Error {
+        let (kind, what_to_do) = match error.code.as_deref() {
+            Some("Client.InternalError") => (
+                Kind::InvalidConfiguration,
+                "EC2 could not use the volume's KMS key, most often: let the function's role use the key that \
+                 VOLUME_KMS_KEY_ID, the image or the account's default for EBS names (kms:CreateGrant, kms:Decrypt)",
+            ),
+            Some("Client.InvalidSnapshot.NotFound") => {
+                (Kind::InvalidConfiguration, "the image's snapshot is gone: change AMI_ID or AMI_NAME")
+            }
+            Some("Client.VolumeLimitExceeded") => {
+                (Kind::QuotaExceeded, "ask for more storage of this volume type in Service Quotas")
+            }
+            Some("Client.InstanceInitiatedShutdown") => {
+                (Kind::InvalidConfiguration, "it shuts itself down: see USER_DATA, the image and its console")
+            }
+            Some("Client.UserInitiatedShutdown") | None => (
+                Kind::MeetingBusy,
+                "somebody ends each of them: CloudTrail says who calls TerminateInstances",
+            ),
+            Some(_) => (Kind::Ec2Unavailable, "the repeat tries again"),
+        };
+        Error::new(kind, format!("meeting {}, {role}: {deaths} machines died as they were launched", self.meeting), what_to_do)
+            .caused_by(error)
+    }
+
     /// The same attempt would have to be sent again, and there is no time left to record it.
     pub(super) fn out_of_time(&self, role: Role, error: AwsError) -> Error {
         let (kind, problem) = match error.class {
@@ -362,9 +391,14 @@ fn in_words(reason: &Reason) -> String {
         Reason::Over(Some(status)) => {
             format!("the meeting has the status {:?}, for which nothing is launched", status.as_str())
         }
-        Reason::OutsideWindow { meet_time, window } => format!(
+        Reason::Ended(why) => format!("the meeting was ended: {why}"),
+        Reason::TooLate { meet_time, window } => format!(
             "the delivery came more than {} minutes after the meeting's time {meet_time} (LAUNCH_WINDOW_MINUTES)",
-            window.as_secs() / 60
+            window.latest.as_secs() / 60
+        ),
+        Reason::TooEarly { meet_time, window } => format!(
+            "the delivery came more than {} minutes before the meeting's time {meet_time} (EARLIEST_MINUTES)",
+            window.earliest.as_secs() / 60
         ),
     }
 }

@@ -158,7 +158,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         match plan::after_refused_next_attempt(found.as_deref(), &self.owner, roles[0], &next[0].token) {
             Standing::Written => Ok(()),
             Standing::Gone => Err(Unfilled::Gone),
-            Standing::Over => Err(Unfilled::Over(found.and_then(|record| record.status))),
+            Standing::Over => Err(Unfilled::over(found.as_deref())),
             Standing::TakenOver => Err(Unfilled::TakenOver),
         }
     }
@@ -169,7 +169,7 @@ impl Unfilled {
     fn of_the_other(&self, refused: Option<Token>) -> Unfilled {
         match self {
             Unfilled::Gone => Unfilled::Gone,
-            Unfilled::Over(status) => Unfilled::Over(status.clone()),
+            Unfilled::Over(status, reason) => Unfilled::Over(status.clone(), reason.clone()),
             Unfilled::TakenOver => Unfilled::TakenOver,
             Unfilled::Failed(other) => failed(other.error.clone(), refused),
         }

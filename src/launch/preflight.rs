@@ -110,7 +110,7 @@ where
             Ok(Some(record)) if request.meeting_id.is_some() => {
                 *delivery.overrides.borrow_mut() = record.overrides.clone();
                 findings.extend(delivery.not_now(&record).map(Finding::of));
-                let window = self.config.launch_window;
+                let window = self.config.window;
                 if let Plan::Leased(until) = plan::plan(&record, self.clock.now(), window, &self.timing) {
                     findings.push(Finding::of(delivery.busy(until)));
                 }

@@ -16,8 +16,8 @@ use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Bound, Candidate, Refusal, Refusals, Sending, Standing};
-use crate::record::{self, Recorded, StatusMove};
+use crate::plan::{self, Bound, Candidate, Reason, Refusal, Refusals, Sending, Standing};
+use crate::record::{self, Record, Recorded, StatusMove};
 use crate::timing::after;
 
 /// How often a request is repeated that names something which may not be visible everywhere yet.
@@ -33,11 +33,21 @@ pub(super) struct Filled {
 pub(super) enum Unfilled {
     /// The record is gone, and so is what of ours ran for it; what was never answered is the sweep's.
     Gone,
-    /// The meeting is over, with this status; nothing of ours runs for this role that the record does not name.
-    Over(Option<Status>),
+    /// The meeting is over, with this status and for this reason; nothing of ours runs for this role that the record does not
+    /// name.
+    Over(Option<Status>, Reason),
     /// Another delivery has taken over.
     TakenOver,
     Failed(Box<Failed>),
+}
+
+impl Unfilled {
+    /// The meeting is over, as this record says that met a write.
+    pub(super) fn over(found: Option<&Record>) -> Self {
+        let status = found.and_then(|record| record.status.clone());
+        let reason = found.and_then(plan::why_over).unwrap_or_else(|| Reason::Over(status.clone()));
+        Unfilled::Over(status, reason)
+    }
 }
 
 pub(super) struct Failed {
@@ -218,9 +228,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 self.pause(Backoff::EC2, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
-            Class::InstanceTerminated => {
-                Ok(Verdict::of(self.same_again(role, &sending.attempt, bound).await?))
-            }
+            Class::InstanceTerminated => self.after_death(role, &sending.attempt, refusals, error, bound).await,
             Class::ParameterMismatch => {
                 // A new attempt's token was ours alone until now, so nothing older than this can be coming.
                 let since = *sending.unanswered.get_or_insert(self.now());
@@ -303,19 +311,41 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
         info!(%role, attempt = attempt.number, instance_id = %machine.instance_id, reason, "the attempt's machine is dead");
-        if !plan::died_of_capacity(&machine) {
-            return Ok(Verdict::of(self.same_again(role, attempt, bound).await?));
-        }
-        let error = AwsError {
+        let dead = |class, message| AwsError {
             action: "RunInstances",
-            class: Class::Capacity,
+            class,
             code: machine.state_reason.clone(),
-            message: format!("{} was started and died for want of capacity", machine.instance_id),
+            message,
             request_id: None,
             advice: String::new(),
         };
-        refusals.add(Refusal::Capacity, error, &attempt.parameters);
-        Ok(Verdict::of(self.next_place(role, attempt, refusals, bound).await?))
+        let id = &machine.instance_id;
+        if plan::died_of_capacity(&machine) {
+            let error = dead(Class::Capacity, format!("{id} was started and died for want of capacity"));
+            refusals.add(Refusal::Capacity, error, &attempt.parameters);
+            return Ok(Verdict::of(self.next_place(role, attempt, refusals, bound).await?));
+        }
+        let error = dead(Class::InstanceTerminated, format!("{id} was started, and is dead already"));
+        self.after_death(role, attempt, refusals, error, bound).await
+    }
+
+    /// The attempt's machine is dead. Its place was not at fault, so the next one is tried there, after a pause; but what
+    /// killed a few kills the next one, too.
+    async fn after_death(
+        &self,
+        role: Role,
+        attempt: &Attempt,
+        refusals: &mut Refusals,
+        error: AwsError,
+        bound: &Bound,
+    ) -> Result<Verdict, Unfilled> {
+        let deaths = refusals.add_death();
+        if deaths >= plan::DEATHS {
+            let error = self.died_again(role, deaths, error);
+            return Err(failed(error, Some(attempt.token.clone())));
+        }
+        self.pause(Backoff::LAUNCH, deaths, role, &error).await?;
+        Ok(Verdict::of(self.same_again(role, attempt, bound).await?))
     }
 
     /// No launch is begun that could still be unanswered when the lease ends, or whose answer could not be written
@@ -401,11 +431,11 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             .attempt(role, last.next_number(), places, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
-        let (standing, status) = match self.update(&update).await {
+        let (standing, found) = match self.update(&update).await {
             Ok(Updated::Done) => (Standing::Written, None),
             Ok(Updated::Refused(found)) => (
                 plan::after_refused_next_attempt(found.as_deref(), &self.owner, role, &next.token),
-                found.and_then(|record| record.status),
+                found,
             ),
             Err(error) => return Err(failed(self.table_failed(error), None)),
         };
@@ -416,7 +446,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 Ok(Box::new(next))
             }
             Standing::Gone => Err(Unfilled::Gone),
-            Standing::Over => Err(Unfilled::Over(status)),
+            Standing::Over => Err(Unfilled::over(found.as_deref())),
             Standing::TakenOver => Err(Unfilled::TakenOver),
         }
     }
@@ -476,7 +506,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             instance_type: instance_type.clone(),
             launched_at: self.now(),
         };
-        let standing = loop {
+        let (standing, found) = loop {
             let to = StatusMove::from_status(&status);
             let update = record::instance(self.meeting, role, &attempt.token, recorded.clone(), to);
             let found = match self.update(&update).await {
@@ -484,7 +514,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     if to == StatusMove::ToLaunched {
                         status = Some(Status::Launched);
                     }
-                    break Standing::Written;
+                    break (Standing::Written, None);
                 }
                 Ok(Updated::Refused(found)) => found,
                 Err(error) => {
@@ -493,9 +523,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 }
             };
             let standing = plan::after_refused_instance(found.as_deref(), role, &attempt.token, machine);
-            status = found.and_then(|record| record.status);
+            status = found.as_ref().and_then(|record| record.status.clone());
             match standing {
-                Some(standing) => break standing,
+                Some(standing) => break (standing, found),
                 None if self.fits(self.launcher.timing.table) => {}
                 None => return Err(failed(self.deadline_too_close(), None)),
             }
@@ -507,7 +537,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         self.end_unnamed(role, machine, &attempt.token).await?;
         Err(match standing {
             Standing::Gone => Unfilled::Gone,
-            Standing::Over => Unfilled::Over(status),
+            Standing::Over => Unfilled::over(found.as_deref()),
             Standing::TakenOver | Standing::Written => Unfilled::TakenOver,
         })
     }

@@ -29,9 +29,12 @@ pub enum Next {
 /// What a delivery has done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// The record has said, on our asking, that the meeting is over and why.
+    /// We have written that the meeting is over.
     pub closed: bool,
+    /// It was asked of EC2 that these end.
     pub terminated: BTreeSet<InstanceId>,
+    /// What these attempts made could not be looked for, or not be ended.
+    pub failed: BTreeSet<Sent>,
     /// Of these attempts, under a lease with this end, every machine that could come has come, and was ended.
     pub settled: BTreeSet<Sent>,
     /// These were looked at while one could still come.
@@ -48,11 +51,12 @@ pub fn sent(record: &Record, token: &Token) -> Sent {
 /// Every delivery of `end` takes the lease in this name: none of them sends a launch, so they need not be told apart.
 pub const OWNER: &str = "end";
 
-/// The status comes first: from then on no delivery of `launch` claims the meeting, nor records a machine for it. Then,
+/// Status and reason come first: from then on no delivery of `launch` claims the meeting, nor records a machine for it. Then,
 /// where an attempt is open, the lease: from then on none can be renewed, so none is sent once it is over, and a look
 /// after that is the last word on the attempt.
 pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Next {
-    if !done.closed || record.status != Some(Status::Terminated) {
+    // The reason is what stays: another program may write its status over ours again and again.
+    if record.termination_reason.is_none() || (!done.closed && record.status != Some(Status::Terminated)) {
         return Next::Close;
     }
     let named = |role: Role| Some((role, record.seat(role).instance_id.clone()?));
@@ -63,7 +67,10 @@ pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Ne
     }
     let open = |role: Role| Some((role, record.seat(role).open_attempt()?.token.clone()));
     let mut open: Vec<(Role, Token)> = Role::BOTH.into_iter().filter_map(open).collect();
-    open.retain(|(_, token)| !done.settled.contains(&sent(record, token)));
+    open.retain(|(_, token)| {
+        let sent = sent(record, token);
+        !done.settled.contains(&sent) && !done.failed.contains(&sent)
+    });
     if open.is_empty() {
         return Next::Done;
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fleet::{Leftover, Limits, Sighting, Watched};
+use crate::fleet::{Leftover, Limits, STOPPED_TAG, Sighting, Watched};
 use crate::machine::{Attempt, InstanceId, Note, State, Token};
-use crate::meeting::{MeetingId, Role, Status, allows_launch};
+use crate::meeting::{MeetingId, Role, Status};
 use crate::plan::settled;
 use crate::record::{MeetTime, Record, Seat};
 use crate::timing::{Timing, after};
@@ -20,7 +20,7 @@ use crate::timing::{Timing, after};
 /// One thing to do, in the order in which they are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// A meeting is over by the clock: write TERMINATED and why.
+    /// A meeting is over, by the clock or because somebody ended its machines: write TERMINATED and why.
     Close { meeting: MeetingId, reason: String },
     /// Live, recorded, and its meeting is over.
     End { meeting: MeetingId, role: Role, instance: InstanceId },
@@ -34,164 +34,489 @@ pub enum Repair {
     Revive { meeting: MeetingId },
     /// A recorded machine is dead and its meeting is on: the record forgets it, and says why.
     Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String },
+    /// A recorded machine is stopped and its meeting is on. If EC2 refuses to start it, the attempt that made it is replaced.
+    Start { meeting: MeetingId, role: Role, instance: InstanceId, otherwise_replace: Option<Token> },
     /// A role has no machine: a delivery of `launch`.
     Launch { meeting: MeetingId },
     /// A recorded machine is otherwise, or elsewhere, than its record says.
     Note { meeting: MeetingId, role: Role, instance: InstanceId, note: Note },
     /// Both machines run, for the first time, this long after the later one was launched.
     Ready { meeting: MeetingId, machines: Vec<(Role, InstanceId)>, after: Duration },
-    /// It is up and does not serve. If it is to be replaced it is ended, and what is dead is forgotten by the next sweep.
-    Unready { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, ends: bool },
+    /// It is up and does not serve. If it is to be replaced, the attempt that made it is named: it is ended, and what is dead
+    /// is forgotten by the next sweep.
+    Unready { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, replace: Option<Token> },
+    /// A meeting is over for a reason, and its machines are dead: its record is made small.
+    Prune { meeting: MeetingId },
     /// A volume or network interface is attached to nothing, seen for the first time.
     MarkLeftover(Leftover),
+    /// It is in use again.
+    UnmarkLeftover(Leftover),
     /// It was marked on an earlier sweep.
     RemoveLeftover(Leftover),
 }
 
-/// What EC2 showed, all of it before the records were read.
+impl Repair {
+    /// Whether it ends something, for good. A sweep makes so many of these and no more.
+    pub fn ends(&self) -> Option<&str> {
+        match self {
+            Repair::End { instance, .. } | Repair::EndOrphan { instance, .. } => Some(&instance.0),
+            Repair::Unready { instance, replace: Some(_), .. } => Some(&instance.0),
+            Repair::RemoveLeftover(leftover) => Some(&leftover.id),
+            _ => None,
+        }
+    }
+}
+
+/// What EC2 showed, all of it before the records were read, but for what was looked at by its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'s> {
     pub machines: &'s [Sighting],
+    /// Recorded machines of which EC2 says that they do not exist.
+    pub missing: &'s BTreeSet<InstanceId>,
+    /// Whether every machine of ours is among them: in a zone's disruption EC2 lists none.
+    pub is_whole: bool,
     /// Those that run and fail EC2's own checks.
     pub impaired: &'s BTreeSet<InstanceId>,
     pub leftovers: &'s [Leftover],
 }
 
-/// Everything that a sweep finds to do, and how many endings had to wait.
+/// Everything that a sweep finds to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     pub repairs: Vec<Repair>,
-    pub held_back: usize,
     /// Attached to nothing, and left alone.
     pub leftovers: Vec<Leftover>,
 }
 
+/// The machines that the record names, if their meeting is on, or may be (only the watchdog has said that it is over), or if
+/// attempts of it are left. What a list does not show of these is looked at by its id.
+pub fn to_look_at(now: Timestamp, record: &Record, limits: &Limits) -> Vec<InstanceId> {
+    let may_be_on = !record.is_over() || is_unexplained(record);
+    let past = matches!(record.meet_time, MeetTime::At(time) if now > after(time, limits.longest_meeting));
+    let is_to_be_pruned = record.termination_reason.is_some() && has_attempts(record);
+    if !(may_be_on && !past || is_to_be_pruned) {
+        return Vec::new();
+    }
+    Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone()).collect()
+}
+
 pub fn reconcile(
     now: Timestamp,
-    Seen { machines: seen, impaired, leftovers }: Seen<'_>,
+    seen: Seen<'_>,
     records: &BTreeMap<MeetingId, Watched>,
     limits: &Limits,
     timing: &Timing,
 ) -> Repairs {
-    let mut found = Repairs::default();
-    let mut endings = 0;
-    let mut end = |found: &mut Repairs, repair: Repair| {
-        endings += 1;
-        if endings > limits.endings {
-            found.held_back += 1;
-        } else {
-            found.repairs.push(repair);
+    let sweep = Sweep { now, seen, limits, timing };
+    let mut meetings: Vec<Meeting> = records
+        .iter()
+        .filter_map(|(id, watched)| match watched {
+            Watched::Stands { record, replaced, notes, was_ready } => {
+                let budget = limits.replacements.saturating_sub(*replaced);
+                let mut meeting =
+                    Meeting { id, record, notes, was_ready: *was_ready, budget, verdict: Verdict::On };
+                meeting.verdict = sweep.judge(&meeting);
+                Some(meeting)
+            }
+            Watched::Missing | Watched::Unreadable(_) => None,
+        })
+        .collect();
+    let mut repairs = Vec::new();
+    for meeting in &meetings {
+        repairs.extend(sweep.close(meeting));
+    }
+    repairs.extend(sweep.orphans(records));
+    for meeting in &mut meetings {
+        repairs.extend(sweep.replace_the_dead(meeting));
+    }
+    for meeting in &mut meetings {
+        repairs.extend(sweep.look_after_the_living(meeting));
+    }
+    let (of_leftovers, leftovers) = sweep.leftovers();
+    repairs.extend(of_leftovers);
+    Repairs { repairs, leftovers }
+}
+
+struct Sweep<'s> {
+    now: Timestamp,
+    seen: Seen<'s>,
+    limits: &'s Limits,
+    timing: &'s Timing,
+}
+
+struct Meeting<'m> {
+    id: &'m MeetingId,
+    record: &'m Record,
+    notes: &'m [Option<Note>; 2],
+    was_ready: bool,
+    /// How many of its machines may still be replaced, for whatever reason.
+    budget: u32,
+    verdict: Verdict,
+}
+
+/// How a meeting is to be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    On,
+    /// The watchdog has ended it by mistake.
+    Revived,
+    /// It is over, for this reason if somebody has to write one.
+    Over(Option<String>),
+    /// It has a status that we do not know: nothing is launched for it, and nothing of it ended.
+    Unknown,
+}
+
+struct Dead {
+    role: Role,
+    instance: InstanceId,
+    reason: String,
+}
+
+impl Sweep<'_> {
+    fn judge(&self, meeting: &Meeting) -> Verdict {
+        let record = meeting.record;
+        let hours = self.limits.longest_meeting.as_secs() / 3600;
+        match (&record.termination_reason, &record.status) {
+            (Some(_), _) => Verdict::Over(None),
+            (None, Some(Status::Terminated)) if self.was_ended_by_somebody(record) => {
+                Verdict::Over(Some("its machines were ended, says EC2, and nobody said why".to_owned()))
+            }
+            (None, Some(Status::Terminated)) if self.is_to_be_revived(meeting) => Verdict::Revived,
+            (None, Some(Status::Terminated)) => Verdict::Over(None),
+            (None, _) if self.is_over_by_the_clock(record) => {
+                Verdict::Over(Some(format!("still on {hours} hours after its time (MAX_MEETING_HOURS)")))
+            }
+            (None, Some(Status::Unknown(_))) => Verdict::Unknown,
+            (None, _) => Verdict::On,
         }
-    };
-    for (meeting, watched) in records {
-        let Watched::Stands { record, termination_reason, replaced, .. } = watched else { continue };
-        let live = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state.is_live());
-        let live: Vec<(Role, &Sighting)> = live.filter(|(_, sighting)| !sighting.is_kept()).collect();
-        let by_the_clock = is_over_by_the_clock(now, record, seen, limits);
-        if by_the_clock && allows_launch(&record.status) && !live.is_empty() {
-            let hours = limits.longest_meeting.as_secs() / 3600;
-            let reason = format!("still on {hours} hours after its time (MAX_MEETING_HOURS)");
-            found.repairs.push(Repair::Close { meeting: meeting.clone(), reason });
+    }
+
+    /// What is left of a meeting that is over: say why, end what lives, and make its record small.
+    fn close(&self, meeting: &Meeting) -> Vec<Repair> {
+        let Verdict::Over(to_say) = &meeting.verdict else { return Vec::new() };
+        let (id, record) = (meeting.id.clone(), meeting.record);
+        let live: Vec<(Role, &Sighting)> = self
+            .recorded(record)
+            .filter(|(_, sighting)| sighting.machine.state.is_live() && !sighting.is_kept())
+            .collect();
+        let mut repairs = Vec::new();
+        // By the clock only where somebody pays for it; of an unknown status nobody knows what it means.
+        let is_said = record.status == Some(Status::Terminated) || (!live.is_empty() && !record.is_over());
+        if let Some(reason) = to_say
+            && is_said
+        {
+            repairs.push(Repair::Close { meeting: id.clone(), reason: reason.clone() });
         }
-        let over = record.status == Some(Status::Terminated)
-            && !is_to_be_revived(now, record, termination_reason.as_deref(), *replaced, seen, limits);
-        if over || by_the_clock {
-            for (role, sighting) in live {
-                let instance = sighting.instance_id().clone();
-                end(&mut found, Repair::End { meeting: meeting.clone(), role, instance });
+        for (role, sighting) in live {
+            let instance = sighting.instance_id().clone();
+            repairs.push(Repair::End { meeting: id.clone(), role, instance });
+        }
+        if repairs.is_empty() && self.can_be_pruned(record) {
+            repairs.push(Repair::Prune { meeting: id });
+        }
+        repairs
+    }
+
+    /// Its machines are dead, and of its attempts nothing lives, nor can come any more.
+    fn can_be_pruned(&self, record: &Record) -> bool {
+        let is_dead = |id: &InstanceId| {
+            let seen = self.seen.machines.iter().find(|sighting| sighting.instance_id() == id);
+            self.seen.missing.contains(id) || seen.is_some_and(|s| s.machine.state == State::Terminated)
+        };
+        let mut named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref());
+        let open = Role::BOTH.iter().any(|role| record.seat(*role).open_attempt().is_some());
+        let lives = |s: &Sighting| s.machine.state.is_live() && standing(record, s.token.as_ref()).is_some();
+        record.termination_reason.is_some()
+            && has_attempts(record)
+            && self.now >= settled(record, self.timing)
+            && named.all(is_dead)
+            && (!open || self.seen.is_whole)
+            && !self.seen.machines.iter().any(lives)
+    }
+
+    fn orphans(&self, records: &BTreeMap<MeetingId, Watched>) -> Vec<Repair> {
+        let mut repairs = Vec::new();
+        for sighting in self.seen.machines.iter().filter(|sighting| sighting.machine.state.is_live()) {
+            let Some(meeting) = sighting.meeting() else { continue };
+            let Some(watched) = records.get(&meeting) else { continue };
+            let instance = sighting.instance_id().clone();
+            match self.is_orphan(sighting, watched) {
+                Some(_) if sighting.is_kept() => {}
+                Some(standing) => match sighting.orphan_since() {
+                    // One sweep that is delivered twice does not do both steps.
+                    Some(since) if self.now >= after(since, self.timing.margin) => {
+                        let standing = standing.map(|(role, token)| (meeting.clone(), role, token));
+                        repairs.push(Repair::EndOrphan { instance, standing });
+                    }
+                    Some(_) => {}
+                    None => repairs.push(Repair::Mark { instance }),
+                },
+                None if sighting.is_marked() => repairs.push(Repair::Unmark { instance }),
+                None => {}
             }
         }
+        repairs
     }
-    for sighting in seen.iter().filter(|sighting| sighting.machine.state.is_live()) {
-        let Some(meeting) = sighting.meeting() else { continue };
-        let Some(watched) = records.get(&meeting) else { continue };
-        let instance = sighting.instance_id().clone();
-        match is_orphan(now, sighting, watched, limits, timing) {
-            Some(_) if sighting.is_kept() => {}
-            Some(standing) => match sighting.orphan_since() {
-                // One sweep that is delivered twice does not do both steps.
-                Some(since) if now >= after(since, timing.margin) => {
-                    let standing = standing.map(|(role, token)| (meeting.clone(), role, token));
-                    end(&mut found, Repair::EndOrphan { instance, standing });
-                }
-                Some(_) => {}
-                None => found.repairs.push(Repair::Mark { instance }),
-            },
-            None if sighting.is_marked() => found.repairs.push(Repair::Unmark { instance }),
-            None => {}
+
+    /// Forget the dead, and launch what is missing, of a meeting that is on and may be launched.
+    fn replace_the_dead(&self, meeting: &mut Meeting) -> Vec<Repair> {
+        let (id, record) = (meeting.id.clone(), meeting.record);
+        if !matches!(meeting.verdict, Verdict::On | Verdict::Revived) || !self.is_in_its_window(record) {
+            return Vec::new();
         }
-    }
-    for (meeting, watched) in records {
-        let Watched::Stands { record, termination_reason, replaced, .. } = watched else { continue };
-        let revived = is_to_be_revived(now, record, termination_reason.as_deref(), *replaced, seen, limits);
-        if !(revived || allows_launch(&record.status)) || !is_in_its_window(now, record, limits) {
-            continue;
+        let mut repairs = Vec::new();
+        if meeting.verdict == Verdict::Revived {
+            repairs.push(Repair::Revive { meeting: id.clone() });
         }
-        if revived {
-            found.repairs.push(Repair::Revive { meeting: meeting.clone() });
+        let mut lost = false;
+        for Dead { role, instance, reason } in self.dead(record) {
+            if meeting.take_from_budget() {
+                lost = true;
+                repairs.push(Repair::Forget { meeting: id.clone(), role, instance, reason });
+            }
         }
-        let left = limits.replacements.saturating_sub(*replaced);
-        let lost: Vec<(Role, &Sighting)> =
-            dead(record, seen).take(usize::try_from(left).unwrap_or(usize::MAX)).collect();
-        for (role, sighting) in &lost {
-            let reason =
-                sighting.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-            let instance = sighting.instance_id().clone();
-            found.repairs.push(Repair::Forget { meeting: meeting.clone(), role: *role, instance, reason });
-        }
-        let lost = !lost.is_empty();
         let missing = lost || Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none());
         // Whoever has launched the one that is lost may hold the lease still; the delivery is refused then, and comes
         // again. Otherwise a lease is somebody at work.
-        let leased = record.lease.as_ref().is_some_and(|lease| now < lease.until) && !lost;
+        let leased = record.lease.as_ref().is_some_and(|lease| self.now < lease.until) && !lost;
         let begun = Role::BOTH.iter().any(|role| record.seat(*role).attempt.is_some());
-        if missing && !leased && (begun || is_due(now, record, limits)) {
-            found.repairs.push(Repair::Launch { meeting: meeting.clone() });
+        if missing && !leased && (begun || self.is_due(record)) {
+            repairs.push(Repair::Launch { meeting: id });
         }
+        repairs
     }
-    for (meeting, watched) in records {
-        let Watched::Stands { record, replaced, notes, was_ready, .. } = watched else { continue };
-        if !allows_launch(&record.status) {
-            continue;
+
+    /// Note how the recorded machines are, start what is stopped, tell what does not serve.
+    fn look_after_the_living(&self, meeting: &mut Meeting) -> Vec<Repair> {
+        let (id, record) = (meeting.id.clone(), meeting.record);
+        // One whose TERMINATED is being taken back is looked after by the next sweep.
+        if meeting.verdict != Verdict::On {
+            return Vec::new();
         }
-        let mut left = limits.replacements.saturating_sub(*replaced);
-        for (role, sighting) in recorded(record, seen) {
+        let mut repairs = Vec::new();
+        for (role, sighting) in self.recorded(record) {
             let instance = sighting.instance_id().clone();
-            if let Some(note) = to_note(sighting, &notes[index(role)]) {
-                found.repairs.push(Repair::Note {
-                    meeting: meeting.clone(),
-                    role,
-                    instance: instance.clone(),
-                    note,
-                });
+            if let Some(note) = to_note(sighting, &meeting.notes[index(role)]) {
+                repairs.push(Repair::Note { meeting: id.clone(), role, instance: instance.clone(), note });
             }
-            let Some(reason) = unready(now, record, sighting, impaired, limits) else { continue };
-            let ends = limits.relaunch_unready && left > 0 && !sighting.is_kept();
-            left = left.saturating_sub(u32::from(ends));
-            let repair = Repair::Unready { meeting: meeting.clone(), role, instance, reason, ends };
-            if ends { end(&mut found, repair) } else { found.repairs.push(repair) }
+            let replaced = being_replaced(record, role, sighting).filter(|_| sighting.machine.state.is_live());
+            if let Some(token) = replaced {
+                // Whoever said so died before the machine was ended.
+                let (reason, replace) = ("it is being replaced".to_owned(), Some(token.clone()));
+                repairs.push(Repair::Unready { meeting: id.clone(), role, instance, reason, replace });
+            } else if self.is_to_be_started(record, sighting) {
+                let otherwise_replace = self.replaceable(meeting, role, sighting);
+                repairs.push(Repair::Start { meeting: id.clone(), role, instance, otherwise_replace });
+            } else if let Some(reason) = self.unready(record, sighting) {
+                let wanted = self.limits.relaunch_unready || !sighting.machine.state.is_up();
+                let replace = wanted.then(|| self.replaceable(meeting, role, sighting)).flatten();
+                repairs.push(Repair::Unready { meeting: id.clone(), role, instance, reason, replace });
+            }
         }
-        let running = recorded(record, seen).filter(|(_, sighting)| sighting.machine.state == State::Running);
-        let running: Vec<(Role, &Sighting)> = running.collect();
-        if let ([(_, one), (_, other)], false) = (&running[..], was_ready) {
+        let running: Vec<(Role, &Sighting)> =
+            self.recorded(record).filter(|(_, sighting)| sighting.machine.state == State::Running).collect();
+        if let ([(_, one), (_, other)], false) = (&running[..], meeting.was_ready) {
             let since = one.launched_at.max(other.launched_at);
-            let after = now.duration_since(since).try_into().unwrap_or_default();
+            let after = self.now.duration_since(since).try_into().unwrap_or_default();
             let machines = running.iter().map(|(role, s)| (*role, s.instance_id().clone())).collect();
-            found.repairs.push(Repair::Ready { meeting: meeting.clone(), machines, after });
+            repairs.push(Repair::Ready { meeting: id, machines, after });
         }
+        repairs
     }
-    for leftover in leftovers.iter().filter(|leftover| !leftover.is_kept()) {
-        let marked = leftover.orphan_since();
-        match (limits.clean_up, marked) {
-            (true, Some(since)) if now >= after(since, timing.margin) => {
-                end(&mut found, Repair::RemoveLeftover(leftover.clone()));
+
+    /// The attempt that made a machine which is to be replaced, if it may be: not a person's own, nor one that is kept.
+    fn replaceable(&self, meeting: &mut Meeting, role: Role, sighting: &Sighting) -> Option<Token> {
+        let attempt = meeting.record.seat(role).attempt.as_ref()?;
+        let ours = sighting.token.as_ref() == Some(&attempt.token) && !sighting.is_kept();
+        let may = ours && self.is_in_its_window(meeting.record) && meeting.take_from_budget();
+        may.then(|| attempt.token.clone())
+    }
+
+    /// Stopped by somebody, and not because a start failed: then EC2 says why.
+    fn is_to_be_started(&self, record: &Record, sighting: &Sighting) -> bool {
+        let by_somebody = |reason: &String| reason.ends_with("InitiatedShutdown");
+        sighting.machine.state == State::Stopped
+            && !is_left_stopped(sighting)
+            && !self.is_too_early(record)
+            && sighting.machine.state_reason.as_ref().is_none_or(by_somebody)
+    }
+
+    /// Why a machine does not serve while its meeting can be launched: it could not be started, or is up and does not,
+    /// long after it was launched.
+    fn unready(&self, record: &Record, sighting: &Sighting) -> Option<String> {
+        if !self.is_in_its_window(record) {
+            return None;
+        }
+        let state = sighting.machine.state;
+        if state == State::Stopped && !is_left_stopped(sighting) {
+            let reason = sighting.machine.state_reason.as_deref().unwrap_or("no reason given");
+            return Some(format!("it was stopped and could not be started: {reason}"));
+        }
+        let patient = self.now < after(sighting.launched_at, self.limits.ready);
+        if !state.is_up() || patient {
+            return None;
+        }
+        let minutes = self.limits.ready.as_secs() / 60;
+        if self.seen.impaired.contains(sighting.instance_id()) {
+            return Some("EC2's status checks of it fail".to_owned());
+        }
+        match &record.status {
+            Some(Status::Healthy | Status::InProgress) => None,
+            status => {
+                let status = status.as_ref().map_or("none", Status::as_str);
+                Some(format!("the status is {status} {minutes} minutes after its launch (READY_MINUTES)"))
             }
-            (true, None) => found.repairs.push(Repair::MarkLeftover(leftover.clone())),
-            (true, Some(_)) => {}
-            (false, _) => found.leftovers.push(leftover.clone()),
         }
     }
-    found
+
+    fn leftovers(&self) -> (Vec<Repair>, Vec<Leftover>) {
+        let (mut repairs, mut left) = (Vec::new(), Vec::new());
+        for leftover in self.seen.leftovers.iter().filter(|leftover| !leftover.is_kept()) {
+            let marked = leftover.orphan_since();
+            match (self.limits.clean_up, marked) {
+                _ if leftover.in_use => repairs.extend(marked.map(|_| Repair::UnmarkLeftover(leftover.clone()))),
+                // As long as a machine: between the making of a disk and its attaching, and for whoever detached it.
+                (true, Some(since)) if self.now >= after(since, self.limits.grace) => {
+                    repairs.push(Repair::RemoveLeftover(leftover.clone()));
+                }
+                (true, None) => repairs.push(Repair::MarkLeftover(leftover.clone())),
+                (true, Some(_)) => {}
+                (false, _) => left.push(leftover.clone()),
+            }
+        }
+        (repairs, left)
+    }
+
+    /// The machines that the record names, as they were seen.
+    fn recorded<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (Role, &'r Sighting)> {
+        Role::BOTH.into_iter().filter_map(move |role| {
+            let id = record.seat(role).instance_id.as_ref()?;
+            Some((role, self.seen.machines.iter().find(|sighting| sighting.instance_id() == id)?))
+        })
+    }
+
+    /// Of the machines that the record names the dead: terminated, or unknown to EC2 long after their launch. Not those that
+    /// are only shutting down: whoever ends a meeting on purpose may not have written so yet.
+    fn dead(&self, record: &Record) -> Vec<Dead> {
+        let of = |role: Role| {
+            let seat = record.seat(role);
+            let instance = seat.instance_id.clone()?;
+            if self.seen.missing.contains(&instance) {
+                let old = seat.launched_at.is_some_and(|at| self.now >= after(at, self.limits.grace));
+                let reason = "EC2 does not know it any more".to_owned();
+                return old.then_some(Dead { role, instance, reason });
+            }
+            let (_, sighting) = self.recorded(record).find(|(of, _)| *of == role)?;
+            let reason =
+                sighting.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+            (sighting.machine.state == State::Terminated).then_some(Dead { role, instance, reason })
+        };
+        Role::BOTH.into_iter().filter_map(of).collect()
+    }
+
+    /// Whether EC2 says of every machine that the record names that somebody ended it, and it was not we, to replace it.
+    fn was_ended_by_somebody(&self, record: &Record) -> bool {
+        let named = Role::BOTH.iter().filter(|role| record.seat(**role).instance_id.is_some()).count();
+        let ended = self.recorded(record).filter(|(role, sighting)| {
+            let machine = &sighting.machine;
+            let by_us = being_replaced(record, *role, sighting).is_some();
+            !machine.state.is_live() && machine.was_ended_by_somebody() && !by_us
+        });
+        named > 0 && ended.count() == named
+    }
+
+    /// Whether a TERMINATED is the watchdog's mistake: nobody gave a reason, a launch had begun, and the meeting can go on
+    /// with the machines that it has or may still get.
+    fn is_to_be_revived(&self, meeting: &Meeting) -> bool {
+        let record = meeting.record;
+        let left = usize::try_from(meeting.budget).unwrap_or(usize::MAX);
+        is_unexplained(record)
+            && Role::BOTH.iter().any(|role| record.seat(*role) != &Seat::default())
+            && self.is_in_its_window(record)
+            && self.dead(record).len() <= left
+    }
+
+    /// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still
+    /// write into the record is none.
+    #[expect(clippy::option_option, reason = "an orphan, and then perhaps its attempt")]
+    fn is_orphan(&self, sighting: &Sighting, watched: &Watched) -> Option<Option<(Role, Token)>> {
+        if self.now < after(sighting.launched_at, self.limits.grace) {
+            return None;
+        }
+        let record = match watched {
+            Watched::Missing => return Some(None),
+            // It may name it.
+            Watched::Unreadable(_) => return None,
+            Watched::Stands { record, .. } => record,
+        };
+        let id = sighting.instance_id();
+        if Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id)) {
+            return None;
+        }
+        let Some((role, attempt)) = standing(record, sighting.token.as_ref()) else { return Some(None) };
+        let over = record.is_over() || !self.is_in_its_window(record);
+        let taken = record.seat(role).instance_id.is_some();
+        let settled = self.now >= settled(record, self.timing);
+        ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
+    }
+
+    /// A record without a time is judged by its youngest machine: somebody pays for it.
+    fn is_over_by_the_clock(&self, record: &Record) -> bool {
+        let since = match record.meet_time {
+            MeetTime::At(time) => Some(time),
+            MeetTime::Missing | MeetTime::Unreadable(_) => {
+                self.recorded(record).map(|(_, sighting)| sighting.launched_at).max()
+            }
+        };
+        since.is_some_and(|since| self.now > after(since, self.limits.longest_meeting))
+    }
+
+    fn is_in_its_window(&self, record: &Record) -> bool {
+        match record.meet_time {
+            MeetTime::At(time) => self.limits.window.contains(time, self.now),
+            MeetTime::Missing | MeetTime::Unreadable(_) => false,
+        }
+    }
+
+    fn is_too_early(&self, record: &Record) -> bool {
+        matches!(record.meet_time, MeetTime::At(time) if self.limits.window.is_before(time, self.now))
+    }
+
+    fn is_due(&self, record: &Record) -> bool {
+        match record.meet_time {
+            MeetTime::At(time) => time <= after(self.now, self.limits.due),
+            MeetTime::Missing | MeetTime::Unreadable(_) => false,
+        }
+    }
+}
+
+impl Meeting<'_> {
+    /// Whether one more machine may be replaced.
+    fn take_from_budget(&mut self) -> bool {
+        let may = self.budget > 0;
+        self.budget = self.budget.saturating_sub(1);
+        may
+    }
+}
+
+fn has_attempts(record: &Record) -> bool {
+    Role::BOTH.iter().any(|role| record.seat(*role).attempt.is_some())
+}
+
+/// TERMINATED, and nobody has said why.
+fn is_unexplained(record: &Record) -> bool {
+    record.termination_reason.is_none() && record.status == Some(Status::Terminated)
+}
+
+/// The attempt that made this recorded machine, if we said that we end it, to replace it.
+fn being_replaced<'r>(record: &'r Record, role: Role, sighting: &Sighting) -> Option<&'r Token> {
+    let attempt = record.seat(role).attempt.as_ref()?;
+    (attempt.ending && sighting.token.as_ref() == Some(&attempt.token)).then_some(&attempt.token)
+}
+
+/// Somebody wants it to be stopped, or to be left alone.
+fn is_left_stopped(sighting: &Sighting) -> bool {
+    sighting.is_kept() || sighting.machine.tags.contains_key(STOPPED_TAG)
 }
 
 fn index(role: Role) -> usize {
@@ -207,121 +532,8 @@ fn to_note(sighting: &Sighting, noted: &Option<Note>) -> Option<Note> {
     (settled && noted.as_ref() != Some(&note)).then_some(note)
 }
 
-/// Why a machine that is up does not serve, long after it was launched, while its meeting can be launched.
-fn unready(
-    now: Timestamp,
-    record: &Record,
-    sighting: &Sighting,
-    impaired: &BTreeSet<InstanceId>,
-    limits: &Limits,
-) -> Option<String> {
-    let up = matches!(sighting.machine.state, State::Pending | State::Running);
-    let patient = now < after(sighting.launched_at, limits.ready);
-    if !up || patient || !is_in_its_window(now, record, limits) {
-        return None;
-    }
-    let minutes = limits.ready.as_secs() / 60;
-    if impaired.contains(sighting.instance_id()) {
-        return Some("EC2's status checks of it fail".to_owned());
-    }
-    match &record.status {
-        Some(Status::Healthy | Status::InProgress) => None,
-        status => {
-            let status = status.as_ref().map_or("none", Status::as_str);
-            Some(format!("the status is {status} {minutes} minutes after its launch (READY_MINUTES)"))
-        }
-    }
-}
-
-/// The machines that the record names, as they were seen.
-fn recorded<'s>(record: &Record, seen: &'s [Sighting]) -> impl Iterator<Item = (Role, &'s Sighting)> {
-    Role::BOTH.into_iter().filter_map(move |role| {
-        let id = record.seat(role).instance_id.as_ref()?;
-        Some((role, seen.iter().find(|sighting| sighting.instance_id() == id)?))
-    })
-}
-
-/// Of these the dead. Not those that are only shutting down: whoever ends a meeting on purpose may not have written so
-/// yet.
-fn dead<'s>(record: &Record, seen: &'s [Sighting]) -> impl Iterator<Item = (Role, &'s Sighting)> {
-    recorded(record, seen).filter(|(_, sighting)| sighting.machine.state == State::Terminated)
-}
-
-/// Whether a TERMINATED is the watchdog's mistake: nobody gave a reason, a launch had begun, and the meeting can go on with
-/// the machines that it has or may still get.
-fn is_to_be_revived(
-    now: Timestamp,
-    record: &Record,
-    termination_reason: Option<&str>,
-    replaced: u32,
-    seen: &[Sighting],
-    limits: &Limits,
-) -> bool {
-    let left = usize::try_from(limits.replacements.saturating_sub(replaced)).unwrap_or(usize::MAX);
-    record.status == Some(Status::Terminated)
-        && termination_reason.is_none()
-        && Role::BOTH.iter().any(|role| record.seat(*role) != &Seat::default())
-        && is_in_its_window(now, record, limits)
-        && dead(record, seen).count() <= left
-}
-
-/// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still
-/// write into the record is none.
-#[expect(clippy::option_option, reason = "an orphan, and then perhaps its attempt")]
-fn is_orphan(
-    now: Timestamp,
-    sighting: &Sighting,
-    watched: &Watched,
-    limits: &Limits,
-    timing: &Timing,
-) -> Option<Option<(Role, Token)>> {
-    if now < after(sighting.launched_at, limits.grace) {
-        return None;
-    }
-    let record = match watched {
-        Watched::Missing => return Some(None),
-        // It may name it.
-        Watched::Unreadable(_) => return None,
-        Watched::Stands { record, .. } => record,
-    };
-    let id = sighting.instance_id();
-    if Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id)) {
-        return None;
-    }
-    let Some((role, attempt)) = standing(record, sighting.token.as_ref()) else { return Some(None) };
-    let over = !allows_launch(&record.status) || !is_in_its_window(now, record, limits);
-    let taken = record.seat(role).instance_id.is_some();
-    let settled = now >= settled(record, timing);
-    ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
-}
-
 fn standing<'r>(record: &'r Record, token: Option<&Token>) -> Option<(Role, &'r Attempt)> {
     let attempts =
         Role::BOTH.into_iter().filter_map(|role| Some((role, record.seat(role).attempt.as_ref()?)));
     attempts.into_iter().find(|(_, attempt)| Some(&attempt.token) == token)
-}
-
-/// A record without a time is judged by its youngest machine: somebody pays for it.
-fn is_over_by_the_clock(now: Timestamp, record: &Record, seen: &[Sighting], limits: &Limits) -> bool {
-    let since = match record.meet_time {
-        MeetTime::At(time) => Some(time),
-        MeetTime::Missing | MeetTime::Unreadable(_) => {
-            recorded(record, seen).map(|(_, sighting)| sighting.launched_at).max()
-        }
-    };
-    since.is_some_and(|since| now > after(since, limits.longest_meeting))
-}
-
-fn is_in_its_window(now: Timestamp, record: &Record, limits: &Limits) -> bool {
-    match record.meet_time {
-        MeetTime::At(time) => now <= after(time, limits.launch_window),
-        MeetTime::Missing | MeetTime::Unreadable(_) => false,
-    }
-}
-
-fn is_due(now: Timestamp, record: &Record, limits: &Limits) -> bool {
-    match record.meet_time {
-        MeetTime::At(time) => time <= after(now, limits.due),
-        MeetTime::Missing | MeetTime::Unreadable(_) => false,
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::fleet::Sighting;
 use crate::machine::State;
-use crate::meeting::{Role, allows_launch};
+use crate::meeting::Role;
 use crate::record::Record;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,10 @@ pub enum Running {
 /// have been launched a moment ago; a meeting that is over gets none.
 pub fn running(record: Option<&Record>, seen: &[Sighting]) -> Running {
     let Some(record) = record else { return Running::Never("its record cannot be understood".to_owned()) };
-    if !allows_launch(&record.status) {
+    if let Some(reason) = &record.termination_reason {
+        return Running::Never(format!("it was ended ({reason})"));
+    }
+    if record.is_over() {
         let status = record.status.as_ref().map_or("none", |status| status.as_str());
         return Running::Never(format!("its status is {status}"));
     }

@@ -41,8 +41,8 @@ pub async fn what_a_claim_writes_reads_back_to_the_letter(stage: &impl Stage) {
     done(stage, &record::claim(&read, lease("me", 30), &attempts), "the claim").await;
     let claimed = Record {
         lease: Some(lease("me", 30)),
-        teacher: Seat { instance_id: None, attempt: Some(attempts[0].1.clone()) },
-        student: Seat { instance_id: None, attempt: Some(attempts[1].1.clone()) },
+        teacher: Seat { instance_id: None, attempt: Some(attempts[0].1.clone()), launched_at: None },
+        student: Seat { instance_id: None, attempt: Some(attempts[1].1.clone()), launched_at: None },
         ..read
     };
     stands(stage, Some(&claimed), "after the claim").await;

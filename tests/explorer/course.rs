@@ -10,12 +10,12 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{Class, Kind};
 use elephant_launch::image::Source;
-use elephant_launch::machine::{Attempt, InstanceId, Market, Token};
+use elephant_launch::machine::{Attempt, InstanceId, Machine, Market, State as Condition, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::network::{Pair, in_order};
 use elephant_launch::overrides::Overrides;
 use elephant_launch::plan::{attempt, candidates};
-use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
+use elephant_launch::record::{Lease, MeetTime, Owner, Record};
 use elephant_launch::timing::Timing;
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,7 +23,7 @@ use crate::world::cloud::{Cloud, Launched, TerminatedToken, image};
 use crate::world::executor::{Call, Executor, Fate, Reply, State, World};
 use crate::world::sabotage::Guard;
 use crate::world::sweep::{LIMITS, config as reconcile_config, sweep};
-use crate::world::{config, meeting, scheduled, start};
+use crate::world::{config, meet_time, meeting, scheduled, start};
 
 /// What may happen, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -149,12 +149,23 @@ enum Act {
     Terminate,
     /// The safety net: TERMINATED, and no more.
     SafetyNet,
-    /// The watchdog, on `running`: DNS_WRITTEN over anything.
+    /// The terminator where the watchdog was faster: the machines are ended, and TERMINATED stands without a reason.
+    TerminateUnsaid,
+    /// The watchdog, on `running`: DNS_WRITTEN over anything, however late.
     Running,
     /// The watchdog, on `shutting-down` of a machine with a Role tag: TERMINATED over anything.
     ShuttingDown,
-    /// The machine itself.
+    /// The machine itself, or the join page: over anything, however late.
     Healthy,
+    /// The meeting is moved, by days, and the schedule that fires is the old one.
+    Postpone,
+    /// The student's recorded machine dies by itself.
+    Die,
+    /// Somebody's schedule stops it.
+    Stop,
+    /// EC2 takes the tags from what is dead, and forgets it.
+    ForgetTags,
+    ForgetTheDead,
     /// A person starts a machine of their own and enters its id.
     Enter(Role),
     /// The record is deleted for good, or made again at once: another life of the same meeting.
@@ -203,6 +214,9 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
             .flatten()
             .collect();
         state.written.extend(standing.into_iter().map(|attempt| (attempt, 0)));
+        if scenario.student_only {
+            launch_the_teachers(&mut state);
+        }
         state.off = scenario.off;
         state.strict = scenario.strict;
         if scenario.brief {
@@ -281,19 +295,31 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
         });
     }
     if scenario.student_only {
-        record.teacher = Seat { instance_id: Some(InstanceId("i-teacher".into())), attempt: None };
+        let token = Token(format!("token-of-the-teacher-{}", record.meeting_id));
+        record.teacher.attempt = Some(first_attempt(&record.meeting_id, Role::Teacher, token));
     }
     if scenario.standing > 0 {
         let ended = start() - Duration::from_secs(scenario.standing.into());
         record.lease = Some(Lease { owner: Owner("before".into()), until: ended });
         for role in Role::BOTH {
-            if record.seat(role).instance_id.is_none() {
+            if record.seat(role).attempt.is_none() {
                 let token = Token(format!("token-before-{}-{role}", record.meeting_id));
                 record.seat_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
             }
         }
     }
     record
+}
+
+/// A minute before the story begins.
+fn launch_the_teachers(state: &mut State) {
+    let then = start() - Duration::from_secs(60);
+    for record in state.table.records.values_mut() {
+        let attempt = record.teacher.attempt.clone().expect("it has one");
+        let machine = state.cloud.run(&attempt, then).expect("there is room");
+        record.teacher.instance_id = Some(machine.instance_id);
+        record.teacher.launched_at = Some(then);
+    }
 }
 
 /// As the engine would write it.
@@ -363,7 +389,7 @@ impl Course<'_> {
             let alive = (0..state.known.len()).filter(|delivery| !state.known[*delivery].ended);
             options.extend(alive.map(Step::Kill));
         }
-        if self.acts > 0 && (alive || left) {
+        if self.acts > 0 && (alive || left || self.started > 0) {
             for name in NAMES.iter().take(self.scenario.meetings) {
                 let id = meeting(name);
                 let mut acts = acts(&state, &id);
@@ -552,13 +578,15 @@ impl Course<'_> {
             };
             state.table.records.values().any(names)
         };
+        let stopped = state.cloud.live().filter(|l| l.machine.state == Condition::Stopped);
+        let stopped = stopped.map(|l| l.machine.instance_id.clone()).find(|id| named(&state, id));
         let orphan = state.cloud.live().map(|l| l.machine.instance_id.clone()).find(|id| !named(&state, id));
         let gone = state.cloud.machines.iter().map(|l| &l.machine);
         let dead =
             gone.filter(|m| !m.state.is_live()).map(|m| m.instance_id.clone()).find(|id| named(&state, id));
         let on = state.table.records.values().filter(|record| !record.is_over());
         let missing = on
-            .filter(|record| matches!(record.meet_time, MeetTime::At(time) if state.now <= time + LIMITS.launch_window))
+            .filter(|record| matches!(record.meet_time, MeetTime::At(time) if LIMITS.window.contains(time, state.now)))
             .find(|record| Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none()))
             .map(|record| record.meeting_id.clone());
         if let Some(id) = orphan {
@@ -566,6 +594,9 @@ impl Course<'_> {
         }
         if let Some(id) = dead {
             state.breach(format!("sweep: {id} is dead and the record of a meeting that is on names it"));
+        }
+        if let Some(id) = stopped {
+            state.breach(format!("sweep: {id} is stopped and the record of a meeting that is on names it"));
         }
         if let Some(meeting) = missing {
             state.breach(format!("sweep: {meeting} is on and has not got both machines"));
@@ -587,10 +618,11 @@ impl Course<'_> {
             let result = last.results.remove(0).expect("nobody kills it");
             let mut state = self.world.0.borrow_mut();
             let record = state.table.records.get(&meeting(name)).cloned();
+            let outside = |record: &Record| matches!(record.meet_time, MeetTime::At(time) if !LIMITS.window.contains(time, state.now));
             let missing = match (&record, &result) {
                 (None, Err(error)) if error.kind == Kind::MeetingNotFound => None,
                 (None, _) => Some("a meeting without a record was not refused".to_owned()),
-                (Some(record), Ok(_)) if record.is_over() => None,
+                (Some(record), Ok(_)) if record.is_over() || outside(record) => None,
                 (Some(record), Ok(_)) => {
                     let missing =
                         Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
@@ -664,7 +696,9 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
         Call::DeleteTags(_) | Call::TerminateInstances(_) => {
             vec![Fate::Late, Fate::Fails(Class::Unauthorized, "UnauthorizedOperation")]
         }
-        Call::List(_) | Call::ReadAll(_) | Call::FindDue(..) => vec![Fate::LostBefore],
+        Call::List(_) | Call::Look(_) => vec![Fate::LostBefore, Fate::Lags],
+        Call::ReadAll(_) | Call::FindDue(..) => vec![Fate::LostBefore],
+        Call::StartInstances(_) => vec![Fate::Late, Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity")],
         Call::Mark(..) | Call::Unmark(_) => vec![Fate::Late],
         Call::DescribeSubnets | Call::DescribeImages | Call::DeleteSchedule(_) | Call::Sleep(_) => Vec::new(),
     }
@@ -697,14 +731,12 @@ fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Durati
 
 /// What the other programs may do now.
 fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
-    let tagged = |live: bool| {
-        let of = |l: &&Launched| {
-            l.meeting() == id.as_str()
-                && l.machine.state.is_live() == live
-                && l.machine.tags.contains_key("Role")
-        };
-        state.cloud.machines.iter().any(|l| of(&l))
+    let of = |l: &&Launched| l.meeting() == id.as_str() && !l.is_forgotten;
+    let any = |wanted: &dyn Fn(&Machine) -> bool| {
+        state.cloud.machines.iter().filter(of).any(|l| wanted(&l.machine))
     };
+    let tagged = |machine: &Machine| machine.tags.contains_key("Role");
+    let dead = |machine: &Machine| machine.state == Condition::Terminated;
     let mut acts = Vec::new();
     match state.table.records.get(id) {
         Some(record) => {
@@ -718,22 +750,47 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
             if record.seat(Role::Student).instance_id.is_none() {
                 acts.push(Act::Enter(Role::Student));
             }
-            if record.status == Some(Status::DnsWritten) {
+            let recorded = recorded_machine(state, record, Role::Student);
+            if recorded.is_some() && record.status != Some(Status::Healthy) {
                 acts.push(Act::Healthy);
+            }
+            if recorded.is_some_and(|l| l.machine.state.is_live()) {
+                acts.extend([Act::Die, Act::Stop]);
+                if record.status != Some(Status::Terminated) {
+                    acts.push(Act::TerminateUnsaid);
+                }
+            }
+            if record.meet_time == MeetTime::At(meet_time()) {
+                acts.push(Act::Postpone);
             }
         }
         None => acts.push(Act::Recreate),
     }
-    if tagged(true) {
+    if any(&tagged) {
         acts.push(Act::Running);
     }
-    if tagged(false) {
+    if any(&|machine| tagged(machine) && !machine.state.is_live()) {
         acts.push(Act::ShuttingDown);
+    }
+    if any(&|machine| dead(machine) && !machine.tags.is_empty()) {
+        acts.push(Act::ForgetTags);
+    }
+    if any(&dead) {
+        acts.push(Act::ForgetTheDead);
     }
     acts
 }
 
+fn recorded_machine<'s>(state: &'s State, record: &Record, role: Role) -> Option<&'s Launched> {
+    let id = record.seat(role).instance_id.as_ref()?;
+    state.cloud.machines.iter().find(|l| l.machine.instance_id == *id)
+}
+
 fn act_on(state: &mut State, act: Act, id: &MeetingId) {
+    let record = state.table.records.get(id).cloned();
+    let recorded: Vec<InstanceId> =
+        Role::BOTH.iter().filter_map(|role| record.as_ref()?.seat(*role).instance_id.clone()).collect();
+    let of_the_student = record.as_ref().and_then(|record| record.seat(Role::Student).instance_id.clone());
     let status = match act {
         Act::Delete => return state.delete(id),
         Act::Recreate => {
@@ -749,15 +806,46 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             record.seat_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
             return;
         }
+        Act::Postpone => {
+            state.tell(|| "another program moves the meeting by five days".into());
+            let record = state.table.records.get_mut(id).expect("it stands");
+            record.meet_time = MeetTime::At(meet_time() + Duration::from_secs(5 * 24 * 3600));
+            return;
+        }
+        Act::Die | Act::Stop => {
+            let machine = of_the_student.expect("it is recorded");
+            state.tell(|| format!("{machine} ({act:?})"));
+            match act {
+                Act::Die => state.cloud.die(&machine, "Server.InternalError"),
+                _ => state.cloud.stop(&machine),
+            }
+            return;
+        }
+        Act::ForgetTags => {
+            state.tell(|| "EC2 takes the tags from the dead".into());
+            return state.cloud.forget_tags();
+        }
+        Act::ForgetTheDead => {
+            state.tell(|| "EC2 forgets the dead".into());
+            // Nobody can know any more who ended them.
+            state.ended_unsaid.remove(id);
+            return state.cloud.forget_the_dead();
+        }
         Act::Terminate => {
-            let record = state.table.records.get(id).cloned();
-            let ids = Role::BOTH.iter().filter_map(|role| record.as_ref()?.seat(*role).instance_id.clone());
-            ids.for_each(|id| state.cloud.terminate(&id));
-            state.table.reasons.insert(id.clone(), "ended".into());
+            recorded.iter().for_each(|id| state.cloud.end(id));
+            say(state, id, "ended");
+            Status::Terminated
+        }
+        Act::TerminateUnsaid => {
+            let live = |id: &InstanceId| state.cloud.live().any(|l| l.machine.instance_id == *id);
+            if recorded.iter().all(live) {
+                state.ended_unsaid.insert(id.clone());
+            }
+            recorded.iter().for_each(|id| state.cloud.end(id));
             Status::Terminated
         }
         Act::SafetyNet => {
-            state.table.reasons.insert(id.clone(), "safety net".into());
+            say(state, id, "safety net");
             Status::Terminated
         }
         Act::ShuttingDown => Status::Terminated,
@@ -766,6 +854,9 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
     };
     state.tell(|| format!("another program ({act:?}) writes {}", status.as_str()));
     state.acted(id);
+    if status != Status::Terminated {
+        state.ended_unsaid.remove(id);
+    }
     // It makes the record if there is none.
     let record = state
         .table
@@ -773,6 +864,12 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         .entry(id.clone())
         .or_insert_with(|| Record { meet_time: MeetTime::Missing, ..scheduled(id.as_str()) });
     record.status = Some(status);
+}
+
+fn say(state: &mut State, id: &MeetingId, reason: &str) {
+    if let Some(record) = state.table.records.get_mut(id) {
+        record.termination_reason = Some(reason.into());
+    }
 }
 
 impl State {

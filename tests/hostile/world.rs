@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::future::Future;
 use std::time::Duration;
 
 use elephant_launch::config::Config;
@@ -489,6 +490,10 @@ impl Clock for Hand {
 
     async fn sleep(&self, duration: Duration) {
         self.0.set(after(self.0.get(), duration));
+    }
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
     }
 }
 

@@ -16,6 +16,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::future::Future;
 use std::time::Duration;
 
 use elephant_launch::error::{AwsError, Class, Error};
@@ -416,6 +417,10 @@ impl Clock for Port {
 
     async fn sleep(&self, duration: Duration) {
         self.pass(duration).await;
+    }
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
     }
 }
 

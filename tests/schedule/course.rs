@@ -197,6 +197,10 @@ impl Clock for Ports {
     async fn sleep(&self, duration: Duration) {
         self.world.borrow_mut().now += duration;
     }
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
+    }
 }
 
 impl Tokens for Ports {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_launch::error::{AwsError, Class};
-use elephant_launch::fleet::{Leftover, ORPHAN_TAG, Sighting};
+use elephant_launch::fleet::{Leftover, Looked, ORPHAN_TAG, Sighting};
 use elephant_launch::image::Image;
 use elephant_launch::machine::{Addresses, Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_launch::network::{Found, Offerings, Subnet};
@@ -20,6 +20,10 @@ pub struct Cloud {
     /// What EC2 has no room for, or will not do: by type and zone.
     pub refusing: BTreeMap<(String, String), (Class, &'static str)>,
     pub terminated_token: TerminatedToken,
+    /// In a zone's disruption EC2 lists nothing, and shows what is asked for by its id, but for the machines of this zone.
+    pub disrupted: Option<String>,
+    /// EC2 refuses to start what is stopped: its class and code.
+    pub start_refused: Option<(Class, &'static str)>,
     /// What is ended stays `shutting-down`.
     pub slow_to_end: bool,
     /// Machines that fail EC2's own checks.
@@ -37,6 +41,8 @@ pub struct Launched {
     pub token: Token,
     pub parameters: Parameters,
     pub since: Timestamp,
+    /// It is dead for so long that EC2 does not show it any more.
+    pub is_forgotten: bool,
 }
 
 impl Launched {
@@ -69,6 +75,8 @@ impl Default for Cloud {
             tokens: BTreeMap::new(),
             refusing: BTreeMap::new(),
             terminated_token: TerminatedToken::Error,
+            disrupted: None,
+            start_refused: None,
             slow_to_end: false,
             impaired: BTreeSet::new(),
             leftovers: Vec::new(),
@@ -90,7 +98,7 @@ impl Cloud {
             |l: &&Launched| l.token == attempt.token && l.parameters.availability_zone == p.availability_zone;
         if let Some(launched) = self.machines.iter().find(same) {
             let dead = !launched.machine.state.is_live();
-            if dead && self.terminated_token == TerminatedToken::Error {
+            if launched.is_forgotten || dead && self.terminated_token == TerminatedToken::Error {
                 let code = "IdempotentInstanceTerminated";
                 return Err(aws_error("RunInstances", Class::InstanceTerminated, code));
             }
@@ -113,6 +121,7 @@ impl Cloud {
             token: attempt.token.clone(),
             parameters: p.clone(),
             since: now,
+            is_forgotten: false,
         });
         Ok(machine)
     }
@@ -123,44 +132,108 @@ impl Cloud {
         self.machines.iter().any(|l| l.token == attempt.token && l.parameters.availability_zone == *zone)
     }
 
-    pub fn find(&self, token: &Token) -> Vec<Machine> {
-        self.machines.iter().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect()
+    fn shown(&self) -> impl Iterator<Item = &Launched> {
+        self.machines.iter().filter(|l| !l.is_forgotten)
     }
 
-    pub fn list(&self, project: &str) -> Vec<Sighting> {
+    /// What a request answers that names no ids.
+    fn if_whole<T>(&self, answer: T) -> Result<T, AwsError> {
+        match &self.disrupted {
+            Some(_) => Err(aws_error("DescribeInstances", Class::Ambiguous, "InternalError")),
+            None => Ok(answer),
+        }
+    }
+
+    pub fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
+        self.if_whole(self.shown().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect())
+    }
+
+    pub fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
         let ours = |l: &&Launched| l.machine.tags.get("Project").is_some_and(|tag| tag == project);
-        self.machines.iter().filter(ours).map(sighting).collect()
+        self.if_whole(self.shown().filter(ours).map(sighting).collect())
     }
 
-    pub fn look(&self, instances: &[InstanceId]) -> Vec<Sighting> {
-        let wanted = |l: &&Launched| instances.contains(&l.machine.instance_id);
-        self.machines.iter().filter(wanted).map(sighting).collect()
+    pub fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
+        self.if_whole(self.impaired.clone())
+    }
+
+    pub fn look(&self, instances: &[InstanceId]) -> Looked {
+        let of = |id: &InstanceId| self.shown().find(|l| l.machine.instance_id == *id);
+        let dark = |l: &Launched| self.disrupted.as_ref() == Some(&l.parameters.availability_zone);
+        Looked {
+            seen: instances.iter().filter_map(of).filter(|l| !dark(l)).map(sighting).collect(),
+            missing: instances.iter().filter(|id| of(id).is_none()).cloned().collect(),
+        }
+    }
+
+    /// A machine that the policy allows to act on, which goes by its tag. EC2 judges that before it looks for the machine.
+    fn allowed(&mut self, action: &'static str, instance: &InstanceId) -> Result<&mut Machine, AwsError> {
+        let shown = self.machines.iter_mut().filter(|l| !l.is_forgotten).map(|l| &mut l.machine);
+        shown
+            .filter(|machine| machine.tags.contains_key("Project"))
+            .find(|machine| machine.instance_id == *instance)
+            .ok_or_else(|| aws_error(action, Class::Unauthorized, "UnauthorizedOperation"))
     }
 
     pub fn mark(&mut self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
-        let machine = self.machine(instance).ok_or_else(|| unknown("CreateTags"))?;
-        machine.tags.insert(ORPHAN_TAG.into(), since.to_string());
+        self.allowed("CreateTags", instance)?.tags.insert(ORPHAN_TAG.into(), since.to_string());
         Ok(())
     }
 
     pub fn unmark(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
-        self.machine(instance).ok_or_else(|| unknown("DeleteTags"))?.tags.remove(ORPHAN_TAG);
+        self.allowed("DeleteTags", instance)?.tags.remove(ORPHAN_TAG);
         Ok(())
     }
 
-    pub fn remove_role_tag(&mut self, instance: &InstanceId) {
-        if let Some(machine) = self.machine(instance) {
-            machine.tags.remove(ROLE_TAG);
-        }
+    pub fn remove_role_tag(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.allowed("DeleteTags", instance)?.tags.remove(ROLE_TAG);
+        Ok(())
+    }
+
+    pub fn terminate(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.allowed("TerminateInstances", instance)?;
+        self.end(instance);
+        Ok(())
     }
 
     /// At once, and for good: what died before keeps its reason.
-    pub fn terminate(&mut self, instance: &InstanceId) {
+    pub fn end(&mut self, instance: &InstanceId) {
         let slow = self.slow_to_end;
         if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
             machine.state = if slow { State::ShuttingDown } else { State::Terminated };
             machine.state_reason = Some("Client.UserInitiatedShutdown".into());
         }
+    }
+
+    /// By somebody's schedule.
+    pub fn stop(&mut self, instance: &InstanceId) {
+        if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
+            machine.state = State::Stopped;
+            machine.state_reason = Some("Client.UserInitiatedShutdown".into());
+        }
+    }
+
+    pub fn start(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
+        let refused = self.start_refused;
+        let machine = self.allowed("StartInstances", instance)?;
+        match (refused, machine.state) {
+            (Some((class, code)), State::Stopped) => return Err(aws_error("StartInstances", class, code)),
+            (None, State::Stopped) => (machine.state, machine.state_reason) = (State::Pending, None),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What died loses its tags after a while.
+    pub fn forget_tags(&mut self) {
+        let dead = self.machines.iter_mut().filter(|l| l.machine.state == State::Terminated);
+        dead.for_each(|l| l.machine.tags.clear());
+    }
+
+    /// And an hour after its death EC2 does not know it any more.
+    pub fn forget_the_dead(&mut self) {
+        let dead = self.machines.iter_mut().filter(|l| l.machine.state == State::Terminated);
+        dead.for_each(|l| l.is_forgotten = true);
     }
 
     /// Every machine that was starting runs.
@@ -169,16 +242,26 @@ impl Cloud {
         starting.for_each(|l| l.machine.state = State::Running);
     }
 
-    /// What EC2 may find out after its 200.
-    pub fn die_of_capacity(&mut self, instance: &InstanceId) {
+    /// By itself, for this reason.
+    pub fn die(&mut self, instance: &InstanceId, reason: &str) {
         if let Some(machine) = self.machine(instance) {
             machine.state = State::Terminated;
-            machine.state_reason = Some("Server.InsufficientInstanceCapacity".into());
+            machine.state_reason = Some(reason.into());
         }
+    }
+
+    /// What EC2 may find out after its 200.
+    pub fn die_of_capacity(&mut self, instance: &InstanceId) {
+        self.die(instance, "Server.InsufficientInstanceCapacity");
     }
 
     pub fn machine(&mut self, instance: &InstanceId) -> Option<&mut Machine> {
         self.machines.iter_mut().map(|l| &mut l.machine).find(|machine| machine.instance_id == *instance)
+    }
+
+    pub fn leftover(&mut self, action: &'static str, of: &Leftover) -> Result<&mut Leftover, AwsError> {
+        let found = self.leftovers.iter_mut().find(|other| other.id == of.id);
+        found.ok_or_else(|| aws_error(action, Class::Misconfigured, "InvalidVolume.NotFound"))
     }
 
     pub fn live(&self) -> impl Iterator<Item = &Launched> {
@@ -225,10 +308,6 @@ fn sighting(launched: &Launched) -> Sighting {
             _ => Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() },
         },
     }
-}
-
-fn unknown(action: &'static str) -> AwsError {
-    aws_error(action, Class::Propagating, "InvalidInstanceID.NotFound")
 }
 
 /// Any image, which every type can run.

@@ -17,23 +17,23 @@ use elephant_launch::config::{Config, ReconcileConfig};
 use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
-use elephant_launch::fleet::{Counted, Leftover, ORPHAN_TAG, Report, Sighting, Watched};
+use elephant_launch::fleet::{Counted, Leftover, Looked, ORPHAN_TAG, Report, Sighting, Watched};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
-use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
+use elephant_launch::machine::{Attempt, InstanceId, Machine, State as MachineState, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
     Clock, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
-    Leftovers, Machines, Meetings, Networks, Parameters, Reports, StatusChecks, Tokens, Updated, Views,
-    Watch,
+    Leftovers, Machines, Meetings, Networks, Parameters, Reports, Starts, StatusChecks, Tokens, Updated,
+    Views, Watch,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::one_time::ScheduleName;
 use elephant_launch::reconcile::{self, Reconciler};
 use elephant_launch::record::{Change, Owner, Record, Update};
-use elephant_launch::timing::Timing;
+use elephant_launch::timing::{Timing, Window};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cloud::{self, Cloud};
@@ -56,10 +56,12 @@ pub enum Call {
     DeleteSchedule(ScheduleName),
     /// What a sweep lists and reads, at one moment each.
     List(String),
+    Look(Vec<InstanceId>),
     ReadAll(BTreeSet<MeetingId>),
     FindDue(Timestamp, Timestamp),
     Mark(InstanceId, Timestamp),
     Unmark(InstanceId),
+    StartInstances(InstanceId),
     Sleep(Timestamp),
 }
 
@@ -75,11 +77,12 @@ impl Call {
             Call::DescribeSubnets => "DescribeSubnets",
             Call::DescribeImages => "DescribeImages",
             Call::DeleteSchedule(_) => "DeleteSchedule",
-            Call::List(_) => "DescribeInstances",
+            Call::List(_) | Call::Look(_) => "DescribeInstances",
             Call::ReadAll(_) => "BatchGetItem",
             Call::FindDue(..) => "Query",
             Call::Mark(..) => "CreateTags",
             Call::Unmark(_) => "DeleteTags",
+            Call::StartInstances(_) => "StartInstances",
             Call::Sleep(_) => "Sleep",
         }
     }
@@ -119,10 +122,12 @@ impl Call {
             Call::DescribeImages => "looks up the image".into(),
             Call::DeleteSchedule(name) => format!("deletes the schedule {name}"),
             Call::List(_) => "lists the machines".into(),
+            Call::Look(ids) => format!("looks at {} machines by id", ids.len()),
             Call::ReadAll(_) => "reads the records".into(),
             Call::FindDue(..) => "asks for the meetings that are due".into(),
             Call::Mark(id, _) => format!("marks {id} as an orphan"),
             Call::Unmark(id) => format!("takes the mark from {id}"),
+            Call::StartInstances(id) => format!("starts {id}"),
             Call::Sleep(_) => "waits".into(),
         }
     }
@@ -151,6 +156,7 @@ impl Call {
                 | Call::TerminateInstances(_)
                 | Call::Mark(..)
                 | Call::Unmark(_)
+                | Call::StartInstances(_)
         )
     }
 
@@ -176,6 +182,7 @@ fn change_in_words(change: &Change) -> Option<String> {
         Change::Terminated(reason) => format!("TERMINATED, {reason}"),
         Change::Noted(role, note) => format!("that the {role}'s machine is {}", note.state.as_str()),
         Change::Ready(_) => "that both machines run".into(),
+        Change::Pruned => "that nothing of a launch is left".into(),
         Change::Lost(role, lost) => format!("that the {role}'s machine {} is lost", lost.instance_id),
     })
 }
@@ -222,6 +229,7 @@ pub enum Reply {
     Image(Result<Image, AwsError>),
     Deleted(Result<bool, AwsError>),
     Sightings(Result<Vec<Sighting>, AwsError>),
+    Looked(Result<Looked, AwsError>),
     Records(Result<BTreeMap<MeetingId, Watched>, AwsError>),
     Due(Result<BTreeSet<MeetingId>, AwsError>),
     Woken,
@@ -239,6 +247,7 @@ impl Reply {
             Reply::Image(answer) => answer.as_ref().err(),
             Reply::Deleted(answer) => answer.as_ref().err(),
             Reply::Sightings(answer) => answer.as_ref().err(),
+            Reply::Looked(answer) => answer.as_ref().err(),
             Reply::Records(answer) => answer.as_ref().err(),
             Reply::Due(answer) => answer.as_ref().err(),
             Reply::Woken => None,
@@ -329,6 +338,8 @@ pub struct State {
     pub acts: BTreeMap<MeetingId, usize>,
     /// Where a sweep found that a recorded machine was dead.
     pub forgotten: BTreeSet<(MeetingId, Role)>,
+    /// Meetings of which somebody ended every machine, and nobody has said why.
+    pub ended_unsaid: BTreeSet<MeetingId>,
     /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
     pub by_hand: BTreeSet<(MeetingId, Role)>,
     /// The guard of the protocol that is switched off.
@@ -376,6 +387,7 @@ impl World {
             acts: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             by_hand: BTreeSet::new(),
+            ended_unsaid: BTreeSet::new(),
             off: None,
             strict: true,
             unreadable: false,
@@ -476,6 +488,7 @@ impl State {
         self.table.delete(id);
         self.acted(id);
         self.by_hand.retain(|(meeting, _)| meeting != id);
+        self.ended_unsaid.remove(id);
         *self.lives.entry(id.clone()).or_default() += 1;
     }
 
@@ -518,6 +531,7 @@ impl State {
             Call::TerminateInstances(id) => machine(id).is_some_and(|l| l.machine.state.is_live()),
             Call::Mark(id, _) => machine(id).is_some_and(|l| !l.machine.tags.contains_key(ORPHAN_TAG)),
             Call::Unmark(id) => machine(id).is_some_and(|l| l.machine.tags.contains_key(ORPHAN_TAG)),
+            Call::StartInstances(id) => machine(id).is_some_and(|l| l.machine.state == MachineState::Stopped),
             _ => false,
         }
     }
@@ -547,12 +561,12 @@ impl State {
             }
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => Reply::Machine(self.cloud.run(attempt, self.now)),
-            Call::DescribeInstances(token) => Reply::Machines(Ok(self.as_found(token))),
+            Call::DescribeInstances(token) => Reply::Machines(self.as_found(token)),
             Call::DeleteTags(id) => {
-                if self.off != Some(Guard::TheRoleTagGoesFirst) {
-                    self.cloud.remove_role_tag(id);
-                }
-                Reply::Done(Ok(()))
+                Reply::Done(match self.off {
+                    Some(Guard::TheRoleTagGoesFirst) => Ok(()),
+                    _ => self.cloud.remove_role_tag(id),
+                })
             }
             Call::TerminateInstances(id) => {
                 // With its Role tag it is ended because its meeting is over, as another program does.
@@ -561,19 +575,21 @@ impl State {
                     self.check_end(id);
                     self.ended.insert(id.clone());
                 }
-                if self.off != Some(Guard::WhatMovesIsEndedFirst) {
-                    self.cloud.terminate(id);
-                }
-                Reply::Done(Ok(()))
+                Reply::Done(match self.off {
+                    Some(Guard::WhatMovesIsEndedFirst) => Ok(()),
+                    _ => self.cloud.terminate(id),
+                })
             }
             Call::DescribeSubnets => Reply::Subnets(Ok(self.cloud.found())),
             Call::DescribeImages => Reply::Image(Ok(cloud::image("ami-1"))),
             Call::DeleteSchedule(name) => Reply::Deleted(Ok(self.schedules.remove(name))),
-            Call::List(project) => Reply::Sightings(Ok(self.cloud.list(project))),
-            Call::ReadAll(meetings) => Reply::Records(Ok(self.table.read_all(meetings))),
-            Call::FindDue(from, until) => Reply::Due(Ok(self.table.find_due(*from, *until))),
+            Call::List(project) => Reply::Sightings(self.as_listed(project)),
+            Call::Look(ids) => Reply::Looked(Ok(self.as_looked(ids))),
+            Call::ReadAll(meetings) => Reply::Records(Ok(self.as_read_all(meetings))),
+            Call::FindDue(from, until) => Reply::Due(Ok(self.table.find_by_time(*from, *until))),
             Call::Mark(id, since) => Reply::Done(self.cloud.mark(id, *since)),
             Call::Unmark(id) => Reply::Done(self.cloud.unmark(id)),
+            Call::StartInstances(id) => Reply::Done(self.cloud.start(id)),
             Call::Sleep(_) => Reply::Woken,
         }
     }
@@ -589,6 +605,22 @@ impl State {
                 Updated::Done
             }
             refused => refused,
+        }
+    }
+
+    /// An answer in which nothing is to be seen yet that came up within the margin.
+    fn lagging(&mut self, call: &Call, delivery: usize) -> Reply {
+        let (now, margin) = (self.now, self.truth.margin);
+        let old = |sighting: &Sighting| now >= sighting.launched_at + margin;
+        match (call, self.apply(call, delivery)) {
+            (Call::DescribeInstances(_), _) => Reply::Machines(Ok(Vec::new())),
+            (_, Reply::Sightings(Ok(seen))) => Reply::Sightings(Ok(seen.into_iter().filter(old).collect())),
+            (_, Reply::Looked(Ok(mut looked))) => {
+                let (seen, young): (Vec<_>, Vec<_>) = looked.seen.into_iter().partition(old);
+                looked.missing.extend(young.iter().map(|sighting| sighting.instance_id().clone()));
+                Reply::Looked(Ok(Looked { seen, ..looked }))
+            }
+            (_, reply) => reply,
         }
     }
 
@@ -632,10 +664,7 @@ impl State {
                 }
                 reply
             }
-            Fate::Lags => match call {
-                Call::DescribeInstances(_) => Reply::Machines(Ok(Vec::new())),
-                other => self.apply(other, delivery),
-            },
+            Fate::Lags => self.lagging(call, delivery),
             Fate::DiesBefore => return None,
             Fate::DiesAfter => {
                 self.apply(call, delivery);
@@ -672,6 +701,10 @@ impl Port {
     fn launcher(&self, config: Config, timing: Timing) -> Launcher<Port, Port, Port, Port, Port> {
         let config = match self.world.0.borrow().off {
             Some(Guard::APairMovesTogether) => Config { pair: Pair::Any, ..config },
+            Some(Guard::AWindowHasTwoEnds) => {
+                let earliest = Duration::from_secs(30 * 24 * 3600);
+                Config { window: Window { earliest, ..config.window }, ..config }
+            }
             _ => config,
         };
         Launcher {
@@ -780,8 +813,14 @@ impl Ends for Port {
 }
 
 impl Views for Port {
-    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
-        Ok(self.world.0.borrow().cloud.look(instances))
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
+        answered!(self, Call::Look(instances.to_vec()), Looked)
+    }
+}
+
+impl Starts for Port {
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        answered!(self, Call::StartInstances(instance.clone()), Done)
     }
 }
 
@@ -813,7 +852,7 @@ impl Consoles for Port {
 }
 
 impl Leftovers for Port {
-    async fn list_leftovers(&self, _: &str) -> Result<Vec<Leftover>, AwsError> {
+    async fn list_leftovers(&self, _: &str, _: bool) -> Result<Vec<Leftover>, AwsError> {
         Ok(Vec::new())
     }
 
@@ -821,7 +860,11 @@ impl Leftovers for Port {
         unreachable!("nothing is left over")
     }
 
-    async fn remove(&self, _: &Leftover) -> Result<(), AwsError> {
+    async fn unmark_leftover(&self, _: &Leftover) -> Result<(), AwsError> {
+        unreachable!("nothing is left over")
+    }
+
+    async fn remove(&self, _: &Leftover) -> Result<bool, AwsError> {
         unreachable!("nothing is left over")
     }
 }
@@ -840,7 +883,7 @@ impl Watch for Port {
         answered!(self, Call::ReadAll(meetings.clone()), Records)
     }
 
-    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+    async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
         answered!(self, Call::FindDue(from, until), Due)
     }
 }
@@ -924,6 +967,10 @@ impl Clock for Port {
     async fn sleep(&self, duration: Duration) {
         let until = self.world.now() + duration;
         let _ = self.call(Call::Sleep(until)).await;
+    }
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
     }
 }
 
@@ -1063,6 +1110,7 @@ impl Executor {
             tokens: port,
             config,
             timing,
+            failed_endings: RefCell::default(),
         };
         let future = async move {
             Finished::Reconcile(reconciler.reconcile(&event::Reconcile::Sweep, deadline).await)
@@ -1235,7 +1283,7 @@ fn outcome(fate: &Fate, reply: Option<&Reply>) -> String {
 /// What of a reply the engine can act on.
 fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
     let machine = |machine: &Machine, hasher: &mut DefaultHasher| {
-        (&machine.instance_id, machine.state.is_live(), &machine.state_reason, machine.tags.len())
+        (&machine.instance_id, machine.state, &machine.state_reason, machine.tags.len())
             .hash(hasher);
     };
     std::mem::discriminant(reply).hash(hasher);
@@ -1250,10 +1298,14 @@ fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
             machine(&sighting.machine, hasher);
             sighting.orphan_since().hash(hasher);
         }),
+        Reply::Looked(Ok(looked)) => {
+            looked.missing.hash(hasher);
+            looked.seen.iter().for_each(|sighting| machine(&sighting.machine, hasher));
+        }
         Reply::Records(Ok(records)) => records.values().for_each(|watched| match watched {
-            Watched::Stands { record, termination_reason, replaced, .. } => {
+            Watched::Stands { record, replaced, .. } => {
                 record_digest(Some(record), hasher);
-                (termination_reason, replaced).hash(hasher);
+                replaced.hash(hasher);
             }
             _ => 2.hash(hasher),
         }),
@@ -1265,7 +1317,7 @@ fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
 
 fn record_digest(record: Option<&Record>, hasher: &mut DefaultHasher) {
     let Some(record) = record else { return 0.hash(hasher) };
-    record.status.hash(hasher);
+    (&record.status, &record.termination_reason).hash(hasher);
     record.lease.as_ref().map(|lease| (&lease.owner, lease.until)).hash(hasher);
     for role in Role::BOTH {
         let seat = record.seat(role);
@@ -1284,10 +1336,10 @@ impl State {
             id.hash(&mut hasher);
             record_digest(Some(record), &mut hasher);
         }
-        (&self.lives, &self.by_hand, &self.table.reasons, &self.table.replaced).hash(&mut hasher);
+        (&self.lives, &self.by_hand, &self.ended_unsaid, &self.table.replaced).hash(&mut hasher);
         for launched in &self.cloud.machines {
             let m = &launched.machine;
-            (&m.instance_id, m.state.is_live(), m.tags.len(), &launched.token).hash(&mut hasher);
+            (&m.instance_id, m.state, m.tags.len(), &launched.token, launched.is_forgotten).hash(&mut hasher);
             m.tags.get(ORPHAN_TAG).hash(&mut hasher);
         }
         for ((token, zone), bound) in &self.cloud.tokens {
@@ -1316,11 +1368,14 @@ fn failing(call: &Call, class: Class, code: &str) -> Reply {
         Call::UpdateItem(_) => Reply::Updated(Err(error)),
         Call::RunInstances(_) => Reply::Machine(Err(error)),
         Call::DescribeInstances(_) => Reply::Machines(Err(error)),
-        Call::DeleteTags(_) | Call::TerminateInstances(_) | Call::Mark(..) | Call::Unmark(_) => {
-            Reply::Done(Err(error))
-        }
+        Call::DeleteTags(_)
+        | Call::TerminateInstances(_)
+        | Call::StartInstances(_)
+        | Call::Mark(..)
+        | Call::Unmark(_) => Reply::Done(Err(error)),
         Call::DeleteSchedule(_) => Reply::Deleted(Err(error)),
         Call::List(_) => Reply::Sightings(Err(error)),
+        Call::Look(_) => Reply::Looked(Err(error)),
         Call::ReadAll(_) => Reply::Records(Err(error)),
         Call::FindDue(..) => Reply::Due(Err(error)),
         Call::DescribeSubnets => Reply::Subnets(Err(error)),

@@ -69,13 +69,22 @@ impl State {
     fn check_nobody_is_left_with_the_dead(&mut self) {
         let named = |record: &Record| {
             let ids = Role::BOTH.map(|role| record.seat(role).instance_id.clone());
-            ids.into_iter().flatten().find(|id| !record.is_over() && self.ended.contains(id))
+            let gone = |id: &InstanceId| self.ended.contains(id) && !self.is_being_replaced(record, id);
+            ids.into_iter().flatten().find(|id| !record.is_over() && gone(id))
         };
         if let Some(dead) = self.table.records.values().find_map(named)
             && !self.breaches.iter().any(|breach| breach.starts_with('2'))
         {
             self.breach(format!("2, never lost: the record names {dead}, which a delivery has ended"));
         }
+    }
+
+    /// The record says of this machine, which it names, that we end it and launch another.
+    fn is_being_replaced(&self, record: &Record, id: &InstanceId) -> bool {
+        Role::BOTH.iter().any(|role| {
+            let seat = record.seat(*role);
+            seat.instance_id.as_ref() == Some(id) && seat.attempt.as_ref().is_some_and(|a| a.ending)
+        })
     }
 
     /// The life of the record in which a machine's attempt was written.
@@ -122,7 +131,11 @@ impl State {
         };
         // A sweep takes the watchdog's mistake back, the one exception.
         let revives = self.known[delivery].verb == Verb::Reconcile
-            && update.requires.contains(&Requires::NoTerminationReason);
+            && update.requires.contains(&Requires::Status(vec![Some(Status::Terminated)]))
+            && update.changes.contains(&Change::Launched);
+        if revives && self.ended_unsaid.contains(&update.meeting_id) {
+            self.breach("3, never blind: a meeting is revived of which somebody ended every machine".into());
+        }
         if update.changes.contains(&Change::Launched)
             && !revives
             && !Status::BEFORE_LAUNCHED.contains(&before.status)
@@ -153,7 +166,9 @@ impl State {
                 _ => {}
             }
         }
-        if (claims || attempts) && !allows_launch(&before.status) {
+        if let Some(reason) = before.termination_reason.as_ref().filter(|_| claims || attempts) {
+            self.breach(format!("3, never blind: a claim for a meeting that was ended, {reason}"));
+        } else if (claims || attempts) && !allows_launch(&before.status) {
             self.breach(format!("3, never blind: a claim for a meeting that is {:?}", before.status));
         }
         if claims && self.outside_window(before, &self.known[delivery].config, delivery) {
@@ -170,7 +185,8 @@ impl State {
     fn outside_window(&self, record: &Record, config: &Config, delivery: usize) -> bool {
         let now: Timestamp = self.now + self.known[delivery].skew;
         // The decision is as old as the write may take.
-        matches!(record.meet_time, MeetTime::At(time) if now > time + config.launch_window + self.truth.table)
+        let past = |time: Timestamp| now > time + config.window.latest + self.truth.table;
+        matches!(record.meet_time, MeetTime::At(time) if past(time) || config.window.is_before(time, now))
     }
 
     /// When RunInstances is sent.
@@ -254,6 +270,7 @@ impl State {
         let recorded = |record: &Record| {
             !record.is_over()
                 && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
+                && !self.is_being_replaced(record, id)
         };
         if self.table.records.values().any(recorded) {
             self.breach(format!(
@@ -328,11 +345,14 @@ impl State {
             .filter(of_this_life)
             .find(|attempt| !self.cloud.has_seen(attempt))
             .map(|attempt| attempt.token.clone());
-        let status = self.table.records.get(meeting).map(|record| record.status.clone());
-        let what = match (live, coming, status) {
+        let record = self.table.records.get(meeting);
+        let what = match (live, coming, record) {
             (Some(id), ..) => format!("{id} is up"),
             (_, Some(token), _) => format!("a machine of {token} may still come"),
-            (.., Some(status)) if status != Some(Status::Terminated) => format!("its status is {status:?}"),
+            (.., Some(record)) if record.termination_reason.is_none() => "nothing says why".to_owned(),
+            (.., Some(Record { status, .. })) if *status != Some(Status::Terminated) => {
+                format!("its status is {status:?}")
+            }
             _ => return,
         };
         self.breach(format!("end: the meeting was ended, and {what}"));

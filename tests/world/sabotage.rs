@@ -3,10 +3,13 @@
 //! Nothing of this is in the shipped code: the world loosens a write on its way to the table, hides something from a
 //! read, sends another request than the one it was given, or tells the engine other timings than the true ones.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, Token};
-use elephant_launch::meeting::{Role, Status};
+use elephant_launch::error::AwsError;
+use elephant_launch::fleet::{Looked, Sighting, Watched};
+use elephant_launch::machine::{Attempt, InstanceId, Machine, Parameters, State as Condition, Token};
+use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::plan::end::OWNER;
 use elephant_launch::record::{Change, Owner, Record, Requires, Update};
 use elephant_launch::timing::Timing;
@@ -75,6 +78,14 @@ guards! {
     // Whoever ends the meeting.
     TheEndTakesTheLease
     TheEndWaits
+    AReasonIsTheEnd
+    WhatSomebodyEndedStaysEnded
+    // What EC2 shows.
+    WhatIsNotListedIsLookedAt
+    AYoungMachineIsNotMissing
+    WhatIsStoppedIsStarted
+    // When a meeting may be launched.
+    AWindowHasTwoEnds
 }
 
 /// Which of the writes in `record.rs` an update is.
@@ -131,6 +142,9 @@ impl State {
     pub fn sabotaged(&self, update: &Update) -> Update {
         let Some(off) = self.off else { return update.clone() };
         let mut update = update.clone();
+        if off == Guard::AReasonIsTheEnd {
+            update.requires.retain(|r| !matches!(r, Requires::TerminationReason(_)));
+        }
         let write = write_of(&update);
         let drop = |update: &mut Update, which: fn(&Requires) -> bool| update.requires.retain(|r| !which(r));
         match (off, write) {
@@ -249,6 +263,7 @@ impl State {
         let mut record = record?;
         match self.off {
             Some(Guard::TheLease) => record.lease = None,
+            Some(Guard::AReasonIsTheEnd) => record.termination_reason = None,
             Some(Guard::TheLeaseExpires) => {
                 if let Some(lease) = &mut record.lease {
                     lease.until = super::start() + Duration::from_secs(1_000_000_000);
@@ -275,11 +290,59 @@ impl State {
         Some(record)
     }
 
-    pub fn as_found(&self, token: &Token) -> Vec<Machine> {
+    /// Records as a sweep gets to see them.
+    pub fn as_read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, Watched> {
+        let mut all = self.table.read_all(meetings);
+        for watched in all.values_mut() {
+            let Watched::Stands { record, .. } = watched else { continue };
+            match self.off {
+                Some(Guard::AReasonIsTheEnd) => record.termination_reason = None,
+                Some(Guard::AYoungMachineIsNotMissing) => {
+                    let long_ago = super::start() - Duration::from_secs(24 * 3600);
+                    let launched = Role::BOTH.map(|role| record.seat(role).launched_at.is_some());
+                    for (role, _) in Role::BOTH.into_iter().zip(launched).filter(|(_, launched)| *launched) {
+                        record.seat_mut(role).launched_at = Some(long_ago);
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    pub fn as_found(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         match self.off {
-            Some(Guard::ARefusedReplayIsLookedUp) => Vec::new(),
+            Some(Guard::ARefusedReplayIsLookedUp) => Ok(Vec::new()),
             _ => self.cloud.find(token),
         }
+    }
+
+    pub fn as_listed(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+        self.cloud.list(project).map(|seen| self.as_seen(seen))
+    }
+
+    pub fn as_looked(&self, instances: &[InstanceId]) -> Looked {
+        match self.off {
+            Some(Guard::WhatIsNotListedIsLookedAt) => Looked::default(),
+            _ => {
+                let Looked { seen, missing } = self.cloud.look(instances);
+                Looked { seen: self.as_seen(seen), missing }
+            }
+        }
+    }
+
+    fn as_seen(&self, mut seen: Vec<Sighting>) -> Vec<Sighting> {
+        for sighting in &mut seen {
+            let machine = &mut sighting.machine;
+            match self.off {
+                Some(Guard::WhatSomebodyEndedStaysEnded) => machine.state_reason = None,
+                Some(Guard::WhatIsStoppedIsStarted) if machine.state == Condition::Stopped => {
+                    machine.state = Condition::Running;
+                }
+                _ => {}
+            }
+        }
+        seen
     }
 
     /// The request that is sent for an attempt.

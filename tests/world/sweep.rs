@@ -2,6 +2,7 @@
 //! engine. What may come between two of its steps is the explorer's part where launches are concerned; its own writes are
 //! conditional and its ends final.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
@@ -11,12 +12,12 @@ use std::time::Duration;
 use elephant_launch::config::ReconcileConfig;
 use elephant_launch::error::{AwsError, Error};
 use elephant_launch::event::Reconcile;
-use elephant_launch::fleet::{Counted, Leftover, Limits, ORPHAN_TAG, Sighting, Watched};
+use elephant_launch::fleet::{Counted, Leftover, Limits, Looked, ORPHAN_TAG, Sighting, Watched};
 use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::MeetingId;
 use elephant_launch::needs::{
-    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, StatusChecks, Tokens, Updated,
-    Views, Watch,
+    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Tokens,
+    Updated, Views, Watch,
 };
 use elephant_launch::reconcile::{Answer, Reconciler};
 use elephant_launch::record::{Owner, Record, Update};
@@ -28,7 +29,7 @@ use super::executor::{Executor, World};
 pub const LIMITS: Limits = Limits {
     grace: Duration::from_secs(600),
     longest_meeting: Duration::from_secs(8 * 3600),
-    launch_window: Duration::from_secs(120 * 60),
+    window: super::WINDOW,
     due: Duration::from_secs(300),
     replacements: 2,
     endings: 1000,
@@ -63,6 +64,7 @@ pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool
         tokens: port,
         config: config(limits, dry_run),
         timing: world.0.borrow().truth,
+        failed_endings: RefCell::default(),
     };
     let deadline = world.now() + Duration::from_secs(300);
     // No port of it ever waits.
@@ -96,20 +98,20 @@ impl Watch for Sweep {
         Ok(self.world.0.borrow().table.read_all(meetings))
     }
 
-    async fn find_due(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
-        Ok(self.world.0.borrow().table.find_due(from, until))
+    async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
+        Ok(self.world.0.borrow().table.find_by_time(from, until))
     }
 }
 
 impl Views for Sweep {
-    async fn look(&self, instances: &[InstanceId]) -> Result<Vec<Sighting>, AwsError> {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         Ok(self.world.0.borrow().cloud.look(instances))
     }
 }
 
 impl Fleet for Sweep {
     async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
-        Ok(self.world.0.borrow().cloud.list(project))
+        self.world.0.borrow().cloud.list(project)
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
@@ -123,19 +125,23 @@ impl Fleet for Sweep {
 
 impl Ends for Sweep {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        self.world.0.borrow_mut().cloud.remove_role_tag(instance);
-        Ok(())
+        self.world.0.borrow_mut().cloud.remove_role_tag(instance)
     }
 
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        self.world.0.borrow_mut().cloud.terminate(instance);
-        Ok(())
+        self.world.0.borrow_mut().cloud.terminate(instance)
+    }
+}
+
+impl Starts for Sweep {
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError> {
+        self.world.0.borrow_mut().cloud.start(instance)
     }
 }
 
 impl StatusChecks for Sweep {
     async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
-        Ok(self.world.0.borrow().cloud.impaired.clone())
+        self.world.0.borrow().cloud.list_impaired()
     }
 }
 
@@ -147,20 +153,25 @@ impl Consoles for Sweep {
 }
 
 impl Leftovers for Sweep {
-    async fn list_leftovers(&self, _: &str) -> Result<Vec<Leftover>, AwsError> {
+    async fn list_leftovers(&self, _: &str, _: bool) -> Result<Vec<Leftover>, AwsError> {
         Ok(self.world.0.borrow().cloud.leftovers.clone())
     }
 
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
-        let mut state = self.world.0.borrow_mut();
-        let found = state.cloud.leftovers.iter_mut().find(|other| other.id == leftover.id);
-        found.expect("it is there").tags.insert(ORPHAN_TAG.into(), since.to_string());
+        self.world.0.borrow_mut().cloud.leftover("CreateTags", leftover)?.tags.insert(ORPHAN_TAG.into(), since.to_string());
         Ok(())
     }
 
-    async fn remove(&self, leftover: &Leftover) -> Result<(), AwsError> {
-        self.world.0.borrow_mut().cloud.leftovers.retain(|other| other.id != leftover.id);
+    async fn unmark_leftover(&self, leftover: &Leftover) -> Result<(), AwsError> {
+        self.world.0.borrow_mut().cloud.leftover("DeleteTags", leftover)?.tags.remove(ORPHAN_TAG);
         Ok(())
+    }
+
+    async fn remove(&self, leftover: &Leftover) -> Result<bool, AwsError> {
+        let cloud = &mut self.world.0.borrow_mut().cloud;
+        let removable = cloud.leftover("DeleteVolume", leftover).is_ok_and(|leftover| !leftover.in_use);
+        cloud.leftovers.retain(|other| !removable || other.id != leftover.id);
+        Ok(removable)
     }
 }
 
@@ -185,6 +196,10 @@ impl Clock for Sweep {
     }
 
     async fn sleep(&self, _: Duration) {}
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
+    }
 }
 
 impl Tokens for Sweep {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_launch::fleet::Watched;
 use elephant_launch::machine::{Attempt, Note};
-use elephant_launch::meeting::{MeetingId, Role, Status, allows_launch};
+use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{Created, Updated};
 use elephant_launch::record::{Change, Failure, Lease, Lost, MeetTime, NewRecord, Record, Requires, Update};
 use jiff::Timestamp;
@@ -13,8 +13,6 @@ use jiff::Timestamp;
 pub struct Table {
     pub records: BTreeMap<MeetingId, Record>,
     pub failures: BTreeMap<MeetingId, Failure>,
-    /// Why a meeting was ended, where somebody said so.
-    pub reasons: BTreeMap<MeetingId, String>,
     /// How many machines of a meeting died and were forgotten.
     pub replaced: BTreeMap<MeetingId, u32>,
     /// The last machine of a role that died.
@@ -30,7 +28,6 @@ impl Table {
     pub fn delete(&mut self, id: &MeetingId) {
         self.records.remove(id);
         self.failures.remove(id);
-        self.reasons.remove(id);
         self.replaced.remove(id);
         self.lost.retain(|(meeting, _), _| meeting != id);
         self.notes.retain(|(meeting, _), _| meeting != id);
@@ -42,7 +39,6 @@ impl Table {
             None => Watched::Missing,
             Some(record) => Watched::Stands {
                 record: record.clone(),
-                termination_reason: self.reasons.get(meeting).cloned(),
                 replaced: self.replaced.get(meeting).copied().unwrap_or_default(),
                 notes: Role::BOTH.map(|role| self.notes.get(&(meeting.clone(), role)).cloned()),
                 was_ready: self.ready.contains_key(meeting),
@@ -51,12 +47,13 @@ impl Table {
         meetings.iter().map(|meeting| (meeting.clone(), watched(meeting))).collect()
     }
 
-    pub fn find_due(&self, from: Timestamp, until: Timestamp) -> BTreeSet<MeetingId> {
-        let due = |record: &&Record| match record.meet_time {
-            MeetTime::At(time) => allows_launch(&record.status) && from <= time && time <= until,
-            MeetTime::Missing | MeetTime::Unreadable(_) => false,
+    pub fn find_by_time(&self, from: Timestamp, until: Timestamp) -> BTreeSet<MeetingId> {
+        let found = |record: &&Record| match (&record.status, &record.meet_time) {
+            (None | Some(Status::Unknown(_)), _) => false,
+            (_, MeetTime::At(time)) => from <= *time && *time <= until,
+            (_, MeetTime::Missing | MeetTime::Unreadable(_)) => false,
         };
-        self.records.values().filter(due).map(|record| record.meeting_id.clone()).collect()
+        self.records.values().filter(found).map(|record| record.meeting_id.clone()).collect()
     }
 
     /// A record where none stands.
@@ -72,9 +69,8 @@ impl Table {
 
     pub fn update(&mut self, update: &Update) -> Updated {
         let found = self.records.get(&update.meeting_id);
-        let reason = self.reasons.contains_key(&update.meeting_id);
         let ready = self.ready.contains_key(&update.meeting_id);
-        if !update.requires.iter().all(|requirement| holds(requirement, found, reason, ready)) {
+        if !update.requires.iter().all(|requirement| holds(requirement, found, ready)) {
             return Updated::Refused(found.cloned().map(Box::new));
         }
         // Without `Requires::Exists` an update creates what it does not find.
@@ -91,7 +87,9 @@ impl Table {
                 Change::Refused(role) => standing(record, *role).refused = true,
                 Change::Ending(role) => standing(record, *role).ending = true,
                 Change::Instance(role, machine) => {
-                    record.seat_mut(*role).instance_id = Some(machine.instance_id.clone());
+                    let seat = record.seat_mut(*role);
+                    seat.instance_id = Some(machine.instance_id.clone());
+                    seat.launched_at = Some(to_the_millisecond(machine.launched_at));
                 }
                 Change::Launched => record.status = Some(Status::Launched),
                 Change::Failure(failure) => {
@@ -105,7 +103,7 @@ impl Table {
                 }
                 Change::Terminated(reason) => {
                     record.status = Some(Status::Terminated);
-                    self.reasons.insert(update.meeting_id.clone(), reason.clone());
+                    record.termination_reason = Some(reason.clone());
                 }
                 Change::Lost(role, lost) => {
                     self.lost.insert((update.meeting_id.clone(), *role), lost.clone());
@@ -120,6 +118,17 @@ impl Table {
                 Change::Ready(at) => {
                     self.ready.insert(update.meeting_id.clone(), *at);
                 }
+                Change::Pruned => {
+                    record.lease = None;
+                    for role in Role::BOTH {
+                        record.seat_mut(role).attempt = None;
+                        self.notes.remove(&(update.meeting_id.clone(), role));
+                        self.lost.remove(&(update.meeting_id.clone(), role));
+                    }
+                    self.failures.remove(&update.meeting_id);
+                    self.replaced.remove(&update.meeting_id);
+                    self.ready.remove(&update.meeting_id);
+                }
             }
         }
         Updated::Done
@@ -133,11 +142,14 @@ fn standing(record: &mut Record, role: Role) -> &mut Attempt {
 
 /// The record has times to the millisecond.
 fn as_kept(lease: &Lease) -> Lease {
-    let until = Timestamp::from_millisecond(lease.until.as_millisecond()).expect("a time");
-    Lease { owner: lease.owner.clone(), until }
+    Lease { owner: lease.owner.clone(), until: to_the_millisecond(lease.until) }
 }
 
-fn holds(requirement: &Requires, found: Option<&Record>, reason: bool, ready: bool) -> bool {
+fn to_the_millisecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).expect("a time")
+}
+
+fn holds(requirement: &Requires, found: Option<&Record>, ready: bool) -> bool {
     let token = |role: Role| {
         found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
     };
@@ -160,7 +172,9 @@ fn holds(requirement: &Requires, found: Option<&Record>, reason: bool, ready: bo
         Requires::NotEnding(role) => !found
             .and_then(|record| record.seat(*role).attempt.as_ref())
             .is_some_and(|attempt| attempt.ending),
-        Requires::NoTerminationReason => !reason,
+        Requires::TerminationReason(expected) => {
+            found.and_then(|record| record.termination_reason.as_ref()) == expected.as_ref()
+        }
         Requires::NotReady => !ready,
     }
 }

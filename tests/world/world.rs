@@ -24,6 +24,7 @@ use elephant_launch::meeting::{MeetingId, Status};
 use elephant_launch::network::{Network, Pair};
 use elephant_launch::overrides::Overrides;
 use elephant_launch::record::{MeetTime, Record, Seat};
+use elephant_launch::timing::Window;
 use jiff::Timestamp;
 
 /// When every story begins; the meetings are ten minutes later.
@@ -35,6 +36,10 @@ pub fn meet_time() -> Timestamp {
     start() + Duration::from_secs(600)
 }
 
+/// A day before the meeting until two hours after it.
+pub const WINDOW: Window =
+    Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) };
+
 pub fn meeting(id: &str) -> MeetingId {
     MeetingId::new(id).expect("an id")
 }
@@ -44,6 +49,7 @@ pub fn scheduled(id: &str) -> Record {
     Record {
         meeting_id: meeting(id),
         status: Some(Status::Scheduled),
+        termination_reason: None,
         meet_time: MeetTime::At(meet_time()),
         lease: None,
         teacher: Seat::default(),
@@ -80,7 +86,7 @@ pub fn config() -> Config {
         user_data: None,
         project_tag: "Elephant".into(),
         extra_tags: BTreeMap::new(),
-        launch_window: Duration::from_secs(120 * 60),
+        window: WINDOW,
     }
 }
 
