@@ -140,7 +140,7 @@ where
             wanted.extend(self.ask(Service::DynamoDb, || meetings.find_by_time(from, until)).await?);
         }
         let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;
-        self.look_at_what_is_not_listed(&mut found, &records).await;
+        self.look_at_what_is_recorded(&mut found, &records).await;
         for (meeting, watched) in &records {
             if let Watched::Unreadable(what) = watched {
                 warn!(meeting_id = %meeting, what, "the record cannot be understood: its machines are left alone");
@@ -216,25 +216,28 @@ where
         Ok(Some(Found { machines, ..Found::default() }))
     }
 
-    /// The recorded machines of meetings that are on and that no list has shown: EC2 takes its tags from a machine that has
-    /// died, and forgets it within the hour. They are younger than the records, which matters for orphans only.
-    async fn look_at_what_is_not_listed(&self, found: &mut Found, records: &BTreeMap<MeetingId, Watched>) {
+    /// EC2 takes its tags from a machine that has died, and forgets it within the hour; then no list shows it. What is looked
+    /// at is younger than the records, which matters for orphans only.
+    async fn look_at_what_is_recorded(&self, found: &mut Found, records: &BTreeMap<MeetingId, Watched>) {
         let Reconciler { ec2, config, timing, .. } = self.reconciler;
         let now = self.deadline.clock.now();
-        let named = records.values().flat_map(|watched| match watched {
-            Watched::Stands { record, .. } => to_look_at(now, record, &config.limits),
-            Watched::Missing | Watched::Unreadable(_) => Vec::new(),
+        let stand = records.values().filter_map(|watched| match watched {
+            Watched::Stands { record, .. } => Some(record),
+            Watched::Missing | Watched::Unreadable(_) => None,
         });
-        let listed: BTreeSet<&InstanceId> = found.machines.iter().map(Sighting::instance_id).collect();
-        let ids: Vec<InstanceId> = named.filter(|id| !listed.contains(id)).collect();
+        let listed = found.machines.iter().map(Sighting::instance_id).collect();
+        let ids: BTreeSet<InstanceId> =
+            stand.flat_map(|record| to_look_at(now, record, &listed, &config.limits)).collect();
         if ids.is_empty() {
             return;
         }
-        let looked = self.deadline.ask_times(BRIEFLY, Service::Ec2, timing, || ec2.look(&ids)).await;
-        match looked {
+        let asked: Vec<InstanceId> = ids.iter().cloned().collect();
+        found.machines.retain(|sighting| !ids.contains(sighting.instance_id()));
+        match self.deadline.ask_times(BRIEFLY, Service::Ec2, timing, || ec2.look(&asked)).await {
             Ok(looked) => {
-                if looked.seen.len() + looked.missing.len() < ids.len() {
-                    warn!(asked = ids.len(), seen = looked.seen.len(), "some recorded machines cannot be seen now");
+                let known = looked.seen.len() + looked.missing.len();
+                if known < ids.len() {
+                    warn!(asked = ids.len(), known, "some recorded machines cannot be seen now");
                 }
                 found.machines.extend(looked.seen);
                 found.missing = looked.missing;

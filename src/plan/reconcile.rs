@@ -88,16 +88,23 @@ pub struct Repairs {
     pub leftovers: Vec<Leftover>,
 }
 
-/// The machines that the record names, if their meeting is on, or may be (only the watchdog has said that it is over), or if
-/// attempts of it are left. What a list does not show of these is looked at by its id.
-pub fn to_look_at(now: Timestamp, record: &Record, limits: &Limits) -> Vec<InstanceId> {
-    let may_be_on = !record.is_over() || is_unexplained(record);
+/// The recorded machines that have to be looked at by their ids, besides what a list has shown before the record was read:
+/// those that it did not show, of a meeting that is on, or may be, or of which attempts are left. And all of one that is
+/// TERMINATED without a reason: whether somebody ended them shows only after that was written.
+pub fn to_look_at(
+    now: Timestamp,
+    record: &Record,
+    listed: &BTreeSet<&InstanceId>,
+    limits: &Limits,
+) -> Vec<InstanceId> {
+    let unexplained = is_unexplained(record);
     let past = matches!(record.meet_time, MeetTime::At(time) if now > after(time, limits.longest_meeting));
     let is_to_be_pruned = record.termination_reason.is_some() && has_attempts(record);
-    if !(may_be_on && !past || is_to_be_pruned) {
+    if !((unexplained || !record.is_over()) && !past || is_to_be_pruned) {
         return Vec::new();
     }
-    Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone()).collect()
+    let named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone());
+    named.filter(|id| unexplained || !listed.contains(id)).collect()
 }
 
 pub fn reconcile(
@@ -107,7 +114,8 @@ pub fn reconcile(
     limits: &Limits,
     timing: &Timing,
 ) -> Repairs {
-    let sweep = Sweep { now, seen, limits, timing };
+    let by_id = seen.machines.iter().map(|sighting| (sighting.instance_id(), sighting)).collect();
+    let sweep = Sweep { now, seen, by_id, limits, timing };
     let mut meetings: Vec<Meeting> = records
         .iter()
         .filter_map(|(id, watched)| match watched {
@@ -140,6 +148,7 @@ pub fn reconcile(
 struct Sweep<'s> {
     now: Timestamp,
     seen: Seen<'s>,
+    by_id: BTreeMap<&'s InstanceId, &'s Sighting>,
     limits: &'s Limits,
     timing: &'s Timing,
 }
@@ -220,7 +229,7 @@ impl Sweep<'_> {
     /// Its machines are dead, and of its attempts nothing lives, nor can come any more.
     fn can_be_pruned(&self, record: &Record) -> bool {
         let is_dead = |id: &InstanceId| {
-            let seen = self.seen.machines.iter().find(|sighting| sighting.instance_id() == id);
+            let seen = self.by_id.get(id);
             self.seen.missing.contains(id) || seen.is_some_and(|s| s.machine.state == State::Terminated)
         };
         let mut named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref());
@@ -391,7 +400,7 @@ impl Sweep<'_> {
     fn recorded<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (Role, &'r Sighting)> {
         Role::BOTH.into_iter().filter_map(move |role| {
             let id = record.seat(role).instance_id.as_ref()?;
-            Some((role, self.seen.machines.iter().find(|sighting| sighting.instance_id() == id)?))
+            Some((role, *self.by_id.get(id)?))
         })
     }
 
@@ -430,8 +439,10 @@ impl Sweep<'_> {
     fn is_to_be_revived(&self, meeting: &Meeting) -> bool {
         let record = meeting.record;
         let left = usize::try_from(meeting.budget).unwrap_or(usize::MAX);
+        let known = |id: &InstanceId| self.by_id.contains_key(id) || self.seen.missing.contains(id);
         is_unexplained(record)
             && Role::BOTH.iter().any(|role| record.seat(*role) != &Seat::default())
+            && Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref()).all(known)
             && self.is_in_its_window(record)
             && self.dead(record).len() <= left
     }

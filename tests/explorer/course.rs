@@ -311,6 +311,14 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
     record
 }
 
+/// Whether it may be launched now; one without a time may be at any.
+fn is_in_its_window(record: &Record, state: &State) -> bool {
+    match record.meet_time {
+        MeetTime::At(time) => LIMITS.window.contains(time, state.now),
+        MeetTime::Missing | MeetTime::Unreadable(_) => true,
+    }
+}
+
 /// A minute before the story begins.
 fn launch_the_teachers(state: &mut State) {
     let then = start() - Duration::from_secs(60);
@@ -564,29 +572,32 @@ impl Course<'_> {
         self.world.pass(truth.lease + truth.skew + truth.margin + truth.skew);
         for pause in [LIMITS.grace, Duration::from_secs(300)] {
             self.world.pass(pause);
-            if let Err(error) = sweep(&self.world) {
-                self.world.0.borrow_mut().breach(format!("sweep: it failed: {error:?}"));
+            let swept = sweep(&self.world);
+            let mut state = self.world.0.borrow_mut();
+            state.tell(|| format!("a sweep: {swept:?}"));
+            if let Err(error) = swept {
+                state.breach(format!("sweep: it failed: {error:?}"));
             }
         }
         // What the launches of a sweep are judged by is the other scenarios' part.
         let mut state = self.world.0.borrow_mut();
         state.breaches.retain(|breach| breach.starts_with("sweep"));
-        let named = |state: &State, id: &InstanceId| {
-            let names = |record: &Record| {
-                !record.is_over()
-                    && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
-            };
-            state.table.records.values().any(names)
+        let names = |record: &Record, id: &InstanceId| {
+            Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
         };
-        let stopped = state.cloud.live().filter(|l| l.machine.state == Condition::Stopped);
-        let stopped = stopped.map(|l| l.machine.instance_id.clone()).find(|id| named(&state, id));
-        let orphan = state.cloud.live().map(|l| l.machine.instance_id.clone()).find(|id| !named(&state, id));
-        let gone = state.cloud.machines.iter().map(|l| &l.machine);
-        let dead =
-            gone.filter(|m| !m.state.is_live()).map(|m| m.instance_id.clone()).find(|id| named(&state, id));
-        let on = state.table.records.values().filter(|record| !record.is_over());
-        let missing = on
-            .filter(|record| matches!(record.meet_time, MeetTime::At(time) if LIMITS.window.contains(time, state.now)))
+        let on: Vec<&Record> = state.table.records.values().filter(|record| !record.is_over()).collect();
+        let now: Vec<&Record> = on.iter().copied().filter(|record| is_in_its_window(record, &state)).collect();
+        let id = |l: &Launched| l.machine.instance_id.clone();
+        let orphan = state.cloud.live().map(id).find(|id| !on.iter().any(|record| names(record, id)));
+        let named = |l: &&Launched| now.iter().any(|record| names(record, &l.machine.instance_id));
+        let of_those = |wanted: fn(Condition) -> bool| {
+            let machines = state.cloud.machines.iter().filter(|l| wanted(l.machine.state));
+            machines.filter(named).map(id).next()
+        };
+        let dead = of_those(|state| !state.is_live());
+        let stopped = of_those(|state| state == Condition::Stopped);
+        let missing = now
+            .iter()
             .find(|record| Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none()))
             .map(|record| record.meeting_id.clone());
         if let Some(id) = orphan {
@@ -618,11 +629,10 @@ impl Course<'_> {
             let result = last.results.remove(0).expect("nobody kills it");
             let mut state = self.world.0.borrow_mut();
             let record = state.table.records.get(&meeting(name)).cloned();
-            let outside = |record: &Record| matches!(record.meet_time, MeetTime::At(time) if !LIMITS.window.contains(time, state.now));
             let missing = match (&record, &result) {
                 (None, Err(error)) if error.kind == Kind::MeetingNotFound => None,
                 (None, _) => Some("a meeting without a record was not refused".to_owned()),
-                (Some(record), Ok(_)) if record.is_over() || outside(record) => None,
+                (Some(record), Ok(_)) if record.is_over() || !is_in_its_window(record, &state) => None,
                 (Some(record), Ok(_)) => {
                     let missing =
                         Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
@@ -810,7 +820,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             state.tell(|| "another program moves the meeting by five days".into());
             let record = state.table.records.get_mut(id).expect("it stands");
             record.meet_time = MeetTime::At(meet_time() + Duration::from_secs(5 * 24 * 3600));
-            return;
+            return state.acted(id);
         }
         Act::Die | Act::Stop => {
             let machine = of_the_student.expect("it is recorded");

@@ -183,7 +183,12 @@ impl State {
     }
 
     fn outside_window(&self, record: &Record, config: &Config, delivery: usize) -> bool {
-        let now: Timestamp = self.now + self.known[delivery].skew;
+        let known = &self.known[delivery];
+        let now: Timestamp = self.now + known.skew;
+        // It was moved between its being read and the claim.
+        if self.acts.get(&known.meeting).copied().unwrap_or_default() != known.acts_before {
+            return false;
+        }
         // The decision is as old as the write may take.
         let past = |time: Timestamp| now > time + config.window.latest + self.truth.table;
         matches!(record.meet_time, MeetTime::At(time) if past(time) || config.window.is_before(time, now))
