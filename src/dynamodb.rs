@@ -264,6 +264,7 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
         status: text(item, STATUS)?.map(|word| Status::from_word(&word)),
         termination_reason: text(item, TERMINATION_REASON)?,
         meet_time: to_meet_time(item),
+        meet_time_text: text(item, MEET_TIME).ok().flatten(),
         lease: to_lease(item)?,
         teacher: to_seat(meeting, item, Role::Teacher)?,
         student: to_seat(meeting, item, Role::Student)?,
@@ -485,6 +486,8 @@ impl Expression {
             Requires::NotEnding(role) => {
                 format!("attribute_not_exists({})", self.attempt(*role, "ending"))
             }
+            Requires::MeetTime(None) => self.missing(MEET_TIME),
+            Requires::MeetTime(Some(text)) => self.equals(MEET_TIME, text),
             Requires::TerminationReason(None) => self.missing(TERMINATION_REASON),
             Requires::TerminationReason(Some(reason)) => self.equals(TERMINATION_REASON, reason),
             Requires::NotReady => self.missing(READY_AT),

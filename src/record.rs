@@ -19,6 +19,8 @@ pub struct Record {
     /// TERMINATED at any moment; this stays.
     pub termination_reason: Option<String>,
     pub meet_time: MeetTime,
+    /// The same in the words of whoever wrote it, if it is a text.
+    pub meet_time_text: Option<String>,
     pub lease: Option<Lease>,
     pub teacher: Seat,
     pub student: Seat,
@@ -148,6 +150,8 @@ pub enum Requires {
     Token(Role, Token),
     /// The machine of the attempt that stands for the role is not being ended.
     NotEnding(Role),
+    /// The meeting's time is what was read, in the same words, or there is none as there was none.
+    MeetTime(Option<String>),
     /// Why the meeting ended is what was read, or nobody has said so as nobody had.
     TerminationReason(Option<String>),
     /// Nobody has seen both machines running.
@@ -206,9 +210,14 @@ pub struct NewRecord {
 
 /// Take the lease and write the attempts, provided that nothing which the plan rests on has changed since it was read.
 pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Update {
+    let mut requires = unchanged(read);
+    // One that was moved away meanwhile is not launched: whoever finds that out says that nothing of it can come.
+    if read.meet_time_text.is_some() || read.meet_time == MeetTime::Missing {
+        requires.push(Requires::MeetTime(read.meet_time_text.clone()));
+    }
     let mut changes = vec![Change::Lease(lease)];
     changes.extend(attempts.iter().map(|(role, attempt)| Change::Attempt(*role, attempt.clone())));
-    Update { meeting_id: read.meeting_id.clone(), requires: unchanged(read), changes }
+    Update { meeting_id: read.meeting_id.clone(), requires, changes }
 }
 
 /// Lease, status, reason, ids and attempts are as they were read.

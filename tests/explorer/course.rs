@@ -311,11 +311,11 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
     record
 }
 
-/// Whether it may be launched now; one without a time may be at any.
-fn is_in_its_window(record: &Record, state: &State) -> bool {
+/// Whether it may be launched now, as its time has it.
+fn is_in_its_window(record: &Record, state: &State) -> Option<bool> {
     match record.meet_time {
-        MeetTime::At(time) => LIMITS.window.contains(time, state.now),
-        MeetTime::Missing | MeetTime::Unreadable(_) => true,
+        MeetTime::At(time) => Some(LIMITS.window.contains(time, state.now)),
+        MeetTime::Missing | MeetTime::Unreadable(_) => None,
     }
 }
 
@@ -565,7 +565,8 @@ impl Course<'_> {
             let mut state = self.world.0.borrow_mut();
             state.in_flight.clear();
             state.breaches.clear();
-            state.off = None;
+            // What a launch is left in without one of its guards, the sweeps with all of theirs put in order.
+            state.off = state.off.filter(|guard| guard.is_of_the_sweep());
             state.strict = false;
         }
         let truth = self.world.0.borrow().truth;
@@ -586,7 +587,7 @@ impl Course<'_> {
             Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
         };
         let on: Vec<&Record> = state.table.records.values().filter(|record| !record.is_over()).collect();
-        let now: Vec<&Record> = on.iter().copied().filter(|record| is_in_its_window(record, &state)).collect();
+        let now: Vec<&Record> = on.iter().copied().filter(|record| is_in_its_window(record, &state) == Some(true)).collect();
         let id = |l: &Launched| l.machine.instance_id.clone();
         let orphan = state.cloud.live().map(id).find(|id| !on.iter().any(|record| names(record, id)));
         let named = |l: &&Launched| now.iter().any(|record| names(record, &l.machine.instance_id));
@@ -632,7 +633,7 @@ impl Course<'_> {
             let missing = match (&record, &result) {
                 (None, Err(error)) if error.kind == Kind::MeetingNotFound => None,
                 (None, _) => Some("a meeting without a record was not refused".to_owned()),
-                (Some(record), Ok(_)) if record.is_over() || !is_in_its_window(record, &state) => None,
+                (Some(record), Ok(_)) if record.is_over() || is_in_its_window(record, &state) == Some(false) => None,
                 (Some(record), Ok(_)) => {
                     let missing =
                         Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
@@ -819,7 +820,8 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         Act::Postpone => {
             state.tell(|| "another program moves the meeting by five days".into());
             let record = state.table.records.get_mut(id).expect("it stands");
-            record.meet_time = MeetTime::At(meet_time() + Duration::from_secs(5 * 24 * 3600));
+            let later = meet_time() + Duration::from_secs(5 * 24 * 3600);
+            (record.meet_time, record.meet_time_text) = (MeetTime::At(later), Some(later.to_string()));
             return state.acted(id);
         }
         Act::Die | Act::Stop => {
@@ -872,7 +874,11 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         .table
         .records
         .entry(id.clone())
-        .or_insert_with(|| Record { meet_time: MeetTime::Missing, ..scheduled(id.as_str()) });
+        .or_insert_with(|| Record {
+            meet_time: MeetTime::Missing,
+            meet_time_text: None,
+            ..scheduled(id.as_str())
+        });
     record.status = Some(status);
 }
 

@@ -185,10 +185,6 @@ impl State {
     fn outside_window(&self, record: &Record, config: &Config, delivery: usize) -> bool {
         let known = &self.known[delivery];
         let now: Timestamp = self.now + known.skew;
-        // It was moved between its being read and the claim.
-        if self.acts.get(&known.meeting).copied().unwrap_or_default() != known.acts_before {
-            return false;
-        }
         // The decision is as old as the write may take.
         let past = |time: Timestamp| now > time + config.window.latest + self.truth.table;
         matches!(record.meet_time, MeetTime::At(time) if past(time) || config.window.is_before(time, now))
@@ -355,9 +351,6 @@ impl State {
             (Some(id), ..) => format!("{id} is up"),
             (_, Some(token), _) => format!("a machine of {token} may still come"),
             (.., Some(record)) if record.termination_reason.is_none() => "nothing says why".to_owned(),
-            (.., Some(Record { status, .. })) if *status != Some(Status::Terminated) => {
-                format!("its status is {status:?}")
-            }
             _ => return,
         };
         self.breach(format!("end: the meeting was ended, and {what}"));

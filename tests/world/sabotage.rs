@@ -35,6 +35,7 @@ guards! {
     TheClaimComparesWhatWasRefused
     TheClaimComparesTheIds
     TheClaimComparesTheStatus
+    TheClaimComparesTheTime
     TheAttemptIsWrittenFirst
     // The lease.
     TheLease
@@ -86,6 +87,13 @@ guards! {
     WhatIsStoppedIsStarted
     // When a meeting may be launched.
     AWindowHasTwoEnds
+}
+
+impl Guard {
+    /// Whether it guards what a sweep sees, and so what two of them put in order.
+    pub fn is_of_the_sweep(self) -> bool {
+        matches!(self, Guard::WhatIsNotListedIsLookedAt | Guard::WhatIsStoppedIsStarted)
+    }
 }
 
 /// Which of the writes in `record.rs` an update is.
@@ -176,7 +184,10 @@ impl State {
             }
             (Guard::TheClaimComparesTheStatus, Write::Claim)
             | (Guard::TheNextAttemptNeedsTheMeetingOn, Write::NextAttempt) => {
-                drop(&mut update, |r| matches!(r, Requires::Status(_)));
+                drop(&mut update, |r| matches!(r, Requires::Status(_) | Requires::TerminationReason(_)));
+            }
+            (Guard::TheClaimComparesTheTime, Write::Claim) => {
+                drop(&mut update, |r| matches!(r, Requires::MeetTime(_)));
             }
             (Guard::TheAttemptIsWrittenFirst, Write::Claim) => {
                 update.changes.retain(|change| !matches!(change, Change::Attempt(..)));
@@ -218,7 +229,7 @@ impl State {
             (Guard::TheRecordNeedsTheMeetingOn, Write::Id(_)) => {
                 let standing = self.table.records.get(&update.meeting_id);
                 if standing.is_some_and(|record| record.is_over()) {
-                    drop(&mut update, |r| matches!(r, Requires::Status(_)));
+                    drop(&mut update, |r| matches!(r, Requires::Status(_) | Requires::TerminationReason(_)));
                     update.changes.retain(|change| *change != Change::Launched);
                 }
             }

@@ -95,7 +95,7 @@ impl Watch for Sweep {
         &self,
         meetings: &BTreeSet<MeetingId>,
     ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
-        Ok(self.world.0.borrow().table.read_all(meetings))
+        Ok(self.world.0.borrow().as_read_all(meetings))
     }
 
     async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
@@ -105,13 +105,13 @@ impl Watch for Sweep {
 
 impl Views for Sweep {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
-        Ok(self.world.0.borrow().cloud.look(instances))
+        Ok(self.world.0.borrow().as_looked(instances))
     }
 }
 
 impl Fleet for Sweep {
     async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
-        self.world.0.borrow().cloud.list(project)
+        self.world.0.borrow().as_listed(project)
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {

@@ -62,7 +62,8 @@ impl Table {
             return Created::Exists(Box::new(standing.clone()));
         }
         let meet_time = MeetTime::At(new.meet_time.parse().expect("the event was read"));
-        let record = Record { meet_time, ..super::scheduled(new.meeting_id.as_str()) };
+        let meet_time_text = Some(new.meet_time.clone());
+        let record = Record { meet_time, meet_time_text, ..super::scheduled(new.meeting_id.as_str()) };
         self.records.insert(new.meeting_id.clone(), record);
         Created::Done
     }
@@ -77,6 +78,7 @@ impl Table {
         let record = self.records.entry(update.meeting_id.clone()).or_insert_with(|| Record {
             status: None,
             meet_time: MeetTime::Missing,
+            meet_time_text: None,
             ..super::scheduled(update.meeting_id.as_str())
         });
         for change in &update.changes {
@@ -100,6 +102,7 @@ impl Table {
                 }
                 Change::MeetTime(text) => {
                     record.meet_time = MeetTime::At(text.parse().expect("the event was read"));
+                    record.meet_time_text = Some(text.clone());
                 }
                 Change::Terminated(reason) => {
                     record.status = Some(Status::Terminated);
@@ -172,6 +175,9 @@ fn holds(requirement: &Requires, found: Option<&Record>, ready: bool) -> bool {
         Requires::NotEnding(role) => !found
             .and_then(|record| record.seat(*role).attempt.as_ref())
             .is_some_and(|attempt| attempt.ending),
+        Requires::MeetTime(expected) => {
+            found.and_then(|record| record.meet_time_text.as_ref()) == expected.as_ref()
+        }
         Requires::TerminationReason(expected) => {
             found.and_then(|record| record.termination_reason.as_ref()) == expected.as_ref()
         }

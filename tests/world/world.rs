@@ -51,6 +51,7 @@ pub fn scheduled(id: &str) -> Record {
         status: Some(Status::Scheduled),
         termination_reason: None,
         meet_time: MeetTime::At(meet_time()),
+        meet_time_text: Some(meet_time().to_string()),
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
