@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::deadline::{Backoff, Deadline};
-use crate::ending::{Acted, Ended, Ending, OnMachine, TRIES};
+use crate::ending::{Acted, Ended, Ending, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event;
 use crate::machine::{InstanceId, State, Token};
@@ -185,7 +185,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
     /// what has one.
     async fn terminate(&self, record: &Record, named: &[(Role, InstanceId)], done: &mut Done) -> Vec<Error> {
         let Ender { ec2, timing, .. } = self.ender;
-        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: TRIES };
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: PATIENTLY };
         let mut failures = Vec::new();
         for (role, id) in named {
             done.terminated.insert(id.clone());

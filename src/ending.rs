@@ -63,7 +63,7 @@ impl<M: Meetings, E: Ends + Views, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
     /// One whose meeting may go on without it.
     pub async fn end_without_role(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let (ec2, known_by) = (self.ec2, self.known_by);
-        let on = OnMachine { ec2, deadline: self.deadline, timing: self.timing, tries: TRIES };
+        let on = OnMachine { ec2, deadline: self.deadline, timing: self.timing, tries: PATIENTLY };
         if on.act(instance, known_by, || ec2.remove_role_tag(instance)).await? == Acted::Done {
             on.act(instance, known_by, || ec2.terminate(instance)).await?;
         }
@@ -71,8 +71,8 @@ impl<M: Meetings, E: Ends + Views, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
     }
 }
 
-/// How often one action on a machine is tried while others wait.
-pub const TRIES: u32 = 16;
+/// As often as there is time: what is repeated settles within the margin, or the deadline ends it.
+pub const PATIENTLY: u32 = u32::MAX;
 
 /// What became of an action on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

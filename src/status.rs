@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::deadline::{Backoff, Deadline};
-use crate::ending::{Acted, OnMachine, TRIES};
+use crate::ending::{Acted, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Asked};
 use crate::fleet::{Looked, Report, Sighting, Watched};
@@ -216,7 +216,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     ) -> Result<Option<Option<String>>, Error> {
         let Observer { ec2, timing, .. } = self.observer;
         let read = Cell::new(None);
-        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: TRIES };
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: PATIENTLY };
         let reading = || async {
             read.set(ec2.read_console(instance).await?);
             Ok(())

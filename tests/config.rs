@@ -15,6 +15,7 @@ use elephant_launch::launch_template::{LaunchTemplate, Named};
 use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
 use elephant_launch::network::{Network, Pair};
 use elephant_launch::one_time::Target;
+use elephant_launch::timing::Window;
 use elephant_launch::user_data::UserData;
 
 const REQUIRED: [(&str, &str); 3] =
@@ -116,8 +117,10 @@ const MEANINGS: &[Meaning] = &[
         c.extra_tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     }),
     ("PROJECT_TAG", "Elephant (staging) 🐘", |c| c.project_tag = "Elephant (staging) 🐘".into()),
-    ("LAUNCH_WINDOW_MINUTES", "0", |c| c.launch_window = Duration::ZERO),
-    ("LAUNCH_WINDOW_MINUTES", "10080", |c| c.launch_window = Duration::from_secs(7 * 24 * 3600)),
+    ("LAUNCH_WINDOW_MINUTES", "0", |c| c.window.latest = Duration::ZERO),
+    ("EARLIEST_MINUTES", "1", |c| c.window.earliest = Duration::from_secs(60)),
+    ("EARLIEST_MINUTES", "10080", |c| c.window.earliest = Duration::from_secs(7 * 24 * 3600)),
+    ("LAUNCH_WINDOW_MINUTES", "10080", |c| c.window.latest = Duration::from_secs(7 * 24 * 3600)),
 ];
 
 /// What names the image, and which it is.
@@ -414,6 +417,8 @@ const NONSENSE: &[(&str, &str)] = &[
     ("VOLUME_TYPE", "io2"),
     ("VOLUME_ENCRYPTED", "yes"),
     ("IMDS_TOKENS", "v2"),
+    ("EARLIEST_MINUTES", "0"),
+    ("EARLIEST_MINUTES", "10081"),
     ("LAUNCH_WINDOW_MINUTES", "-1"),
     ("LAUNCH_WINDOW_MINUTES", "10081"),
     ("LAUNCH_WINDOW_MINUTES", "2h"),
@@ -582,7 +587,7 @@ fn defaults() -> Config {
         user_data: None,
         project_tag: "Elephant".into(),
         extra_tags: BTreeMap::new(),
-        launch_window: Duration::from_secs(120 * 60),
+        window: Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) },
     }
 }
 
@@ -819,7 +824,7 @@ fn reconcile_needs_nothing_but_its_defaults() {
         limits: Limits {
             grace: minutes(10),
             longest_meeting: minutes(8 * 60),
-            launch_window: minutes(120),
+            window: Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) },
             due: minutes(5),
             replacements: 2,
             endings: 20,

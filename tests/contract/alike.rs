@@ -285,18 +285,15 @@ fn any_id() -> impl Strategy<Value = InstanceId> + Clone {
 fn any_record() -> impl Strategy<Value = Record> + Clone {
     let seat = || {
         (prop::option::weighted(0.3, any_id()), prop::option::of(any_attempt()))
-            .prop_map(|(instance_id, attempt)| Seat { instance_id, attempt })
+            .prop_map(|(instance_id, attempt)| Seat { instance_id, attempt, launched_at: None })
     };
     let status = select(every_status().to_vec());
     let time = select(every_meet_time().to_vec());
-    (status, time, prop::option::of(any_kept_lease()), seat(), seat()).prop_map(
-        |(status, meet_time, lease, teacher, student)| Record {
-            status,
-            meet_time,
-            lease,
-            teacher,
-            student,
-            ..crate::world::scheduled("any")
+    let reason = select(vec![None, None, Some("ended".to_owned())]);
+    (status, reason, time, prop::option::of(any_kept_lease()), seat(), seat()).prop_map(
+        |(status, termination_reason, meet_time, lease, teacher, student)| {
+            let any = crate::world::timed(crate::world::scheduled("any"), meet_time);
+            Record { status, termination_reason, lease, teacher, student, ..any }
         },
     )
 }
@@ -312,6 +309,8 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
         (any_role(), prop::option::of((any_token(), any::<bool>())))
             .prop_map(|(role, attempt)| Requires::Attempt(role, attempt)),
         (any_role(), any_token()).prop_map(|(role, token)| Requires::Token(role, token)),
+        select(vec![None, Some("ended".to_owned())]).prop_map(Requires::TerminationReason),
+        select(vec![None, Some(crate::world::meet_time().to_string())]).prop_map(Requires::MeetTime),
     ];
     prop_oneof![
         3 => (0..8_usize, any_role()).prop_map(|(kind, role)| Requirement::Fitting(kind, role)),

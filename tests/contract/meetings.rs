@@ -25,7 +25,7 @@ pub async fn a_missing_record_is_none(stage: &impl Stage) {
 
 pub async fn a_record_reads_back_to_the_letter(stage: &impl Stage) {
     let statuses = every_status().map(|status| Record { status, ..half_done(stage) });
-    let times = every_meet_time().map(|meet_time| Record { meet_time, ..scheduled(stage) });
+    let times = every_meet_time().map(|meet_time| crate::world::timed(scheduled(stage), meet_time));
     for record in statuses.into_iter().chain(times) {
         stage.put(&record).await;
         stands(stage, Some(&record), "as it was put").await;
@@ -101,6 +101,8 @@ pub async fn each_requirement_holds_of_what_it_says_and_of_nothing_else(stage: &
     let old = half_done(stage);
     let scheduled = scheduled(stage);
     let over = Record { status: Some(Status::Terminated), ..old.clone() };
+    let ended = Record { termination_reason: Some("ended".into()), ..old.clone() };
+    let timeless = crate::world::timed(new.clone(), MeetTime::Missing);
     let ending = {
         let mut record = old.clone();
         record.student.attempt.as_mut().expect("an attempt").ending = true;
@@ -156,7 +158,15 @@ pub async fn each_requirement_holds_of_what_it_says_and_of_nothing_else(stage: &
         ("no end", &old, Requires::NotEnding(Student), true),
         ("no end where no attempt is", &new, Requires::NotEnding(Student), true),
         ("no end where one is written", &ending, Requires::NotEnding(Student), false),
-        ("no reason of an end that nobody gave one for", &over, Requires::NoTerminationReason, true),
+        ("no reason of an end that nobody gave one for", &over, Requires::TerminationReason(None), true),
+        ("a reason that nobody gave", &over, Requires::TerminationReason(Some("ended".into())), false),
+        ("no reason where one is given", &ended, Requires::TerminationReason(None), false),
+        ("the reason", &ended, Requires::TerminationReason(Some("ended".into())), true),
+        ("another reason", &ended, Requires::TerminationReason(Some("x".into())), false),
+        ("the time", &old, Requires::MeetTime(old.meet_time_text.clone()), true),
+        ("another time", &old, Requires::MeetTime(Some("2026-01-05".into())), false),
+        ("no time where one is", &old, Requires::MeetTime(None), false),
+        ("no time", &timeless, Requires::MeetTime(None), true),
     ];
     for (name, record, requirement, holds) in cases {
         stage.put(record).await;
@@ -263,8 +273,9 @@ pub async fn a_meeting_that_was_ended_on_purpose_is_not_revived(stage: &impl Sta
     let revival = record::revive(m);
     let over = Record { status: Some(Status::Terminated), ..record.clone() };
     stage.put(&record).await;
-    done(stage, &record::close(m, "the teacher left"), "the end").await;
-    refused(stage, &revival, Some(&over), "a revival against the reason").await;
+    done(stage, &record::terminate(&record, "the teacher left"), "the end").await;
+    let ended = Record { termination_reason: Some("the teacher left".into()), ..over.clone() };
+    refused(stage, &revival, Some(&ended), "a revival against the reason").await;
     stage.put(&over).await;
     done(stage, &revival, "a revival where nobody gave a reason").await;
 }
@@ -290,7 +301,13 @@ pub async fn the_end_of_a_meeting_says_why_once(stage: &impl Stage) {
     let over = Record { status: Some(Status::Terminated), ..record.clone() };
     stage.put(&over).await;
     done(stage, &record::terminate(&over, "the teacher left"), "where nobody gave a reason").await;
-    refused(stage, &record::terminate(&over, "the student left"), Some(&over), "a second reason").await;
+    let ended = Record { termination_reason: Some("the teacher left".into()), ..over.clone() };
+    refused(stage, &record::terminate(&over, "the student left"), Some(&ended), "a second reason").await;
+    // Another program writes its status over it: the reason is the word that stays.
+    let overwritten = Record { status: Some(Status::Healthy), ..ended.clone() };
+    stage.put(&overwritten).await;
+    done(stage, &record::terminate(&overwritten, "the student left"), "over for its reason").await;
+    stands(stage, Some(&ended), "with the first reason").await;
 }
 
 fn noted() -> Note {
@@ -324,6 +341,7 @@ pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &imp
     done(stage, &update, "all of them hold").await;
     let mut after = Record { lease: Some(lease("you", 60)), ..record };
     after.student.instance_id = Some(id("i-3"));
+    after.student.launched_at = Some(at(5));
     after.student.attempt.as_mut().expect("an attempt").refused = true;
     stands(stage, Some(&after), "every change was made").await;
 }
@@ -355,6 +373,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
     let owner_changed: Other = |r| r.lease = Some(lease("you", 30));
     let lease_gone: Other = |r| r.lease = None;
     let over: Other = |r| r.status = Some(Status::Terminated);
+    let ended: Other = |r| r.termination_reason = Some("ended".into());
+    let gone = Record { termination_reason: Some("over".into()), ..old.clone() };
     let unknown: Other = |r| r.status = Some(Status::Unknown("Cancelled".into()));
     let no_attempt: Other = |r| r.student.attempt = None;
     let other_attempt: Other = |r| r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-9"));
@@ -413,6 +433,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             unfit: vec![
                 ("another's lease", owner_changed),
                 ("over", over),
+                ("ended", ended),
+                ("at another time", |r| r.meet_time_text = Some("2026-02-05T10:00:00Z".into())),
                 ("moved on", |r| r.status = Some(Status::Launched)),
                 ("no status", |r| r.status = None),
                 ("another's attempt", other_attempt),
@@ -457,6 +479,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                 ("another's lease", owner_changed),
                 ("no lease", lease_gone),
                 ("over", over),
+                ("ended", ended),
                 ("an unknown status", unknown),
                 ("another attempt", other_attempt),
                 ("no attempt", no_attempt),
@@ -492,8 +515,11 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             name: "the end on purpose",
             fits: old.clone(),
             update: record::terminate(&old, "the teacher left"),
-            after: over,
-            unfit: vec![("over", over), ("an unknown status", unknown)],
+            after: |r| {
+                over(r);
+                r.termination_reason = Some("the teacher left".into());
+            },
+            unfit: vec![("over", over), ("an unknown status", unknown), ("ended", ended)],
         },
         Write {
             name: "the lease that whoever ends the meeting takes",
@@ -520,11 +546,35 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
         },
         Write {
-            name: "the close",
+            name: "that a machine is to be replaced",
             fits: old.clone(),
-            update: record::close(m, "too long"),
-            after: over,
-            unfit: vec![("over", over), ("an unknown status", unknown)],
+            update: record::replace(m, Teacher, &token("token-1"), &id("i-1")),
+            after: |r| r.teacher.attempt.as_mut().expect("one").ending = true,
+            unfit: vec![
+                ("over", over),
+                ("ended", ended),
+                ("no machine", |r| r.teacher.instance_id = None),
+                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
+                ("another attempt", |r| {
+                    r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
+                }),
+            ],
+        },
+        Write {
+            name: "that nothing of a launch is left",
+            fits: gone.clone(),
+            update: record::prune(&gone),
+            after: |r| {
+                r.lease = None;
+                r.teacher.attempt = None;
+                r.student.attempt = None;
+            },
+            unfit: vec![
+                ("no reason", |r| r.termination_reason = None),
+                ("another lease", owner_changed),
+                ("another attempt", other_attempt),
+                ("a machine", other_machine),
+            ],
         },
         Write {
             name: "a machine that is lost",
@@ -541,6 +591,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                     r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
                 }),
                 ("over", over),
+                ("ended", ended),
                 ("an unknown status", unknown),
             ],
         },
@@ -558,6 +609,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             after: |r| r.status = Some(Status::Launched),
             unfit: vec![
                 ("a meeting that is on", |r| r.status = Some(Status::Healthy)),
+                ("ended", ended),
                 ("an unknown status", unknown),
             ],
         },
@@ -581,10 +633,12 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             after: |r| {
                 r.status = Some(Status::Launched);
                 r.student.instance_id = Some(id("i-3"));
+                r.student.launched_at = Some(at(5));
             },
             unfit: vec![
                 ("the status moved on", |r| r.status = Some(Status::DnsWritten)),
                 ("over", over),
+                ("ended", ended),
                 ("an unknown status", unknown),
                 ("another attempt", other_attempt),
                 ("no attempt", no_attempt),
@@ -600,18 +654,25 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
                 record
             },
             update: record::instance(m, Student, &token("token-2"), recorded("i-3"), StatusMove::ToLaunched),
-            after: |r| r.status = Some(Status::Launched),
+            after: |r| {
+                r.status = Some(Status::Launched);
+                r.student.launched_at = Some(at(5));
+            },
             unfit: vec![],
         },
         Write {
             name: "the id beyond LAUNCHED",
             fits: healthy.clone(),
             update: record::instance(m, Student, &token("token-2"), recorded("i-3"), on),
-            after: |r| r.student.instance_id = Some(id("i-3")),
+            after: |r| {
+                r.student.instance_id = Some(id("i-3"));
+                r.student.launched_at = Some(at(5));
+            },
             unfit: vec![
                 ("no status", |r| r.status = None),
                 ("not beyond", |r| r.status = Some(Status::Launched)),
                 ("over", over),
+                ("ended", ended),
                 ("an unknown status", unknown),
             ],
         },

@@ -298,16 +298,13 @@ fn ours(record: &Record) -> Item {
         }
     };
     set("status".into(), record.status.as_ref().map(|status| text(status.as_str())));
-    let meet_time = match &record.meet_time {
-        MeetTime::Missing => None,
-        MeetTime::At(time) => Some(text(&time.to_string())),
-        MeetTime::Unreadable(words) => Some(text(words)),
-    };
-    set("meet_time".into(), meet_time);
+    set("termination_reason".into(), record.termination_reason.as_deref().map(text));
+    set("meet_time".into(), record.meet_time_text.as_deref().map(text));
     set("launch_owner".into(), record.lease.as_ref().map(|lease| text(&lease.owner.0)));
     set("launch_lease_until".into(), record.lease.as_ref().map(|lease| text(&format!("{:.3}", lease.until))));
     for role in Role::BOTH {
         let seat = record.seat(role);
+        set(format!("{role}_launched_at"), seat.launched_at.map(|at| text(&format!("{at:.3}"))));
         set(format!("{role}_ec2_id"), seat.instance_id.as_ref().map(|id| text(&id.0)));
         let attempt = seat.attempt.as_ref().map(serde_dynamo::to_attribute_value);
         set(format!("{role}_attempt"), attempt.map(|attempt| attempt.expect("an attempt is plain data")));

@@ -16,10 +16,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::future::Future;
 use std::time::Duration;
 
 use elephant_launch::error::{AwsError, Class, Error};
+use elephant_launch::fleet::Looked;
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::lambda;
 use elephant_launch::launch::{Answer, Launcher};
@@ -29,7 +29,7 @@ use elephant_launch::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
     Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks,
-    Parameters, Tokens, Updated,
+    Parameters, Tokens, Updated, Views,
 };
 use elephant_launch::network::{Found, Network, Offerings, Wanted};
 use elephant_launch::record::{Change, MeetTime, Owner, Record, Update};
@@ -312,6 +312,12 @@ impl Meetings for Port {
     }
 }
 
+impl Views for Port {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
+        Ok(self.state.borrow().cloud.look(instances))
+    }
+}
+
 impl Machines for Port {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
         let asked = match self.ask("RunInstances", |buckets| &mut buckets.run_instances).await {
@@ -336,7 +342,7 @@ impl Machines for Port {
 impl Finds for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.look_up("DescribeInstances").await?;
-        Ok(self.state.borrow().cloud.find(token))
+        self.state.borrow().cloud.find(token)
     }
 }
 
@@ -344,15 +350,13 @@ impl Ends for Port {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.ask("DeleteTags", |buckets| &mut buckets.other).await?;
         self.pass(MUTATE).await;
-        self.state.borrow_mut().cloud.remove_role_tag(instance);
-        Ok(())
+        self.state.borrow_mut().cloud.remove_role_tag(instance)
     }
 
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.ask("TerminateInstances", |buckets| &mut buckets.terminate).await?;
         self.pass(MUTATE).await;
-        self.state.borrow_mut().cloud.terminate(instance);
-        Ok(())
+        self.state.borrow_mut().cloud.terminate(instance)
     }
 }
 

@@ -59,6 +59,16 @@ pub fn scheduled(id: &str) -> Record {
     }
 }
 
+/// A record at this time, in our words.
+pub fn timed(record: Record, meet_time: MeetTime) -> Record {
+    let meet_time_text = match &meet_time {
+        MeetTime::Missing => None,
+        MeetTime::At(time) => Some(time.to_string()),
+        MeetTime::Unreadable(words) => Some(words.clone()),
+    };
+    Record { meet_time, meet_time_text, ..record }
+}
+
 /// Two types, so that a search can go on after every zone refused the first.
 pub fn config() -> Config {
     Config {
