@@ -307,6 +307,7 @@ pub enum Refusal {
     Capacity,
     Zone,
     Subnet,
+    Type,
     Quota,
 }
 
@@ -316,6 +317,7 @@ impl Refusal {
             Class::Capacity => Some(Refusal::Capacity),
             Class::ZoneUnfit => Some(Refusal::Zone),
             Class::SubnetUnfit => Some(Refusal::Subnet),
+            Class::TypeUnfit => Some(Refusal::Type),
             Class::Quota => Some(Refusal::Quota),
             Class::Throttled
             | Class::Ambiguous
@@ -352,7 +354,8 @@ impl Refusals {
     ) -> Option<&'c Candidate> {
         let (before, after) =
             candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
-        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        let left = after.iter().chain(before);
+        let mut left = left.filter(|candidate| !self.rule_out(candidate, &standing.image_id));
         match bound {
             Bound::Anywhere => left.next(),
             Bound::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
@@ -360,18 +363,18 @@ impl Refusals {
         }
     }
 
-    /// The same for two roles that move together, each with candidates of its own: the next one of the role that was
-    /// refused, and one beside it for the other.
+    /// The same for two roles that move together, each with candidates and an attempt of its own: the next one of the role
+    /// that was refused, and one beside it for the other.
     pub fn next_pair<'c>(
         &self,
         candidates: &'c [Candidate],
         others: &'c [Candidate],
-        standing: &Parameters,
+        [refused, other]: [&Parameters; 2],
     ) -> Option<[&'c Candidate; 2]> {
-        let (before, after) =
-            candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
-        let others = others.iter().filter(|candidate| !self.rule_out(candidate));
-        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        let (before, after) = candidates.split_at(position(candidates, refused).map_or(0, |index| index + 1));
+        let others = others.iter().filter(|candidate| !self.rule_out(candidate, &other.image_id));
+        let left = after.iter().chain(before);
+        let mut left = left.filter(|candidate| !self.rule_out(candidate, &refused.image_id));
         left.find_map(|of_one| Some([of_one, beside(of_one, others.clone())?]))
     }
 
@@ -385,7 +388,8 @@ impl Refusals {
         self
     }
 
-    fn rule_out(&self, candidate: &Candidate) -> bool {
+    /// Whether a place is not worth a request for a machine from this image.
+    fn rule_out(&self, candidate: &Candidate, image_id: &str) -> bool {
         self.0.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
@@ -395,6 +399,8 @@ impl Refusals {
                 // Not this type in this zone; another type may fit there.
                 Refusal::Capacity | Refusal::Zone => same_type && same_zone && same_market,
                 Refusal::Subnet => refused.subnet_id == candidate.subnet.subnet_id,
+                // Not with this image, wherever: the other role's may be another.
+                Refusal::Type => same_type && same_market && refused.image_id == image_id,
                 // Quotas count vCPUs a group of families: another size of this family would be refused as well.
                 Refusal::Quota => {
                     family(&refused.instance_type) == family(&candidate.instance_type) && same_market
@@ -417,6 +423,11 @@ impl Refusals {
             }
         }
         all.join(", ")
+    }
+
+    /// The request that was refused last.
+    pub fn last_refused(&self) -> Option<&Parameters> {
+        self.0.last().map(|(_, _, refused)| refused)
     }
 
     /// What EC2 said when it last refused for this reason.

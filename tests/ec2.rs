@@ -274,8 +274,16 @@ const CODES: &[(Class, u16, &str)] = &[
         Class::Quota,
         400,
         "VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded
-         MaxSpotInstanceCountExceeded NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded",
+         MaxSpotInstanceCountExceeded NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded
+         VpcLimitExceeded InternetGatewayLimitExceeded SubnetLimitExceeded SecurityGroupLimitExceeded
+         SnapshotLimitExceeded AnyOtherLimitExceeded ResourceCountExceeded SomeQuotaExceeded",
     ),
+    (
+        Class::Throttled,
+        400,
+        "SnapshotCreationPerVolumeRateExceeded ConcurrentSnapshotLimitExceeded PendingSnapshotLimitExceeded",
+    ),
+    (Class::TypeUnfit, 400, "InvalidInstanceType UnsupportedHibernationConfiguration UnsupportedTenancy"),
     (Class::Throttled, 503, "RequestLimitExceeded Throttling SlowDown EC2ThrottledException BandwidthLimitExceeded"),
     (
         Class::Throttled,
@@ -298,7 +306,7 @@ const CODES: &[(Class, u16, &str)] = &[
          InvalidParameter InvalidParameterValue InvalidParameterCombination MissingParameter UnknownParameter
          InvalidBlockDeviceMapping InvalidUserData.Malformed UnknownVolumeType CustomerKeyHasBeenRevoked
          VPCIdNotSpecified DefaultVpcDoesNotExist ValidationError UnsupportedOperation OperationNotPermitted
-         TagPolicyViolation TagLimitExceeded SecurityGroupsPerInstanceLimitExceeded",
+         TagPolicyViolation TagLimitExceeded SecurityGroupsPerInstanceLimitExceeded AttachmentLimitExceeded",
     ),
     (Class::Unauthorized, 403, "UnauthorizedOperation AccessDenied SignatureDoesNotMatch InvalidClientTokenId ExpiredToken"),
     (Class::Unauthorized, 401, "AuthFailure OptInRequired"),
@@ -353,6 +361,304 @@ async fn the_advice_names_the_setting_at_fault() {
         let wire = Wire::answering("RunInstances", [refused(400, code, "EC2's own words")]).await;
         let error = ec2(&wire).run(&attempt()).await.expect_err(code);
         assert!(error.advice.contains(setting), "{code}: {:?} does not name {setting}", error.advice);
+    }
+}
+
+/// What EC2 said to others who launch, word by word, with what is to be done next and what the advice names.
+#[tokio::test]
+async fn one_code_has_several_meanings_by_what_ec2_says() {
+    for (code, said, class, named) in SAID {
+        let wire = Wire::answering("RunInstances", [refused(400, code, said)]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err(code);
+        assert_eq!(error.class, *class, "{code}: {said}");
+        for word in named.split(" & ") {
+            assert!(error.advice.contains(word), "{said}: {:?} does not name {word}", error.advice);
+        }
+        assert_eq!(error.advice.is_empty(), named.is_empty(), "{said}: {:?}", error.advice);
+    }
+}
+
+const SAID: &[(&str, &str, Class, &str)] = &[
+    // Keys.
+    (
+        "Unsupported",
+        "ED25519 key pairs are not supported with Windows AMIs. Choose a different key pair type and try again.",
+        Class::Misconfigured,
+        "KEY_NAME & RSA",
+    ),
+    ("InvalidParameterValue", "Invalid value for key pair name", Class::Misconfigured, "KEY_NAME"),
+    // Images.
+    (
+        "OptInRequired",
+        "In order to use this AWS Marketplace product you need to accept terms and subscribe. To do so please visit x",
+        Class::Unauthorized,
+        "subscribe & AMI_ID",
+    ),
+    (
+        "Unsupported",
+        "You are not subscribed to this AWS Marketplace product.",
+        Class::Unauthorized,
+        "subscribe & AMI_ID",
+    ),
+    (
+        "Unsupported",
+        "The instance configuration for this AWS Marketplace product is not supported. Please see the AWS Marketplace site \
+         for more details about supported instance types, regions, and operating systems.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "AuthFailure",
+        "Not authorized for images: [ami-0abc]",
+        Class::Misconfigured,
+        "AMI_ID or AMI_NAME & shared",
+    ),
+    (
+        "InvalidAMIID.NotFound",
+        "The image id '[ami-0abc]' does not exist",
+        Class::Misconfigured,
+        "AMI_ID & Allowed AMIs",
+    ),
+    ("InvalidAMIID.Malformed", "Invalid id: \"ami-x\"", Class::Misconfigured, "AMI_ID"),
+    (
+        "InvalidAMIID.Unavailable",
+        "The image ID 'ami-0abc' is no longer available",
+        Class::Misconfigured,
+        "AMI_ID",
+    ),
+    (
+        "InvalidSnapshot.NotFound",
+        "The snapshot 'snap-1' does not exist.",
+        Class::Misconfigured,
+        "snapshot & AMI_ID",
+    ),
+    (
+        "InvalidParameterCombination",
+        "The specified image is not eligible for Free Tier. For a list of Free Tier images, run 'describe-images'",
+        Class::Misconfigured,
+        "AMI_ID",
+    ),
+    // Types.
+    (
+        "InvalidParameterCombination",
+        "The specified instance type is not eligible for Free Tier. For a list of Free Tier instance types, run \
+         'describe-instance-types' with the filter 'free-tier-eligible=true'.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterValue",
+        "The t2.micro instance type does not support an AMI with a boot mode of UEFI. Only instance types built on the \
+         Nitro System support UEFI. Specify an instance type that supports UEFI, and try again.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE & boot mode",
+    ),
+    (
+        "InvalidParameterCombination",
+        "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 't3.large' instance type. Ensure \
+         that you are using an AMI that is enabled for ENA.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterCombination",
+        "Virtualization type 'hvm' is required for instances of type 't2.micro'.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "Unsupported",
+        "The requested instance type's architecture (i386) does not match the architecture in the manifest for ami-1 \
+         (x86_64).",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterValue",
+        "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of the AMI.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE & AMI_ID",
+    ),
+    (
+        "UnsupportedOperation",
+        "The hpc6a.48xlarge instance type does not support specifying CpuOptions.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    ("InvalidParameterValue", "Invalid value 't9.huge' for InstanceType.", Class::TypeUnfit, "INSTANCE_TYPE"),
+    // Zones.
+    (
+        "Unsupported",
+        "Your requested instance type (i4i.large) is not supported in your requested Availability Zone (us-east-1a). \
+         Please retry your request by not specifying an Availability Zone or choosing us-east-1b.",
+        Class::ZoneUnfit,
+        "",
+    ),
+    (
+        "Unsupported",
+        "The requested configuration is currently not supported. Please check the documentation for supported \
+         configurations.",
+        Class::ZoneUnfit,
+        "",
+    ),
+    // Accounts and organisations.
+    (
+        "UnsupportedOperation",
+        "You can't launch instances with IMDSv1 because httpTokensEnforced is enabled for this account.",
+        Class::Misconfigured,
+        "IMDS_TOKENS to required",
+    ),
+    (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/r/s is not authorized to \
+         perform: ec2:RunInstances on resource: arn:aws:ec2:us-east-2:1:instance/* with an explicit deny in a service \
+         control policy. Encoded authorization failure message: g4oZPBqZ4Bni8dE5dGjxYTnOZ",
+        Class::Unauthorized,
+        "organisation & role is not at fault",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances with an explicit deny in a resource control policy",
+        Class::Unauthorized,
+        "organisation",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no permissions boundary allows the \
+         ec2:RunInstances action",
+        Class::Unauthorized,
+        "permissions boundary",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no VPC endpoint policy allows it",
+        Class::Unauthorized,
+        "VPC endpoint",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no session policy allows it",
+        Class::Unauthorized,
+        "session policy",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances with an explicit deny in an identity-based policy",
+        Class::Unauthorized,
+        "take it out",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/m because no identity-based \
+         policy allows the iam:PassRole action.",
+        Class::Unauthorized,
+        "allow iam:PassRole in",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances on resource: arn:aws:ec2:us-west-2::image/ami-0abc because \
+         no identity-based policy allows the ec2:RunInstances action",
+        Class::Unauthorized,
+        "with this image & AMI_ID",
+    ),
+    (
+        "UnsupportedOperation",
+        "This functionality is not available, by a declarative policy: ask the platform team.",
+        Class::Unauthorized,
+        "organisation",
+    ),
+    (
+        "AuthFailure",
+        "AWS was not able to validate the provided access credentials",
+        Class::Unauthorized,
+        "credentials",
+    ),
+    (
+        "TagPolicyViolation",
+        "The tag policy does not allow the specified value for the following tag key: 'Project'.",
+        Class::Misconfigured,
+        "PROJECT_TAG & EXTRA_TAGS",
+    ),
+    // Networks, disks, tags, templates.
+    (
+        "InvalidParameter",
+        "Security group sg-1 and subnet subnet-1 belong to different networks.",
+        Class::Misconfigured,
+        "SECURITY_GROUP_IDS or SUBNET_IDS",
+    ),
+    (
+        "InvalidParameterCombination",
+        "The parameter groupName cannot be used with the parameter subnet",
+        Class::Misconfigured,
+        "launch template & ids",
+    ),
+    (
+        "InvalidParameterValue",
+        "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by the \
+         request.",
+        Class::Misconfigured,
+        "launch template & MARKET",
+    ),
+    (
+        "InvalidParameterValue",
+        "The KMS key provided is in an incorrect state",
+        Class::Misconfigured,
+        "VOLUME_KMS_KEY_ID",
+    ),
+    ("KMSKeyDisabledException", "It is disabled", Class::Misconfigured, "VOLUME_KMS_KEY_ID"),
+    (
+        "InvalidParameterCombination",
+        "The parameter iops is not supported for gp2 volumes.",
+        Class::Misconfigured,
+        "VOLUME_IOPS",
+    ),
+    ("InvalidParameterValue", "User data is limited to 16384 bytes", Class::Misconfigured, "USER_DATA"),
+    (
+        "InvalidTagKey.Malformed",
+        "Tag keys starting with 'aws:' are reserved",
+        Class::Misconfigured,
+        "EXTRA_TAGS",
+    ),
+    // Quotas, by their names.
+    (
+        "VcpuLimitExceeded",
+        "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that the \
+         specified instance type belongs to.",
+        Class::Quota,
+        "Running On-Demand & Service Quotas",
+    ),
+    (
+        "MaxSpotInstanceCountExceeded",
+        "Max spot instance count exceeded",
+        Class::Quota,
+        "Spot Instance Requests",
+    ),
+];
+
+/// What only a launch has other types for is wrong for good elsewhere; and every limit is a quota, by its name.
+#[tokio::test]
+async fn other_actions_have_the_same_table() {
+    let wire = Wire::start().await;
+    let said = "The t2.micro instance type does not support it";
+    wire.script(
+        "CreateSubnet",
+        [
+            refused(400, "InvalidParameterValue", said),
+            refused(400, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
+            refused(400, "SomeLimitExceeded", "Too many."),
+            refused(403, "UnauthorizedOperation", "You are not authorized."),
+        ],
+    );
+    let (ec2, tags) = (ec2(&wire), some_tags());
+    for (class, named) in [
+        (Class::Misconfigured, "INSTANCE_TYPE"),
+        (Class::Quota, "\"Subnets per VPC\" in Service Quotas"),
+        (Class::Quota, "SomeLimitExceeded is a quota"),
+        (Class::Unauthorized, "allow ec2:CreateSubnet in"),
+    ] {
+        let error = ec2.create_subnet("vpc-1", "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
+        assert_eq!(error.class, class, "{named}");
+        assert!(error.advice.contains(named), "{:?} does not name {named}", error.advice);
     }
 }
 

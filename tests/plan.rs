@@ -233,6 +233,17 @@ fn an_unfit_subnet_is_unfit_for_every_type() {
 }
 
 #[test]
+fn an_unfit_type_is_tried_in_no_zone_again_and_the_next_type_is() {
+    let way = way(&["t3.large", "t3.xlarge", "m5.large"], Refusal::Type);
+    assert_eq!(way, ["t3.large/subnet-a", "t3.xlarge/subnet-a", "m5.large/subnet-a"]);
+    // Spot may have other types than on demand.
+    let all = in_markets(&[Market::Spot, Market::OnDemand], &["t3.large"]);
+    let spot = Parameters { market: Market::Spot, ..parameters("t3.large", &all[0].subnet) };
+    let next = refusals(&[(Refusal::Type, &spot)]).next(&all, &spot, &Bound::Anywhere);
+    assert_eq!(next.map(|c| c.market), Some(Market::OnDemand));
+}
+
+#[test]
 fn a_quota_is_met_by_another_family_only() {
     let way = way(&["t3.large", "t3.xlarge", "m5.large", "t3.small"], Refusal::Quota);
     assert_eq!(way, ["t3.large/subnet-a", "m5.large/subnet-a"]);
@@ -453,11 +464,12 @@ fn the_last_refusal_of_each_kind_is_the_one_that_is_shown() {
 
 /// Everything else is sent again, looked into, or the end: never a reason to try another place.
 #[test]
-fn four_classes_are_refusals_and_no_other_is() {
+fn five_classes_are_refusals_and_no_other_is() {
     let cases = [
         (Class::Capacity, Some(Refusal::Capacity)),
         (Class::ZoneUnfit, Some(Refusal::Zone)),
         (Class::SubnetUnfit, Some(Refusal::Subnet)),
+        (Class::TypeUnfit, Some(Refusal::Type)),
         (Class::Quota, Some(Refusal::Quota)),
         (Class::Throttled, None),
         (Class::Ambiguous, None),
@@ -632,15 +644,26 @@ fn a_pair_of_two_types_begins_and_goes_on_where_there_is_a_place_for_both() {
     let standing = parameters("c5.large", &subnet("subnet-b", "b"));
     let next = |refused: &[(Refusal, &Parameters)]| {
         refusals(refused)
-            .next_pair(&one, &other, &standing)
+            .next_pair(&one, &other, [&standing, &standing])
             .map(|pair| pair.map(|c| format!("{}/{}", c.instance_type, c.subnet.availability_zone)))
     };
     assert_eq!(next(&[(Refusal::Capacity, &standing)]), Some(["c5.large/c".into(), "r5.large/c".into()]));
     let there = parameters("r5.large", &subnet("subnet-c", "c"));
     assert_eq!(next(&[(Refusal::Capacity, &standing), (Refusal::Capacity, &there)]), None);
+    // A type that one image cannot run is left to the other role, whose image may.
+    let from_another_image = Parameters { image_id: "ami-2".into(), ..standing.clone() };
+    let both_types = of_subnets(&[Market::OnDemand], &["c5.large", "r5.large"], &subnets(&["b"]));
+    let unfit = refusals(&[(Refusal::Type, &standing)]);
+    let pair =
+        unfit.next_pair(&both_types, &both_types, [&standing, &from_another_image]).expect("both types");
+    assert_eq!(pair.map(|c| c.instance_type.as_str()), ["r5.large"; 2]);
+    let only = of("c5.large", &["b"]);
+    assert!(unfit.next_pair(&both_types, &only, [&standing, &from_another_image]).is_some());
+    assert_eq!(unfit.next_pair(&both_types, &only, [&standing, &standing]), None);
     // Of one type they are the same candidate, as ever.
     let same = of("c5.large", &["a", "b", "c"]);
-    let pair = refusals(&[(Refusal::Capacity, &standing)]).next_pair(&one, &same, &standing).expect("one");
+    let pair =
+        refusals(&[(Refusal::Capacity, &standing)]).next_pair(&one, &same, [&standing; 2]).expect("one");
     assert_eq!(pair[0], pair[1]);
 }
 

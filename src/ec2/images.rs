@@ -49,7 +49,7 @@ fn unusable(message: String) -> AwsError {
         code: None,
         message,
         request_id: None,
-        advice: "set AMI_ID, or AMI_NAME, to an image of this Region that is shared with this account"
+        advice: "change AMI_ID or AMI_NAME to an image of this Region that is shared with this account"
             .to_owned(),
     }
 }

@@ -231,6 +231,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             | Class::Capacity
             | Class::ZoneUnfit
             | Class::SubnetUnfit
+            | Class::TypeUnfit
             | Class::Quota
             | Class::Propagating
             | Class::ParameterMismatch
