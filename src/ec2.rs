@@ -242,13 +242,20 @@ fn to_metadata_options(tokens: ImdsTokens) -> InstanceMetadataOptionsRequest {
     InstanceMetadataOptionsRequest::builder().http_tokens(tokens).build()
 }
 
+/// This value, to the letter: EC2 takes a filter's value for a pattern.
 fn filter(name: &str, value: &str) -> Filter {
-    Filter::builder().name(name).values(value).build()
+    filter_of(name, &[value.to_owned()])
 }
 
 /// Any of these values.
 fn filter_of(name: &str, values: &[String]) -> Filter {
-    Filter::builder().name(name).set_values(Some(values.to_vec())).build()
+    let literal = |text: &String| text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?");
+    Filter::builder().name(name).set_values(Some(values.iter().map(literal).collect())).build()
+}
+
+/// What fits a pattern, in which `*` and `?` stand for others.
+fn pattern(name: &str, pattern: &str) -> Filter {
+    Filter::builder().name(name).values(pattern).build()
 }
 
 /// The same tags on everything that the call makes, so that a volume left behind is found as well.

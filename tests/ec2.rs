@@ -821,6 +821,48 @@ async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
     assert_eq!(form(&wire.requests("DescribeSubnets")[1])["NextToken"], "page-2");
 }
 
+/// A subnet that somebody added may be private (packer-plugin-amazon #368). Those of other VPCs are told as they are.
+#[tokio::test]
+async fn of_the_default_vpc_only_the_default_subnets_of_its_zones_are_found() {
+    let all = describe_subnets(&[("subnet-1", "us-west-2a", 9), ("subnet-2", "us-west-2b", 9)], "");
+    let (first, rest) = all.split_once("</item>").expect("two");
+    let added = format!("{first}</item>{}", rest.replace("<defaultForAz>true", "<defaultForAz>false"));
+    for (network, default, expected) in [
+        (Network::Default, "vpc-1", vec!["subnet-1"]),
+        (Network::Default, "vpc-2", vec!["subnet-1", "subnet-2"]),
+        (Network::VpcNamed("ours".into()), "vpc-1", vec!["subnet-1", "subnet-2"]),
+        (Network::Vpc("vpc-1".into()), "vpc-1", vec!["subnet-1", "subnet-2"]),
+    ] {
+        let wire = Wire::answering("DescribeSubnets", [Answer::Reply(200, added.clone())]).await;
+        wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs(default, ""))]);
+        let found = ec2(&wire).find_subnets(&network).await.expect("an answer").subnets;
+        let ids: Vec<&str> = found.iter().map(|subnet| subnet.subnet_id.as_str()).collect();
+        assert_eq!(ids, expected, "{network:?}, the default VPC is {default}");
+    }
+}
+
+/// `*` and `?` stand for others in a filter, and another team's machines are nobody's of ours.
+#[tokio::test]
+async fn what_is_looked_for_is_taken_to_the_letter() {
+    let wire = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
+    wire.script("DescribeVolumes", [Answer::Reply(200, answer("DescribeVolumes", ""))]);
+    wire.script("DescribeNetworkInterfaces", [Answer::Reply(200, answer("DescribeNetworkInterfaces", ""))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("", ""))]);
+    wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
+    let ec2 = ec2(&wire);
+    ec2.list(r"Te*m?\").await.expect("an answer");
+    ec2.find(&Token("a*".into())).await.expect("an answer");
+    ec2.list_leftovers("Team*").await.expect("an answer");
+    ec2.find_subnets(&Network::VpcNamed("ours?".into())).await.expect("an answer");
+    let asked =
+        |action: &str, number: usize| form(&wire.requests(action)[number])["Filter.1.Value.1"].clone();
+    assert_eq!(asked("DescribeInstances", 0), r"Te\*m\?\\");
+    assert_eq!(asked("DescribeInstances", 1), r"a\*");
+    assert_eq!(asked("DescribeVolumes", 0), r"Team\*");
+    assert_eq!(asked("DescribeNetworkInterfaces", 0), r"Team\*");
+    assert_eq!(asked("DescribeVpcs", 0), r"ours\?");
+}
+
 /// EC2 may filter after it cut the list into pages, so the one that is wanted can be on any.
 #[tokio::test]
 async fn the_default_vpc_may_be_on_the_second_page() {

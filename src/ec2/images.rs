@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::ImageState;
 use jiff::Timestamp;
 
-use super::{Ec2, filter};
+use super::{Ec2, filter, pattern};
 use crate::error::{AwsError, Class};
 use crate::image::{Architecture, Image};
 use crate::needs::Images;
@@ -23,11 +23,11 @@ impl Images for Ec2 {
 
     async fn find_images(
         &self,
-        pattern: &str,
+        name: &str,
         owner: &str,
         architecture: Option<Architecture>,
     ) -> Result<Vec<Image>, AwsError> {
-        let mut filters = vec![filter("name", pattern), filter("state", "available")];
+        let mut filters = vec![pattern("name", name), filter("state", "available")];
         filters.extend(architecture.map(|architecture| filter("architecture", architecture.as_str())));
         let images = self.client.describe_images().owners(owner).set_filters(Some(filters));
         let pages = images.include_deprecated(false).into_paginator().items().send();
