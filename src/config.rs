@@ -774,8 +774,8 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             && here != there
         {
             self.problems.push(format!(
-                "VOLUME_KMS_KEY_ID is a key of {there}, and machines are launched in {here}: a machine whose key is of another \
-                 Region dies while pending; set it to a key of {here}"
+                "VOLUME_KMS_KEY_ID is a key of {there}, expected one of {here}, where machines are launched: with a key of another \
+                 Region they die while pending"
             ));
         }
         if volume.kms_key_id.is_some() && !volume.encrypted {

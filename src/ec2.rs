@@ -162,7 +162,7 @@ impl Ec2 {
             .set_user_data(p.user_data.clone())
             .set_metadata_options(p.imds_tokens.map(to_metadata_options))
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-            .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
+            .set_tag_specifications(Some(to_tag_specifications(&p.tags, p.market)))
     }
 
     fn once(&self) -> aws_sdk_ec2::config::Builder {
@@ -191,7 +191,7 @@ impl Ec2 {
                 code: None,
                 message: format!("no complete answer within {:?}", self.limit),
                 request_id: None,
-                advice: String::new(),
+                advice: sdk::UNREACHABLE.to_owned(),
             }),
         }
     }
@@ -258,11 +258,12 @@ fn pattern(name: &str, pattern: &str) -> Filter {
     Filter::builder().name(name).values(pattern).build()
 }
 
-/// The same tags on everything that the call makes, so that a volume left behind is found as well.
-fn to_tag_specifications(tags: &BTreeMap<String, String>) -> Vec<TagSpecification> {
-    [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface]
-        .map(|kind| tagged(kind, tags))
-        .to_vec()
+/// The same tags on everything that the call makes, so that a volume left behind is found as well. EC2 refuses those of a
+/// Spot request in a launch on demand (terraform-aws-github-runner #4561).
+fn to_tag_specifications(tags: &BTreeMap<String, String>, market: Market) -> Vec<TagSpecification> {
+    let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    kinds.extend((market == Market::Spot).then_some(ResourceType::SpotInstancesRequest));
+    kinds.into_iter().map(|kind| tagged(kind, tags)).collect()
 }
 
 fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {

@@ -190,6 +190,8 @@ fn beside<'c>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub image: Image,
+    /// The configured image's, which a configured device may name.
+    pub configured_root: String,
     pub template: Option<Pinned>,
     /// A record's own; `None`: as configured.
     pub volume_size_gb: Option<i32>,
@@ -197,19 +199,15 @@ pub struct Origin {
 
 impl From<Image> for Origin {
     fn from(image: Image) -> Self {
-        Origin { image, template: None, volume_size_gb: None }
+        Origin { configured_root: image.root_device.clone(), image, template: None, volume_size_gb: None }
     }
 }
 
 impl Origin {
-    /// For a role whose record says otherwise. An image that a record names is not looked up: it is taken to have the root
-    /// device of the configured one, as an image has that was made of such a machine, and how large its snapshot is only
-    /// EC2 knows.
-    pub fn overridden(&self, overrides: &Overrides) -> Origin {
-        let image = match &overrides.image_id {
-            Some(image_id) if *image_id != self.image.image_id => {
-                Image { image_id: image_id.clone(), snapshot_gb: None, ..self.image.clone() }
-            }
+    /// For a role whose record says otherwise; `own` is the image that it names, as it was looked up.
+    pub fn overridden(&self, overrides: &Overrides, own: Option<&Image>) -> Origin {
+        let image = match (&overrides.image_id, own) {
+            (Some(image_id), Some(own)) => Image { image_id: image_id.clone(), ..own.clone() },
             _ => self.image.clone(),
         };
         Origin { image, volume_size_gb: overrides.volume_size_gb, ..self.clone() }
@@ -279,25 +277,22 @@ pub fn attempt(
 
 fn root_volume(config: &Config, origin: &Origin) -> RootVolume {
     let (volume, image) = (&config.volume, &origin.image);
+    // Another than the configured image's root is another disk, whatever the image.
+    let device = volume.device.as_ref().filter(|device| **device != origin.configured_root);
+    let device_name = device.unwrap_or(&image.root_device).clone();
+    let wanted = origin.volume_size_gb.unwrap_or(volume.size_gb);
     RootVolume {
-        device_name: volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
-        size_gb: volume_size(config, origin),
+        // A root volume cannot be smaller than the image's snapshot.
+        size_gb: match image.snapshot_gb {
+            Some(least) if device_name == image.root_device => wanted.max(least),
+            _ => wanted,
+        },
+        device_name,
         volume_type: volume.volume_type.clone(),
         encrypted: volume.encrypted,
         iops: volume.iops,
         throughput: volume.throughput,
         kms_key_id: volume.kms_key_id.clone(),
-    }
-}
-
-/// A root volume cannot be smaller than the image's snapshot. One of another device is no root volume.
-fn volume_size(config: &Config, origin: &Origin) -> i32 {
-    let image = &origin.image;
-    let wanted = origin.volume_size_gb.unwrap_or(config.volume.size_gb);
-    let is_root = config.volume.device.as_ref().is_none_or(|device| *device == image.root_device);
-    match image.snapshot_gb {
-        Some(least) if is_root => wanted.max(least),
-        _ => wanted,
     }
 }
 

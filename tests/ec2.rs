@@ -15,6 +15,7 @@ use elephant_launch::error::{AwsError, Class};
 use elephant_launch::fleet::{LeftoverKind, ORPHAN_TAG};
 use elephant_launch::hardware::{Attached, Interface, Made, NewImage, NewInterface, NewVolume};
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
     Addresses, Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token,
@@ -152,7 +153,16 @@ const OPTIONS: [Options; 12] = [
         |p| p.market = Market::Spot,
         "InstanceMarketOptions.MarketType=spot
          InstanceMarketOptions.SpotOptions.SpotInstanceType=one-time
-         InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate",
+         InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate
+         TagSpecification.4.ResourceType=spot-instances-request
+         TagSpecification.4.Tag.1.Key=MeetingID
+         TagSpecification.4.Tag.1.Value=class 4/b
+         TagSpecification.4.Tag.2.Key=Name
+         TagSpecification.4.Tag.2.Value=class 4/b_teacher
+         TagSpecification.4.Tag.3.Key=Project
+         TagSpecification.4.Tag.3.Value=Elephant
+         TagSpecification.4.Tag.4.Key=Role
+         TagSpecification.4.Tag.4.Value=teacher",
         "",
     ),
     ("user data", |p| p.user_data = Some("IyE=".into()), "UserData=IyE=", ""),
@@ -745,6 +755,33 @@ async fn an_unreachable_ec2_is_ambiguous() {
     let sdk = Wire::start().await.sdk().into_builder().endpoint_url(format!("http://{address}")).build();
     let error = Ec2::new(&sdk, &Timing::DEFAULT).run(&attempt()).await.expect_err("nobody listens");
     assert_eq!(error.class, Class::Ambiguous, "{error}");
+    assert!(error.advice.contains("NAT gateway"), "{:?}", error.advice);
+}
+
+/// A function in a VPC without a way out (gitlab-runner #1284), and a proxy that answers itself (megfile #643): neither says
+/// that anything is wrong with the request.
+#[tokio::test]
+async fn where_nothing_can_be_reached_the_way_there_is_named() {
+    let page = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>";
+    for (story, answer) in [
+        ("a page of a proxy", Answer::Reply(404, page.into())),
+        ("one that forbids", Answer::Reply(403, "Blocked by the firewall".into())),
+        ("one that wants a name", Answer::Reply(407, String::new())),
+        ("silence", Answer::Silence),
+    ] {
+        let wire = Wire::answering("DescribeImages", [answer.clone()]).await;
+        wire.script("RunInstances", [answer]);
+        let ec2 = impatient(&wire);
+        let errors =
+            [ec2.find_image("ami-1").await.expect_err(story), ec2.run(&attempt()).await.expect_err(story)];
+        for error in errors {
+            assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{story}: {error}");
+            for way in ["NAT gateway", "VPC endpoint", "HTTPS_PROXY"] {
+                assert!(error.advice.contains(way), "{story}: {:?} does not name {way}", error.advice);
+            }
+            assert!(!error.message.contains("html"), "{story}: {error}");
+        }
+    }
 }
 
 // Finding and ending a machine.
@@ -1009,6 +1046,7 @@ fn image() -> Image {
         root_device: "/dev/sda1".into(),
         snapshot_gb: Some(30),
         architecture: "arm64".into(),
+        is_windows: false,
         created: Some("2026-03-01T10:00:00Z".parse().expect("a time")),
     }
 }
@@ -1017,6 +1055,9 @@ fn image() -> Image {
 async fn an_image_is_known_with_its_architecture_and_the_size_of_its_root() {
     let wire = Wire::answering("DescribeImages", [Answer::Reply(200, IMAGE.into())]).await;
     assert_eq!(ec2(&wire).find_image("ami-1").await, Ok(image()));
+    let windows = IMAGE.replace("<architecture>", "<platform>windows</platform><architecture>");
+    let wire = Wire::answering("DescribeImages", [Answer::Reply(200, windows)]).await;
+    assert_eq!(ec2(&wire).find_image("ami-1").await, Ok(Image { is_windows: true, ..image() }));
 }
 
 #[tokio::test]
@@ -1060,11 +1101,18 @@ async fn a_deprecated_image_of_ones_own_does_not_count() {
 async fn a_key_pair_is_there_or_is_a_wrong_setting() {
     let found = "<DescribeKeyPairsResponse><keySet><item><keyName>k</keyName></item></keySet></DescribeKeyPairsResponse>";
     let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, found.into())]).await;
-    assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(()));
+    assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(None), "EC2 need not say its type");
     assert_eq!(
         form(&wire.only_request()),
         fields("Action=DescribeKeyPairs\nVersion=2016-11-15\nKeyName.1=k")
     );
+    for (word, expected) in
+        [("rsa", Some(KeyType::Rsa)), ("ed25519", Some(KeyType::Ed25519)), ("other", None)]
+    {
+        let with_type = found.replace("</item>", &format!("<keyType>{word}</keyType></item>"));
+        let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, with_type)]).await;
+        assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(expected), "{word}");
+    }
     let unknown = refused(400, "InvalidKeyPair.NotFound", "The key pair 'k' does not exist");
     let wire = Wire::answering("DescribeKeyPairs", [unknown]).await;
     let error = ec2(&wire).find_key_pair("k").await.expect_err("there is none");
@@ -1499,7 +1547,16 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
                 <imageId>ami-1</imageId><instanceType>t3.large</instanceType>\
                 <securityGroupIdSet><item>sg-1</item></securityGroupIdSet>\
                 </launchTemplateData></item>";
-    let wire = Wire::answering("DescribeLaunchTemplateVersions", [versions(full), versions("")]).await;
+    let protected = full.replace(
+        "<securityGroupIdSet><item>sg-1</item></securityGroupIdSet>",
+        "<disableApiStop>true</disableApiStop><securityGroupSet><item>web</item></securityGroupSet>\
+         <metadataOptions><httpEndpoint>disabled</httpEndpoint></metadataOptions>\
+         <tagSpecificationSet><item><resourceType>instance</resourceType><tagSet><item><key>Team</key><value>A</value></item>\
+         </tagSet></item></tagSpecificationSet>\
+         <blockDeviceMappingSet><item><deviceName>/dev/xvda</deviceName></item></blockDeviceMappingSet>",
+    );
+    let answers = [versions(full), versions(""), versions(&protected)];
+    let wire = Wire::answering("DescribeLaunchTemplateVersions", answers).await;
     let wanted = LaunchTemplate::parse("rooms:$Latest").expect("a template");
     let expected = Template {
         pinned: Pinned { launch_template_id: "lt-1".into(), version: "7".into() },
@@ -1510,8 +1567,13 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
         has_market_options: false,
         has_instance_requirements: false,
         availability_zone: None,
+        is_protected: false,
+        has_groups_by_name: false,
+        has_no_metadata: false,
+        tags: vec![],
+        devices: vec![],
     };
-    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected));
+    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected.clone()));
     let asked = form(&wire.only_request());
     assert_eq!(
         (asked["LaunchTemplateName"].as_str(), asked["LaunchTemplateVersion.1"].as_str()),
@@ -1520,6 +1582,15 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
     let by_id = LaunchTemplate::parse("lt-0abc:9").expect("a template");
     let error = ec2(&wire).find_launch_template(&by_id).await.expect_err("there is no such version");
     assert!(error.message.contains("version 9") && error.advice.contains("LAUNCH_TEMPLATE"), "{error}");
+    let protected = Template {
+        is_protected: true,
+        has_groups_by_name: true,
+        has_no_metadata: true,
+        tags: vec![("instance".into(), "Team".into())],
+        devices: vec!["/dev/xvda".into()],
+        ..expected
+    };
+    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(protected));
 }
 
 fn volume(parameters: &mut Parameters) -> &mut elephant_launch::machine::RootVolume {

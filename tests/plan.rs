@@ -584,20 +584,29 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
 #[test]
 fn what_a_record_says_goes_before_the_configuration() {
     let origin = plan::Origin::from(image("/dev/xvda"));
-    assert_eq!(origin.overridden(&Overrides::default()), origin);
+    assert_eq!(origin.overridden(&Overrides::default(), None), origin);
     let own = Overrides { image_id: Some("ami-2".into()), volume_size_gb: Some(5), ..Overrides::default() };
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate = &candidates(&["t3.large"])[0];
+    let looked_up = Image { snapshot_gb: Some(30), ..image("/dev/sda1") };
     let made = |config: &Config, own: &Overrides| {
-        let origin = origin.overridden(own);
+        let other = own.image_id.as_deref() == Some("ami-2");
+        let origin = origin.overridden(own, other.then_some(&looked_up));
         plan::attempt(config, &origin, &meeting, Student, 1, Token("t".into()), candidate)
             .expect("its user data can be made")
             .parameters
     };
     let with_both = made(&config(), &own);
     let root = with_both.root_volume.expect("a volume");
-    assert_eq!((with_both.image_id.as_str(), root.size_gb), ("ami-2", 5), "only EC2 knows its snapshot");
-    assert_eq!(root.device_name, "/dev/xvda");
+    assert_eq!((with_both.image_id.as_str(), root.size_gb), ("ami-2", 30), "no smaller than its snapshot");
+    assert_eq!(root.device_name, "/dev/sda1", "its own root, or it would get a second disk");
+    // A device that is set is the configured image's root, or another disk of any image.
+    for (set, device, size) in [("/dev/xvda", "/dev/sda1", 30), ("/dev/sdf", "/dev/sdf", 5)] {
+        let mut config = config();
+        config.volume.device = Some(set.into());
+        let root = made(&config, &own).root_volume.expect("a volume");
+        assert_eq!((root.device_name.as_str(), root.size_gb), (device, size), "VOLUME_DEVICE={set}");
+    }
     let same = Overrides { image_id: Some("ami-1".into()), ..own.clone() };
     assert_eq!(made(&config(), &same).root_volume.expect("one").size_gb, 8, "of this one it is known");
     let mut template = config();
@@ -607,7 +616,7 @@ fn what_a_record_says_goes_before_the_configuration() {
         keeps_volume: true,
     });
     assert_eq!(made(&template, &Overrides::default()).root_volume, None);
-    assert_eq!(made(&template, &own).root_volume.expect("its own").size_gb, 5);
+    assert_eq!(made(&template, &own).root_volume.expect("its own").size_gb, 30);
 }
 
 #[test]
@@ -975,6 +984,7 @@ fn image(root_device: &str) -> Image {
         root_device: root_device.into(),
         snapshot_gb: Some(8),
         architecture: "x86_64".into(),
+        is_windows: false,
         created: None,
     }
 }

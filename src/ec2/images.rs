@@ -62,6 +62,8 @@ fn to_image(image: &aws_sdk_ec2::types::Image) -> Option<Image> {
         root_device: root_device.to_owned(),
         snapshot_gb: root.and_then(|root| root.ebs()).and_then(|ebs| ebs.volume_size()),
         architecture: image.architecture().map(|known| known.as_str()).unwrap_or_default().to_owned(),
+        // The wire has it in small letters, the SDK's own word has not.
+        is_windows: image.platform().is_some_and(|word| word.as_str().eq_ignore_ascii_case("windows")),
         created: image.creation_date().and_then(|date| date.parse().ok()),
     })
 }

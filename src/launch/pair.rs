@@ -97,7 +97,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
         let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
-        let found = match self.look_up().await {
+        let found = match self.look_up(&roles).await {
             Ok(found) => found,
             Err(error) => return Moved::Stays(self.lookup_failed(&error)),
         };

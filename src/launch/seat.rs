@@ -598,7 +598,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// Where the record asked for what a refused request had, the record is at fault and no setting.
-    fn of_the_record(&self, role: Role, refused: &machine::Parameters, error: Error) -> Error {
+    pub(super) fn of_the_record(&self, role: Role, refused: &machine::Parameters, error: Error) -> Error {
         let Ok(mut own) = self.overrides_of(role) else { return error };
         // A replay may ask for what the record said before.
         own.image_id = own.image_id.filter(|image| *image == refused.image_id);

@@ -11,6 +11,7 @@ use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
@@ -432,6 +433,7 @@ impl Images for Ec2 {
             root_device: "/dev/xvda".into(),
             snapshot_gb: None,
             architecture: "x86_64".into(),
+            is_windows: false,
             created: None,
         })
     }
@@ -448,9 +450,9 @@ impl LaunchTemplates for Ec2 {
 }
 
 impl KeyPairs for Ec2 {
-    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
+    async fn find_key_pair(&self, _: &str) -> Result<Option<KeyType>, AwsError> {
         self.asked("DescribeKeyPairs");
-        Ok(())
+        Ok(None)
     }
 }
 
