@@ -117,6 +117,13 @@ const LEFT_OF_THE_LEAD: u64 = 2;
 const TAG_KEY_LIMIT: usize = 128;
 const TAGS_LIMIT: usize = 50;
 
+/// How tags begin that are written on a machine later, a restart's or an orphan's for one, and how many may be there at
+/// once, with some to spare. Configured ones leave them room.
+const MARK: &str = "elephant:";
+const MARKS: usize = 6;
+
+const TAG_VALUE_EXPECTED: &str = "a tag value of at most 256 characters without *, ? and \\";
+
 /// The zones that the system uses in its home Region.
 const HOME_REGION: &str = "us-west-2";
 const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
@@ -324,8 +331,8 @@ impl Config {
         let extra_tags = env
             .optional(
                 "EXTRA_TAGS",
-                "key=value pairs separated by commas, at most 46, keys of at most 128 characters that are none of Name, \
-                 MeetingID, Role, Project and do not begin with aws:, values of at most 256",
+                "key=value pairs separated by commas, at most 40, keys of at most 128 characters that are none of Name, \
+                 MeetingID, Role, Project and begin with neither aws: nor elephant:, values of at most 256",
                 extra_tags,
             )
             .unwrap_or_default();
@@ -620,10 +627,8 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn project_tag(&mut self) -> String {
-        self.optional("PROJECT_TAG", "a tag value of at most 256 characters", |text| {
-            (text.chars().count() <= TAG_VALUE_LIMIT).then(|| text.to_owned())
-        })
-        .unwrap_or_else(|| "Elephant".to_owned())
+        self.optional("PROJECT_TAG", TAG_VALUE_EXPECTED, plain_tag_value)
+            .unwrap_or_else(|| "Elephant".to_owned())
     }
 
     fn supported_azs(&mut self) -> Option<Vec<String>> {
@@ -700,13 +705,8 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         });
         let vpc = self
             .optional("VPC_ID", "a VPC's id, vpc-…", |text| resource_id("vpc-", text).map(Network::Vpc));
-        // EC2's filters take * and ? for any characters, and a backslash before them.
-        let plain = |text: &str| !text.contains(['*', '?', '\\']);
-        let name =
-            self.optional("VPC_NAME", "a tag value of at most 256 characters without *, ? and \\", |text| {
-                let fits = text.chars().count() <= TAG_VALUE_LIMIT && plain(text);
-                fits.then(|| Network::VpcNamed(text.to_owned()))
-            });
+        let name = self
+            .optional("VPC_NAME", TAG_VALUE_EXPECTED, |text| plain_tag_value(text).map(Network::VpcNamed));
         let named = [("SUBNET_IDS", &subnets), ("VPC_ID", &vpc), ("VPC_NAME", &name)];
         let set: Vec<&str> =
             named.iter().filter(|(_, network)| network.is_some()).map(|(name, _)| *name).collect();
@@ -778,6 +778,15 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 "VOLUME_THROUGHPUT is {throughput}, and {iops} IOPS allow at most {}: raise VOLUME_IOPS to {} or lower it",
                 iops / 4,
                 4 * throughput
+            ));
+        }
+        if let Some(there) = volume.kms_key_id.as_deref().and_then(region_of)
+            && let Some(here) = self.value("AWS_REGION").or_else(|| self.value("AWS_DEFAULT_REGION"))
+            && here != there
+        {
+            self.problems.push(format!(
+                "VOLUME_KMS_KEY_ID is a key of {there}, expected one of {here}, where machines are launched: with a key of another \
+                 Region they die while pending"
             ));
         }
         if volume.kms_key_id.is_some() && !volume.encrypted {
@@ -867,13 +876,20 @@ fn extra_tags(text: &str) -> Option<BTreeMap<String, String>> {
     for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
         let (key, value) = piece.split_once('=')?;
         let (key, value) = (key.trim(), value.trim());
-        let ours = IDENTITY_TAGS.contains(&key) || key.to_ascii_lowercase().starts_with("aws:");
+        let lower = key.to_ascii_lowercase();
+        let ours = IDENTITY_TAGS.contains(&key) || lower.starts_with("aws:") || lower.starts_with(MARK);
         let fits = key.chars().count() <= TAG_KEY_LIMIT && value.chars().count() <= TAG_VALUE_LIMIT;
         if key.is_empty() || ours || !fits || tags.insert(key.to_owned(), value.to_owned()).is_some() {
             return None;
         }
     }
-    (!tags.is_empty() && tags.len() + IDENTITY_TAGS.len() <= TAGS_LIMIT).then_some(tags)
+    (!tags.is_empty() && tags.len() + IDENTITY_TAGS.len() + MARKS <= TAGS_LIMIT).then_some(tags)
+}
+
+/// One that things are found by: EC2's filters take * and ? for any characters, and a backslash before them.
+fn plain_tag_value(text: &str) -> Option<String> {
+    let fits = text.chars().count() <= TAG_VALUE_LIMIT && !text.contains(['*', '?', '\\']);
+    fits.then(|| text.to_owned())
 }
 
 fn kms_key(text: &str) -> Option<String> {
@@ -899,6 +915,11 @@ fn table_name(text: &str) -> Option<String> {
 
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-.".contains(c)
+}
+
+/// The Region that an ARN names.
+fn region_of(arn: &str) -> Option<&str> {
+    arn.starts_with("arn:").then(|| arn.split(':').nth(3)).flatten().filter(|region| !region.is_empty())
 }
 
 /// `arn:partition:service:region:account:…`, with a word that tells what of the service it names.

@@ -1,7 +1,4 @@
-//! Machines over EC2, and what is looked up there (a file each): requests, and error codes → meaning.
-//!
-//! EC2's errors are unmodelled, so they are told apart by their code. The table of codes is the union of what well-kept
-//! launchers know and EC2's own error pages; what it does not list is fatal as a 4xx and ambiguous otherwise.
+//! Machines over EC2, and what is looked up there (a file each): requests, and answers → meaning (`ec2/meaning.rs`).
 
 mod consoles;
 mod fleet;
@@ -11,6 +8,7 @@ mod instance_types;
 mod key_pairs;
 mod launch_templates;
 mod leftovers;
+mod meaning;
 mod networks;
 mod vpcs;
 
@@ -163,7 +161,7 @@ impl Ec2 {
             .set_user_data(p.user_data.clone())
             .set_metadata_options(p.imds_tokens.map(to_metadata_options))
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-            .set_tag_specifications(Some(to_tag_specifications(&p.tags)))
+            .set_tag_specifications(Some(to_tag_specifications(&p.tags, p.market)))
     }
 
     fn once(&self) -> aws_sdk_ec2::config::Builder {
@@ -233,20 +231,28 @@ fn to_metadata_options(tokens: ImdsTokens) -> InstanceMetadataOptionsRequest {
     InstanceMetadataOptionsRequest::builder().http_tokens(tokens).build()
 }
 
+/// This value, to the letter: EC2 takes a filter's value for a pattern.
 fn filter(name: &str, value: &str) -> Filter {
-    Filter::builder().name(name).values(value).build()
+    filter_of(name, &[value.to_owned()])
 }
 
 /// Any of these values.
 fn filter_of(name: &str, values: &[String]) -> Filter {
-    Filter::builder().name(name).set_values(Some(values.to_vec())).build()
+    let literal = |text: &String| text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?");
+    Filter::builder().name(name).set_values(Some(values.iter().map(literal).collect())).build()
 }
 
-/// The same tags on everything that the call makes, so that a volume left behind is found as well.
-fn to_tag_specifications(tags: &BTreeMap<String, String>) -> Vec<TagSpecification> {
-    [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface]
-        .map(|kind| tagged(kind, tags))
-        .to_vec()
+/// What fits a pattern, in which `*` and `?` stand for others.
+fn pattern(name: &str, pattern: &str) -> Filter {
+    Filter::builder().name(name).values(pattern).build()
+}
+
+/// The same tags on everything that the call makes, so that a volume left behind is found as well. EC2 refuses those of a
+/// Spot request in a launch on demand (terraform-aws-github-runner #4561).
+fn to_tag_specifications(tags: &BTreeMap<String, String>, market: Market) -> Vec<TagSpecification> {
+    let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    kinds.extend((market == Market::Spot).then_some(ResourceType::SpotInstancesRequest));
+    kinds.into_iter().map(|kind| tagged(kind, tags)).collect()
 }
 
 fn tagged(kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
@@ -288,155 +294,7 @@ where
     SdkError<E>: RequestId,
 {
     let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
-    sdk::failed(answer, error, class_of, advice)
-}
-
-/// EC2's codes by what to do next.
-fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
-    match code.unwrap_or_default() {
-        "InsufficientInstanceCapacity"
-        | "InsufficientCapacity"
-        | "InsufficientHostCapacity"
-        | "InsufficientReservedInstanceCapacity"
-        | "InsufficientCapacityOnHost"
-        | "InsufficientCapacityOnOutpost"
-        | "InsufficientVolumeCapacity"
-        | "InsufficientAddressCapacity"
-        | "UnfulfillableCapacity"
-        | "ReservationCapacityExceeded"
-        | "SpotMaxPriceTooLow" => Class::Capacity,
-
-        "Unsupported" | "VolumeTypeNotAvailableInZone" | "InvalidAvailabilityZone" => Class::ZoneUnfit,
-        "InsufficientFreeAddressesInSubnet" | "InvalidSubnetID.NotFound" => Class::SubnetUnfit,
-
-        "VcpuLimitExceeded"
-        | "InstanceLimitExceeded"
-        | "VolumeLimitExceeded"
-        | "MaxIOPSLimitExceeded"
-        | "MaxSpotInstanceCountExceeded"
-        | "NetworkInterfaceLimitExceeded"
-        | "AddressLimitExceeded"
-        | "ResourceLimitExceeded" => Class::Quota,
-
-        code if sdk::is_throttle(code) => Class::Throttled,
-
-        "InternalError"
-        | "InternalFailure"
-        | "ServerInternal"
-        | "ServiceUnavailable"
-        | "Unavailable"
-        | "RequestTimeout"
-        | "RequestTimeoutException" => Class::Ambiguous,
-
-        "ConcurrentTagAccess" | "InvalidInstanceID.NotFound" => Class::Propagating,
-        "InvalidParameterValue" if names_an_instance_profile(message) => Class::Propagating,
-
-        "IdempotentParameterMismatch" => Class::ParameterMismatch,
-        "IdempotentInstanceTerminated" => Class::InstanceTerminated,
-
-        "UnauthorizedOperation"
-        | "AuthFailure"
-        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
-        | "AccessDenied"
-        | "AccessDeniedException"
-        | "OptInRequired"
-        | "PendingVerification"
-        | "Blocked"
-        | "SignatureDoesNotMatch"
-        | "InvalidClientTokenId"
-        | "ExpiredToken"
-        | "RequestExpired" => Class::Unauthorized,
-
-        // A 200 that cannot be read may have launched; of what we do not know only a client's error is a refusal.
-        _ => match status {
-            408 => Class::Ambiguous,
-            429 => Class::Throttled,
-            400..=499 => Class::Misconfigured,
-            _ => Class::Ambiguous,
-        },
-    }
-}
-
-/// A profile made a moment ago is not known everywhere at once; EC2 then calls its name invalid.
-fn names_an_instance_profile(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    message.contains("iaminstanceprofile") || message.contains("iam instance profile")
-}
-
-/// Which setting or permission to change; empty where no change of ours is needed.
-fn advice(failed: &AwsError) -> String {
-    let (action, message) = (failed.action, failed.message.as_str());
-    let code = failed.code.as_deref().unwrap_or_default();
-    let starts = |prefix: &str| code.starts_with(prefix);
-    // The codes InvalidParameterValue and InvalidParameterCombination say only in words what they are about.
-    let about = |word: &str| starts("InvalidParameter") && message.to_ascii_lowercase().contains(word);
-    match failed.class {
-        Class::Unauthorized
-            if matches!(code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") =>
-        {
-            let also = match action {
-                "RunInstances" => {
-                    " (with ec2:CreateTags on what it makes and, for an instance profile, iam:PassRole on its role)"
-                }
-                _ => "",
-            };
-            format!(
-                "allow ec2:{action}{also} in the function's role; `aws sts decode-authorization-message` explains an encoded message"
-            )
-        }
-        Class::Unauthorized if code.ends_with("ServiceLinkedRoleCreationNotPermitted") => {
-            "MARKET asks for spot, and this account has never used it: run `aws iam create-service-linked-role \
-             --aws-service-name spot.amazonaws.com` once"
-                .to_owned()
-        }
-        Class::Unauthorized if code == "OptInRequired" && message.to_ascii_lowercase().contains("marketplace") => {
-            "subscribe to the image at the address in the message, or change AMI_ID or AMI_NAME".to_owned()
-        }
-        Class::Unauthorized if matches!(code, "OptInRequired" | "PendingVerification" | "Blocked") => {
-            "the account itself may not do this yet: see its health dashboard, or ask AWS Support".to_owned()
-        }
-        Class::Unauthorized => "check the credentials that the function runs with".to_owned(),
-        Class::Quota => format!("{code} is a quota of the account: ask for more in Service Quotas"),
-        Class::Propagating if names_an_instance_profile(message) => {
-            "set IAM_PROFILE to an instance profile that exists, by name or by ARN".to_owned()
-        }
-        Class::Misconfigured | Class::SubnetUnfit => {
-            let setting = if starts("InvalidAMI") {
-                "AMI_ID or AMI_NAME"
-            } else if starts("InvalidLaunchTemplate") {
-                "LAUNCH_TEMPLATE (an id or a name of this Region, and a version that it has)"
-            } else if starts("InvalidKeyPair") {
-                "KEY_NAME"
-            } else if starts("InvalidGroup") || starts("InvalidSecurityGroup") || starts("SecurityGroupsPer")
-            {
-                "SECURITY_GROUP_IDS (groups of the VPC that the subnets are in)"
-            } else if starts("InvalidSubnet") {
-                "SUBNET_IDS"
-            } else if about("different networks") {
-                "SECURITY_GROUP_IDS or SUBNET_IDS (groups and subnets of one VPC)"
-            } else if about("group") {
-                "SECURITY_GROUP_IDS"
-            } else if about("volume") || about("snapshot") || about("device") {
-                "VOLUME_DEVICE, VOLUME_SIZE_GB, VOLUME_TYPE, VOLUME_IOPS, VOLUME_THROUGHPUT or VOLUME_ENCRYPTED"
-            } else if about("instancetype") || about("instance type") || about("architecture") {
-                "INSTANCE_TYPE or AMI_ID (a type that fits the image's architecture)"
-            } else if starts("InvalidInstanceType") || starts("UnsupportedOperation") {
-                "INSTANCE_TYPE (a type that fits the image's architecture)"
-            } else if starts("InvalidBlockDeviceMapping") || starts("UnknownVolumeType") {
-                "VOLUME_DEVICE, VOLUME_SIZE_GB, VOLUME_TYPE, VOLUME_IOPS, VOLUME_THROUGHPUT or VOLUME_ENCRYPTED"
-            } else if starts("CustomerKey") {
-                "VOLUME_KMS_KEY_ID, the KMS key that encrypts volumes by default in this account, or VOLUME_ENCRYPTED"
-            } else if starts("TagPolicy") || starts("TagLimit") {
-                "PROJECT_TAG, EXTRA_TAGS, or the organisation's tag policy"
-            } else if starts("InvalidUserData") || about("user data") {
-                "USER_DATA"
-            } else if starts("VPCIdNotSpecified") || starts("DefaultVpc") {
-                "SUBNET_IDS, VPC_ID or VPC_NAME (this account has no default VPC here)"
-            } else {
-                return String::new();
-            };
-            format!("change {setting}")
-        }
-        _ => String::new(),
-    }
+    let class_of =
+        |code: Option<&str>, message: &str, status| meaning::class_of(action, code, message, status);
+    sdk::failed(answer, error, class_of, meaning::advice)
 }

@@ -15,6 +15,8 @@ pub enum Class {
     ZoneUnfit,
     /// This subnet is gone or full: a definite refusal.
     SubnetUnfit,
+    /// This instance type cannot be launched as it was asked for, in no zone: a definite refusal.
+    TypeUnfit,
     /// A quota of the account: a definite refusal that another zone would repeat.
     Quota,
     /// Refused for its rate: nothing was done, the same request may be sent again later.
@@ -38,10 +40,11 @@ pub enum Class {
 }
 
 impl Class {
-    pub const ALL: [Class; 13] = [
+    pub const ALL: [Class; 14] = [
         Class::Capacity,
         Class::ZoneUnfit,
         Class::SubnetUnfit,
+        Class::TypeUnfit,
         Class::Quota,
         Class::Throttled,
         Class::Ambiguous,
@@ -265,7 +268,9 @@ impl Error {
             (Class::NotSent, _) => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
             (Class::Unreadable, _) => (Kind::InvalidRecord, "holds a record that cannot be understood"),
             (Class::Unauthorized, _) => (Kind::Unauthorized, "may not be used"),
-            (Class::Misconfigured, _) => (Kind::InvalidConfiguration, "cannot do what was asked"),
+            (Class::Misconfigured | Class::ZoneUnfit | Class::SubnetUnfit | Class::TypeUnfit, _) => {
+                (Kind::InvalidConfiguration, "cannot do what was asked")
+            }
             (Class::Capacity, _) => (Kind::CapacityExhausted, "has no room for it now"),
             (Class::Quota, _) => (Kind::QuotaExceeded, "has reached a quota of the account"),
             (Class::Throttled, Service::Ec2) => {

@@ -68,6 +68,8 @@ pub struct Image {
     pub snapshot_gb: Option<i32>,
     /// In EC2's word, of which there are more than ours.
     pub architecture: String,
+    /// Windows takes RSA keys only.
+    pub is_windows: bool,
     pub created: Option<Timestamp>,
 }
 

@@ -10,6 +10,28 @@ pub const ORIGIN_TAG: &str = "elephant:key-pair";
 pub const CREATED: &str = "created";
 pub const IMPORTED: &str = "imported";
 
+/// [Windows opens its password][windows] for an RSA key alone.
+///
+/// [windows]: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-key-pairs.html
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyType {
+    #[default]
+    Ed25519,
+    Rsa,
+}
+
+impl KeyType {
+    pub const BOTH: [KeyType; 2] = [KeyType::Ed25519, KeyType::Rsa];
+
+    /// EC2's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeyType::Ed25519 => "ed25519",
+            KeyType::Rsa => "rsa",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnKeyPair {
     pub key_pair_id: String,

@@ -10,6 +10,7 @@ mod preflight;
 mod seat;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,9 +24,9 @@ pub use preflight::{Answered, Finding, Place, Preflight};
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::ending::{Ended, Ending};
-use crate::error::{AwsError, Error};
-use crate::image::Source;
-use crate::lookups::{LookupError, Lookups, Surroundings};
+use crate::error::{AwsError, Class, Error, Kind};
+use crate::image::{self, Image, Source};
+use crate::lookups::{LookupError, Lookups, Surroundings, own_image_fits};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::needs::{Clock, Launches, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
@@ -110,6 +111,12 @@ struct Delivery<'l, M, E, P, C, T> {
     overrides: RefCell<[Result<Overrides, String>; 2]>,
 }
 
+/// What this meeting's attempts are made from: what every meeting's are, and the images that its record names.
+struct Materials {
+    surroundings: Rc<Surroundings>,
+    own_images: BTreeMap<Role, Image>,
+}
+
 /// What a role's attempts are made from, and where they may be.
 struct Places {
     candidates: Vec<Candidate>,
@@ -186,11 +193,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     /// can be made.
     async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
-        let found = match (steps.iter().any(new), steps.iter().all(new)) {
-            (false, _) => None,
-            (true, true) => Some(self.look_up().await),
+        let roles: Vec<Role> = steps.iter().filter(|step| new(step)).map(|(role, _)| *role).collect();
+        let found = match (roles.is_empty(), steps.iter().all(new)) {
+            (true, _) => None,
+            (false, true) => Some(self.look_up(&roles).await),
             // A replay is not kept waiting until a look-up is answered.
-            (true, false) => Some(self.look_up_at_once().await),
+            (false, false) => Some(self.look_up_at_once(&roles).await),
         };
         let found = found.map(|found| found.map_err(|error| self.lookup_failed(&error)));
         let places = |role: Role| match &found {
@@ -233,47 +241,101 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         (work, failed)
     }
 
-    async fn look_up(&self) -> Result<Rc<Surroundings>, LookupError> {
+    async fn look_up(&self, roles: &[Role]) -> Result<Materials, LookupError> {
         let look_up = || async {
-            match self.launcher.surroundings().await {
+            match self.materials(roles).await {
                 Err(LookupError::Aws(error)) => Err(error),
                 other => Ok(other),
             }
         };
-        let found = self.persist(self.look_up_limit(), Backoff::LOOK_UP, || true, look_up).await;
+        let found = self.persist(self.look_up_limit(roles), Backoff::LOOK_UP, || true, look_up).await;
         found.map_err(LookupError::Aws)?
     }
 
-    async fn look_up_at_once(&self) -> Result<Rc<Surroundings>, LookupError> {
-        if !self.fits(self.look_up_limit()) {
+    async fn look_up_at_once(&self, roles: &[Role]) -> Result<Materials, LookupError> {
+        if !self.fits(self.look_up_limit(roles)) {
             return Err(LookupError::Aws(not_sent()));
         }
-        self.launcher.surroundings().await
+        self.materials(roles).await
+    }
+
+    async fn materials(&self, roles: &[Role]) -> Result<Materials, LookupError> {
+        let surroundings = self.launcher.surroundings().await?;
+        let mut own_images = BTreeMap::new();
+        for role in roles {
+            let configured = &surroundings.origin.image.image_id;
+            if let Some(image) = self.own_image(*role, configured).await? {
+                own_images.insert(*role, image);
+            }
+        }
+        Ok(Materials { surroundings, own_images })
+    }
+
+    /// The image that the record names for a role, where it is another than the configured one.
+    async fn own_image(&self, role: Role, configured: &str) -> Result<Option<Image>, LookupError> {
+        let Launcher { ec2, clock, timing, lookups, .. } = self.launcher;
+        let Ok(overrides) = self.overrides_of(role) else { return Ok(None) };
+        let Some(image_id) = overrides.image_id.as_ref().filter(|image| *image != configured) else {
+            return Ok(None);
+        };
+        let found = lookups.own_image(ec2, clock, image_id, timing).await;
+        found.map(Some).map_err(|mut error| {
+            error.advice = overrides.in_place_of_settings(role, &error.advice).unwrap_or(error.advice);
+            match error.class {
+                Class::Misconfigured => LookupError::OwnImage(error),
+                _ => LookupError::Aws(error),
+            }
+        })
     }
 
     async fn places_of(&self, role: Role) -> Result<Places, Error> {
-        let found = self.look_up().await.map_err(|error| self.lookup_failed(&error))?;
+        let found = self.look_up(&[role]).await.map_err(|error| self.lookup_failed(&error))?;
         self.places(&found, role)
     }
 
-    /// An image's parameter is read before the image is, and a template before either.
-    fn look_up_limit(&self) -> Duration {
+    /// An image's parameter is read before the image is, and a template before either; after them what a record names.
+    fn look_up_limit(&self, roles: &[Role]) -> Duration {
         let in_turn = match (&self.launcher.config.launch_template, &self.launcher.config.image) {
             (Some(_), _) => 3,
             (None, Source::Parameter(_)) => 2,
             (None, _) => 1,
         };
-        in_turn * self.launcher.timing.ec2
+        let own = |role: &&Role| self.overrides_of(**role).is_ok_and(|own| own.image_id.is_some());
+        let own = u32::try_from(roles.iter().filter(own).count()).unwrap_or_default();
+        (in_turn + own) * self.launcher.timing.ec2
     }
 
-    fn places(&self, surroundings: &Surroundings, role: Role) -> Result<Places, Error> {
+    fn places(&self, found: &Materials, role: Role) -> Result<Places, Error> {
         let overrides = self.overrides_of(role)?;
-        let subnets = in_order(self.meeting, surroundings.subnets.clone());
-        let Surroundings { offerings, instance_types, origin, .. } = surroundings;
+        let own = found.own_images.get(&role);
+        let Surroundings { offerings, instance_types, origin, .. } = &*found.surroundings;
+        let subnets = in_order(self.meeting, found.surroundings.subnets.clone());
         let markets = &self.launcher.config.markets;
-        let candidates =
+        let mut candidates =
             plan::candidates_for(&overrides, markets, instance_types, &subnets, offerings.as_ref());
-        Ok(Places { candidates, origin: origin.overridden(&overrides) })
+        if let Some(image) = own {
+            self.keep_fitting(role, &found.surroundings, image, &mut candidates)?;
+        }
+        Ok(Places { candidates, origin: origin.overridden(&overrides, own) })
+    }
+
+    /// Only what an image that the record names can run is left.
+    fn keep_fitting(
+        &self,
+        role: Role,
+        surroundings: &Surroundings,
+        image: &Image,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Error> {
+        let types: Vec<String> = candidates.iter().map(|candidate| candidate.instance_type.clone()).collect();
+        if let Err(error) = own_image_fits(surroundings, &self.launcher.config, image, &types) {
+            let Error { problem, advice, .. } = failed_lookup(&error);
+            let named = self.overrides_of(role)?.in_place_of_settings(role, &advice);
+            let problem = format!("meeting {}, {role}: {problem}", self.meeting);
+            return Err(Error::new(Kind::InvalidRecord, problem, named.unwrap_or(advice)));
+        }
+        candidates.retain(|candidate| image::may_run_on(image, &candidate.instance_type));
+        Ok(())
     }
 
     fn overrides_of(&self, role: Role) -> Result<Overrides, Error> {

@@ -51,6 +51,15 @@ pub struct Template {
     pub has_instance_requirements: bool,
     /// A zone that it asks for.
     pub availability_zone: Option<String>,
+    /// Against termination, or against a stop, which EC2 takes for both.
+    pub is_protected: bool,
+    pub has_groups_by_name: bool,
+    /// Its machines have no instance metadata service.
+    pub has_no_metadata: bool,
+    /// What it tags, in EC2's word, with which key.
+    pub tags: Vec<(String, String)>,
+    /// Of its disks.
+    pub devices: Vec<String>,
 }
 
 impl LaunchTemplate {

@@ -5,7 +5,7 @@
 //! off the path of a delivery. It is looked up again when it is old, or when an answer of EC2 showed it stale.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::rc::Rc;
 
@@ -15,7 +15,9 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::error::{AwsError, Class};
 use crate::image::{self, Image, Source, newest};
+use crate::key_pair::KeyType;
 use crate::launch_template::{LaunchTemplate, Pinned, Template};
+use crate::machine::{IDENTITY_TAGS, Market};
 use crate::needs::{Clock, Images, LaunchTemplates, LookUps, Parameters};
 use crate::network::{Found, Offerings, Subnet, Wanted, usable};
 use crate::plan::Origin;
@@ -31,6 +33,10 @@ pub struct Surroundings {
     /// In order of preference, never empty.
     pub instance_types: Vec<String>,
     pub origin: Origin,
+    /// Of the key pair that is configured.
+    pub key_type: Option<KeyType>,
+    /// The devices of the launch template's disks.
+    pub template_devices: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub enum LookupError {
     NoUsableSubnet(String),
     /// What was configured does not fit what was found; what to change.
     Misfit(String, &'static str),
+    /// The image that a record names cannot be used.
+    OwnImage(AwsError),
 }
 
 #[derive(Default)]
@@ -51,7 +59,9 @@ pub struct Lookups {
     template: RefCell<Part<Option<Template>>>,
     offerings: RefCell<Part<Option<Offerings>>>,
     image: RefCell<Part<Image>>,
-    key_pair: RefCell<Part<()>>,
+    key_pair: RefCell<Part<Option<KeyType>>>,
+    /// Those that records name, by their ids.
+    own_images: RefCell<BTreeMap<String, (Timestamp, Image)>>,
 }
 
 /// One of several look-ups, and since when it is known.
@@ -90,9 +100,9 @@ impl Lookups {
             made_from,
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
-        let (found, (template, basis, offerings, image)) = (found?, made_from?);
+        let (found, (template, basis, offerings, image), key_pair) = (found?, made_from?, key_pair?);
         let types = &basis.instance_types;
-        let all = [template, found.0, offerings.0, image.0, key_pair?.0];
+        let all = [template, found.0, offerings.0, image.0, key_pair.0];
         let since = all.into_iter().min().unwrap_or(now);
         self.forget();
         let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
@@ -100,6 +110,7 @@ impl Lookups {
             offered(types, &subnets, offerings)?;
         }
         of_one_architecture(types, &image.1)?;
+        takes_the_key(config, key_pair.1, &image.1)?;
         let ours = !config.keeps_volume();
         if let Some(least) = image.1.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
             warn!(
@@ -113,9 +124,29 @@ impl Lookups {
             offerings: offerings.1,
             instance_types: basis.instance_types,
             origin: Origin { template: basis.template, ..Origin::from(image.1) },
+            key_type: key_pair.1,
+            template_devices: basis.template_devices,
         });
         *self.kept.borrow_mut() = Some((since, fresh.clone()));
         Ok(fresh)
+    }
+
+    /// An image that a record names, looked up once like everything else.
+    pub async fn own_image(
+        &self,
+        ec2: &impl Images,
+        clock: &impl Clock,
+        image_id: &str,
+        timing: &Timing,
+    ) -> Result<Image, AwsError> {
+        let now = clock.now();
+        let known = self.own_images.borrow().get(image_id).cloned();
+        if let Some((_, image)) = known.filter(|(since, _)| now < after(*since, timing.lookups)) {
+            return Ok(image);
+        }
+        let image = ec2.find_image(image_id).await?;
+        self.own_images.borrow_mut().insert(image_id.to_owned(), (now, image.clone()));
+        Ok(image)
     }
 
     /// An answer showed them stale: whoever needs them next looks again.
@@ -126,6 +157,7 @@ impl Lookups {
         *self.offerings.borrow_mut() = None;
         *self.image.borrow_mut() = None;
         *self.key_pair.borrow_mut() = None;
+        self.own_images.borrow_mut().clear();
     }
 }
 
@@ -152,7 +184,7 @@ pub struct Looked {
     pub subnets: Result<Vec<Subnet>, LookupError>,
     pub offerings: Result<Option<Offerings>, LookupError>,
     pub image: Result<Image, LookupError>,
-    pub key_pair: Result<(), LookupError>,
+    pub key_pair: Result<Option<KeyType>, LookupError>,
 }
 
 impl Looked {
@@ -187,15 +219,32 @@ impl Looked {
         }
     }
 
+    /// What machines are made from, of what was found: all but where they may be.
+    pub fn surroundings(&self) -> Option<Surroundings> {
+        let (Ok(basis), Ok(image)) = (&self.basis, &self.image) else { return None };
+        Some(Surroundings {
+            subnets: Vec::new(),
+            offerings: None,
+            instance_types: basis.instance_types.clone(),
+            origin: Origin { template: basis.template.clone(), ..Origin::from(image.clone()) },
+            key_type: self.key_pair.clone().unwrap_or_default(),
+            template_devices: basis.template_devices.clone(),
+        })
+    }
+
     /// What does not fit together, of what was found.
-    pub fn misfits(&self) -> Vec<LookupError> {
+    pub fn misfits(&self, config: &Config) -> Vec<LookupError> {
         let Ok(Basis { instance_types: types, .. }) = &self.basis else { return Vec::new() };
         let image = self.image.as_ref().ok().and_then(|image| of_one_architecture(types, image).err());
+        let key = match (&self.image, &self.key_pair) {
+            (Ok(image), Ok(key_type)) => takes_the_key(config, *key_type, image).err(),
+            _ => None,
+        };
         let zones = match (&self.subnets, &self.offerings) {
             (Ok(subnets), Ok(Some(offerings))) => offered(types, subnets, offerings).err(),
             _ => None,
         };
-        image.into_iter().chain(zones).collect()
+        image.into_iter().chain(key).chain(zones).collect()
     }
 }
 
@@ -205,12 +254,18 @@ pub struct Basis {
     pub image: Source,
     pub instance_types: Vec<String>,
     pub template: Option<Pinned>,
+    pub template_devices: Vec<String>,
 }
 
 fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupError> {
     let Config { image, instance_types, .. } = config;
     let (Some(wanted), Some(template)) = (&config.launch_template, template) else {
-        return Ok(Basis { image: image.clone(), instance_types: instance_types.clone(), template: None });
+        return Ok(Basis {
+            image: image.clone(),
+            instance_types: instance_types.clone(),
+            template: None,
+            template_devices: Vec::new(),
+        });
     };
     let Pinned { launch_template_id, version } = &template.pinned;
     let misfit = |what: &str, advice| {
@@ -229,6 +284,50 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
             "security groups, beside which EC2 takes no network interface, and PUBLIC_IP asks for one",
             "take them out of the template, and set SECURITY_GROUP_IDS; or unset PUBLIC_IP",
         );
+    }
+    if template.is_protected {
+        return misfit(
+            "termination or stop protection, so that nobody could end its machines",
+            "take DisableApiTermination and DisableApiStop out of the template",
+        );
+    }
+    if template.has_groups_by_name {
+        return misfit(
+            "security groups by name, which EC2 takes beside no subnet",
+            "give the template its security groups by their ids",
+        );
+    }
+    if template.has_no_metadata {
+        return misfit(
+            "the instance metadata service disabled, by which a machine learns which one it is",
+            "enable it in the template",
+        );
+    }
+    if template.tags.iter().any(|(kind, _)| kind == SPOT_REQUEST)
+        && config.markets.contains(&Market::OnDemand)
+    {
+        return misfit(
+            "tags of Spot requests, with which EC2 refuses a launch on demand",
+            "take them out of the template, or set MARKET to spot",
+        );
+    }
+    if let Some((kind, _)) = template.tags.iter().find(|(kind, _)| !TAGGED.contains(&kind.as_str())) {
+        return misfit(
+            &format!("tags of {kind}, which the function's role may not write"),
+            "take them out of the template",
+        );
+    }
+    if let Some((_, key)) = template.tags.iter().find(|(_, key)| !config.extra_tags.contains_key(key)) {
+        return match IDENTITY_TAGS.contains(&key.as_str()) {
+            true => misfit(
+                &format!("the tag {key}, which says of each machine whose it is"),
+                "take it out of the template",
+            ),
+            false => misfit(
+                &format!("the tag {key}, which the function's role may not write"),
+                "take it out of the template, and set it in EXTRA_TAGS",
+            ),
+        };
     }
     if template.has_instance_requirements {
         return misfit("instance requirements", "take them out of the template, and set INSTANCE_TYPE");
@@ -257,8 +356,13 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
         ([], Some(instance_type)) => vec![instance_type],
         (types, _) => types.to_vec(),
     };
-    Ok(Basis { image, instance_types, template: Some(template.pinned) })
+    let Template { pinned, devices, .. } = template;
+    Ok(Basis { image, instance_types, template: Some(pinned), template_devices: devices })
 }
+
+/// What a launch tags, in EC2's words.
+const TAGGED: [&str; 4] = ["instance", "volume", "network-interface", SPOT_REQUEST];
+const SPOT_REQUEST: &str = "spot-instances-request";
 
 async fn find_template(ec2: &impl LookUps, config: &Config) -> Result<Option<Template>, LookupError> {
     match &config.launch_template {
@@ -355,10 +459,49 @@ async fn find_image(
     }
 }
 
-async fn find_key_pair(ec2: &impl LookUps, name: Option<&str>) -> Result<(), LookupError> {
+async fn find_key_pair(ec2: &impl LookUps, name: Option<&str>) -> Result<Option<KeyType>, LookupError> {
     match name {
         Some(name) => Ok(ec2.find_key_pair(name).await?),
-        None => Ok(()),
+        None => Ok(None),
+    }
+}
+
+/// EC2 would refuse the launch (attack_range #901), and of an older image the password could not be opened.
+fn takes_the_key(config: &Config, key_type: Option<KeyType>, image: &Image) -> Result<(), LookupError> {
+    match (&config.key_name, key_type) {
+        (Some(name), Some(KeyType::Ed25519)) if image.is_windows => Err(LookupError::Misfit(
+            format!(
+                "KEY_NAME is {name}, an ED25519 key pair, and the image {} is of Windows",
+                image.image_id
+            ),
+            "set KEY_NAME to an RSA key pair, or unset it: Windows takes no other",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a machine from an image that its record names can be what was asked for, of one of these types; if not, why.
+/// Its disk is no question: it is made for this image's root device.
+pub fn own_image_fits(
+    surroundings: &Surroundings,
+    config: &Config,
+    image: &Image,
+    types: &[String],
+) -> Result<(), LookupError> {
+    takes_the_key(config, surroundings.key_type, image)?;
+    let (configured, own) = (&surroundings.origin.image.root_device, &image.root_device);
+    if configured != own && surroundings.template_devices.contains(configured) {
+        return Err(LookupError::Misfit(
+            format!(
+                "the image {} has its root on {own}, and the launch template's disk is {configured}",
+                image.image_id
+            ),
+            "change AMI_ID or AMI_NAME to an image with that root device, or take the disk out of the template",
+        ));
+    }
+    match types.iter().any(|instance_type| image::may_run_on(image, instance_type)) {
+        true => Ok(()),
+        false => of_one_architecture(types, image),
     }
 }
 
@@ -390,6 +533,6 @@ fn of_one_architecture(types: &[String], image: &Image) -> Result<(), LookupErro
     let Image { image_id, architecture, .. } = image;
     Err(LookupError::Misfit(
         format!("the image {image_id} is for {architecture}, which {instance_type} by its name does not run"),
-        "change INSTANCE_TYPE, or AMI_ID, AMI_NAME or AMI_ARCH",
+        "change INSTANCE_TYPE, or AMI_ID or AMI_NAME, or AMI_ARCH",
     ))
 }

@@ -21,6 +21,7 @@ use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 use crate::error::{AwsError, Error, Kind};
 use crate::fleet::{self, Looked};
 use crate::image::{Architecture, Image};
+use crate::key_pair::KeyType;
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use crate::meeting::MeetingId;
@@ -388,7 +389,7 @@ impl<P: LaunchTemplates> LaunchTemplates for Metered<P> {
 }
 
 impl<P: KeyPairs> KeyPairs for Metered<P> {
-    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError> {
+    async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError> {
         self.port.find_key_pair(name).await
     }
 }

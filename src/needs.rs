@@ -19,7 +19,7 @@ use crate::hardware::{
     Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, Volume,
 };
 use crate::image::{Architecture, Image};
-use crate::key_pair::{OwnKeyPair, PrivateKey};
+use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
@@ -451,8 +451,8 @@ pub trait Images {
 }
 
 pub trait KeyPairs {
-    /// `ec2:DescribeKeyPairs`; an error if there is none of this name.
-    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError>;
+    /// `ec2:DescribeKeyPairs`: its type, if EC2 says one that we know; an error if there is none of this name.
+    async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError>;
 }
 
 /// SSM's Parameter Store.

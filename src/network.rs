@@ -18,7 +18,7 @@ pub struct Subnet {
 /// Whose subnets are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
-    /// The Region's default VPC.
+    /// The Region's default VPC, of which only the default subnets of its zones are found.
     #[default]
     Default,
     Vpc(String),
@@ -82,8 +82,17 @@ pub fn usable(found: &Found, wanted: &Wanted) -> Result<Vec<Subnet>, String> {
             ));
         }
     };
-    if let (Network::Vpc(vpc), true) = (&wanted.network, candidates.is_empty()) {
-        return Err(format!("VPC_ID is {vpc}, and this Region has no such VPC, or no subnet in it"));
+    match (&wanted.network, &found.vpcs[..]) {
+        (Network::Vpc(vpc), _) if candidates.is_empty() => {
+            return Err(format!("VPC_ID is {vpc}, and this Region has no such VPC, or no subnet in it"));
+        }
+        (Network::Default, [vpc]) if candidates.is_empty() => {
+            return Err(format!(
+                "the default VPC {vpc} has no default subnet in any zone (`aws ec2 create-default-subnet` makes one), and \
+                 others are used only where SUBNET_IDS or VPC_ID names them"
+            ));
+        }
+        _ => {}
     }
     let usable: Vec<Subnet> = candidates
         .iter()

@@ -15,6 +15,9 @@ pub const ATTRIBUTES: [&str; 3] = ["image_id", "instance_type", "volume_size_gb"
 /// GiB of a root volume, of any type.
 pub const VOLUME_SIZES: RangeInclusive<i32> = 1..=65_536;
 
+/// The settings that they go before, in the words of every advice that names them.
+const SETTINGS: [&str; 3] = ["AMI_ID or AMI_NAME", "INSTANCE_TYPE", "VOLUME_SIZE_GB"];
+
 pub const IMAGE_ID_EXPECTED: &str = "an image id, ami-…";
 pub const INSTANCE_TYPES_EXPECTED: &str = "one or more instance types such as t3.large, separated by commas";
 pub const VOLUME_SIZE_EXPECTED: &str = "a whole number of GiB from 1 to 65536";
@@ -49,6 +52,19 @@ impl Overrides {
                 .unwrap_or_default(),
             volume_size_gb: own_or_both(role, ATTRIBUTES[2], &said, VOLUME_SIZE_EXPECTED, volume_size)?,
         })
+    }
+
+    /// An advice for a machine of this role, which names the attribute in place of each setting that it goes before; `None`:
+    /// it names no such setting.
+    pub fn in_place_of_settings(&self, role: Role, advice: &str) -> Option<String> {
+        let said = [self.image_id.is_some(), !self.instance_types.is_empty(), self.volume_size_gb.is_some()];
+        let mut text = advice.to_owned();
+        for ((setting, attribute), _) in
+            SETTINGS.into_iter().zip(ATTRIBUTES).zip(said).filter(|(_, said)| *said)
+        {
+            text = text.replace(setting, &format!("{role}_{attribute} (or {attribute}) of the record"));
+        }
+        (text != advice).then_some(text)
     }
 }
 

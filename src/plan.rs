@@ -200,6 +200,8 @@ fn beside<'c>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub image: Image,
+    /// The configured image's, which a configured device may name.
+    pub configured_root: String,
     pub template: Option<Pinned>,
     /// A record's own; `None`: as configured.
     pub volume_size_gb: Option<i32>,
@@ -207,19 +209,15 @@ pub struct Origin {
 
 impl From<Image> for Origin {
     fn from(image: Image) -> Self {
-        Origin { image, template: None, volume_size_gb: None }
+        Origin { configured_root: image.root_device.clone(), image, template: None, volume_size_gb: None }
     }
 }
 
 impl Origin {
-    /// For a role whose record says otherwise. An image that a record names is not looked up: it is taken to have the root
-    /// device of the configured one, as an image has that was made of such a machine, and how large its snapshot is only
-    /// EC2 knows.
-    pub fn overridden(&self, overrides: &Overrides) -> Origin {
-        let image = match &overrides.image_id {
-            Some(image_id) if *image_id != self.image.image_id => {
-                Image { image_id: image_id.clone(), snapshot_gb: None, ..self.image.clone() }
-            }
+    /// For a role whose record says otherwise; `own` is the image that it names, as it was looked up.
+    pub fn overridden(&self, overrides: &Overrides, own: Option<&Image>) -> Origin {
+        let image = match (&overrides.image_id, own) {
+            (Some(image_id), Some(own)) => Image { image_id: image_id.clone(), ..own.clone() },
             _ => self.image.clone(),
         };
         Origin { image, volume_size_gb: overrides.volume_size_gb, ..self.clone() }
@@ -289,25 +287,22 @@ pub fn attempt(
 
 fn root_volume(config: &Config, origin: &Origin) -> RootVolume {
     let (volume, image) = (&config.volume, &origin.image);
+    // Another than the configured image's root is another disk, whatever the image.
+    let device = volume.device.as_ref().filter(|device| **device != origin.configured_root);
+    let device_name = device.unwrap_or(&image.root_device).clone();
+    let wanted = origin.volume_size_gb.unwrap_or(volume.size_gb);
     RootVolume {
-        device_name: volume.device.clone().unwrap_or_else(|| image.root_device.clone()),
-        size_gb: volume_size(config, origin),
+        // A root volume cannot be smaller than the image's snapshot.
+        size_gb: match image.snapshot_gb {
+            Some(least) if device_name == image.root_device => wanted.max(least),
+            _ => wanted,
+        },
+        device_name,
         volume_type: volume.volume_type.clone(),
         encrypted: volume.encrypted,
         iops: volume.iops,
         throughput: volume.throughput,
         kms_key_id: volume.kms_key_id.clone(),
-    }
-}
-
-/// A root volume cannot be smaller than the image's snapshot. One of another device is no root volume.
-fn volume_size(config: &Config, origin: &Origin) -> i32 {
-    let image = &origin.image;
-    let wanted = origin.volume_size_gb.unwrap_or(config.volume.size_gb);
-    let is_root = config.volume.device.as_ref().is_none_or(|device| *device == image.root_device);
-    match image.snapshot_gb {
-        Some(least) if is_root => wanted.max(least),
-        _ => wanted,
     }
 }
 
@@ -317,6 +312,7 @@ pub enum Refusal {
     Capacity,
     Zone,
     Subnet,
+    Type,
     Quota,
 }
 
@@ -326,6 +322,7 @@ impl Refusal {
             Class::Capacity => Some(Refusal::Capacity),
             Class::ZoneUnfit => Some(Refusal::Zone),
             Class::SubnetUnfit => Some(Refusal::Subnet),
+            Class::TypeUnfit => Some(Refusal::Type),
             Class::Quota => Some(Refusal::Quota),
             Class::Throttled
             | Class::Ambiguous
@@ -372,7 +369,8 @@ impl Refusals {
     ) -> Option<&'c Candidate> {
         let (before, after) =
             candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
-        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        let left = after.iter().chain(before);
+        let mut left = left.filter(|candidate| !self.rule_out(candidate, &standing.image_id));
         match bound {
             Bound::Anywhere => left.next(),
             Bound::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
@@ -380,18 +378,18 @@ impl Refusals {
         }
     }
 
-    /// The same for two roles that move together, each with candidates of its own: the next one of the role that was
-    /// refused, and one beside it for the other.
+    /// The same for two roles that move together, each with candidates and an attempt of its own: the next one of the role
+    /// that was refused, and one beside it for the other.
     pub fn next_pair<'c>(
         &self,
         candidates: &'c [Candidate],
         others: &'c [Candidate],
-        standing: &Parameters,
+        [refused, other]: [&Parameters; 2],
     ) -> Option<[&'c Candidate; 2]> {
-        let (before, after) =
-            candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
-        let others = others.iter().filter(|candidate| !self.rule_out(candidate));
-        let mut left = after.iter().chain(before).filter(|candidate| !self.rule_out(candidate));
+        let (before, after) = candidates.split_at(position(candidates, refused).map_or(0, |index| index + 1));
+        let others = others.iter().filter(|candidate| !self.rule_out(candidate, &other.image_id));
+        let left = after.iter().chain(before);
+        let mut left = left.filter(|candidate| !self.rule_out(candidate, &refused.image_id));
         left.find_map(|of_one| Some([of_one, beside(of_one, others.clone())?]))
     }
 
@@ -406,7 +404,8 @@ impl Refusals {
         self
     }
 
-    fn rule_out(&self, candidate: &Candidate) -> bool {
+    /// Whether a place is not worth a request for a machine from this image.
+    fn rule_out(&self, candidate: &Candidate, image_id: &str) -> bool {
         self.refused.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
@@ -416,6 +415,8 @@ impl Refusals {
                 // Not this type in this zone; another type may fit there.
                 Refusal::Capacity | Refusal::Zone => same_type && same_zone && same_market,
                 Refusal::Subnet => refused.subnet_id == candidate.subnet.subnet_id,
+                // Not with this image, wherever: the other role's may be another.
+                Refusal::Type => same_type && same_market && refused.image_id == image_id,
                 // Quotas count vCPUs a group of families: another size of this family would be refused as well.
                 Refusal::Quota => {
                     family(&refused.instance_type) == family(&candidate.instance_type) && same_market
@@ -438,6 +439,11 @@ impl Refusals {
             }
         }
         all.join(", ")
+    }
+
+    /// The request that was refused last.
+    pub fn last_refused(&self) -> Option<&Parameters> {
+        self.refused.last().map(|(_, _, refused)| refused)
     }
 
     /// What EC2 said when it last refused for this reason.

@@ -138,7 +138,10 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
         (None, Some(_)) => "no message".to_owned(),
         (None, None) => chain(error),
     };
+    // AWS gives each of its errors a code: a page without one is a proxy's, and whether it passed the request on nobody says.
+    let of_aws = code.is_some() || status.is_some_and(|status| status == 429 || status >= 500);
     let class = match error {
+        SdkError::ServiceError(_) if !of_aws => Class::Ambiguous,
         SdkError::ServiceError(_) => class_of(code.as_deref(), &message, status.unwrap_or_default()),
         SdkError::ConstructionFailure(_) => Class::Misconfigured,
         _ if only_reads(action) && nothing_was_sent(error) => Class::Misconfigured,
@@ -152,8 +155,21 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
         }
         _ => advice(&failed),
     };
+    let unreachable = match error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => true,
+        SdkError::ServiceError(_) => !of_aws,
+        _ => false,
+    };
+    if unreachable && failed.advice.is_empty() {
+        failed.advice = UNREACHABLE.to_owned();
+    }
     failed
 }
+
+/// What to do where no answer came, which may have been a moment's trouble.
+pub(crate) const UNREACHABLE: &str = "a repeat may be answered; if none is, nothing can be reached from here: a function in a \
+     VPC needs a NAT gateway or a VPC endpoint for this service, and HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL have to lead \
+     to it";
 
 /// Counts what goes over the wire: each sending, the SDK's own repeats too, and each answer that refuses one for its rate.
 #[derive(Debug)]

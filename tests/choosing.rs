@@ -77,7 +77,7 @@ fn an_image_is_taken_from_a_parameter_and_stays_what_it_was_for_a_repeat() {
 }
 
 #[test]
-fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_takes_no_further_request() {
+fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_its_image_is_looked_up_once() {
     let mut stack = Stack::up();
     let set = |stack: &Stack| {
         stack.set("instance_type", "m5.large");
@@ -89,11 +89,19 @@ fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_takes_no_
     stack.lambda.warm_up();
     stack.aws.clear_calls();
     stack.deliver().answer();
-    let expected = [("GetItem", 1), ("RunInstances", 2), ("UpdateItem", 3)];
+    let expected = [("DescribeImages", 1), ("GetItem", 1), ("RunInstances", 2), ("UpdateItem", 3)];
     let expected: BTreeMap<String, usize> =
         expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
     assert_eq!(stack.aws.count_calls(), expected);
     stack.both_recorded();
+    let root = |role: &str| {
+        let parameters =
+            stack.record()[&format!("{role}_attempt")].as_m().expect("a map")["parameters"].clone();
+        let volume = parameters.as_m().expect("a map")["root_volume"].clone();
+        volume.as_m().expect("a map")["device_name"].as_s().expect("a text").clone()
+    };
+    // Ubuntu's root is another than the configured image's: under that one the machine would have two disks.
+    assert_eq!((root("teacher"), root("student")), ("/dev/sda1".into(), "/dev/xvda".into()));
     let machines = stack.instances();
     let of = |role: &str| machines.iter().find(|machine| tag(machine, "Role") == role).expect("one");
     let (teacher, student) = (of("teacher"), of("student"));
@@ -103,6 +111,13 @@ fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_takes_no_
     assert_eq!(stack.attribute("teacher_instance_type").as_deref(), Some("c5.large"), "as it was");
     assert_eq!(stack.record()["student_attempt"].as_m().expect("a map")["parameters"].as_m().expect("a map")
         ["root_volume"].as_m().expect("a map")["size_gb"], AttributeValue::N("90".into()));
+    // The next one with this image takes no further request.
+    stack.turn_to("alike");
+    stack.schedule();
+    set(&stack);
+    stack.aws.clear_calls();
+    stack.deliver().answer();
+    assert_eq!(stack.aws.count_calls().get("DescribeImages"), None, "{}", stack.story());
     // Another meeting is launched as configured.
     stack.turn_to("another");
     stack.schedule();
@@ -119,6 +134,137 @@ fn what_a_record_says_of_its_own_machines_goes_before_the_settings_and_takes_no_
     let preflight = serde_json::json!({"preflight": true, "meeting_id": "wrong"});
     let looked = stack.lambda.invoke(&preflight).answer();
     assert_eq!(looked["findings"][0]["error_type"], "InvalidRecord", "{looked:#}");
+}
+
+/// The attribute is named, and nobody's settings: before anything is launched, and where EC2 says it only then.
+#[test]
+fn an_image_that_a_record_names_and_nobody_can_use_is_the_record_s_fault() {
+    let mut stack = Stack::up();
+    stack.set("teacher_image_id", "ami-0123456789abcdef0");
+    let preflight = serde_json::json!({"preflight": true, "meeting_id": M});
+    let looked = stack.lambda.invoke(&preflight).answer();
+    let [finding] = &looked["findings"].as_array().expect("a list")[..] else { panic!("{looked:#}") };
+    assert_eq!(finding["error_type"], "InvalidRecord", "{looked:#}");
+    assert!(finding["remedy"].as_str().is_some_and(|r| r.contains("teacher_image_id")), "{looked:#}");
+    stack.aws.clear_calls();
+    let (kind, message) = stack.deliver().error();
+    assert_eq!(kind, "InvalidRecord", "{message}");
+    assert!(message.contains("teacher_image_id") && !message.contains("AMI_ID"), "{message}");
+    assert!(!stack.aws.count_calls().contains_key("RunInstances"), "{}", stack.story());
+    // One that is not shared is seen by nobody but EC2 itself.
+    for (meeting, code, said) in [
+        ("not-shared", "AuthFailure", format!("Not authorized for images: [{UBUNTU}]")),
+        ("gone", "InvalidAMIID.NotFound", format!("The image id '[{UBUNTU}]' does not exist")),
+    ] {
+        stack.turn_to(meeting);
+        stack.schedule();
+        stack.set("teacher_image_id", UBUNTU);
+        stack.aws.clear_faults();
+        let fault =
+            serde_json::json!({"action": "RunInstances", "role": "teacher", "code": code, "message": said});
+        stack.aws.add_faults(serde_json::json!([fault]));
+        let (kind, message) = stack.deliver().error();
+        assert_eq!(kind, "InvalidRecord", "{message}");
+        assert!(message.contains("change teacher_image_id (or image_id) of the record"), "{message}");
+        assert!(!message.contains("credentials") && !message.contains("AMI_ID"), "{message}");
+    }
+}
+
+#[test]
+fn an_image_that_no_type_can_run_is_said_before_anything_is_launched() {
+    // It is for x86_64.
+    let stack = Stack::up();
+    stack.set("teacher_image_id", UBUNTU);
+    stack.set("teacher_instance_type", "t4g.large");
+    let (kind, message) = stack.deliver().error();
+    assert_eq!(kind, "InvalidRecord", "{message}");
+    assert!(message.contains("is for x86_64, which t4g.large by its name does not run"), "{message}");
+    assert!(message.contains("teacher_instance_type (or instance_type)"), "{message}");
+    assert!(!stack.aws.count_calls().contains_key("RunInstances"), "{}", stack.story());
+}
+
+/// What others who launch were told, word by word: who is at fault, at once, in a preflight and in a delivery.
+#[test]
+fn what_ec2_says_names_who_is_at_fault_at_once() {
+    let denied = "You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/r/s is not authorized \
+                  to perform: ec2:RunInstances on resource: arn:aws:ec2:us-west-2:1:instance/* with an explicit deny in a \
+                  service control policy. Encoded authorization failure message: g4oZPBqZ4Bni8d";
+    let cases = [
+        (
+            "Unsupported",
+            "ED25519 key pairs are not supported with Windows AMIs.",
+            "InvalidConfiguration",
+            "KEY_NAME",
+        ),
+        (
+            "OptInRequired",
+            "In order to use this AWS Marketplace product you need to accept terms and subscribe.",
+            "Unauthorized",
+            "subscribe",
+        ),
+        (
+            "UnsupportedOperation",
+            "You can't launch instances with IMDSv1 because httpTokensEnforced is enabled for this \
+         account.",
+            "InvalidConfiguration",
+            "IMDS_TOKENS to required",
+        ),
+        ("UnauthorizedOperation", denied, "Unauthorized", "the function's role is not at fault"),
+        (
+            "InvalidParameterCombination",
+            "The specified instance type is not eligible for Free Tier.",
+            "InvalidConfiguration",
+            "INSTANCE_TYPE",
+        ),
+    ];
+    let mut stack = Stack::with(&[("INSTANCE_TYPE", "t3.large")]);
+    for (number, (code, said, kind, named)) in cases.into_iter().enumerate() {
+        stack.turn_to(&format!("meeting-{number}"));
+        stack.schedule();
+        stack.aws.clear_faults();
+        stack.aws.add_faults(serde_json::json!([{"action": "RunInstances", "code": code, "message": said}]));
+        let looked = stack.lambda.invoke(&serde_json::json!({"preflight": true})).answer();
+        let [finding] = &looked["findings"].as_array().expect("a list")[..] else { panic!("{looked:#}") };
+        assert!(finding["remedy"].as_str().is_some_and(|r| r.contains(named)), "{looked:#}");
+        stack.aws.clear_calls();
+        let (found, message) = stack.deliver().error();
+        assert_eq!(found, kind, "{message}");
+        assert!(message.contains(named), "{message}");
+        assert_eq!(stack.aws.count_calls()["RunInstances"], 2, "once for each machine: {}", stack.story());
+    }
+}
+
+#[test]
+fn a_type_that_cannot_be_launched_as_asked_gives_way_to_the_next_at_once() {
+    let stack = Stack::with(&[("INSTANCE_TYPE", "t2.micro,t3.large")]);
+    let said = "The t2.micro instance type does not support an AMI with a boot mode of UEFI.";
+    let unfit = serde_json::json!({
+        "action": "RunInstances", "type": "t2.micro", "code": "InvalidParameterValue", "message": said,
+    });
+    stack.aws.add_faults(serde_json::json!([unfit]));
+    let looked = stack.lambda.invoke(&serde_json::json!({"preflight": true})).answer();
+    assert_eq!(looked["ready"], true, "{looked:#}");
+    stack.aws.clear_calls();
+    stack.deliver().answer();
+    stack.both_recorded();
+    assert!(stack.instances().iter().all(|machine| machine.instance_type() == Some(&InstanceType::T3Large)));
+    assert_eq!(stack.aws.count_calls()["RunInstances"], 4, "no other zone is tried: {}", stack.story());
+}
+
+#[test]
+fn of_the_default_vpc_a_subnet_that_was_added_is_not_used() {
+    let stack = Stack::up();
+    let ec2 = &stack.aws.ec2;
+    let subnets = stack.aws.wait(ec2.describe_subnets().send()).expect("subnets").subnets().to_vec();
+    let vpc = subnets[0].vpc_id().expect("an id").to_owned();
+    let made = ec2.create_subnet().vpc_id(vpc).cidr_block("172.31.240.0/24").availability_zone("us-west-2a");
+    let added = stack.aws.wait(made.send()).expect("a subnet").subnet.and_then(|subnet| subnet.subnet_id);
+    let looked = stack.lambda.invoke(&serde_json::json!({"preflight": true})).answer();
+    let attempts = looked["attempts"].as_array().expect("a list");
+    assert!(attempts.len() >= 3, "{looked:#}");
+    assert!(attempts.iter().all(|place| place["subnet_id"].as_str() != added.as_deref()), "{looked:#}");
+    stack.deliver().answer();
+    assert!(stack.instances().iter().all(|machine| machine.subnet_id() != added.as_deref()));
 }
 
 #[test]
@@ -142,6 +288,10 @@ fn what_cannot_be_is_said_before_anything_is_launched() {
     assert!(image.contains("AMI_ID"), "{image}");
     let key = refused(&[("KEY_NAME", "theirs")]);
     assert!(key.contains("InvalidKeyPair.NotFound") && key.contains("change KEY_NAME"), "{key}");
+    let volumes = refused(&[("VOLUME_KMS_KEY_ID", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd")]);
+    assert!(volumes.contains("VOLUME_KMS_KEY_ID is a key of eu-central-1"), "{volumes}");
+    let project = refused(&[("PROJECT_TAG", "Team*")]);
+    assert!(project.contains("PROJECT_TAG is \"Team*\""), "{project}");
     let kind = refused(&[("INSTANCE_TYPE", "t9.huge")]);
     assert!(kind.contains("INSTANCE_TYPE is t9.huge") && kind.contains("no zone of this Region"), "{kind}");
     let vpc = Stack::with(&[("VPC_NAME", "nowhere")]).deliver().error();
@@ -183,6 +333,7 @@ fn spot_is_asked_for_once_and_ends_with_the_machine() {
     let (mut stack, machines) = launched(&[("MARKET", "spot-then-on-demand")]);
     for machine in &machines {
         assert_eq!(machine.instance_lifecycle(), Some(&InstanceLifecycleType::Spot), "{machine:?}");
+        assert_eq!(tag(machine, "MeetingID"), M);
     }
     six_requests(&mut stack);
 }
@@ -235,6 +386,10 @@ fn a_pair_leaves_a_zone_that_refuses_one_of_them() {
 fn a_launch_template_says_what_no_variable_does_and_a_repeat_keeps_its_version() {
     let mut stack = Stack::up();
     let group = stack.aws.security_group();
+    let protected =
+        RequestLaunchTemplateData::builder().image_id(IMAGE).disable_api_termination(true).build();
+    let made = stack.aws.ec2.create_launch_template().launch_template_name("protected");
+    stack.aws.wait(made.launch_template_data(protected).send()).expect("the template is made");
     let version = |size: i32| {
         let ebs = LaunchTemplateEbsBlockDeviceRequest::builder().volume_size(size).build();
         let device =
@@ -258,6 +413,16 @@ fn a_launch_template_says_what_no_variable_does_and_a_repeat_keeps_its_version()
     stack.lambda.kill();
     stack.lambda = function(&stack.aws, &alone, meeting::TIMEOUT);
     stack.lambda.warm_up();
+    let lambda = function(&stack.aws, &[("LAUNCH_TEMPLATE", "protected")], meeting::TIMEOUT);
+    let preflight = lambda.invoke(&serde_json::json!({"preflight": true})).answer();
+    assert!(
+        preflight["findings"][0]["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("termination or stop protection"))
+    );
+    let (kind, message) = lambda.invoke(&serde_json::json!({"meeting_id": M})).error();
+    assert!(kind == "InvalidConfiguration" && message.contains("DisableApiTermination"), "{kind}: {message}");
+    drop(lambda);
     // What is published from now on is for later.
     let next =
         ec2.create_launch_template_version().launch_template_name("rooms").launch_template_data(version(44));

@@ -9,10 +9,11 @@ use elephant_launch::config::{
     ReconcileConfig, SCHEDULE_VARIABLES, STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
 };
 use elephant_launch::error::{Error, Kind};
-use elephant_launch::fleet::Limits;
+use elephant_launch::fleet::{self, Limits};
+use elephant_launch::hardware;
 use elephant_launch::image::{Architecture, Source};
 use elephant_launch::launch_template::{LaunchTemplate, Named};
-use elephant_launch::machine::{ImdsTokens, InstanceProfile, Market};
+use elephant_launch::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use elephant_launch::network::{Network, Pair};
 use elephant_launch::one_time::Target;
 use elephant_launch::timing::Window;
@@ -323,12 +324,37 @@ fn the_sample_of_an_environment_shows_every_variable_and_every_block_of_it_will_
 #[test]
 fn tags_of_ones_own_leave_room_for_ours() {
     let tags = |count: usize| (0..count).map(|n| format!("t{n}=v")).collect::<Vec<_>>().join(",");
-    assert_eq!(with(&[("EXTRA_TAGS", &tags(46))]).expect("there is room").extra_tags.len(), 46);
-    assert!(with(&[("EXTRA_TAGS", &tags(47))]).is_err());
+    assert_eq!(with(&[("EXTRA_TAGS", &tags(40))]).expect("there is room").extra_tags.len(), 40);
+    assert!(with(&[("EXTRA_TAGS", &tags(41))]).is_err());
+    // What the verbs write on a machine later has room beside them, and is told by its beginning.
+    let marks = [fleet::KEEP_TAG, fleet::ORPHAN_TAG, hardware::REBOOT_TAG];
+    assert!(40 + IDENTITY_TAGS.len() + marks.len() <= 50);
+    for mark in marks {
+        assert!(with(&[("EXTRA_TAGS", &format!("{mark}=x"))]).is_err(), "{mark}");
+    }
     let long = |key: usize, value: usize| format!("{}={}", "k".repeat(key), "v".repeat(value));
     assert!(with(&[("EXTRA_TAGS", &long(128, 256))]).is_ok());
     assert!(with(&[("EXTRA_TAGS", &long(129, 1))]).is_err());
     assert!(with(&[("EXTRA_TAGS", &long(1, 257))]).is_err());
+}
+
+/// EC2 takes a key of another Region, and the machine dies while pending.
+#[test]
+fn a_key_for_volumes_is_of_the_region_where_the_function_is() {
+    let key = ("VOLUME_KMS_KEY_ID", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd");
+    for region in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        let Err(Problems(problems)) = with(&[key, (region, "us-west-2")]) else {
+            panic!("{region}: it is of another Region")
+        };
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("VOLUME_KMS_KEY_ID is a key of eu-central-1"), "{problems:?}");
+        assert!(problems[0].contains("us-west-2"), "{problems:?}");
+        with(&[key, (region, "eu-central-1")]).expect("it is of this Region");
+        with(&[("VOLUME_KMS_KEY_ID", "alias/meetings"), (region, "us-west-2")]).expect("it names no Region");
+    }
+    with(&[key]).expect("no Region is said here");
+    with(&[key, ("AWS_REGION", "eu-central-1"), ("AWS_DEFAULT_REGION", "us-west-2")])
+        .expect("Lambda's counts");
 }
 
 #[test]
@@ -402,6 +428,10 @@ const NONSENSE: &[(&str, &str)] = &[
     ("VOLUME_KMS_KEY_ID", "arn:aws:iam::123456789012:role/key"),
     ("USER_DATA", "echo hello"),
     ("USER_DATA", "===="),
+    ("PROJECT_TAG", "Team*"),
+    ("PROJECT_TAG", "Team?"),
+    ("PROJECT_TAG", "Te\\am"),
+    ("EXTRA_TAGS", "Elephant:keep=x"),
     ("EXTRA_TAGS", "Team"),
     ("EXTRA_TAGS", "=A"),
     ("EXTRA_TAGS", "MeetingID=m"),

@@ -15,6 +15,7 @@ use elephant_launch::error::{AwsError, Class};
 use elephant_launch::fleet::{LeftoverKind, ORPHAN_TAG};
 use elephant_launch::hardware::{Attached, Interface, Made, NewImage, NewInterface, NewVolume};
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
     Addresses, Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token,
@@ -152,7 +153,16 @@ const OPTIONS: [Options; 12] = [
         |p| p.market = Market::Spot,
         "InstanceMarketOptions.MarketType=spot
          InstanceMarketOptions.SpotOptions.SpotInstanceType=one-time
-         InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate",
+         InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate
+         TagSpecification.4.ResourceType=spot-instances-request
+         TagSpecification.4.Tag.1.Key=MeetingID
+         TagSpecification.4.Tag.1.Value=class 4/b
+         TagSpecification.4.Tag.2.Key=Name
+         TagSpecification.4.Tag.2.Value=class 4/b_teacher
+         TagSpecification.4.Tag.3.Key=Project
+         TagSpecification.4.Tag.3.Value=Elephant
+         TagSpecification.4.Tag.4.Key=Role
+         TagSpecification.4.Tag.4.Value=teacher",
         "",
     ),
     ("user data", |p| p.user_data = Some("IyE=".into()), "UserData=IyE=", ""),
@@ -274,8 +284,16 @@ const CODES: &[(Class, u16, &str)] = &[
         Class::Quota,
         400,
         "VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded
-         MaxSpotInstanceCountExceeded NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded",
+         MaxSpotInstanceCountExceeded NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded
+         VpcLimitExceeded InternetGatewayLimitExceeded SubnetLimitExceeded SecurityGroupLimitExceeded
+         SnapshotLimitExceeded AnyOtherLimitExceeded ResourceCountExceeded SomeQuotaExceeded",
     ),
+    (
+        Class::Throttled,
+        400,
+        "SnapshotCreationPerVolumeRateExceeded ConcurrentSnapshotLimitExceeded PendingSnapshotLimitExceeded",
+    ),
+    (Class::TypeUnfit, 400, "InvalidInstanceType UnsupportedHibernationConfiguration UnsupportedTenancy"),
     (Class::Throttled, 503, "RequestLimitExceeded Throttling SlowDown EC2ThrottledException BandwidthLimitExceeded"),
     (
         Class::Throttled,
@@ -298,7 +316,7 @@ const CODES: &[(Class, u16, &str)] = &[
          InvalidParameter InvalidParameterValue InvalidParameterCombination MissingParameter UnknownParameter
          InvalidBlockDeviceMapping InvalidUserData.Malformed UnknownVolumeType CustomerKeyHasBeenRevoked
          VPCIdNotSpecified DefaultVpcDoesNotExist ValidationError UnsupportedOperation OperationNotPermitted
-         TagPolicyViolation TagLimitExceeded SecurityGroupsPerInstanceLimitExceeded",
+         TagPolicyViolation TagLimitExceeded SecurityGroupsPerInstanceLimitExceeded AttachmentLimitExceeded",
     ),
     (Class::Unauthorized, 403, "UnauthorizedOperation AccessDenied SignatureDoesNotMatch InvalidClientTokenId ExpiredToken"),
     (Class::Unauthorized, 401, "AuthFailure OptInRequired"),
@@ -353,6 +371,304 @@ async fn the_advice_names_the_setting_at_fault() {
         let wire = Wire::answering("RunInstances", [refused(400, code, "EC2's own words")]).await;
         let error = ec2(&wire).run(&attempt()).await.expect_err(code);
         assert!(error.advice.contains(setting), "{code}: {:?} does not name {setting}", error.advice);
+    }
+}
+
+/// What EC2 said to others who launch, word by word, with what is to be done next and what the advice names.
+#[tokio::test]
+async fn one_code_has_several_meanings_by_what_ec2_says() {
+    for (code, said, class, named) in SAID {
+        let wire = Wire::answering("RunInstances", [refused(400, code, said)]).await;
+        let error = ec2(&wire).run(&attempt()).await.expect_err(code);
+        assert_eq!(error.class, *class, "{code}: {said}");
+        for word in named.split(" & ") {
+            assert!(error.advice.contains(word), "{said}: {:?} does not name {word}", error.advice);
+        }
+        assert_eq!(error.advice.is_empty(), named.is_empty(), "{said}: {:?}", error.advice);
+    }
+}
+
+const SAID: &[(&str, &str, Class, &str)] = &[
+    // Keys.
+    (
+        "Unsupported",
+        "ED25519 key pairs are not supported with Windows AMIs. Choose a different key pair type and try again.",
+        Class::Misconfigured,
+        "KEY_NAME & RSA",
+    ),
+    ("InvalidParameterValue", "Invalid value for key pair name", Class::Misconfigured, "KEY_NAME"),
+    // Images.
+    (
+        "OptInRequired",
+        "In order to use this AWS Marketplace product you need to accept terms and subscribe. To do so please visit x",
+        Class::Unauthorized,
+        "subscribe & AMI_ID",
+    ),
+    (
+        "Unsupported",
+        "You are not subscribed to this AWS Marketplace product.",
+        Class::Unauthorized,
+        "subscribe & AMI_ID",
+    ),
+    (
+        "Unsupported",
+        "The instance configuration for this AWS Marketplace product is not supported. Please see the AWS Marketplace site \
+         for more details about supported instance types, regions, and operating systems.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "AuthFailure",
+        "Not authorized for images: [ami-0abc]",
+        Class::Misconfigured,
+        "AMI_ID or AMI_NAME & shared",
+    ),
+    (
+        "InvalidAMIID.NotFound",
+        "The image id '[ami-0abc]' does not exist",
+        Class::Misconfigured,
+        "AMI_ID & Allowed AMIs",
+    ),
+    ("InvalidAMIID.Malformed", "Invalid id: \"ami-x\"", Class::Misconfigured, "AMI_ID"),
+    (
+        "InvalidAMIID.Unavailable",
+        "The image ID 'ami-0abc' is no longer available",
+        Class::Misconfigured,
+        "AMI_ID",
+    ),
+    (
+        "InvalidSnapshot.NotFound",
+        "The snapshot 'snap-1' does not exist.",
+        Class::Misconfigured,
+        "snapshot & AMI_ID",
+    ),
+    (
+        "InvalidParameterCombination",
+        "The specified image is not eligible for Free Tier. For a list of Free Tier images, run 'describe-images'",
+        Class::Misconfigured,
+        "AMI_ID",
+    ),
+    // Types.
+    (
+        "InvalidParameterCombination",
+        "The specified instance type is not eligible for Free Tier. For a list of Free Tier instance types, run \
+         'describe-instance-types' with the filter 'free-tier-eligible=true'.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterValue",
+        "The t2.micro instance type does not support an AMI with a boot mode of UEFI. Only instance types built on the \
+         Nitro System support UEFI. Specify an instance type that supports UEFI, and try again.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE & boot mode",
+    ),
+    (
+        "InvalidParameterCombination",
+        "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 't3.large' instance type. Ensure \
+         that you are using an AMI that is enabled for ENA.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterCombination",
+        "Virtualization type 'hvm' is required for instances of type 't2.micro'.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "Unsupported",
+        "The requested instance type's architecture (i386) does not match the architecture in the manifest for ami-1 \
+         (x86_64).",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    (
+        "InvalidParameterValue",
+        "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of the AMI.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE & AMI_ID",
+    ),
+    (
+        "UnsupportedOperation",
+        "The hpc6a.48xlarge instance type does not support specifying CpuOptions.",
+        Class::TypeUnfit,
+        "INSTANCE_TYPE",
+    ),
+    ("InvalidParameterValue", "Invalid value 't9.huge' for InstanceType.", Class::TypeUnfit, "INSTANCE_TYPE"),
+    // Zones.
+    (
+        "Unsupported",
+        "Your requested instance type (i4i.large) is not supported in your requested Availability Zone (us-east-1a). \
+         Please retry your request by not specifying an Availability Zone or choosing us-east-1b.",
+        Class::ZoneUnfit,
+        "",
+    ),
+    (
+        "Unsupported",
+        "The requested configuration is currently not supported. Please check the documentation for supported \
+         configurations.",
+        Class::ZoneUnfit,
+        "",
+    ),
+    // Accounts and organisations.
+    (
+        "UnsupportedOperation",
+        "You can't launch instances with IMDSv1 because httpTokensEnforced is enabled for this account.",
+        Class::Misconfigured,
+        "IMDS_TOKENS to required",
+    ),
+    (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/r/s is not authorized to \
+         perform: ec2:RunInstances on resource: arn:aws:ec2:us-east-2:1:instance/* with an explicit deny in a service \
+         control policy. Encoded authorization failure message: g4oZPBqZ4Bni8dE5dGjxYTnOZ",
+        Class::Unauthorized,
+        "organisation & role is not at fault",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances with an explicit deny in a resource control policy",
+        Class::Unauthorized,
+        "organisation",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no permissions boundary allows the \
+         ec2:RunInstances action",
+        Class::Unauthorized,
+        "permissions boundary",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no VPC endpoint policy allows it",
+        Class::Unauthorized,
+        "VPC endpoint",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances because no session policy allows it",
+        Class::Unauthorized,
+        "session policy",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances with an explicit deny in an identity-based policy",
+        Class::Unauthorized,
+        "take it out",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/m because no identity-based \
+         policy allows the iam:PassRole action.",
+        Class::Unauthorized,
+        "allow iam:PassRole in",
+    ),
+    (
+        "UnauthorizedOperation",
+        "User: r is not authorized to perform: ec2:RunInstances on resource: arn:aws:ec2:us-west-2::image/ami-0abc because \
+         no identity-based policy allows the ec2:RunInstances action",
+        Class::Unauthorized,
+        "with this image & AMI_ID",
+    ),
+    (
+        "UnsupportedOperation",
+        "This functionality is not available, by a declarative policy: ask the platform team.",
+        Class::Unauthorized,
+        "organisation",
+    ),
+    (
+        "AuthFailure",
+        "AWS was not able to validate the provided access credentials",
+        Class::Unauthorized,
+        "credentials",
+    ),
+    (
+        "TagPolicyViolation",
+        "The tag policy does not allow the specified value for the following tag key: 'Project'.",
+        Class::Misconfigured,
+        "PROJECT_TAG & EXTRA_TAGS",
+    ),
+    // Networks, disks, tags, templates.
+    (
+        "InvalidParameter",
+        "Security group sg-1 and subnet subnet-1 belong to different networks.",
+        Class::Misconfigured,
+        "SECURITY_GROUP_IDS or SUBNET_IDS",
+    ),
+    (
+        "InvalidParameterCombination",
+        "The parameter groupName cannot be used with the parameter subnet",
+        Class::Misconfigured,
+        "launch template & ids",
+    ),
+    (
+        "InvalidParameterValue",
+        "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by the \
+         request.",
+        Class::Misconfigured,
+        "launch template & MARKET",
+    ),
+    (
+        "InvalidParameterValue",
+        "The KMS key provided is in an incorrect state",
+        Class::Misconfigured,
+        "VOLUME_KMS_KEY_ID",
+    ),
+    ("KMSKeyDisabledException", "It is disabled", Class::Misconfigured, "VOLUME_KMS_KEY_ID"),
+    (
+        "InvalidParameterCombination",
+        "The parameter iops is not supported for gp2 volumes.",
+        Class::Misconfigured,
+        "VOLUME_IOPS",
+    ),
+    ("InvalidParameterValue", "User data is limited to 16384 bytes", Class::Misconfigured, "USER_DATA"),
+    (
+        "InvalidTagKey.Malformed",
+        "Tag keys starting with 'aws:' are reserved",
+        Class::Misconfigured,
+        "EXTRA_TAGS",
+    ),
+    // Quotas, by their names.
+    (
+        "VcpuLimitExceeded",
+        "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that the \
+         specified instance type belongs to.",
+        Class::Quota,
+        "Running On-Demand & Service Quotas",
+    ),
+    (
+        "MaxSpotInstanceCountExceeded",
+        "Max spot instance count exceeded",
+        Class::Quota,
+        "Spot Instance Requests",
+    ),
+];
+
+/// What only a launch has other types for is wrong for good elsewhere; and every limit is a quota, by its name.
+#[tokio::test]
+async fn other_actions_have_the_same_table() {
+    let wire = Wire::start().await;
+    let said = "The t2.micro instance type does not support it";
+    wire.script(
+        "CreateSubnet",
+        [
+            refused(400, "InvalidParameterValue", said),
+            refused(400, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
+            refused(400, "SomeLimitExceeded", "Too many."),
+            refused(403, "UnauthorizedOperation", "You are not authorized."),
+        ],
+    );
+    let (ec2, tags) = (ec2(&wire), some_tags());
+    for (class, named) in [
+        (Class::Misconfigured, "INSTANCE_TYPE"),
+        (Class::Quota, "\"Subnets per VPC\" in Service Quotas"),
+        (Class::Quota, "SomeLimitExceeded is a quota"),
+        (Class::Unauthorized, "allow ec2:CreateSubnet in"),
+    ] {
+        let error = ec2.create_subnet("vpc-1", "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
+        assert_eq!(error.class, class, "{named}");
+        assert!(error.advice.contains(named), "{:?} does not name {named}", error.advice);
     }
 }
 
@@ -439,6 +755,33 @@ async fn an_unreachable_ec2_is_ambiguous() {
     let sdk = Wire::start().await.sdk().into_builder().endpoint_url(format!("http://{address}")).build();
     let error = Ec2::new(&sdk, &Timing::DEFAULT).run(&attempt()).await.expect_err("nobody listens");
     assert_eq!(error.class, Class::Ambiguous, "{error}");
+    assert!(error.advice.contains("NAT gateway"), "{:?}", error.advice);
+}
+
+/// A function in a VPC without a way out (gitlab-runner #1284), and a proxy that answers itself (megfile #643): neither says
+/// that anything is wrong with the request.
+#[tokio::test]
+async fn where_nothing_can_be_reached_the_way_there_is_named() {
+    let page = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>";
+    for (story, answer) in [
+        ("a page of a proxy", Answer::Reply(404, page.into())),
+        ("one that forbids", Answer::Reply(403, "Blocked by the firewall".into())),
+        ("one that wants a name", Answer::Reply(407, String::new())),
+        ("silence", Answer::Silence),
+    ] {
+        let wire = Wire::answering("DescribeImages", [answer.clone()]).await;
+        wire.script("RunInstances", [answer]);
+        let ec2 = impatient(&wire);
+        let errors =
+            [ec2.find_image("ami-1").await.expect_err(story), ec2.run(&attempt()).await.expect_err(story)];
+        for error in errors {
+            assert_eq!((error.class, error.code()), (Class::Ambiguous, "NoAnswer"), "{story}: {error}");
+            for way in ["NAT gateway", "VPC endpoint", "HTTPS_PROXY"] {
+                assert!(error.advice.contains(way), "{story}: {:?} does not name {way}", error.advice);
+            }
+            assert!(!error.message.contains("html"), "{story}: {error}");
+        }
+    }
 }
 
 // Finding and ending a machine.
@@ -513,6 +856,48 @@ async fn subnets_are_those_of_every_page_beside_the_default_vpc() {
         fields("Action=DescribeSubnets\nVersion=2016-11-15")
     );
     assert_eq!(form(&wire.requests("DescribeSubnets")[1])["NextToken"], "page-2");
+}
+
+/// A subnet that somebody added may be private (packer-plugin-amazon #368). Those of other VPCs are told as they are.
+#[tokio::test]
+async fn of_the_default_vpc_only_the_default_subnets_of_its_zones_are_found() {
+    let all = describe_subnets(&[("subnet-1", "us-west-2a", 9), ("subnet-2", "us-west-2b", 9)], "");
+    let (first, rest) = all.split_once("</item>").expect("two");
+    let added = format!("{first}</item>{}", rest.replace("<defaultForAz>true", "<defaultForAz>false"));
+    for (network, default, expected) in [
+        (Network::Default, "vpc-1", vec!["subnet-1"]),
+        (Network::Default, "vpc-2", vec!["subnet-1", "subnet-2"]),
+        (Network::VpcNamed("ours".into()), "vpc-1", vec!["subnet-1", "subnet-2"]),
+        (Network::Vpc("vpc-1".into()), "vpc-1", vec!["subnet-1", "subnet-2"]),
+    ] {
+        let wire = Wire::answering("DescribeSubnets", [Answer::Reply(200, added.clone())]).await;
+        wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs(default, ""))]);
+        let found = ec2(&wire).find_subnets(&network).await.expect("an answer").subnets;
+        let ids: Vec<&str> = found.iter().map(|subnet| subnet.subnet_id.as_str()).collect();
+        assert_eq!(ids, expected, "{network:?}, the default VPC is {default}");
+    }
+}
+
+/// `*` and `?` stand for others in a filter, and another team's machines are nobody's of ours.
+#[tokio::test]
+async fn what_is_looked_for_is_taken_to_the_letter() {
+    let wire = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
+    wire.script("DescribeVolumes", [Answer::Reply(200, answer("DescribeVolumes", ""))]);
+    wire.script("DescribeNetworkInterfaces", [Answer::Reply(200, answer("DescribeNetworkInterfaces", ""))]);
+    wire.script("DescribeVpcs", [Answer::Reply(200, describe_vpcs("", ""))]);
+    wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
+    let ec2 = ec2(&wire);
+    ec2.list(r"Te*m?\").await.expect("an answer");
+    ec2.find(&Token("a*".into())).await.expect("an answer");
+    ec2.list_leftovers("Team*").await.expect("an answer");
+    ec2.find_subnets(&Network::VpcNamed("ours?".into())).await.expect("an answer");
+    let asked =
+        |action: &str, number: usize| form(&wire.requests(action)[number])["Filter.1.Value.1"].clone();
+    assert_eq!(asked("DescribeInstances", 0), r"Te\*m\?\\");
+    assert_eq!(asked("DescribeInstances", 1), r"a\*");
+    assert_eq!(asked("DescribeVolumes", 0), r"Team\*");
+    assert_eq!(asked("DescribeNetworkInterfaces", 0), r"Team\*");
+    assert_eq!(asked("DescribeVpcs", 0), r"ours\?");
 }
 
 /// EC2 may filter after it cut the list into pages, so the one that is wanted can be on any.
@@ -661,6 +1046,7 @@ fn image() -> Image {
         root_device: "/dev/sda1".into(),
         snapshot_gb: Some(30),
         architecture: "arm64".into(),
+        is_windows: false,
         created: Some("2026-03-01T10:00:00Z".parse().expect("a time")),
     }
 }
@@ -669,6 +1055,9 @@ fn image() -> Image {
 async fn an_image_is_known_with_its_architecture_and_the_size_of_its_root() {
     let wire = Wire::answering("DescribeImages", [Answer::Reply(200, IMAGE.into())]).await;
     assert_eq!(ec2(&wire).find_image("ami-1").await, Ok(image()));
+    let windows = IMAGE.replace("<architecture>", "<platform>windows</platform><architecture>");
+    let wire = Wire::answering("DescribeImages", [Answer::Reply(200, windows)]).await;
+    assert_eq!(ec2(&wire).find_image("ami-1").await, Ok(Image { is_windows: true, ..image() }));
 }
 
 #[tokio::test]
@@ -712,11 +1101,18 @@ async fn a_deprecated_image_of_ones_own_does_not_count() {
 async fn a_key_pair_is_there_or_is_a_wrong_setting() {
     let found = "<DescribeKeyPairsResponse><keySet><item><keyName>k</keyName></item></keySet></DescribeKeyPairsResponse>";
     let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, found.into())]).await;
-    assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(()));
+    assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(None), "EC2 need not say its type");
     assert_eq!(
         form(&wire.only_request()),
         fields("Action=DescribeKeyPairs\nVersion=2016-11-15\nKeyName.1=k")
     );
+    for (word, expected) in
+        [("rsa", Some(KeyType::Rsa)), ("ed25519", Some(KeyType::Ed25519)), ("other", None)]
+    {
+        let with_type = found.replace("</item>", &format!("<keyType>{word}</keyType></item>"));
+        let wire = Wire::answering("DescribeKeyPairs", [Answer::Reply(200, with_type)]).await;
+        assert_eq!(ec2(&wire).find_key_pair("k").await, Ok(expected), "{word}");
+    }
     let unknown = refused(400, "InvalidKeyPair.NotFound", "The key pair 'k' does not exist");
     let wire = Wire::answering("DescribeKeyPairs", [unknown]).await;
     let error = ec2(&wire).find_key_pair("k").await.expect_err("there is none");
@@ -1151,7 +1547,16 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
                 <imageId>ami-1</imageId><instanceType>t3.large</instanceType>\
                 <securityGroupIdSet><item>sg-1</item></securityGroupIdSet>\
                 </launchTemplateData></item>";
-    let wire = Wire::answering("DescribeLaunchTemplateVersions", [versions(full), versions("")]).await;
+    let protected = full.replace(
+        "<securityGroupIdSet><item>sg-1</item></securityGroupIdSet>",
+        "<disableApiStop>true</disableApiStop><securityGroupSet><item>web</item></securityGroupSet>\
+         <metadataOptions><httpEndpoint>disabled</httpEndpoint></metadataOptions>\
+         <tagSpecificationSet><item><resourceType>instance</resourceType><tagSet><item><key>Team</key><value>A</value></item>\
+         </tagSet></item></tagSpecificationSet>\
+         <blockDeviceMappingSet><item><deviceName>/dev/xvda</deviceName></item></blockDeviceMappingSet>",
+    );
+    let answers = [versions(full), versions(""), versions(&protected)];
+    let wire = Wire::answering("DescribeLaunchTemplateVersions", answers).await;
     let wanted = LaunchTemplate::parse("rooms:$Latest").expect("a template");
     let expected = Template {
         pinned: Pinned { launch_template_id: "lt-1".into(), version: "7".into() },
@@ -1162,8 +1567,13 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
         has_market_options: false,
         has_instance_requirements: false,
         availability_zone: None,
+        is_protected: false,
+        has_groups_by_name: false,
+        has_no_metadata: false,
+        tags: vec![],
+        devices: vec![],
     };
-    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected));
+    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(expected.clone()));
     let asked = form(&wire.only_request());
     assert_eq!(
         (asked["LaunchTemplateName"].as_str(), asked["LaunchTemplateVersion.1"].as_str()),
@@ -1172,6 +1582,15 @@ async fn a_launch_template_is_pinned_to_the_number_of_its_version() {
     let by_id = LaunchTemplate::parse("lt-0abc:9").expect("a template");
     let error = ec2(&wire).find_launch_template(&by_id).await.expect_err("there is no such version");
     assert!(error.message.contains("version 9") && error.advice.contains("LAUNCH_TEMPLATE"), "{error}");
+    let protected = Template {
+        is_protected: true,
+        has_groups_by_name: true,
+        has_no_metadata: true,
+        tags: vec![("instance".into(), "Team".into())],
+        devices: vec!["/dev/xvda".into()],
+        ..expected
+    };
+    assert_eq!(ec2(&wire).find_launch_template(&wanted).await, Ok(protected));
 }
 
 fn volume(parameters: &mut Parameters) -> &mut elephant_launch::machine::RootVolume {

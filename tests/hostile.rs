@@ -403,7 +403,7 @@ mod the_environment {
             "SUBNET_IDS" => is_list(text, |piece| id("subnet-", piece)),
             "SUPPORTED_AZS" => is_list(text, |piece| is_of(piece, "az09-")),
             "KEY_NAME" => text.chars().count() <= 255,
-            "PROJECT_TAG" => text.chars().count() <= 256,
+            "PROJECT_TAG" => text.chars().count() <= 256 && !text.contains(['*', '?', '\\']),
             "IAM_PROFILE" if text.starts_with("arn:") => text.contains(":instance-profile/"),
             "IAM_PROFILE" => is_of(text, "azAZ09+=,.@_-") && text.len() <= 128,
             "TABLE_NAME" => is_of(text, "azAZ09_-.") && (3..=255).contains(&text.len()),

@@ -10,8 +10,10 @@ use std::time::Duration;
 use elephant_launch::config::Config;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::image::{Architecture, Image, Source, may_run_on, newest};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
-use elephant_launch::lookups::{LookupError, Lookups, Surroundings};
+use elephant_launch::lookups::{LookupError, Lookups, Surroundings, own_image_fits};
+use elephant_launch::machine::Market;
 use elephant_launch::needs::{Clock, Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, Parameters};
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::timing::Timing;
@@ -23,7 +25,7 @@ struct Aws {
     vpcs: Vec<&'static str>,
     offerings: Vec<(&'static str, &'static str)>,
     images: Vec<Image>,
-    key_pairs: Vec<&'static str>,
+    key_pairs: Vec<(&'static str, Option<KeyType>)>,
     parameters: Vec<(&'static str, &'static str)>,
     template: Template,
     failing: Cell<Option<&'static str>>,
@@ -36,7 +38,7 @@ impl Default for Aws {
             vpcs: vec!["vpc-1"],
             offerings: vec![("t3.large", "a"), ("t3.large", "b"), ("m5.large", "a"), ("t4g.large", "a")],
             images: vec![image("ami-1", "x86_64", "2026-01-01T00:00:00Z")],
-            key_pairs: vec!["ours"],
+            key_pairs: vec![("ours", Some(KeyType::Rsa)), ("curve", Some(KeyType::Ed25519)), ("old", None)],
             parameters: vec![("/image", "ami-1"), ("/words", "an image")],
             template: template(),
             failing: Cell::new(None),
@@ -56,6 +58,11 @@ fn template() -> Template {
         has_market_options: false,
         has_instance_requirements: false,
         availability_zone: None,
+        is_protected: false,
+        has_groups_by_name: false,
+        has_no_metadata: false,
+        tags: vec![],
+        devices: vec![],
     }
 }
 
@@ -76,6 +83,7 @@ fn image(id: &str, architecture: &str, created: &str) -> Image {
         root_device: "/dev/xvda".to_owned(),
         snapshot_gb: Some(8),
         architecture: architecture.to_owned(),
+        is_windows: false,
         created: created.parse().ok(),
     }
 }
@@ -137,12 +145,11 @@ impl Images for Aws {
 }
 
 impl KeyPairs for Aws {
-    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError> {
+    async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError> {
         self.asked("DescribeKeyPairs")?;
-        match self.key_pairs.contains(&name) {
-            true => Ok(()),
-            false => Err(aws_error("DescribeKeyPairs", Class::Misconfigured, "InvalidKeyPair.NotFound")),
-        }
+        let found = self.key_pairs.iter().find(|(known, _)| *known == name);
+        let missing = || aws_error("DescribeKeyPairs", Class::Misconfigured, "InvalidKeyPair.NotFound");
+        found.map(|(_, kind)| *kind).ok_or_else(missing)
     }
 }
 
@@ -314,6 +321,64 @@ fn what_does_not_fit_is_said_before_anything_is_launched() {
     }
 }
 
+/// EC2 refuses the launch, and of a machine that is there nobody could read the password.
+#[test]
+fn windows_takes_no_key_but_rsa() {
+    let windows = Image { is_windows: true, ..image("ami-1", "x86_64", "2026-01-01T00:00:00Z") };
+    let aws = Aws { images: vec![windows], ..Aws::default() };
+    let with = |name: &str| Config { key_name: Some(name.into()), ..config() };
+    let (problem, advice) = misfit(&aws, &with("curve"));
+    assert_eq!(problem, "KEY_NAME is curve, an ED25519 key pair, and the image ami-1 is of Windows");
+    assert!(advice.contains("KEY_NAME to an RSA key pair"), "{advice}");
+    look_up(&aws, &with("ours")).expect("it is RSA");
+    look_up(&aws, &with("old")).expect("EC2 does not say, and will itself");
+    look_up(&aws, &config()).expect("no key, no question");
+    look_up(&Aws::default(), &with("curve")).expect("Linux takes both");
+}
+
+/// An image that a record names is looked up once, beside all the rest, and forgotten with it.
+#[test]
+fn an_image_that_a_record_names_is_asked_for_once() {
+    let (aws, clock, lookups) = (Aws::default(), Hand(Cell::new(start())), Lookups::default());
+    let ask = || block_on(lookups.own_image(&aws, &clock, "ami-1", &Timing::DEFAULT));
+    for _ in 0..3 {
+        assert_eq!(ask().expect("it is there").image_id, "ami-1");
+    }
+    assert_eq!(*aws.asked.borrow(), ["DescribeImages"]);
+    clock.0.set(start() + Timing::DEFAULT.lookups);
+    ask().expect("it is there");
+    lookups.forget();
+    ask().expect("it is there");
+    assert_eq!(aws.asked.borrow().len(), 3, "when it is old, and when it was stale");
+    block_on(lookups.own_image(&aws, &clock, "ami-9", &Timing::DEFAULT)).expect_err("there is none");
+    block_on(lookups.own_image(&aws, &clock, "ami-9", &Timing::DEFAULT)).expect_err("there is none still");
+    assert_eq!(aws.asked.borrow().len(), 5, "what is not there is not kept");
+}
+
+#[test]
+fn an_image_that_a_record_names_fits_a_type_the_key_and_the_templates_disk() {
+    let aws =
+        Aws { template: Template { devices: vec!["/dev/xvda".into()], ..template() }, ..Aws::default() };
+    let config = Config { key_name: Some("curve".into()), ..of_the_template() };
+    let surroundings = look_up(&aws, &config).expect("the template says it");
+    let types = |of: &[&str]| of.iter().map(|of| (*of).to_owned()).collect::<Vec<_>>();
+    let own = image("ami-2", "x86_64", "2026-01-01T00:00:00Z");
+    let fits = |own: &Image, of: &[&str]| match own_image_fits(&surroundings, &config, own, &types(of)) {
+        Ok(()) => String::new(),
+        Err(LookupError::Misfit(problem, advice)) => format!("{problem}; {advice}"),
+        Err(other) => panic!("{other:?}"),
+    };
+    assert_eq!(fits(&own, &["t3.large"]), "");
+    let arm = Image { architecture: "arm64".into(), ..own.clone() };
+    assert_eq!(fits(&arm, &["t3.large", "t4g.large"]), "", "one of them will do");
+    let said = fits(&arm, &["t3.large"]);
+    assert!(said.contains("the image ami-2 is for arm64") && said.contains("AMI_ID or AMI_NAME"), "{said}");
+    let said = fits(&Image { is_windows: true, ..own.clone() }, &["t3.large"]);
+    assert!(said.contains("KEY_NAME is curve"), "{said}");
+    let said = fits(&Image { root_device: "/dev/sda1".into(), ..own }, &["t3.large"]);
+    assert!(said.contains("its root on /dev/sda1, and the launch template's disk is /dev/xvda"), "{said}");
+}
+
 #[test]
 fn what_aws_refuses_is_told_as_it_says_it() {
     for (config, action, code) in [
@@ -407,7 +472,27 @@ fn what_is_not_configured_is_the_templates_and_its_version_is_pinned() {
 #[test]
 fn a_template_that_does_not_fit_is_said_before_anything_is_launched() {
     let zone = Some("us-west-2a".to_owned());
-    let cases: [(Template, &str, &str); 7] = [
+    let tagged = |kind: &str, key: &str| Template { tags: vec![(kind.into(), key.into())], ..template() };
+    let cases: [(Template, &str, &str); 14] = [
+        (
+            Template { is_protected: true, ..template() },
+            "has termination or stop protection",
+            "DisableApiStop",
+        ),
+        (Template { has_groups_by_name: true, ..template() }, "has security groups by name", "by their ids"),
+        (
+            Template { has_no_metadata: true, ..template() },
+            "has the instance metadata service disabled",
+            "enable",
+        ),
+        (tagged("spot-instances-request", "Team"), "has tags of Spot requests", "MARKET to spot"),
+        (tagged("elastic-gpu", "Team"), "has tags of elastic-gpu", "out of the template"),
+        (tagged("volume", "Role"), "has the tag Role, which says of each machine whose it is", "take it out"),
+        (
+            tagged("instance", "Team"),
+            "has the tag Team, which the function's role may not write",
+            "EXTRA_TAGS",
+        ),
         (
             Template { has_instance_requirements: true, ..template() },
             "has instance requirements",
@@ -429,6 +514,12 @@ fn a_template_that_does_not_fit_is_said_before_anything_is_launched() {
         let said = format!("LAUNCH_TEMPLATE is rooms:$Default, and version 7 of lt-1 {expected}");
         assert!(problem.starts_with(&said), "{problem}");
         assert!(advice.contains(variable), "{expected}: {advice}");
+    }
+    // A key that the role may write, and a Spot request where nothing else is bought, are no fault.
+    let extra_tags = [("Team".to_owned(), "A".to_owned())].into();
+    let spot = Config { markets: vec![Market::Spot], extra_tags, ..of_the_template() };
+    for kind in ["instance", "volume", "network-interface", "spot-instances-request"] {
+        look_up(&Aws { template: tagged(kind, "Team"), ..Aws::default() }, &spot).expect(kind);
     }
     let public = Config { public_ip: Some(true), ..of_the_template() };
     let (problem, advice) = misfit(&Aws::default(), &public);

@@ -57,6 +57,14 @@ fn without_a_default_vpc_the_error_lists_the_other_subnets() {
 }
 
 #[test]
+fn a_default_vpc_without_a_default_subnet_is_said_to_have_none() {
+    let said =
+        usable(&found(Some("vpc-1"), &[("subnet-9", "vpc-2", 'a', 9)]), &ANY).expect_err("none is found");
+    assert!(said.starts_with("the default VPC vpc-1 has no default subnet in any zone"), "{said}");
+    assert!(said.contains("create-default-subnet") && said.contains("SUBNET_IDS"), "{said}");
+}
+
+#[test]
 fn where_nothing_is_usable_the_error_lists_what_was_found() {
     let found = found(
         Some("vpc-1"),
@@ -73,8 +81,8 @@ fn where_nothing_is_usable_the_error_lists_what_was_found() {
 
 #[test]
 fn where_nothing_was_found_the_error_says_so() {
-    let empty = found(Some("vpc-1"), &[]);
-    let said = usable(&empty, &ANY).expect_err("there is no subnet at all");
+    let (empty, named) = (found(Some("vpc-1"), &[]), Network::VpcNamed("meetings".into()));
+    let said = usable(&empty, &Wanted { network: named, ..ANY }).expect_err("there is no subnet at all");
     assert_eq!(said, "no subnet in any zone has a free address; subnets found: none");
 }
 

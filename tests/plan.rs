@@ -233,6 +233,17 @@ fn an_unfit_subnet_is_unfit_for_every_type() {
 }
 
 #[test]
+fn an_unfit_type_is_tried_in_no_zone_again_and_the_next_type_is() {
+    let way = way(&["t3.large", "t3.xlarge", "m5.large"], Refusal::Type);
+    assert_eq!(way, ["t3.large/subnet-a", "t3.xlarge/subnet-a", "m5.large/subnet-a"]);
+    // Spot may have other types than on demand.
+    let all = in_markets(&[Market::Spot, Market::OnDemand], &["t3.large"]);
+    let spot = Parameters { market: Market::Spot, ..parameters("t3.large", &all[0].subnet) };
+    let next = refusals(&[(Refusal::Type, &spot)]).next(&all, &spot, &Bound::Anywhere);
+    assert_eq!(next.map(|c| c.market), Some(Market::OnDemand));
+}
+
+#[test]
 fn a_quota_is_met_by_another_family_only() {
     let way = way(&["t3.large", "t3.xlarge", "m5.large", "t3.small"], Refusal::Quota);
     assert_eq!(way, ["t3.large/subnet-a", "m5.large/subnet-a"]);
@@ -453,11 +464,12 @@ fn the_last_refusal_of_each_kind_is_the_one_that_is_shown() {
 
 /// Everything else is sent again, looked into, or the end: never a reason to try another place.
 #[test]
-fn four_classes_are_refusals_and_no_other_is() {
+fn five_classes_are_refusals_and_no_other_is() {
     let cases = [
         (Class::Capacity, Some(Refusal::Capacity)),
         (Class::ZoneUnfit, Some(Refusal::Zone)),
         (Class::SubnetUnfit, Some(Refusal::Subnet)),
+        (Class::TypeUnfit, Some(Refusal::Type)),
         (Class::Quota, Some(Refusal::Quota)),
         (Class::Throttled, None),
         (Class::Ambiguous, None),
@@ -572,20 +584,29 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
 #[test]
 fn what_a_record_says_goes_before_the_configuration() {
     let origin = plan::Origin::from(image("/dev/xvda"));
-    assert_eq!(origin.overridden(&Overrides::default()), origin);
+    assert_eq!(origin.overridden(&Overrides::default(), None), origin);
     let own = Overrides { image_id: Some("ami-2".into()), volume_size_gb: Some(5), ..Overrides::default() };
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate = &candidates(&["t3.large"])[0];
+    let looked_up = Image { snapshot_gb: Some(30), ..image("/dev/sda1") };
     let made = |config: &Config, own: &Overrides| {
-        let origin = origin.overridden(own);
+        let other = own.image_id.as_deref() == Some("ami-2");
+        let origin = origin.overridden(own, other.then_some(&looked_up));
         plan::attempt(config, &origin, &meeting, Student, 1, Token("t".into()), candidate)
             .expect("its user data can be made")
             .parameters
     };
     let with_both = made(&config(), &own);
     let root = with_both.root_volume.expect("a volume");
-    assert_eq!((with_both.image_id.as_str(), root.size_gb), ("ami-2", 5), "only EC2 knows its snapshot");
-    assert_eq!(root.device_name, "/dev/xvda");
+    assert_eq!((with_both.image_id.as_str(), root.size_gb), ("ami-2", 30), "no smaller than its snapshot");
+    assert_eq!(root.device_name, "/dev/sda1", "its own root, or it would get a second disk");
+    // A device that is set is the configured image's root, or another disk of any image.
+    for (set, device, size) in [("/dev/xvda", "/dev/sda1", 30), ("/dev/sdf", "/dev/sdf", 5)] {
+        let mut config = config();
+        config.volume.device = Some(set.into());
+        let root = made(&config, &own).root_volume.expect("a volume");
+        assert_eq!((root.device_name.as_str(), root.size_gb), (device, size), "VOLUME_DEVICE={set}");
+    }
     let same = Overrides { image_id: Some("ami-1".into()), ..own.clone() };
     assert_eq!(made(&config(), &same).root_volume.expect("one").size_gb, 8, "of this one it is known");
     let mut template = config();
@@ -595,7 +616,7 @@ fn what_a_record_says_goes_before_the_configuration() {
         keeps_volume: true,
     });
     assert_eq!(made(&template, &Overrides::default()).root_volume, None);
-    assert_eq!(made(&template, &own).root_volume.expect("its own").size_gb, 5);
+    assert_eq!(made(&template, &own).root_volume.expect("its own").size_gb, 30);
 }
 
 #[test]
@@ -632,15 +653,26 @@ fn a_pair_of_two_types_begins_and_goes_on_where_there_is_a_place_for_both() {
     let standing = parameters("c5.large", &subnet("subnet-b", "b"));
     let next = |refused: &[(Refusal, &Parameters)]| {
         refusals(refused)
-            .next_pair(&one, &other, &standing)
+            .next_pair(&one, &other, [&standing, &standing])
             .map(|pair| pair.map(|c| format!("{}/{}", c.instance_type, c.subnet.availability_zone)))
     };
     assert_eq!(next(&[(Refusal::Capacity, &standing)]), Some(["c5.large/c".into(), "r5.large/c".into()]));
     let there = parameters("r5.large", &subnet("subnet-c", "c"));
     assert_eq!(next(&[(Refusal::Capacity, &standing), (Refusal::Capacity, &there)]), None);
+    // A type that one image cannot run is left to the other role, whose image may.
+    let from_another_image = Parameters { image_id: "ami-2".into(), ..standing.clone() };
+    let both_types = of_subnets(&[Market::OnDemand], &["c5.large", "r5.large"], &subnets(&["b"]));
+    let unfit = refusals(&[(Refusal::Type, &standing)]);
+    let pair =
+        unfit.next_pair(&both_types, &both_types, [&standing, &from_another_image]).expect("both types");
+    assert_eq!(pair.map(|c| c.instance_type.as_str()), ["r5.large"; 2]);
+    let only = of("c5.large", &["b"]);
+    assert!(unfit.next_pair(&both_types, &only, [&standing, &from_another_image]).is_some());
+    assert_eq!(unfit.next_pair(&both_types, &only, [&standing, &standing]), None);
     // Of one type they are the same candidate, as ever.
     let same = of("c5.large", &["a", "b", "c"]);
-    let pair = refusals(&[(Refusal::Capacity, &standing)]).next_pair(&one, &same, &standing).expect("one");
+    let pair =
+        refusals(&[(Refusal::Capacity, &standing)]).next_pair(&one, &same, [&standing; 2]).expect("one");
     assert_eq!(pair[0], pair[1]);
 }
 
@@ -952,6 +984,7 @@ fn image(root_device: &str) -> Image {
         root_device: root_device.into(),
         snapshot_gb: Some(8),
         architecture: "x86_64".into(),
+        is_windows: false,
         created: None,
     }
 }

@@ -157,10 +157,11 @@ locals {
     ],
     var.market == "on-demand" ? [] : [
       {
-        Sid      = "LaunchTheirSpotRequests"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = "${local.ec2}:spot-instances-request/*"
+        Sid       = "LaunchTheirSpotRequests"
+        Effect    = "Allow"
+        Action    = "ec2:RunInstances"
+        Resource  = "${local.ec2}:spot-instances-request/*"
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
       },
     ],
     [
@@ -246,7 +247,10 @@ locals {
         Sid      = "TagWhatIsLaunched"
         Effect   = "Allow"
         Action   = "ec2:CreateTags"
-        Resource = ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+        Resource = concat(
+          ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"],
+          var.market == "on-demand" ? [] : ["${local.ec2}:spot-instances-request/*"],
+        )
         Condition = {
           StringEquals                = { "ec2:CreateAction" = "RunInstances" }
           "ForAllValues:StringEquals" = {

@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 use aws_sdk_ec2::types::{Snapshot, Volume as EbsVolume};
 
 use super::fleet::to_addresses;
-use super::{Ec2, failed, filter, tagged, to_machine, to_tags};
+use super::{Ec2, failed, filter, pattern, tagged, to_machine, to_tags};
 use crate::error::{AwsError, Class};
 use crate::hardware::{
     Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
@@ -111,7 +111,7 @@ impl OwnImages for Ec2 {
         let request = self.client.describe_snapshots().owner_ids("self");
         let request = request.filters(filter("tag:Project", project));
         let request =
-            request.filters(filter("description", &format!("Created by CreateImage(*) for {image_id}*")));
+            request.filters(pattern("description", &format!("Created by CreateImage(*) for {image_id}*")));
         let pages = request.into_paginator().items().send();
         let found = self.all("DescribeSnapshots", pages.collect::<Result<Vec<Snapshot>, _>>()).await?;
         Ok(found.iter().filter_map(|snapshot| snapshot.snapshot_id()).map(str::to_owned).collect())
@@ -302,15 +302,7 @@ impl Ec2 {
 }
 
 fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
-    vec![
-        filter(&format!("tag:{INSTANCE_TAG}"), &instance.0),
-        filter(&format!("tag:{NAME_TAG}"), &literally(name)),
-    ]
-}
-
-/// In a filter `*` and `?` stand for others.
-pub(super) fn literally(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
+    vec![filter(&format!("tag:{INSTANCE_TAG}"), &instance.0), filter(&format!("tag:{NAME_TAG}"), name)]
 }
 
 fn to_image(image: &Image) -> Option<OwnImage> {

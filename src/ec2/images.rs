@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::ImageState;
 use jiff::Timestamp;
 
-use super::{Ec2, filter};
+use super::{Ec2, filter, pattern};
 use crate::error::{AwsError, Class};
 use crate::image::{Architecture, Image};
 use crate::needs::Images;
@@ -23,11 +23,11 @@ impl Images for Ec2 {
 
     async fn find_images(
         &self,
-        pattern: &str,
+        name: &str,
         owner: &str,
         architecture: Option<Architecture>,
     ) -> Result<Vec<Image>, AwsError> {
-        let mut filters = vec![filter("name", pattern), filter("state", "available")];
+        let mut filters = vec![pattern("name", name), filter("state", "available")];
         filters.extend(architecture.map(|architecture| filter("architecture", architecture.as_str())));
         let images = self.client.describe_images().owners(owner).set_filters(Some(filters));
         let pages = images.include_deprecated(false).into_paginator().items().send();
@@ -49,7 +49,7 @@ fn unusable(message: String) -> AwsError {
         code: None,
         message,
         request_id: None,
-        advice: "set AMI_ID, or AMI_NAME, to an image of this Region that is shared with this account"
+        advice: "change AMI_ID or AMI_NAME to an image of this Region that is shared with this account"
             .to_owned(),
     }
 }
@@ -62,6 +62,8 @@ fn to_image(image: &aws_sdk_ec2::types::Image) -> Option<Image> {
         root_device: root_device.to_owned(),
         snapshot_gb: root.and_then(|root| root.ebs()).and_then(|ebs| ebs.volume_size()),
         architecture: image.architecture().map(|known| known.as_str()).unwrap_or_default().to_owned(),
+        // The wire has it in small letters, the SDK's own word has not.
+        is_windows: image.platform().is_some_and(|word| word.as_str().eq_ignore_ascii_case("windows")),
         created: image.creation_date().and_then(|date| date.parse().ok()),
     })
 }

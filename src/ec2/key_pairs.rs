@@ -9,13 +9,16 @@ use jiff::Timestamp;
 use super::hardware::is_code;
 use super::{Ec2, failed, tagged, to_tags};
 use crate::error::{AwsError, Class};
-use crate::key_pair::{OwnKeyPair, PrivateKey};
+use crate::key_pair::{self, OwnKeyPair, PrivateKey};
 use crate::needs::{KeyPairs, OwnKeyPairs};
 
 impl KeyPairs for Ec2 {
-    async fn find_key_pair(&self, name: &str) -> Result<(), AwsError> {
+    async fn find_key_pair(&self, name: &str) -> Result<Option<key_pair::KeyType>, AwsError> {
         let answer = self.client.describe_key_pairs().key_names(name).send().await;
-        answer.map(|_| ()).map_err(|error| failed("DescribeKeyPairs", &error))
+        let answer = answer.map_err(|error| failed("DescribeKeyPairs", &error))?;
+        let word = answer.key_pairs().iter().find_map(|pair| pair.key_type());
+        let is = |known: &key_pair::KeyType| word.is_some_and(|word| word.as_str() == known.as_str());
+        Ok(key_pair::KeyType::BOTH.into_iter().find(is))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Launch templates over EC2.
 
+use aws_sdk_ec2::types::{LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateTagSpecification};
+
 use crate::error::{AwsError, Class};
 use crate::launch_template::{LaunchTemplate, Named, Pinned, Template};
 use crate::needs::LaunchTemplates;
@@ -34,6 +36,18 @@ impl LaunchTemplates for Ec2 {
                     .placement()
                     .and_then(|placement| placement.availability_zone())
                     .map(str::to_owned),
+                is_protected: data.disable_api_termination() == Some(true)
+                    || data.disable_api_stop() == Some(true),
+                has_groups_by_name: !data.security_groups().is_empty(),
+                has_no_metadata: data.metadata_options().and_then(|options| options.http_endpoint())
+                    == Some(&LaunchTemplateInstanceMetadataEndpointState::Disabled),
+                tags: data.tag_specifications().iter().flat_map(to_keys).collect(),
+                devices: data
+                    .block_device_mappings()
+                    .iter()
+                    .filter_map(|device| device.device_name())
+                    .map(str::to_owned)
+                    .collect(),
             })
         });
         template.ok_or_else(|| AwsError {
@@ -45,4 +59,10 @@ impl LaunchTemplates for Ec2 {
             advice: "change LAUNCH_TEMPLATE".to_owned(),
         })
     }
+}
+
+/// What is tagged, with each of its keys.
+fn to_keys(tags: &LaunchTemplateTagSpecification) -> Vec<(String, String)> {
+    let kind = tags.resource_type().map(|kind| kind.as_str()).unwrap_or_default();
+    tags.tags().iter().filter_map(|tag| Some((kind.to_owned(), tag.key()?.to_owned()))).collect()
 }

@@ -25,8 +25,15 @@ impl Networks for Ec2 {
             }
         };
         let (subnets, vpcs) = tokio::join!(self.all("DescribeSubnets", subnets), vpcs);
-        let subnets = subnets.map_err(named)?;
-        Ok(Found { vpcs: vpcs?, subnets: subnets.iter().filter_map(to_subnet).collect() })
+        let (subnets, vpcs) = (subnets.map_err(named)?, vpcs?);
+        // Of the default VPC one subnet a zone is the default, and has a way out. What others added may be private, and
+        // machines in it out of everybody's reach.
+        let added = |subnet: &aws_sdk_ec2::types::Subnet| {
+            let of_default = subnet.vpc_id().is_some_and(|vpc| vpcs.iter().any(|default| default == vpc));
+            *network == Network::Default && of_default && subnet.default_for_az() != Some(true)
+        };
+        let subnets = subnets.iter().filter(|subnet| !added(subnet)).filter_map(to_subnet).collect();
+        Ok(Found { subnets, vpcs })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, RouteState};
 
-use super::hardware::{gone_is_as_good, is_code, literally, made, says};
+use super::hardware::{gone_is_as_good, is_code, made, says};
 use super::{Ec2, failed, filter, filter_of, tagged};
 use crate::error::AwsError;
 use crate::machine::InstanceId;
@@ -230,7 +230,7 @@ impl OwnVpcs for Ec2 {
 }
 
 fn ours(name: &str, project: &str) -> Vec<Filter> {
-    vec![filter("tag:Name", &literally(name)), filter("tag:Project", &literally(project))]
+    vec![filter("tag:Name", name), filter("tag:Project", project)]
 }
 
 fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {

@@ -233,6 +233,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             | Class::Capacity
             | Class::ZoneUnfit
             | Class::SubnetUnfit
+            | Class::TypeUnfit
             | Class::Quota
             | Class::Propagating
             | Class::ParameterMismatch
@@ -366,6 +367,12 @@ pub(super) fn failed_lookup(error: &LookupError) -> Error {
         LookupError::Misfit(problem, advice) => {
             Error::new(Kind::InvalidConfiguration, problem.clone(), *advice)
         }
+        LookupError::OwnImage(error) => Error::new(
+            Kind::InvalidRecord,
+            "the image that its record names cannot be used",
+            error.advice.clone(),
+        )
+        .caused_by(error.clone()),
         LookupError::Aws(error) => {
             let kind = match error.class {
                 Class::NotSent => Kind::DeadlineTooClose,

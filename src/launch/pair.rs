@@ -97,7 +97,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
         let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
-        let found = match self.look_up().await {
+        let found = match self.look_up(&roles).await {
             Ok(found) => found,
             Err(error) => return Moved::Stays(self.lookup_failed(&error)),
         };
@@ -106,7 +106,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),
         };
         let [of_it, of_other] = [&places[refused], &places[1 - refused]].map(|places| &places.candidates);
-        let Some([it, other]) = refusals.next_pair(of_it, of_other, from) else {
+        let standing = [from, &pair[1 - refused].attempt().parameters];
+        let Some([it, other]) = refusals.next_pair(of_it, of_other, standing) else {
             return Moved::Stays(self.exhausted(roles[refused], refusals, &Bound::Anywhere));
         };
         let candidates = if refused == 0 { [it, other] } else { [other, it] };

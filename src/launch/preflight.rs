@@ -13,7 +13,7 @@ use crate::deadline::{Backoff, not_sent};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::event;
 use crate::lookups::Looked;
-use crate::machine::{InstanceProfile, Market, Token};
+use crate::machine::{self, InstanceProfile, Market, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::metrics;
 use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
@@ -125,7 +125,7 @@ where
             looked.offerings.as_ref().err(),
         ];
         findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
-        findings.extend(looked.misfits().iter().map(|error| Finding::of(failed_lookup(error))));
+        findings.extend(looked.misfits(&self.config).iter().map(|error| Finding::of(failed_lookup(error))));
 
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut asked: Vec<Overrides> = Vec::new();
@@ -141,7 +141,7 @@ where
             if asked.contains(&overrides) {
                 continue;
             }
-            let of_role = match (&looked.basis, &looked.subnets, &looked.offerings) {
+            let mut of_role = match (&looked.basis, &looked.subnets, &looked.offerings) {
                 (Ok(basis), Ok(subnets), Ok(offerings)) => {
                     let subnets = in_order(meeting, subnets.clone());
                     let (markets, types) = (&self.config.markets, &basis.instance_types);
@@ -149,9 +149,22 @@ where
                 }
                 _ => Vec::new(),
             };
-            if let (Ok(basis), Ok(image)) = (&looked.basis, &looked.image) {
-                let template = basis.template.clone();
-                let origin = Origin { template, ..Origin::from(image.clone()) }.overridden(&overrides);
+            if let Some(surroundings) = looked.surroundings() {
+                let configured = &surroundings.origin.image.image_id;
+                let own = match delivery.own_image(role, configured).await {
+                    Ok(own) => own,
+                    Err(error) => {
+                        findings.push(Finding::of(delivery.lookup_failed(&error)));
+                        continue;
+                    }
+                };
+                if let Some(image) = &own
+                    && let Err(error) = delivery.keep_fitting(role, &surroundings, image, &mut of_role)
+                {
+                    findings.push(Finding::of(error));
+                    continue;
+                }
+                let origin = surroundings.origin.overridden(&overrides, own.as_ref());
                 for refused in delivery.dry_runs(role, &origin, &of_role).await {
                     findings.push(Finding::of(refused));
                 }
@@ -180,7 +193,7 @@ where
     /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
     /// that falls away is no finding while another is left: a launch goes on there, too.
     async fn dry_runs(&self, role: Role, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
-        let mut refused: Vec<(AwsError, Vec<String>)> = Vec::new();
+        let mut refused: Vec<(AwsError, machine::Parameters, Vec<String>)> = Vec::new();
         let mut taken = 0;
         for candidate in candidates {
             let token = Token(String::new());
@@ -201,21 +214,24 @@ where
             let place = format!("{instance_type} in {} ({})", subnet.availability_zone, subnet.subnet_id);
             match refused
                 .iter_mut()
-                .find(|(known, _)| known.code == error.code && known.advice == error.advice)
+                .find(|(known, ..)| known.code == error.code && known.advice == error.advice)
             {
-                Some((_, places)) => places.push(place),
-                None => refused.push((error, vec![place])),
+                Some((.., places)) => places.push(place),
+                None => refused.push((error, attempt.parameters, vec![place])),
             }
             if done {
                 break;
             }
         }
-        refused.retain(|(error, _)| taken == 0 || Refusal::of(error.class).is_none());
-        refused.into_iter().map(|(error, places)| self.would_be_refused(error, &places.join(", "))).collect()
+        refused.retain(|(error, ..)| taken == 0 || Refusal::of(error.class).is_none());
+        let told = |(error, asked, places): (AwsError, machine::Parameters, Vec<String>)| {
+            self.of_the_record(role, &asked, self.would_be_refused(error, &places.join(", ")))
+        };
+        refused.into_iter().map(told).collect()
     }
 
     /// A refusal for the rate, or no answer, says nothing of the request: asked again, a few times.
-    async fn dry_run(&self, parameters: &crate::machine::Parameters) -> Result<(), AwsError> {
+    async fn dry_run(&self, parameters: &machine::Parameters) -> Result<(), AwsError> {
         let launcher = self.launcher;
         let mut tries = 0;
         loop {

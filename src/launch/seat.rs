@@ -13,7 +13,7 @@ use super::{Delivery, Held, Places, Work};
 use crate::deadline::Backoff;
 use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind};
-use crate::machine::{Attempt, Machine, Token};
+use crate::machine::{self, Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
 use crate::plan::{self, Bound, Candidate, Reason, Refusal, Refusals, Sending, Standing};
@@ -242,6 +242,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             Class::Capacity
             | Class::ZoneUnfit
             | Class::SubnetUnfit
+            | Class::TypeUnfit
             | Class::Quota
             | Class::Misconfigured
             | Class::Unauthorized
@@ -285,7 +286,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             None => {
                 // An image may have been deregistered since it was looked up by its name.
                 self.launcher.lookups.forget();
-                Err(failed(self.refused_for_good(role, error), Some(sending.attempt.token.clone())))
+                let Attempt { token, parameters, .. } = &sending.attempt;
+                let error = self.of_the_record(role, parameters, self.refused_for_good(role, error));
+                Err(failed(error, Some(token.clone())))
             }
         }
     }
@@ -583,11 +586,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         let quota = refusals.last(Refusal::Quota);
         let capacity = refusals.last(Refusal::Capacity);
         let unfit = refusals.last(Refusal::Subnet).or_else(|| refusals.last(Refusal::Zone));
-        let (kind, advice) = if quota.is_some() {
-            (
-                Kind::QuotaExceeded,
-                "ask for a higher quota in Service Quotas, or add a type of another family to INSTANCE_TYPE",
-            )
+        let unfit_type = refusals.last(Refusal::Type);
+        let (kind, advice) = if let Some(quota) = quota {
+            let ask = match quota.advice.as_str() {
+                "" => "ask for a higher quota in Service Quotas",
+                named => named,
+            };
+            (Kind::QuotaExceeded, &*format!("{ask}, or add a type of another family to INSTANCE_TYPE"))
         } else if capacity.is_some() {
             (
                 Kind::CapacityExhausted,
@@ -608,9 +613,31 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         };
         let tried = refusals.tried();
         let problem = format!("meeting {}, {role}: refused in {left} ({tried})", self.meeting);
-        let error = Error::new(kind, problem, advice);
-        match quota.or(capacity).or(unfit) {
-            Some(cause) => error.caused_by(cause.clone()),
+        let error = match (quota.or(capacity).or(unfit), unfit_type) {
+            (Some(cause), _) => Error::new(kind, problem, advice).caused_by(cause.clone()),
+            // Nothing else was in the way: no zone and no repeat can help.
+            (None, Some(cause)) => {
+                Error::new(Kind::InvalidConfiguration, problem, cause.advice.clone()).caused_by(cause.clone())
+            }
+            (None, None) => Error::new(kind, problem, advice),
+        };
+        match refusals.last_refused() {
+            Some(refused) => self.of_the_record(role, refused, error),
+            None => error,
+        }
+    }
+
+    /// Where the record asked for what a refused request had, the record is at fault and no setting.
+    pub(super) fn of_the_record(&self, role: Role, refused: &machine::Parameters, error: Error) -> Error {
+        let Ok(mut own) = self.overrides_of(role) else { return error };
+        // A replay may ask for what the record said before.
+        own.image_id = own.image_id.filter(|image| *image == refused.image_id);
+        own.instance_types.retain(|kind| *kind == refused.instance_type);
+        match own.in_place_of_settings(role, &error.advice) {
+            Some(advice) if error.kind == Kind::InvalidConfiguration => {
+                Error { kind: Kind::InvalidRecord, advice, ..error }
+            }
+            Some(advice) => Error { advice, ..error },
             None => error,
         }
     }

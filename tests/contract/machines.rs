@@ -116,6 +116,7 @@ pub async fn a_failure_has_its_class_and_launches_nothing(stage: &impl Stage) {
         (Class::Ambiguous, "Unavailable"),
         (Class::ParameterMismatch, "IdempotentParameterMismatch"),
         (Class::SubnetUnfit, "InvalidSubnetID.NotFound"),
+        (Class::TypeUnfit, "InvalidInstanceType"),
         (Class::Propagating, "InvalidParameterValue"),
         (Class::Misconfigured, "InvalidKeyPair.NotFound"),
         (Class::Misconfigured, "InvalidAMIID.NotFound"),

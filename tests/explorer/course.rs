@@ -688,6 +688,7 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
             Fate::Refuses(Class::Quota, "VcpuLimitExceeded"),
             Fate::Fails(Class::ZoneUnfit, "Unsupported"),
             Fate::Fails(Class::SubnetUnfit, "InvalidSubnetID.NotFound"),
+            Fate::Fails(Class::TypeUnfit, "InvalidInstanceType"),
             Fate::Fails(Class::Throttled, "RequestLimitExceeded"),
             Fate::Fails(Class::Propagating, "InvalidParameterValue"),
             Fate::Fails(Class::Misconfigured, "InvalidKeyPair.NotFound"),

@@ -12,6 +12,7 @@ use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
@@ -433,6 +434,7 @@ impl Images for Ec2 {
             root_device: "/dev/xvda".into(),
             snapshot_gb: None,
             architecture: "x86_64".into(),
+            is_windows: false,
             created: None,
         })
     }
@@ -449,9 +451,9 @@ impl LaunchTemplates for Ec2 {
 }
 
 impl KeyPairs for Ec2 {
-    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
+    async fn find_key_pair(&self, _: &str) -> Result<Option<KeyType>, AwsError> {
         self.asked("DescribeKeyPairs");
-        Ok(())
+        Ok(None)
     }
 }
 

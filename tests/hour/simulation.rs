@@ -21,6 +21,7 @@ use std::time::Duration;
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::fleet::Looked;
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::lambda;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
@@ -403,8 +404,8 @@ impl LaunchTemplates for Port {
 }
 
 impl KeyPairs for Port {
-    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
-        Ok(())
+    async fn find_key_pair(&self, _: &str) -> Result<Option<KeyType>, AwsError> {
+        Ok(None)
     }
 }
 

@@ -237,10 +237,10 @@ class Launch(Function):
         of_it = {"ec2:AvailabilityZone": zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
         return of_it | ({"ec2:AssociatePublicIpAddress": public} if public != "subnet" else {})
 
-    def spot_request(self, what):
-        """Not tagged, and AWS says nothing else of it."""
-        resource = self.arn("ec2", "spot-instances-request/*")
-        return Question(what, "ec2:RunInstances", "spot-instances-request", resource, self.here)
+    def spot_request(self, what, tags=None):
+        """Tagged, and AWS says nothing else of it."""
+        keys = self.here | self.tagged(self.tags if tags is None else tags)
+        return Question(what, "ec2:RunInstances", "spot-instances-request", self.arn("ec2", "spot-instances-request/*"), keys)
 
     def launch_template(self, what, **arn):
         """Known by its name alone, so any of this account."""
@@ -356,6 +356,8 @@ class Launch(Function):
         yield self.tag("tag the machine at launch", "instance", self.of_instance())
         yield self.tag("tag its disk at launch", "volume", self.of_volume())
         yield self.tag("tag its network interface at launch", "network-interface", self.of_interface())
+        if "spot" in self.markets:
+            yield self.tag("tag its Spot request at launch", "spot-instances-request", {})
         if self.env["IAM_PROFILE"]:
             yield self.pass_role("give the machine its role")
 
@@ -439,6 +441,10 @@ class Launch(Function):
         if "spot" not in self.markets:
             yield self.instance("launch as Spot", market="spot")
             yield self.spot_request("make a Spot request")
+            yield self.tag("tag a Spot request at launch", "spot-instances-request", {})
+        yield self.spot_request("a Spot request of another project", foreign)
+        yield self.spot_request("a Spot request without our tag", untagged)
+        yield self.tag("tag a Spot request of no launch", "spot-instances-request", {}, create="RequestSpotInstances")
         if "on-demand" not in self.markets:
             yield self.instance("launch on demand", market="on-demand")
         yield self.instance("launch from a capacity block", market="capacity-block")
@@ -467,7 +473,6 @@ class Launch(Function):
         for tag in pieces(env["EXTRA_TAGS"]):
             for key in (tag, tag.partition("=")[0] + "2"):
                 yield self.tag("add a tag that begins like one of ours", "volume", self.of_volume(), {key: ""})
-        yield self.tag("tag a spot request at launch", "spot-instances-request", {})
         yield self.tag("tag a key pair", "key-pair", {}, create="", id="key-0a1b2c3d4e5f60718")
 
         yield from self.ending_misses()
@@ -1303,8 +1308,6 @@ NOT_SENT = {
     "parameter: aws:RequestTag/${TagKey}": "a parameter is not tagged",
     "parameter: aws:TagKeys": "the same",
     "snapshot: ec2:AvailabilityZone": "of one in a Local Zone",
-    "spot-instances-request: aws:RequestTag/${TagKey}": "it is not tagged",
-    "spot-instances-request: aws:TagKeys": "the same",
     "ssm:Overwrite": "AWS does not say that it comes with a request that has no word on it",
     "ssm:Policies": "a parameter has none",
     "ssm:resourceTag/${TagKey}": "AWS's own documents have no tags",

@@ -317,6 +317,7 @@ pub fn image(image_id: &str) -> Image {
         root_device: "/dev/xvda".to_owned(),
         snapshot_gb: Some(8),
         architecture: "x86_64".to_owned(),
+        is_windows: false,
         created: None,
     }
 }

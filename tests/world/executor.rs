@@ -19,6 +19,7 @@ use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
 use elephant_launch::fleet::{Counted, Leftover, Looked, ORPHAN_TAG, Report, Sighting, Watched};
 use elephant_launch::image::{Architecture, Image};
+use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch::{Answer, Launcher};
 use elephant_launch::launch_template::{LaunchTemplate, Template};
 use elephant_launch::lookups::Lookups;
@@ -941,8 +942,8 @@ impl Images for Port {
 }
 
 impl KeyPairs for Port {
-    async fn find_key_pair(&self, _: &str) -> Result<(), AwsError> {
-        Ok(())
+    async fn find_key_pair(&self, _: &str) -> Result<Option<KeyType>, AwsError> {
+        Ok(None)
     }
 }
 
