@@ -7,6 +7,7 @@ mod access;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -576,6 +577,37 @@ pub fn function_name() -> String {
     variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
 }
 
+/// How the log is written, as Lambda's logging settings say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    pub format: LogFormat,
+    /// A word such as `WARN`, if somebody says one.
+    pub level: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+pub fn logging() -> Logging {
+    let said = |name: &str| variable(name).filter(|word| !word.trim().is_empty());
+    let json = said("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
+    Logging {
+        format: if json { LogFormat::Json } else { LogFormat::Text },
+        // FATAL is Lambda's word for what no library has a level above.
+        level: said("AWS_LAMBDA_LOG_LEVEL")
+            .or_else(|| said("RUST_LOG"))
+            .map(|level| level.replace("FATAL", "ERROR")),
+    }
+}
+
+/// Where Lambda hands out events, which it says to every function.
+pub fn runtime_api() -> Option<String> {
+    variable("AWS_LAMBDA_RUNTIME_API").filter(|address| !address.is_empty())
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -813,13 +845,20 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         Duration::from_secs(minutes.unwrap_or(1440) * 60)
     }
 
-    /// Where the SDK sends its requests; it panics on an empty one, so we look first.
+    /// Where the SDK sends its requests. It panics at an empty one, and repeats its requests in vain at one without a scheme,
+    /// so we look first. What stands there is not shown: some put a password into it.
     fn endpoints(&mut self, services: &[&str]) {
         let of_a_service = services.iter().map(|service| format!("AWS_ENDPOINT_URL_{service}"));
         for name in std::iter::once("AWS_ENDPOINT_URL".to_owned()).chain(of_a_service) {
-            if (self.variable)(&name).is_some_and(|value| value.trim().is_empty()) {
-                self.problems.push(format!("{name} is set and empty, expected a URL (or unset it)"));
-            }
+            let wrong = match (self.variable)(&name) {
+                Some(value) if value.trim().is_empty() => "set and empty",
+                Some(value) if !is_endpoint(&value) => "no such address",
+                _ => continue,
+            };
+            self.problems.push(format!(
+                "{name} is {wrong}, expected http:// or https://, a host and, if need be, a port and a path, without a \
+                 password (or unset it)"
+            ));
         }
     }
 
@@ -837,7 +876,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     ) -> Option<T> {
         let value = parse(text);
         if value.is_none() {
-            self.problems.push(format!("{name} is {text:?}, expected {expected}"));
+            self.problems.push(format!("{name} {}, expected {expected}", shown(name, text)));
         }
         value
     }
@@ -845,6 +884,37 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
 
 /// What EC2's own launch templates call a parameter of SSM that holds an image's id.
 const RESOLVE: &str = "resolve:ssm:";
+
+/// How much of a value is shown that is none; a longer one is not what it should be, a key for example.
+const SHOWN: usize = 100;
+
+/// A value that will not do, if it may be shown: user data may hold secrets.
+pub(crate) fn shown(name: &str, text: &str) -> String {
+    match text.chars().count() {
+        length if name == "USER_DATA" || length > SHOWN || text.contains(char::is_control) => {
+            format!("has {length} characters, which are not shown")
+        }
+        _ => format!("is {text:?}"),
+    }
+}
+
+/// `https://host:port/path`. The SDK takes whatever an URI may be, and fails at most of that later.
+fn is_endpoint(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let Some(rest) = rest else { return false };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, "443"),
+    };
+    let host_is_right = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
+        Some(address) => address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.chars().all(is_plain),
+    };
+    let port_is_right =
+        port.chars().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    host_is_right && port_is_right && path.chars().all(|c| is_plain(c) || "~/%".contains(c))
+}
 
 fn image(text: &str, architecture: Option<Architecture>) -> Option<Source> {
     if let Some(name) = text.strip_prefix(RESOLVE) {

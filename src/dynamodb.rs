@@ -25,6 +25,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 
 use crate::error::{AwsError, Class};
 use crate::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
@@ -32,7 +33,9 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics::Calls;
 use crate::needs::{Created, Meetings, NewMeetings, Updated};
 use crate::overrides::Overrides;
-use crate::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, Update};
+use crate::record::{
+    Change, Lease, MeetTime, NewRecord, OTHERS_LIMIT, Owner, Record, Requires, Seat, Update,
+};
 use crate::sdk::{self, CallCounter};
 
 type Item = HashMap<String, AttributeValue>;
@@ -89,13 +92,30 @@ impl Table {
         SdkError<E>: RequestId,
     {
         let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
-        sdk::failed(answer, &error, |code, _, _| class_of(code), |failed| self.advice(failed))
+        sdk::failed(answer, &error, |code, message, _| class_of(code, message), |failed| self.advice(failed))
     }
 
     fn advice(&self, failed: &AwsError) -> String {
+        let name = &self.name;
         match (failed.class, failed.code.as_deref()) {
-            (Class::Unauthorized, _) => {
-                format!("allow dynamodb:{} on the table {} in the function's role", failed.action, self.name)
+            (Class::Unauthorized | Class::Misconfigured, Some(code))
+                if is_about_its_key(code, &failed.message) =>
+            {
+                format!(
+                    "the table {name} is encrypted with a KMS key that cannot be used: enable the key, and let its policy and \
+                     the function's role allow kms:Decrypt with it to the function"
+                )
+            }
+            (Class::Unauthorized, _) => sdk::not_the_role(failed).unwrap_or_else(|| {
+                let index =
+                    if failed.action == "Query" { format!(" and its index {INDEX}") } else { String::new() };
+                format!("allow dynamodb:{} on the table {name}{index} in the function's role", failed.action)
+            }),
+            (Class::Unreadable, _) => TOO_LARGE.to_owned(),
+            (_, Some("ItemCollectionSizeLimitExceededException")) => {
+                format!(
+                    "the table {name} has a local secondary index, and 10 GB under this id: make one without"
+                )
             }
             (_, Some("ResourceNotFoundException")) => {
                 format!("TABLE_NAME is {}: set it to a table of this account and Region", self.name)
@@ -125,24 +145,39 @@ fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_dynamodb::con
         .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
-/// DynamoDB's codes by what to do next. A code that we do not know is ambiguous: repeating a conditional write is safe.
-fn class_of(code: Option<&str>) -> Class {
-    match code {
-        Some(code) if sdk::is_throttle(code) => Class::Throttled,
-        Some("ResourceNotFoundException" | "ValidationException" | "SerializationException") => {
+/// DynamoDB's answers by what to do next, each from its list of errors unless said otherwise
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>). A code that we do not know is
+/// ambiguous: repeating a conditional write is safe.
+fn class_of(code: Option<&str>, message: &str) -> Class {
+    match code.unwrap_or_default() {
+        code if sdk::is_throttle(code) => Class::Throttled,
+        // Turned away for a transaction, or for a write in another Region, that is under way: nothing was done.
+        "TransactionConflictException" | "ReplicatedWriteConflictException" => Class::Throttled,
+        // "Item size to update has exceeded the maximum allowed size", and of a new item "Item size has exceeded …".
+        "ValidationException" if message.contains("has exceeded the maximum allowed size") => {
+            Class::Unreadable
+        }
+        "ResourceNotFoundException"
+        | "ValidationException"
+        | "SerializationException"
+        | "IndexNotFoundException"
+        | "ItemCollectionSizeLimitExceededException" => Class::Misconfigured,
+        // What DynamoDB met at KMS it says in words; services beside it have these codes (KMS API reference, Encrypt).
+        "KMSThrottlingException" => Class::Throttled,
+        "KMSInternalException" | "KMSDependencyTimeoutException" => Class::Ambiguous,
+        "KMSAccessDeniedException" => Class::Unauthorized,
+        code if code.starts_with("KMS") || code == "InaccessibleEncryptionCredentialsException" => {
             Class::Misconfigured
         }
-        Some(
-            "AccessDeniedException"
-            | "UnrecognizedClientException"
-            | "InvalidSignatureException"
-            | "IncompleteSignatureException"
-            | "MissingAuthenticationTokenException"
-            | "ExpiredTokenException"
-            | "ExpiredToken",
-        ) => Class::Unauthorized,
+        "AccessDeniedException" => Class::Unauthorized,
+        code if sdk::is_about_credentials(code) => Class::Unauthorized,
         _ => Class::Ambiguous,
     }
+}
+
+/// "KMS key access denied error: …" and its like come under general codes.
+fn is_about_its_key(code: &str, message: &str) -> bool {
+    code.starts_with("KMS") || code.starts_with("InaccessibleEncryption") || message.contains("KMS ")
 }
 
 impl Meetings for Table {
@@ -228,7 +263,8 @@ impl Table {
 }
 
 fn to_item(record: &NewRecord) -> Item {
-    let mut item: Item = serde_dynamo::to_item(&record.attributes).expect("JSON is plain data");
+    let mut item: Item =
+        record.attributes.iter().map(|(name, value)| (name.clone(), to_attribute(value))).collect();
     let ours = [
         (ID, record.meeting_id.to_string()),
         (STATUS, Status::Scheduled.as_str().to_owned()),
@@ -237,6 +273,21 @@ fn to_item(record: &NewRecord) -> Item {
     item.extend(ours.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
     item.entry(CREATED_AT.to_owned()).or_insert_with(|| AttributeValue::S(time(record.created_at)));
     item
+}
+
+/// JSON as DynamoDB holds it, numbers by their digits.
+fn to_attribute(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(truth) => AttributeValue::Bool(*truth),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text.clone()),
+        Value::Array(values) => AttributeValue::L(values.iter().map(to_attribute).collect()),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), to_attribute(value)));
+            AttributeValue::M(fields.collect())
+        }
+    }
 }
 
 fn unreadable(action: &'static str, what: String) -> AwsError {
@@ -268,8 +319,42 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
         lease: to_lease(item)?,
         teacher: to_seat(meeting, item, Role::Teacher)?,
         student: to_seat(meeting, item, Role::Student)?,
-        overrides: Role::BOTH.map(|role| Overrides::of(role, |name| said(item, name))),
+        overrides: Role::BOTH.map(|role| match size_of_others(item) {
+            size if size > OTHERS_LIMIT => Err(format!(
+                "the record has {size} bytes without what a launch writes to it, and has room for {OTHERS_LIMIT}: {TOO_LARGE}"
+            )),
+            _ => Overrides::of(role, |name| said(item, name)),
+        }),
     })
+}
+
+const TOO_LARGE: &str =
+    "take attributes out of the record that its meeting does not need (DynamoDB holds 400 KB an item)";
+
+/// Bytes of an item without our attempts, which are most of what we write, as DynamoDB counts them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+fn size_of_others(item: &Item) -> usize {
+    let ours = Role::BOTH.map(attempt_attribute);
+    item.iter().filter(|(name, _)| !ours.contains(name)).map(|(name, value)| name.len() + size(value)).sum()
+}
+
+fn size(value: &AttributeValue) -> usize {
+    // Two digits a byte, and one for all of them.
+    let number = |text: &String| text.len().div_ceil(2) + 1;
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(text) => number(text),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Ns(texts) => texts.iter().map(number).sum(),
+        AttributeValue::Bs(all) => all.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        // Three for the whole, and one for each within.
+        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + size(value)).sum::<usize>(),
+        AttributeValue::M(map) => {
+            3 + map.iter().map(|(name, value)| 1 + name.len() + size(value)).sum::<usize>()
+        }
+        _ => 1,
+    }
 }
 
 /// An attribute that people and other programs write as a text or as a number.
@@ -290,7 +375,8 @@ fn to_meet_time(item: &Item) -> MeetTime {
         Some(AttributeValue::S(text)) => {
             to_time(text.trim()).map_or_else(|| MeetTime::Unreadable(shown(text)), MeetTime::At)
         }
-        Some(other) => MeetTime::Unreadable(shown(&format!("{other:?}"))),
+        Some(AttributeValue::N(number)) => MeetTime::Unreadable(shown(number)),
+        Some(_) => MeetTime::Unreadable("neither a string nor a number".to_owned()),
     }
 }
 
@@ -345,8 +431,9 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     if !value.is_m() || !is_known(value) {
         return Err("expected a map of values of known types".to_owned());
     }
-    let attempt: Attempt =
-        serde_dynamo::from_attribute_value(value.clone()).map_err(|error| error.to_string())?;
+    // What the error says may be what stands there: user data, for one.
+    let attempt: Attempt = serde_dynamo::from_attribute_value(value.clone())
+        .map_err(|_| "expected what an attempt consists of, each part of its type".to_owned())?;
     let p = &attempt.parameters;
     if p.root_volume.is_none() && p.launch_template.is_none() {
         return Err("it has no root volume, and no launch template that could have one".to_owned());

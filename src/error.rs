@@ -235,6 +235,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// How much of AWS's own words is written to a record.
+const BRIEF: usize = 300;
+
 /// How a delivery failed. `Display` is its own part; [`Error::chain`] adds what AWS said, once, for the door.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
@@ -293,6 +296,18 @@ impl Error {
     /// AWS's error code, or our own word where AWS is not the reason.
     pub fn code(&self) -> &str {
         self.cause.as_deref().map_or(self.kind.as_str(), AwsError::code)
+    }
+
+    /// The same for a record, which holds 400 KB with all that others write: of AWS's own words only the beginning.
+    pub fn brief(&self) -> String {
+        let mut error = self.clone();
+        if let Some(cause) = &mut error.cause
+            && let Some((end, _)) = cause.message.char_indices().nth(BRIEF)
+        {
+            cause.message.truncate(end);
+            cause.message.push_str("… (the log has all of it)");
+        }
+        error.chain()
     }
 
     /// The whole story on one line: problem, what AWS answered, what to do.

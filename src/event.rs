@@ -2,9 +2,12 @@
 //!
 //! A schedule of ours sends `{"meeting_id": …}`; older ones of the system send `{"meetingId": …}`; a rule of an event
 //! bus wraps either in `detail`. `launch` welcomes further fields and, but for the context attributes of EventBridge
-//! Scheduler, ignores them; `schedule` writes them to the record.
+//! Scheduler, ignores them; `schedule` writes them to the record. What a refused event says is not shown, only its shape:
+//! names, commands and reasons of people stand in it.
 
 mod operate;
+
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -15,11 +18,17 @@ use crate::error::{Error, Kind};
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role};
 use crate::overrides::Overrides;
+use crate::record::OTHERS_LIMIT;
 
-/// How much of a refused event is shown.
+/// How much of the shape of a refused event is shown.
 const SHOWN: usize = 200;
 /// How much of the name of a refused field.
 const NAME_SHOWN: usize = 40;
+
+/// What DynamoDB keeps of a number exactly: so many digits, and the powers of ten of the first of them. It refuses others.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-data-types-number>
+const DIGITS: usize = 38;
+const POWERS: RangeInclusive<i64> = -130..=125;
 
 /// A record holds 400 KB, and people read this.
 const REASON_LIMIT: usize = 1000;
@@ -27,10 +36,22 @@ const REASON_LIMIT: usize = 1000;
 const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
 const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
 
-/// An item of DynamoDB holds 400 KB; what we write beside them needs little.
-const ATTRIBUTES_LIMIT: usize = 350 * 1024;
+/// What others may write to a record, less the id, the status and the times of a new one.
+const ATTRIBUTES_LIMIT: usize = OTHERS_LIMIT - 2 * 1024;
 /// DynamoDB nests 32 levels deep.
 const DEPTH_LIMIT: usize = 30;
+
+/// The JSON of an event, which has to be some: whoever invokes may send anything.
+pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
+    // Its words have a place in the text, and nothing of the text.
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::new(
+            Kind::InvalidEvent,
+            format!("the event is no JSON that can be read: {error}; it has {} bytes", bytes.len()),
+            "send a JSON object in UTF-8, without a byte order mark, of at most 128 levels",
+        )
+    })
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
@@ -64,7 +85,7 @@ pub enum Schedule {
 pub struct Appointment {
     pub meeting_id: MeetingId,
     pub meet_time: Timestamp,
-    /// As it was sent: other programs read it.
+    /// The same in the one form that a record has it in: UTC with a `Z`, to the second, and its fraction as it was sent.
     pub meet_time_text: String,
     /// Further attributes of a new record: names, the room's address, whatever other programs need.
     pub attributes: Map<String, Value>,
@@ -304,7 +325,7 @@ impl Appointment {
             [(spelling, text)] => (spelling, text.trim()),
             _ => return Err("has a meet_time and a meetTime".to_owned()),
         };
-        let meet_time = text.parse().map_err(|_| {
+        let (meet_time, meet_time_text) = time(text).ok_or_else(|| {
             format!("has a {spelling} that is no ISO 8601 time with an offset such as 2026-01-05T10:00:00Z")
         })?;
         let ours = |name: &str| MEETING_ID.contains(&name) || MEET_TIME.contains(&name) || name == "cancel";
@@ -320,19 +341,25 @@ impl Appointment {
             if name.is_empty() || depth(value) > DEPTH_LIMIT {
                 return Err(format!("has the field {:?}, which no attribute of a record can hold", shown()));
             }
+            if !numbers_are_kept(value) {
+                return Err(format!(
+                    "has the field {:?} with a number that no record can hold (at most {DIGITS} digits, 1E-130 to 9.9E+125)",
+                    shown()
+                ));
+            }
             attributes.insert(name.clone(), value.clone());
         }
         for role in Role::BOTH {
             Overrides::of(role, |name| said(&attributes, name))
                 .map_err(|what| format!("would make a record that cannot be launched, for {what}"))?;
         }
-        let length = Value::Object(attributes.clone()).to_string().len();
+        let length: usize = attributes.iter().map(|(name, value)| name.len() + size(value)).sum();
         if length > ATTRIBUTES_LIMIT {
             return Err(format!(
                 "has further fields of {length} bytes, and a record has room for {ATTRIBUTES_LIMIT}"
             ));
         }
-        Ok(Appointment { meeting_id, meet_time, meet_time_text: text.to_owned(), attributes })
+        Ok(Appointment { meeting_id, meet_time, meet_time_text, attributes })
     }
 }
 
@@ -376,6 +403,54 @@ fn writer_of(attribute: &str) -> Option<&'static str> {
         _ if ends(&["_ec2_link"]) => Some("the DNS watchdog"),
         _ if ends(&["_session_data"]) => Some("the machine"),
         _ => None,
+    }
+}
+
+/// A time with an offset, and the form of it in a record. The index of open meetings compares these texts, and finds none of
+/// another form. A zone in brackets is none: whether it agrees with the offset takes a table of zones to say.
+fn time(text: &str) -> Option<(Timestamp, String)> {
+    let time: Timestamp = text.parse().ok().filter(|_| !text.contains('['))?;
+    let fraction = text.split_once(['.', ',']).map_or("", |(_, fraction)| fraction);
+    let digits = fraction.chars().take_while(char::is_ascii_digit).count();
+    Some((time, format!("{time:.digits$}")))
+}
+
+fn numbers_are_kept(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => is_kept(&number.to_string()),
+        Value::Array(values) => values.iter().all(numbers_are_kept),
+        Value::Object(fields) => fields.values().all(numbers_are_kept),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+/// Whether DynamoDB keeps this number of JSON as it is.
+fn is_kept(number: &str) -> bool {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let mantissa = mantissa.trim_start_matches('-');
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let first = digits.find(|digit| digit != '0');
+    let (Some(first), Ok(exponent)) = (first, exponent.parse::<i64>()) else {
+        return first.is_none(); // zero, to whichever power
+    };
+    let lengths = [whole.len(), first].map(|length| i64::try_from(length).unwrap_or(i64::MAX));
+    let power = exponent.checked_add(lengths[0] - lengths[1] - 1);
+    let digits = digits.trim_matches('0').len();
+    digits <= DIGITS && power.is_some_and(|power| POWERS.contains(&power))
+}
+
+/// Bytes of a value in a record, as DynamoDB counts them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(number) => number.to_string().len().div_ceil(2) + 1,
+        Value::String(text) => text.len(),
+        Value::Array(values) => 3 + values.iter().map(|value| 1 + size(value)).sum::<usize>(),
+        Value::Object(fields) => {
+            3 + fields.iter().map(|(name, value)| 1 + name.len() + size(value)).sum::<usize>()
+        }
     }
 }
 
@@ -466,8 +541,22 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
+/// The shape of an event: the names of its fields and what kind each is, of an envelope those within, too.
 fn shown(event: &Value) -> String {
-    cut(&event.to_string(), SHOWN)
+    cut(&shape(event, 2), SHOWN)
+}
+
+fn shape(value: &Value, levels: usize) -> String {
+    match value {
+        Value::Object(fields) if levels > 0 => {
+            let field = |(name, value): (&String, &Value)| {
+                let deeper = if name == "detail" { levels - 1 } else { 0 };
+                format!("{:?}: {}", cut(name, NAME_SHOWN), shape(value, deeper))
+            };
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => kind_of(other).to_owned(),
+    }
 }
 
 fn cut(text: &str, limit: usize) -> String {

@@ -1,24 +1,37 @@
 //! The door: what Lambda brings in becomes a request with a deadline, and an [`Error`] becomes what Lambda records.
+//!
+//! The loop over the Runtime API is ours. That of `lambda_runtime` 1.5 ends the process at a client context of a shape that
+//! it does not know, which whoever invokes may send (aws-lambda-rust-runtime#382), answers an event that is no JSON before
+//! a handler sees it, and logs whole events at TRACE. Its types, its subscriber and the client below it are used here.
 
-use std::future::Future;
+mod runtime_api;
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::io::Write;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_runtime::tower::layer::layer_fn;
-use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use lambda_runtime::Diagnostic;
+use lambda_runtime::tracing::subscriber;
 use serde::Serialize;
 use serde_json::Value;
-use tracing::instrument::{Instrument, Instrumented};
+use tracing::instrument::Instrument;
+use tracing::level_filters::LevelFilter;
 use tracing::{Span, error, field, info_span};
 use uuid::Uuid;
 
+use crate::config::{self, LogFormat};
 use crate::error::Error;
+use crate::event;
 use crate::machine::Token;
 use crate::metrics::{Ending, Meter, Outcome};
 use crate::needs::{Clock, Tokens};
 use crate::record::Owner;
 use crate::timing::{Timing, after};
+use runtime_api::RuntimeApi;
 
 /// What posting the answer may take, at the end of a delivery.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -26,29 +39,86 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// A deadline this long ago is none: `cargo lambda watch` sends a duration where Lambda sends an epoch time.
 const LONG_AGO: SignedDuration = SignedDuration::from_hours(1);
 
-/// JSON or text, and how much of it, as Lambda's logging settings say.
+/// JSON or text, and how much of it, as Lambda's logging settings say; in text no colours, which a log group shows as
+/// escape sequences. Nothing below INFO: none of it is ours, and the libraries show whole events and requests there.
 pub fn start_logging() {
-    lambda_runtime::tracing::init_default_subscriber();
+    let logging = config::logging();
+    let level = logging.level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let lines = subscriber::fmt()
+        .with_target(false)
+        .without_time()
+        .with_max_level(level.min(LevelFilter::INFO))
+        .with_ansi(false);
+    match logging.format {
+        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => lines.init(),
+    }
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        error!(place, "a panic: {}", words(panic.payload()));
+    }));
+}
+
+/// What a panic says, where that is a text of the program. One that was put together may have anything in it.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&'static str>().unwrap_or(&"its words are not shown, for they may hold values")
 }
 
 /// Answer every event that comes with `verb`, which gets the event and the time by which it has to be answered. Every
 /// line of the log carries the request id and, once the verb has said [`meeting`], the meeting's; at the end of each
-/// delivery stand its metrics.
+/// delivery stand its metrics. Returns only when Lambda's own API fails.
 pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>(
     name: &'static str,
     timing: &Timing,
     meter: &Meter,
     verb: impl Fn(Value, Timestamp) -> F,
 ) -> Result<(), lambda_runtime::Error> {
-    let handler = service_fn(async |event: LambdaEvent<Value>| {
-        let started = Timestamp::now();
-        // Boxed, for the compiler gives up on the layout of a verb inside all of the runtime's layers.
-        let answer = Box::pin(verb(event.payload, deadline(event.context.deadline, started, timing))).await;
-        emit(&meter.report(Ending::of(&answer), started, Timestamp::now()));
-        answer
+    let address =
+        config::runtime_api().ok_or("AWS_LAMBDA_RUNTIME_API is not set: this program runs in AWS Lambda")?;
+    let api = RuntimeApi::at(&address)?;
+    loop {
+        let invocation = api.next().await?;
+        let request_id = &invocation.request_id;
+        let span = info_span!("delivery", verb = name, request_id, meeting_id = field::Empty);
+        let delivery = async {
+            let started = Timestamp::now();
+            let answer = match event::parse(&invocation.event) {
+                Ok(event) => Box::pin(verb(event, deadline(invocation.deadline_ms, started, timing))).await,
+                Err(error) => Err(error),
+            };
+            emit(&meter.report(Ending::of(&answer), started, Timestamp::now()));
+            // The one line that a person reads.
+            answer.inspect_err(|error| error!("{error:?}")).map_err(Diagnostic::from)
+        };
+        let posted = async {
+            match caught(delivery).await {
+                Ok(answer) => api.succeeded(&invocation, &answer).await,
+                Err(diagnostic) => api.failed(&invocation, &diagnostic).await,
+            }
+        };
+        posted.instrument(span).await?;
+    }
+}
+
+/// A panic of ours ends its delivery, not the process.
+async fn caught<R>(delivery: impl Future<Output = Result<R, Diagnostic>>) -> Result<R, Diagnostic> {
+    let mut delivery = pin!(delivery);
+    let polled = poll_fn(|context| {
+        let poll = catch_unwind(AssertUnwindSafe(|| delivery.as_mut().poll(context)));
+        match poll {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(panic)),
+        }
     });
-    // A returned error is logged by the runtime, outside the handler: the span has to be around both.
-    Runtime::new(handler).layer(layer_fn(|inner| InSpan { inner, name })).run().await
+    polled.await.unwrap_or_else(|panic| {
+        Err(Diagnostic {
+            error_type: "Panic".to_owned(),
+            error_message: format!(
+                "{}: report this; it is a fault of ours, and the log has its place",
+                words(&*panic)
+            ),
+        })
+    })
 }
 
 /// Answer every event with what is wrong with the configuration. A function that ends at the start would be reported as
@@ -61,32 +131,6 @@ pub async fn refuse<R: Serialize + Outcome>(
 ) -> Result<(), lambda_runtime::Error> {
     error!(error = %problem.chain(), "the function cannot work");
     serve(name, timing, meter, |_, _| async { Err::<R, _>(problem.clone()) }).await
-}
-
-/// Gives every delivery a span of its own, in which the verb and the runtime's handling of its result log.
-struct InSpan<S> {
-    inner: S,
-    name: &'static str,
-}
-
-impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for InSpan<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Instrumented<S::Future>;
-
-    fn poll_ready(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        let request_id = &invocation.context.request_id;
-        let span = info_span!("delivery", verb = self.name, request_id, meeting_id = field::Empty);
-        let future = span.in_scope(|| self.inner.call(invocation));
-        future.instrument(span)
-    }
 }
 
 /// Write a delivery's metrics, whole lines of the log, which CloudWatch reads there.

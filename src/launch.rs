@@ -438,7 +438,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             match end {
                 Ok(_) => {}
                 Err(Unfilled::Failed(failed)) => {
-                    reasons.push(failed.error.chain());
+                    reasons.push(failed.error.brief());
                     code.get_or_insert(failed.error.code());
                     match &failed.refused {
                         Some(token) => refused.push((*role, token.clone())),
@@ -457,7 +457,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
 
     /// A failure before anything was claimed.
     async fn report(&self, read: &Record, error: &Error) {
-        let failure = Failure { reason: error.chain(), code: error.code().to_owned(), at: self.now() };
+        let failure = Failure { reason: error.brief(), code: error.code().to_owned(), at: self.now() };
         self.write_down(&record::report(read, failure)).await;
     }
 

@@ -11,6 +11,10 @@ use crate::machine::{Attempt, InstanceId, Note, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
 use crate::overrides::Overrides;
 
+/// Bytes that the attributes of others may have for a meeting to be launched. An item of DynamoDB holds 400 KB; the rest is
+/// room for our own: two attempts with user data of 16 KiB, ids, notes, and what is written when a machine dies.
+pub const OTHERS_LIMIT: usize = 320 * 1024;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub meeting_id: MeetingId,

@@ -5,6 +5,7 @@
 //! schedule agree once a delivery has ended well, and no schedule stands for a meeting that was cancelled. What is
 //! decided stands in `plan/schedule.rs`.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tracing::info;
 
 use crate::config::ScheduleConfig;
 use crate::deadline::Deadline;
-use crate::error::{AwsError, Error, Kind, Service};
+use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Appointment};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics;
@@ -23,6 +24,10 @@ use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, Wanted};
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
+
+/// How often a request is repeated that came too early. With the pauses of [`crate::deadline::Backoff::SCHEDULER`] that is some ten seconds, which IAM
+/// hardly ever needs.
+const EARLY: u32 = 7;
 
 /// The verb with everything that it needs; lives as long as the function's environment.
 pub struct Scheduler<M, S, C, T> {
@@ -288,13 +293,27 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
         self.ask(Service::DynamoDb, || meetings.update(update)).await
     }
 
-    /// A request; every one may be repeated.
+    /// A request; every one may be repeated. A role that Scheduler may not assume is known everywhere within seconds, or it
+    /// is not as it has to be: then no repeat helps.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let answer = self.deadline.ask(service, &self.scheduler.timing, request).await;
+        let early = Cell::new(0);
+        let few = || {
+            let answer = request();
+            let early = &early;
+            async move {
+                answer.await.map_err(|error| match error.class {
+                    Class::Propagating if early.replace(early.get() + 1) == EARLY => {
+                        AwsError { class: Class::Misconfigured, ..error }
+                    }
+                    _ => error,
+                })
+            }
+        };
+        let answer = self.deadline.ask(service, &self.scheduler.timing, few).await;
         answer.map_err(|error| self.failed(service, error))
     }
 

@@ -53,36 +53,52 @@ impl Group {
     }
 
     fn advice(&self, failed: &AwsError) -> String {
-        let about = |word: &str| failed.message.to_lowercase().contains(word);
+        let about = |words: &[&str]| {
+            let message = failed.message.to_lowercase();
+            words.iter().any(|word| message.contains(word))
+        };
         match failed.class {
-            Class::Unauthorized => {
-                let also = match failed.action {
-                    "CreateSchedule" | "UpdateSchedule" => {
-                        ", and iam:PassRole on SCHEDULER_ROLE_ARN to scheduler.amazonaws.com"
-                    }
-                    _ => "",
-                };
-                format!(
-                    "allow scheduler:{} on the schedules of the group {}{also}, in the function's role",
-                    failed.action, self.name
-                )
-            }
+            Class::Unauthorized => sdk::not_the_role(failed).unwrap_or_else(|| {
+                let action = failed.action;
+                match about(&["iam:passrole"]) {
+                    true => "allow iam:PassRole on SCHEDULER_ROLE_ARN to scheduler.amazonaws.com in the function's role"
+                        .to_owned(),
+                    false if matches!(action, "CreateSchedule" | "UpdateSchedule") => format!(
+                        "allow scheduler:{action} on the schedules of the group {}, and iam:PassRole on SCHEDULER_ROLE_ARN \
+                         to scheduler.amazonaws.com, in the function's role",
+                        self.name
+                    ),
+                    false => format!(
+                        "allow scheduler:{action} on the schedules of the group {} in the function's role",
+                        self.name
+                    ),
+                }
+            }),
             Class::Misconfigured if failed.code.as_deref() == Some("ResourceNotFoundException") => {
                 format!(
                     "SCHEDULE_GROUP is {}: set it to a schedule group of this account and Region",
                     self.name
                 )
             }
-            Class::Misconfigured if about("role") => {
+            // Scheduler says the same of a condition that it does not fulfil: it assumes the role for the group.
+            Class::Propagating => format!(
+                "let the trust policy of SCHEDULER_ROLE_ARN allow sts:AssumeRole to scheduler.amazonaws.com; a condition on \
+                 aws:SourceArn there has to name the schedule group {}. If the role is new, ask again in a minute",
+                self.name
+            ),
+            Class::Misconfigured if about(&["role"]) => {
                 "set SCHEDULER_ROLE_ARN to a role that scheduler.amazonaws.com may assume".to_owned()
             }
-            Class::Misconfigured if about("queue") || about("dead") => {
+            Class::Misconfigured if about(&["queue", "dead", "dlq", "sqs"]) => {
                 "set SCHEDULE_DEAD_LETTERS_ARN to a standard queue of this account and Region".to_owned()
+            }
+            Class::Misconfigured if about(&["window", "expression"]) => {
+                "check LEAD_MINUTES and FLEXIBLE_WINDOW_MINUTES, and send another meet_time".to_owned()
             }
             Class::Misconfigured => {
                 "check LAUNCH_FUNCTION_ARN, SCHEDULER_ROLE_ARN and SCHEDULE_DEAD_LETTERS_ARN".to_owned()
             }
-            Class::Quota => "ask for more schedules in Service Quotas".to_owned(),
+            Class::Quota => "ask for more schedules in Service Quotas, or delete those that nobody needs".to_owned(),
             _ => String::new(),
         }
     }
@@ -94,27 +110,38 @@ fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_scheduler::co
         .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
-/// Scheduler's codes by what to do next. A code that we do not know is ambiguous: repeating a request is safe.
+/// Scheduler's answers by what to do next. Its codes: the API reference of CreateSchedule, and of errors common to all
+/// actions (<https://docs.aws.amazon.com/scheduler/latest/APIReference/CommonErrors.html>). Of what we do not know only a
+/// client's error is a refusal; the rest is ambiguous, for repeating a request is safe.
 fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
         "ServiceQuotaExceededException" => Class::Quota,
-        // The role that a schedule runs with was made a moment ago and is not known everywhere yet.
+        // "The execution role you provide must allow AWS EventBridge Scheduler to assume the role": one that was made a moment
+        // ago and is not known everywhere yet, or that never will (aws-sdk-js-v3#6494; Terraform's provider repeats it).
         "ValidationException" if message.contains("assume the role") => Class::Propagating,
-        // Another request about this schedule, or about its group, is being carried out.
-        "ConflictException" => Class::Propagating,
+        // Another request about this schedule, or about its group, is being carried out: nothing was done.
+        "ConflictException" => Class::Throttled,
         "ResourceNotFoundException" | "ValidationException" => Class::Misconfigured,
-        "AccessDeniedException"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "IncompleteSignature"
-        | "MissingAuthenticationTokenException"
-        | "ExpiredTokenException" => Class::Unauthorized,
+        "AccessDeniedException" | "NotAuthorized" | "OptInRequired" => Class::Unauthorized,
+        code if sdk::is_about_credentials(code) => Class::Unauthorized,
+        "InternalServerException" | "InternalFailure" | "ServiceUnavailable" | "RequestTimeoutException" => {
+            Class::Ambiguous
+        }
         _ => match status {
             403 => Class::Unauthorized,
+            408 => Class::Ambiguous,
+            409 | 429 => Class::Throttled,
+            400..=499 => Class::Misconfigured,
             _ => Class::Ambiguous,
         },
     }
+}
+
+/// Whether an answer says that there is no such schedule: not that there is no such group, in which nothing of ours can stand.
+fn is_absent<E: ProvideErrorMetadata>(error: &E) -> bool {
+    error.code() == Some("ResourceNotFoundException")
+        && !error.message().is_some_and(|message| message.starts_with("Schedule group"))
 }
 
 impl Schedules for Group {
@@ -142,9 +169,7 @@ impl Schedules for Group {
         let answer = self.client.get_schedule().name(name.as_str()).group_name(&self.name).send().await;
         match answer {
             Ok(found) => Ok(to_one_time(name, &found).map_or(Standing::Other, Standing::OneTime)),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(Standing::Absent)
-            }
+            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(Standing::Absent),
             Err(error) => Err(self.failed("GetSchedule", error)),
         }
     }
@@ -164,9 +189,7 @@ impl Schedules for Group {
             .await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(false)
-            }
+            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(false),
             Err(error) => Err(self.failed("UpdateSchedule", error)),
         }
     }
@@ -177,9 +200,7 @@ impl Deletes for Group {
         let answer = self.client.delete_schedule().name(name.as_str()).group_name(&self.name).send().await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(false)
-            }
+            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(false),
             Err(error) => Err(self.failed("DeleteSchedule", error)),
         }
     }

@@ -29,7 +29,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::config::{Access, Trust};
+use crate::config::{Access, Trust, shown};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::metrics::Calls;
 
@@ -93,7 +93,7 @@ fn bundle(file: &Path) -> Result<Vec<u8>, Error> {
     let wrong = |what: String| {
         Error::new(
             Kind::InvalidConfiguration,
-            format!("AWS_CA_BUNDLE is {}: {what}", file.display()),
+            format!("AWS_CA_BUNDLE {}: {what}", shown("AWS_CA_BUNDLE", &file.to_string_lossy())),
             "set AWS_CA_BUNDLE to a file of certificates in PEM, or unset it",
         )
     };
@@ -113,8 +113,9 @@ fn bundle(file: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// How much is kept of what AWS, or the way to it, says.
-const LENGTH: usize = 500;
+/// How much is kept of what AWS, or the way to it, says. An encoded authorisation message, which only the whole of it can be
+/// decoded from, has some thousand characters (aws-parallelcluster#372).
+const LENGTH: usize = 8000;
 
 /// Which request it was, and what AWS calls it.
 pub(crate) struct Answer {
@@ -234,6 +235,41 @@ const THROTTLES: [&str; 13] = [
 
 pub(crate) fn is_throttle(code: &str) -> bool {
     THROTTLES.contains(&code)
+}
+
+/// The codes that say of the credentials, not of what they allow, that they will not do. EC2 has some of its own.
+pub(crate) fn is_about_credentials(code: &str) -> bool {
+    [
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+    ]
+    .contains(&code)
+}
+
+/// What to do about a refusal for which the function's role is not at fault. AWS names the policy that denies, or that does
+/// not allow: <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+pub(crate) fn not_the_role(failed: &AwsError) -> Option<String> {
+    if failed.code.as_deref().is_some_and(is_about_credentials) {
+        return Some("check the credentials that the function runs with, and its clock".to_owned());
+    }
+    let policies = [
+        ("service control policy", "a service control policy of the organisation"),
+        ("resource control policy", "a resource control policy of the organisation"),
+        ("permissions boundary", "the permissions boundary of the function's role"),
+        ("VPC endpoint policy", "the policy of the VPC endpoint"),
+        ("session policy", "the session policy"),
+    ];
+    let (_, policy) = policies.into_iter().find(|(words, _)| failed.message.contains(words))?;
+    Some(format!("{policy} has to allow it: the policies of the function's role are not at fault"))
 }
 
 /// Of these a wrong guess costs an error message, no machine.

@@ -128,7 +128,7 @@ async fn a_bundle_that_cannot_be_used_is_said_at_the_start() {
     ] {
         let access = Access { trust: Trust::Bundle(path.clone()), ..in_lambda_with(&[]) };
         let said = sdk::load(&access).await.expect_err("it cannot be used").chain();
-        assert!(said.contains(&format!("AWS_CA_BUNDLE is {}", path.display())), "{said}");
+        assert!(said.contains(&format!("AWS_CA_BUNDLE is \"{}\"", path.display())), "{said}");
         assert!(said.contains(expected), "{said}");
         assert!(said.contains("in PEM"), "{said}");
     }

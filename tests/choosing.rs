@@ -312,7 +312,7 @@ fn a_zone_that_does_not_offer_a_type_is_never_tried_for_it() {
 
 #[test]
 fn a_machine_knows_its_meeting_and_carries_the_tags_of_its_owner() {
-    let script = "#!/bin/sh\necho {role} of {meeting_id}\n";
+    let script = "#!/bin/sh\necho @elephant:role@ of @elephant:meeting_id@\n";
     let (mut stack, machines) = launched(&[("USER_DATA", script), ("EXTRA_TAGS", "Team=A,CostCentre=4711")]);
     for machine in &machines {
         let id = machine.instance_id().expect("an id");

@@ -106,8 +106,8 @@ const MEANINGS: &[Meaning] = &[
     ("IMDS_TOKENS", "image", |_| ()),
     ("IMDS_TOKENS", "required", |c| c.imds_tokens = Some(ImdsTokens::Required)),
     ("IMDS_TOKENS", "optional", |c| c.imds_tokens = Some(ImdsTokens::Optional)),
-    ("USER_DATA", "#!/bin/sh\necho {role}", |c| {
-        c.user_data = Some(UserData::Text("#!/bin/sh\necho {role}".into()));
+    ("USER_DATA", "#!/bin/sh\necho @elephant:role@", |c| {
+        c.user_data = Some(UserData::Text("#!/bin/sh\necho @elephant:role@".into()));
     }),
     ("USER_DATA", "I2Nsb3VkLWNvbmZpZwo=", |c| c.user_data = Some(UserData::Text("#cloud-config\n".into()))),
     ("USER_DATA", "H4sIAAAA\n/w==", |c| {
@@ -426,8 +426,6 @@ const NONSENSE: &[(&str, &str)] = &[
     ("VOLUME_THROUGHPUT", "2001"),
     ("VOLUME_KMS_KEY_ID", "a key"),
     ("VOLUME_KMS_KEY_ID", "arn:aws:iam::123456789012:role/key"),
-    ("USER_DATA", "echo hello"),
-    ("USER_DATA", "===="),
     ("PROJECT_TAG", "Team*"),
     ("PROJECT_TAG", "Team?"),
     ("PROJECT_TAG", "Te\\am"),
@@ -724,6 +722,79 @@ fn schedule_names_all_its_problems_at_once() {
         panic!("it was accepted")
     };
     assert_eq!(problems.len(), 5, "{problems:#?}");
+}
+
+/// Where requests are sent is a scheme, a host, a port and a path; nothing else of it is shown, for it may hold a password.
+#[test]
+fn an_endpoint_has_a_scheme_and_a_host_and_what_it_is_otherwise_is_not_shown() {
+    for right in [
+        "http://127.0.0.1:4566",
+        "https://dynamodb.us-west-2.amazonaws.com",
+        "https://vpce-0a1b.ec2.us-west-2.vpce.amazonaws.com/",
+        "http://local_aws:8000/base/path",
+        "http://[::1]:4566",
+        "http://localhost",
+    ] {
+        for name in ENDPOINTS {
+            assert_eq!(with(&[(name, right)]), Ok(defaults()), "{name}={right}");
+        }
+    }
+    for wrong in [
+        "swordfish",
+        "swordfish:8000",
+        "127.0.0.1:8000",
+        "//swordfish",
+        "http:/swordfish",
+        "http://",
+        "https://:443",
+        "ftp://swordfish",
+        "HTTP//swordfish",
+        "http://user:swordfish@localhost:8000",
+        "https://swordfish@localhost",
+        "http://localhost:swordfish",
+        "http://localhost:0",
+        "http://localhost:65536",
+        "http://localhost:+80",
+        "http://localhost:",
+        "http://localhost?key=swordfish",
+        "http://localhost/#swordfish",
+        "http://sword fish",
+        " http://localhost",
+        "http://localhost\n",
+        "http://[swordfish]:80",
+        "http://schwertfisch.ä",
+    ] {
+        for name in ENDPOINTS {
+            let Err(Problems(problems)) = with(&[(name, wrong)]) else {
+                panic!("{name}={wrong:?} was accepted")
+            };
+            let [problem] = &problems[..] else { panic!("{problems:#?}") };
+            assert!(problem.starts_with(&format!("{name} is no such address, expected http")), "{problem}");
+            assert!(!problem.contains("swordfish"), "{problem}");
+        }
+    }
+}
+
+/// A key that was put into the wrong variable, and user data of any kind.
+#[test]
+fn a_value_that_may_be_a_secret_is_not_shown() {
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "swordfish".repeat(40));
+    for name in VARIABLES.into_iter().chain(ENDPOINTS) {
+        if let Err(error) = with(&[(name, &key)]).map_err(Error::from) {
+            assert!(
+                !error.chain().contains("swordfish") && error.chain().contains(name),
+                "{}",
+                error.chain()
+            );
+        }
+    }
+    for data in ["swordfish", "password: swordfish", &format!("#!{}", "swordfish".repeat(4000))] {
+        let Err(Problems(problems)) = with(&[("USER_DATA", data)]) else { panic!("it was accepted") };
+        let said =
+            format!("USER_DATA has {} characters, which are not shown, expected ", data.chars().count());
+        assert!(problems.len() == 1 && problems[0].starts_with(&said), "{problems:#?}");
+        assert!(!problems[0].contains("swordfish"), "{problems:#?}");
+    }
 }
 
 fn template(named: Named, version: &str) -> Option<LaunchTemplate> {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use elephant_launch::config::{Access, Trust};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class};
 use elephant_launch::fleet::Watched;
@@ -21,6 +22,7 @@ use elephant_launch::overrides::Overrides;
 use elephant_launch::record::{
     self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, Seat, StatusMove, Update,
 };
+use elephant_launch::sdk;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -591,8 +593,183 @@ const ERRORS: &[(Class, u16, &str)] = &[
     (Class::Unauthorized, 400, "com.amazon.coral.service#UnrecognizedClientException"),
     (Class::Unauthorized, 400, "com.amazon.coral.service#InvalidSignatureException"),
     (Class::Unauthorized, 400, "com.amazon.coral.service#ExpiredTokenException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#MissingAuthenticationTokenException"),
+    (Class::Unauthorized, 400, "com.amazon.coral.service#IncompleteSignatureException"),
+    (Class::Throttled, 400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException"),
+    (Class::Throttled, 400, "com.amazonaws.dynamodb.v20120810#ReplicatedWriteConflictException"),
+    (Class::Misconfigured, 400, "com.amazonaws.dynamodb.v20120810#ItemCollectionSizeLimitExceededException"),
+    (Class::Misconfigured, 400, "com.amazonaws.dynamodb.v20120810#IndexNotFoundException"),
+    (Class::Misconfigured, 400, "com.amazonaws.kms#KMSDisabledException"),
+    (Class::Misconfigured, 400, "com.amazonaws.kms#KMSInvalidStateException"),
+    (Class::Misconfigured, 400, "com.amazonaws.kms#KMSNotFoundException"),
+    (Class::Unauthorized, 400, "com.amazonaws.kms#KMSAccessDeniedException"),
+    (Class::Throttled, 400, "com.amazonaws.kms#KMSThrottlingException"),
+    (Class::Ambiguous, 500, "com.amazonaws.kms#KMSInternalException"),
     (Class::Ambiguous, 500, "com.amazonaws.dynamodb.v20120810#NeverHeardOfIt"),
 ];
+
+/// One code, and what its words mean; asked for a record, or for the index.
+#[tokio::test]
+async fn an_answer_is_told_by_its_words_where_the_code_is_a_general_one() {
+    let denied = "User: arn:aws:sts::1:assumed-role/launch/launch is not authorized to perform: dynamodb:Query on resource:";
+    let access_denied = "com.amazon.coral.service#AccessDeniedException";
+    let validation = "com.amazon.coral.validate#ValidationException";
+    for (code, message, class, advice) in [
+        (
+            access_denied,
+            format!("{denied} arn:aws:dynamodb:us-west-2:1:table/elephant-meetings/index/open-meetings"),
+            Class::Unauthorized,
+            "on the table elephant-meetings and its index open-meetings in the function's role",
+        ),
+        (
+            access_denied,
+            format!("{denied} table/elephant-meetings with an explicit deny in a service control policy"),
+            Class::Unauthorized,
+            "a service control policy of the organisation has to allow it",
+        ),
+        (
+            access_denied,
+            format!("{denied} table/elephant-meetings because no permissions boundary allows the action"),
+            Class::Unauthorized,
+            "the permissions boundary of the function's role has to allow it",
+        ),
+        (
+            access_denied,
+            format!("{denied} table/elephant-meetings because no VPC endpoint policy allows the action"),
+            Class::Unauthorized,
+            "the policy of the VPC endpoint has to allow it",
+        ),
+        (
+            access_denied,
+            "KMS key access denied error: User: x is not authorized to perform: kms:Decrypt".to_owned(),
+            Class::Unauthorized,
+            "let its policy and the function's role allow kms:Decrypt",
+        ),
+        (
+            validation,
+            "KMS validation error: arn:aws:kms:us-west-2:1:key/k is pending deletion".to_owned(),
+            Class::Misconfigured,
+            "a KMS key that cannot be used: enable the key",
+        ),
+        (
+            "com.amazon.coral.service#UnrecognizedClientException",
+            "The security token included in the request is invalid.".to_owned(),
+            Class::Unauthorized,
+            "check the credentials",
+        ),
+        (
+            "com.amazon.coral.service#InvalidSignatureException",
+            "Signature expired: 20260105T100000Z is now earlier than 20260105T101000Z".to_owned(),
+            Class::Unauthorized,
+            "and its clock",
+        ),
+        (
+            validation,
+            "The table does not have the specified index: open-meetings".to_owned(),
+            Class::Misconfigured,
+            "give the table elephant-meetings the index open-meetings",
+        ),
+    ] {
+        let body = json!({"__type": code, "message": message}).to_string();
+        let wire = Wire::answering("Query", [Answer::Reply(400, body)]).await;
+        let error =
+            table(&wire).find_due(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).await.expect_err(code);
+        assert_eq!(error.class, class, "{message}");
+        assert!(error.advice.contains(advice), "{message}: {:?} does not say {advice:?}", error.advice);
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_is_too_large_is_the_records_fault() {
+    for message in [
+        "Item size to update has exceeded the maximum allowed size",
+        "Item size has exceeded the maximum allowed size",
+    ] {
+        let body = json!({"__type": "com.amazon.coral.validate#ValidationException", "message": message});
+        let wire = Wire::answering("UpdateItem", [Answer::Reply(400, body.to_string())]).await;
+        let error = table(&wire).update(&renewal()).await.expect_err(message);
+        assert_eq!(error.class, Class::Unreadable);
+        assert!(error.advice.contains("take attributes out of the record"), "{}", error.advice);
+    }
+}
+
+/// Without what a launch writes itself, as DynamoDB counts it. What is there already is replayed, recorded and ended.
+#[tokio::test]
+async fn a_record_without_room_for_a_launch_launches_nothing_new() {
+    let limit = 320 * 1024;
+    // The id is an attribute, too.
+    let rest = limit - "id".len() - meeting().as_str().len();
+    let text = |length: usize| json!({"S": "x".repeat(length)});
+    let ones = |count: usize| json!({"L": vec![json!({"N": "1"}); count]});
+    let flags = |count: usize| {
+        let flags: serde_json::Map<_, _> =
+            (0..count).map(|n| (format!("{n:05}"), json!({"BOOL": true}))).collect();
+        json!({"M": flags})
+    };
+    for (value, size) in [
+        (text(rest - 1), limit),
+        (text(rest), limit + 1),
+        (ones((rest - 1 - 3) / 3), limit - (rest - 1 - 3) % 3),
+        (ones((rest - 1 - 3) / 3 + 1), limit - (rest - 1 - 3) % 3 + 3),
+        (flags((rest - 1 - 3) / 7 + 1), limit - (rest - 1 - 3) % 7 + 7),
+        (json!({"NULL": true}), limit - rest + 2),
+    ] {
+        let found = read(json!({"x": value})).await.expect("it is understood");
+        for of_role in &found.overrides {
+            match of_role {
+                Ok(_) => assert!(size <= limit, "{size}"),
+                Err(what) => {
+                    let said = format!(
+                        "the record has {size} bytes without what a launch writes to it, and has room for {limit}"
+                    );
+                    assert!(size > limit && what.starts_with(&said), "{size}: {what}");
+                }
+            }
+        }
+    }
+    let attempt = item_of_the_plain_attempt(Teacher);
+    let full = json!({"x": text(rest - 1), "teacher_attempt": attempt, "student_attempt": item_of_the_plain_attempt(Student)});
+    let found = read(full).await.expect("it is understood");
+    assert_eq!(found.overrides, Overrides::none(), "ours do not count");
+    let over = json!({"x": text(rest), "teacher_attempt": attempt, "teacher_ec2_id": {"S": "i-1"}});
+    let found = read(over).await.expect("it is understood");
+    assert!(found.teacher.attempt.is_some() && found.teacher.instance_id.is_some(), "{found:?}");
+}
+
+/// What stands in it may be user data, or a name.
+#[tokio::test]
+async fn an_attempt_that_cannot_be_understood_is_not_shown() {
+    let secret = json!({"S": "swordfish"});
+    let mut places = vec![secret.clone(), json!({"M": {"parameters": secret}}), json!({"SS": ["swordfish"]})];
+    for pointer in [
+        "/M/parameters",
+        "/M/parameters/M/security_group_ids",
+        "/M/number",
+        "/M/refused",
+        "/M/parameters/M/tags",
+    ] {
+        let mut attempt = item_of_the_plain_attempt(Teacher);
+        *attempt.pointer_mut(pointer).expect(pointer) = secret.clone();
+        places.push(attempt);
+    }
+    for (part, value) in [
+        ("market", secret.clone()),
+        ("imds_tokens", secret),
+        ("user_data", json!({"L": [{"S": "swordfish"}]})),
+    ] {
+        let mut attempt = item_of_the_plain_attempt(Teacher);
+        attempt["M"]["parameters"]["M"][part] = value;
+        places.push(attempt);
+    }
+    for attempt in places {
+        let error = read(json!({"teacher_attempt": attempt})).await.expect_err("it is none of ours");
+        assert_eq!(error.class, Class::Unreadable, "{error}");
+        assert!(
+            error.message.contains("teacher_attempt") && !error.to_string().contains("swordfish"),
+            "{error}"
+        );
+    }
+}
 
 #[tokio::test]
 async fn no_answer_is_ambiguous_and_nothing_is_sent_again() {
@@ -662,6 +839,46 @@ async fn an_answer_that_cannot_be_read_is_not_shown() {
         let wire = Wire::answering("GetItem", [answer.clone()]).await;
         let said = table(&wire).read(&meeting()).await.expect_err("it is no JSON").to_string();
         assert!(!said.contains("Ada"), "{answer:?}: {said}");
+    }
+}
+
+/// A profile may name an endpoint, too, which is not seen at the start. What could not be sent names people as well.
+#[tokio::test]
+async fn a_request_that_cannot_be_sent_is_not_shown() {
+    let access =
+        Access { region: Some("us-west-2".into()), credentials_in_environment: false, trust: Trust::Amazon };
+    let shipped = sdk::load(&access).await.expect("our own client");
+    let credentials = SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "tests"));
+    let attributes = json!({"teacher_name": "swordfish"}).as_object().expect("an object").clone();
+    let created_at = Timestamp::UNIX_EPOCH;
+    let record =
+        NewRecord { meeting_id: meeting(), meet_time: "2026-11-22T10:00:00Z".into(), created_at, attributes };
+    for endpoint in [
+        "127.0.0.1:8000",
+        "localhost",
+        "swordfish:8000",
+        "/swordfish",
+        "ftp://swordfish",
+        "http://user:swordfish@127.0.0.1:1",
+        "http://127.0.0.1:1/?key=swordfish",
+        "http://127.0.0.1:1",
+        "https://127.0.0.1:1",
+        "http://swordfish.invalid",
+    ] {
+        let sdk = shipped.clone().into_builder().credentials_provider(credentials.clone());
+        let sdk = sdk.endpoint_url(endpoint).build();
+        let table = Table::new(&sdk, TABLE, LIMIT);
+        let errors = [
+            table.create(&record).await.expect_err(endpoint),
+            table.read(&meeting()).await.expect_err(endpoint),
+        ];
+        for error in errors {
+            eprintln!("{endpoint}: {error:?}");
+            assert!(
+                !format!("{error:?}").contains("swordfish") && error.message.len() < 300,
+                "{endpoint}: {error}"
+            );
+        }
     }
 }
 

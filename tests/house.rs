@@ -124,6 +124,7 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_only_in
         ("rustls", ["sdk"].as_slice()),
         ("metrique_writer_core", ["metrics"].as_slice()),
         ("metrique_writer_format_emf", ["metrics"].as_slice()),
+        ("lambda_runtime_api_client", ["lambda"].as_slice()),
         (
             "lambda_runtime",
             [

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use local::aws::TABLE;
 use local::lambda::{Lambda, Outcome};
-use meeting::{M, Stack, TIMEOUT, ender, function, observer, reconciler, tag};
+use meeting::{M, Stack, TIMEOUT, ender, every_function, function, observer, reconciler, scheduler, tag};
 use serde_json::{Value, json};
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -215,6 +215,35 @@ mod the_log {
         assert!(text.contains("machine launched") && text.contains("machine recorded"), "{text}");
     }
 
+    /// What a log group shows of a line is what was written, an escape sequence for a colour, too.
+    #[test]
+    fn a_log_in_text_has_no_escape_sequence_and_the_most_talkative_shows_no_event() {
+        for level in ["INFO", "TRACE"] {
+            let stack = Stack::with(&[
+                ("AWS_LAMBDA_LOG_FORMAT", "Text"),
+                ("AWS_LAMBDA_LOG_LEVEL", level),
+                ("RUST_LOG", "trace"),
+            ]);
+            stack.lambda.invoke(&json!({"meeting_id": M, "teacher_name": "swordfish"})).answer();
+            stack.lambda.invoke(&json!({"meeting_id": "nobody\u{1b}[31m"})).error();
+            let log = stack.lambda.whole_log();
+            assert!(log.iter().any(|line| line.contains("machine launched")), "{log:#?}");
+            for line in log {
+                assert!(!line.contains('\u{1b}') && !line.contains("swordfish"), "{level}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_level_of_lambda_leaves_out_what_is_below_it() {
+        let stack = Stack::with(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR")]);
+        stack.deliver().answer();
+        stack.lambda.invoke(&json!({"meeting_id": "nobody"})).error();
+        let log = stack.lambda.whole_log();
+        let lines: Vec<&String> = log.iter().filter(|line| !line.contains("_aws")).collect();
+        assert_eq!(lines.len(), 1, "{log:#?}");
+    }
+
     #[test]
     fn a_failed_delivery_is_logged_once_with_meeting_and_error_type() {
         let stack = Stack::up();
@@ -223,6 +252,148 @@ mod the_log {
         let lines: Vec<String> = stack.lambda.whole_log().into_iter().filter(about).collect();
         let [line] = &lines[..] else { panic!("one line, got {lines:#?}") };
         assert!(line.contains("nobody") && line.contains(&message[..40]), "{line}");
+    }
+}
+
+/// Whoever invokes decides what comes in.
+mod the_door {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_is_answered_by_all_six_and_ends_none() {
+        let stack = Stack::up();
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let events: [&[u8]; 8] = [
+            b"",
+            b"swordfish",
+            br#"{"meeting_id": "swordfish\ud800"}"#,
+            b"{\"meeting_id\": \"swordfish\xff\"}",
+            b"\xef\xbb\xbf{\"meeting_id\": \"m\"}",
+            br#"{"meeting_id": "m"} swordfish"#,
+            br#"{"meeting_id": 1e}"#,
+            deep.as_bytes(),
+        ];
+        for lambda in every_function(&stack.aws, &[("AWS_LAMBDA_LOG_LEVEL", "TRACE")], TIMEOUT) {
+            lambda.warm_up();
+            let process = lambda.process_id();
+            for event in events {
+                let (kind, message) = lambda.invoke_with(event, &[]).error();
+                let shown = String::from_utf8_lossy(event);
+                assert_eq!(kind, "InvalidEvent", "{}: {shown}: {message}", lambda.name());
+                assert!(message.starts_with("the event is no JSON"), "{}: {shown}: {message}", lambda.name());
+            }
+            let (kind, _) = lambda.invoke(&json!({})).error();
+            assert_eq!(kind, "InvalidEvent", "{}", lambda.name());
+            assert_eq!(lambda.process_id(), process, "{} is the same process", lambda.name());
+            let log = lambda.whole_log();
+            assert!(!log.iter().any(|line| line.contains("swordfish")), "{log:#?}");
+            let failed = log.iter().filter(|line| line.contains("_aws") && line.contains("InvalidEvent"));
+            assert_eq!(failed.count(), events.len() + 1, "each of them is counted: {log:#?}");
+        }
+        assert_eq!(stack.aws.record(M), Some(stack.record()));
+        assert!(stack.instances().is_empty());
+    }
+
+    /// Lambda hands a client context on as whoever invokes has sent it; the runtime's own loop ends at each of these
+    /// (aws-lambda-rust-runtime#382).
+    #[test]
+    fn no_header_of_an_invocation_ends_the_process() {
+        let stack = Stack::up();
+        stack.lambda.warm_up();
+        let process = stack.lambda.process_id();
+        let event = json!({"meeting_id": M}).to_string();
+        for (name, value) in [
+            ("lambda-runtime-client-context", r#"{"custom":{"a":{}}}"#),
+            ("lambda-runtime-client-context", r#"{"client":{}}"#),
+            ("lambda-runtime-client-context", r#"{"custom":null,"environment":7}"#),
+            ("lambda-runtime-client-context", "[]"),
+            ("lambda-runtime-client-context", "no JSON"),
+            ("lambda-runtime-client-context", "é"),
+            ("lambda-runtime-cognito-identity", "{}"),
+            ("lambda-runtime-cognito-identity", "swordfish"),
+            ("lambda-runtime-trace-id", "é"),
+            ("lambda-runtime-aws-tenant-id", "é"),
+            ("lambda-runtime-invocation-id", "a-1"),
+        ] {
+            let outcome = stack.lambda.invoke_with(event.as_bytes(), &[(name, value)]);
+            assert!(matches!(outcome, Outcome::Answer(_)), "{name}: {value}: {outcome:?}");
+        }
+        assert_eq!(stack.lambda.process_id(), process);
+        stack.both_recorded();
+    }
+
+    #[test]
+    fn a_meeting_is_found_by_the_index_whatever_form_its_time_came_in_and_its_numbers_are_kept() {
+        let stack = Stack::up();
+        let schedule = scheduler(&stack.aws);
+        let time = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(3);
+        let forms =
+            ["%Y%m%dT%H%M%SZ", "+00%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S+00", "%Y-%m-%dT%H:%M:%S.500Z"];
+        for (n, form) in forms.into_iter().enumerate() {
+            let meet_time = time.strftime(form).to_string();
+            let event = format!(
+                r#"{{"meeting_id": "m{n}", "meet_time": "{meet_time}", "room": 12345678901234567890123, "more": [{{"n": -1.10}}]}}"#
+            );
+            let answer = schedule.invoke_with(event.as_bytes(), &[]).answer();
+            assert_eq!(answer["outcome"], "scheduled", "{answer}");
+            let record = stack.aws.record(&format!("m{n}")).expect("a record");
+            let kept = meeting::text(&record, "meet_time").expect("a time");
+            assert_eq!(
+                kept,
+                time.strftime("%Y-%m-%dT%H:%M:%S").to_string() + if n == 3 { ".500Z" } else { "Z" }
+            );
+            assert_eq!(answer["meet_time"], json!(kept));
+            assert_eq!(record["room"], AttributeValue::N("12345678901234567890123".into()));
+            let again = schedule.invoke_with(event.as_bytes(), &[]).answer();
+            assert_eq!(again["outcome"], "unchanged", "{again}");
+        }
+        let moved =
+            schedule.invoke(&json!({"meeting_id": "m0", "meet_time": in_minutes(4).replace(['-', ':'], "")}));
+        assert_eq!(moved.answer()["outcome"], "moved");
+        let sweep = reconciler(&stack.aws, &[]).invoke(&json!({"sweep": true})).answer();
+        assert_eq!(repairs(&sweep), ["launched"; 4]);
+    }
+
+    /// An item of DynamoDB holds 400 KB. What cannot be written down later is not launched.
+    #[test]
+    fn a_record_without_room_for_its_machines_launches_none_and_says_its_size() {
+        let stack = Stack::up();
+        stack.set("notes", &"x".repeat(330_000));
+        let (kind, message) = stack.deliver().error();
+        assert_eq!(kind, "InvalidRecord");
+        assert!(message.contains("the record has 330") && message.contains("room for 327680"), "{message}");
+        assert!(message.contains("take attributes out of the record"), "{message}");
+        assert!(stack.instances().is_empty() && !stack.aws.count_calls().contains_key("RunInstances"));
+        let script = format!("#!/bin/sh\n# {}\n", "y".repeat(16_000));
+        let mut large = stack.beside();
+        large.lambda = function(&stack.aws, &[("USER_DATA", &script)], TIMEOUT);
+        large.set("notes", &"x".repeat(327_000));
+        large.deliver().answer();
+        large.both_recorded();
+        large.set("more", &"x".repeat(3_000));
+        assert_eq!(large.deliver().answer()["machines"]["teacher"]["outcome"], "already_recorded");
+        ender(&stack.aws, &[("SCHEDULE_GROUP", "default")]).invoke(&json!({"meeting_id": M})).answer();
+    }
+
+    #[test]
+    fn the_whole_of_an_encoded_message_is_logged_and_its_beginning_recorded() {
+        let stack = Stack::up();
+        let encoded = "Ab9_".repeat(400);
+        let message = format!(
+            "You are not authorized to perform this operation. Encoded authorization failure message: {encoded}"
+        );
+        stack.aws.add_faults(
+            json!([{"action": "RunInstances", "code": "UnauthorizedOperation", "message": message}]),
+        );
+        let (kind, said) = stack.deliver().error();
+        assert_eq!(kind, "Unauthorized");
+        assert!(said.contains(&encoded) && said.contains("decode"), "{said}");
+        let recorded = stack.attribute("launch_error").expect("it is recorded");
+        assert!(recorded.contains("RunInstances answered UnauthorizedOperation"), "{recorded}");
+        assert!(recorded.len() < 2_000 && recorded.contains("the log has all of it"), "{recorded}");
+        assert!(recorded.contains("allow ec2:RunInstances"), "what to do is said to the end: {recorded}");
+        let log = stack.lambda.whole_log();
+        assert!(log.iter().any(|line| line.contains(&encoded)), "{log:#?}");
     }
 }
 

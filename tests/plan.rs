@@ -1079,7 +1079,7 @@ fn config() -> Config {
         ("VOLUME_KMS_KEY_ID", "alias/meetings"),
         ("IMDS_TOKENS", "required"),
         ("PUBLIC_IP", "true"),
-        ("USER_DATA", "#!/bin/sh\necho {meeting_id} {role}"),
+        ("USER_DATA", "#!/bin/sh\necho @elephant:meeting_id@ @elephant:role@"),
         ("EXTRA_TAGS", "Team=A"),
     ];
     Config::from_variables(|name| {

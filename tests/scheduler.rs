@@ -3,15 +3,24 @@
 #[path = "wire/server.rs"]
 mod server;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use elephant_launch::error::{AwsError, Class};
+use elephant_launch::config::ScheduleConfig;
+use elephant_launch::dynamodb::Table;
+use elephant_launch::error::{AwsError, Class, Error, Kind};
+use elephant_launch::event;
+use elephant_launch::machine::Token;
 use elephant_launch::meeting::MeetingId;
 use elephant_launch::metrics::Calls;
-use elephant_launch::needs::{Deletes, Schedules};
+use elephant_launch::needs::{Clock, Deletes, Schedules, Tokens};
 use elephant_launch::one_time::{OneTimeSchedule, Retry, ScheduleName, Standing, Target, input};
+use elephant_launch::record::Owner;
+use elephant_launch::schedule::{Outcome, Scheduler};
 use elephant_launch::scheduler::Group;
+use elephant_launch::timing::Timing;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use server::{Answer, Wire};
 
@@ -151,12 +160,16 @@ async fn failed(answer: Answer) -> AwsError {
     error
 }
 
+const ROLE: &str = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.";
+
 #[tokio::test]
 async fn each_refusal_has_a_class_and_says_what_to_change() {
+    let denied = "User: arn:aws:sts::1:assumed-role/schedule/schedule is not authorized to perform:";
     for (status, code, message, class, advice) in [
         (429, "ThrottlingException", "Rate exceeded", Class::Throttled, ""),
         (500, "InternalServerException", "try again", Class::Ambiguous, ""),
         (503, "", "", Class::Ambiguous, ""),
+        (503, "ServiceUnavailable", "", Class::Ambiguous, ""),
         (402, "ServiceQuotaExceededException", "too many", Class::Quota, "Service Quotas"),
         (
             404,
@@ -165,21 +178,168 @@ async fn each_refusal_has_a_class_and_says_what_to_change() {
             Class::Misconfigured,
             "SCHEDULE_GROUP",
         ),
+        (400, "ValidationException", ROLE, Class::Propagating, "trust policy of SCHEDULER_ROLE_ARN"),
+        (400, "ValidationException", ROLE, Class::Propagating, "schedule group elephant"),
+        (400, "ValidationException", "Invalid RoleArn", Class::Misconfigured, "SCHEDULER_ROLE_ARN"),
         (
             400,
             "ValidationException",
-            "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
-            Class::Propagating,
-            "",
+            "Provided Arn is not in correct format.",
+            Class::Misconfigured,
+            "LAUNCH_FUNCTION_ARN",
         ),
-        (400, "ValidationException", "Invalid RoleArn", Class::Misconfigured, "SCHEDULER_ROLE_ARN"),
+        (
+            400,
+            "ValidationException",
+            "Invalid Schedule Expression at(2020-01-01T00:00:00).",
+            Class::Misconfigured,
+            "another meet_time",
+        ),
+        (400, "ValidationException", "The SQS queue is a FIFO queue", Class::Misconfigured, "DEAD_LETTERS"),
         (403, "AccessDeniedException", "not authorized", Class::Unauthorized, "iam:PassRole"),
+        (
+            403,
+            "AccessDeniedException",
+            &format!(
+                "{denied} iam:PassRole on resource: arn:aws:iam::1:role/s because no identity-based policy allows"
+            ),
+            Class::Unauthorized,
+            "allow iam:PassRole on SCHEDULER_ROLE_ARN to scheduler.amazonaws.com in",
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            &format!(
+                "{denied} scheduler:CreateSchedule on resource: x with an explicit deny in a service control policy"
+            ),
+            Class::Unauthorized,
+            "a service control policy of the organisation has to allow it",
+        ),
+        (
+            403,
+            "UnrecognizedClientException",
+            "The security token is invalid.",
+            Class::Unauthorized,
+            "credentials",
+        ),
+        (403, "ExpiredTokenException", "The security token expired.", Class::Unauthorized, "credentials"),
+        (400, "NeverHeardOfIt", "no", Class::Misconfigured, "LAUNCH_FUNCTION_ARN"),
+        (403, "NeverHeardOfIt", "no", Class::Unauthorized, "scheduler:CreateSchedule"),
+        (408, "RequestTimeoutException", "slow", Class::Ambiguous, ""),
     ] {
         let error = failed(refusal(status, code, message)).await;
         assert_eq!(error.class, class, "{code} {message}: {error:?}");
         assert!(error.advice.contains(advice), "{code}: {:?} should say {advice:?}", error.advice);
         assert_eq!(error.action, "CreateSchedule");
     }
+}
+
+/// A schedule that is not there is done with; a group that is not there holds none of ours.
+#[tokio::test]
+async fn a_group_that_does_not_exist_is_no_absent_schedule() {
+    let gone = || [refusal(404, "ResourceNotFoundException", "Schedule group elephant does not exist.")];
+    let wire = Wire::answering("GetSchedule", gone()).await;
+    wire.script("UpdateSchedule", gone());
+    wire.script("DeleteSchedule", gone());
+    let (group, name) = (group(&wire), schedule().name);
+    let errors = [
+        group.find(&name).await.err(),
+        group.replace(&schedule()).await.err(),
+        group.delete(&name).await.err(),
+    ];
+    for error in errors {
+        let error = error.expect("it is none of ours");
+        assert_eq!(error.class, Class::Misconfigured);
+        assert!(error.advice.contains("SCHEDULE_GROUP is elephant"), "{error:?}");
+    }
+    // The name of a schedule has its meeting's id in it.
+    let named = MeetingId::new("Schedule group x").map(|meeting| ScheduleName::of(&meeting)).expect("an id");
+    let absent = refusal(404, "ResourceNotFoundException", &format!("Schedule {named} does not exist."));
+    let wire = Wire::answering("DeleteSchedule", [absent]).await;
+    assert_eq!(Group::new(&wire.sdk(), "elephant", LIMIT).delete(&named).await, Ok(false));
+}
+
+#[tokio::test]
+async fn what_is_being_changed_by_another_is_asked_for_again() {
+    let busy = || [refusal(409, "ConflictException", "The schedule is being updated.")];
+    let wire = Wire::answering("UpdateSchedule", busy()).await;
+    wire.script("DeleteSchedule", busy());
+    let group = group(&wire);
+    let errors = [group.replace(&schedule()).await.err(), group.delete(&schedule().name).await.err()];
+    assert_eq!(errors.map(|error| error.map(|error| error.class)), [Some(Class::Throttled); 2]);
+}
+
+/// A clock on which pauses pass at once.
+struct Virtual(Cell<Timestamp>);
+
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.set(self.0.get() + duration);
+    }
+}
+
+struct Longest;
+
+impl Tokens for Longest {
+    fn token(&self) -> Token {
+        Token("t".into())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner("o".into())
+    }
+
+    fn jitter(&self) -> f64 {
+        1.0
+    }
+}
+
+/// How a request to schedule ends where CreateSchedule answers so, how often it was asked, and how long that took.
+async fn scheduled(answers: Vec<Answer>) -> (Result<Outcome, Error>, usize, Duration) {
+    let wire = Wire::answering("CreateSchedule", answers).await;
+    let start: Timestamp = "2026-01-05T09:00:00Z".parse().expect("a time");
+    wire.script("PutItem", [Answer::Reply(200, "{}".into())]);
+    let item = json!({"Item": {"id": {"S": "m"}, "meet_time": {"S": "2026-01-05T10:00:00Z"}, "status": {"S": "SCHEDULED"}}});
+    wire.script("GetItem", [Answer::Reply(200, item.to_string())]);
+    let schedule = schedule();
+    let scheduler = Scheduler {
+        meetings: Table::new(&wire.sdk(), "elephant-meetings", LIMIT),
+        schedules: group(&wire),
+        clock: Virtual(Cell::new(start)),
+        tokens: Longest,
+        config: ScheduleConfig {
+            table_name: "elephant-meetings".into(),
+            group: "elephant".into(),
+            target: schedule.target,
+            lead: Duration::from_secs(15 * 60),
+            flexible_window: Duration::from_secs(5 * 60),
+            launch_window: Duration::from_secs(120 * 60),
+        },
+        timing: Timing::DEFAULT,
+    };
+    let event = json!({"meeting_id": "m", "meet_time": "2026-01-05T10:00:00Z"});
+    let request = event::Schedule::from_json(&event).expect("a request");
+    let answer = scheduler.schedule(&request, start + Duration::from_secs(300)).await;
+    let took = scheduler.clock.now().duration_since(start).unsigned_abs();
+    (answer.map(|answer| answer.outcome), wire.requests("CreateSchedule").len(), took)
+}
+
+/// A new role is known everywhere within seconds; one that may not be assumed never is.
+#[tokio::test]
+async fn a_role_that_may_not_be_assumed_is_waited_for_a_little_and_then_named() {
+    let early = || refusal(400, "ValidationException", ROLE);
+    let (outcome, requests, _) = scheduled(vec![early(), early(), Answer::Reply(200, ARN.into())]).await;
+    assert_eq!((outcome, requests), (Ok(Outcome::Scheduled), 3));
+    let (outcome, requests, took) = scheduled(vec![early()]).await;
+    let error = outcome.expect_err("it never can be");
+    assert_eq!((error.kind, requests), (Kind::InvalidConfiguration, 8), "{}", error.chain());
+    assert!((5..=20).contains(&took.as_secs()), "{took:?}");
+    assert!(error.chain().contains("let the trust policy of SCHEDULER_ROLE_ARN allow"), "{}", error.chain());
+    assert!(!error.chain().contains("did not answer in time"), "{}", error.chain());
 }
 
 #[tokio::test]

@@ -14,13 +14,62 @@ fn filled(text: &str, meeting: &str, role: Role) -> Result<String, String> {
 
 #[test]
 fn meeting_and_role_are_filled_in() {
-    let script = "#!/bin/sh\necho {meeting_id} {role} ${HOME} {other}\n";
+    let script = "#!/bin/sh\necho @elephant:meeting_id@ '@elephant:role@' ${HOME} @elephant:other@\n";
     assert_eq!(
         filled(script, "b1f0-4.2", Role::Teacher),
-        Ok("#!/bin/sh\necho b1f0-4.2 teacher ${HOME} {other}\n".to_owned())
+        Ok("#!/bin/sh\necho b1f0-4.2 'teacher' ${HOME} @elephant:other@\n".to_owned())
     );
-    let packed = STANDARD.encode("#cloud-config\nhostname: {role}-{meeting_id}\n");
+    let packed = STANDARD.encode("#cloud-config\nhostname: @elephant:role@-@elephant:meeting_id@\n");
     assert_eq!(filled(&packed, "m", Role::Student), Ok("#cloud-config\nhostname: student-m\n".to_owned()));
+}
+
+/// What shells, awk, PowerShell, batch files, Jinja, Terraform, CloudFormation and make have for their own.
+#[test]
+fn what_others_would_fill_in_stays_as_it_is() {
+    for own in [
+        "${role}",
+        "$role",
+        "\"${meeting_id:-none}\"",
+        "awk '{role}'",
+        "awk -F: '{print $1} {role} END {meeting_id}'",
+        "{role,meeting_id}",
+        "function f {role}",
+        "{{ role }}",
+        "{{role}}",
+        "{% if role %}{# meeting_id #}",
+        "$${role}",
+        "%{ if role }",
+        "#{role}",
+        "%role% !role! %%role%%",
+        "$(role) `role`",
+        "@role @{role=1} @(role) @role@ @meeting_id@",
+        "<role> [role] <<role>>",
+        "__role__ :role %(role)s",
+        "$env:role ${env:role} $using:role",
+    ] {
+        let text = format!("#!/bin/sh\n{own}\n");
+        assert_eq!(filled(&text, "m", Role::Teacher), Ok(text), "{own}");
+    }
+    // One pass: what an id says is no marker.
+    let id = "x@elephant:role@";
+    assert_eq!(filled("#!@elephant:meeting_id@", id, Role::Teacher), Ok(format!("#!{id}")));
+}
+
+#[test]
+fn a_marker_of_old_is_pointed_out_and_a_shells_own_is_not() {
+    let note = |text: &str| UserData::parse(&format!("#!/bin/sh\n{text}")).expect("a script").former_marker();
+    for (text, former, marker) in [
+        ("echo {meeting_id}", "{meeting_id}", "@elephant:meeting_id@"),
+        ("hostname {role}", "{role}", "@elephant:role@"),
+        ("echo ${role} {role}", "{role}", "@elephant:role@"),
+    ] {
+        let said = note(text).unwrap_or_else(|| panic!("{text}"));
+        assert!(said.contains(&format!("USER_DATA has {former}, ")) && said.contains(marker), "{said}");
+    }
+    for text in ["echo ${role} $meeting_id", "@elephant:role@", "{{ role }}", "{ role }"] {
+        assert_eq!(note(text), None, "{text}");
+    }
+    assert_eq!(UserData::parse(&STANDARD.encode([0xff, b'{'])).and_then(|data| data.former_marker()), None);
 }
 
 #[test]
@@ -56,10 +105,10 @@ fn what_is_no_text_is_sent_as_it_is() {
 #[test]
 fn an_id_that_could_be_a_command_is_not_put_into_a_script() {
     for hostile in ["m; reboot", "$(reboot)", "`reboot`", "a b", "m\"", "é", "m\nreboot", "m'"] {
-        let refused =
-            filled("#!/bin/sh\necho {meeting_id}", hostile, Role::Teacher).expect_err("it is refused");
+        let refused = filled("#!/bin/sh\necho @elephant:meeting_id@", hostile, Role::Teacher)
+            .expect_err("it is refused");
         assert!(refused.contains("USER_DATA") && refused.contains("letters"), "{refused}");
-        filled("#!/bin/sh\necho {role}", hostile, Role::Teacher).expect("it is not asked for");
+        filled("#!/bin/sh\necho @elephant:role@", hostile, Role::Teacher).expect("it is not asked for");
     }
 }
 
@@ -68,8 +117,8 @@ fn sixteen_kib_are_the_limit_before_and_after() {
     let most = format!("#!{}", "x".repeat(LIMIT - 2));
     assert!(UserData::parse(&most).is_some());
     assert_eq!(UserData::parse(&format!("{most}x")), None);
-    let grows = format!("{}{{meeting_id}}", &most[..LIMIT - 12]);
-    let grown = filled(&grows, "thirteen.long", Role::Teacher).expect_err("it has grown");
+    let grows = format!("{}@elephant:meeting_id@", &most[..LIMIT - 21]);
+    let grown = filled(&grows, "twenty.two.letters.yes", Role::Teacher).expect_err("it has grown");
     assert!(grown.contains(&format!("has {} bytes", LIMIT + 1)), "{grown}");
-    filled(&grows, "twelve..long", Role::Teacher).expect("it fits to the byte");
+    filled(&grows, "twenty.one.letters.so", Role::Teacher).expect("it fits to the byte");
 }

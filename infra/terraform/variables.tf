@@ -264,7 +264,7 @@ variable "imds_tokens" {
 variable "user_data" {
   type        = string
   default     = ""
-  description = "USER_DATA. What each machine is told at its first start: a script or another text that cloud-init or EC2Launch knows, or base64; {meeting_id} and {role} are filled in. At most 4096 characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in the function's configuration: no secrets."
+  description = "USER_DATA. What each machine is told at its first start: a script or another text that cloud-init or EC2Launch knows, or base64; @elephant:meeting_id@ and @elephant:role@ are filled in. At most 4096 characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in the function's configuration: no secrets."
 
   validation {
     condition     = length(var.user_data) <= 4096

@@ -12,7 +12,8 @@ use elephant_launch::network::Wanted;
 use elephant_launch::sdk;
 use elephant_launch::ssm::ParameterStore;
 use elephant_launch::timing::Timing;
-use tracing::info;
+use elephant_launch::user_data::UserData;
+use tracing::{info, warn};
 
 /// One thread: Lambda hands an environment one event at a time, and a small function has a fraction of a core.
 #[tokio::main(flavor = "current_thread")]
@@ -24,6 +25,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answered>("launch", &timing, &meter, problems.into()).await,
     };
+    if let Some(note) = config.user_data.as_ref().and_then(UserData::former_marker) {
+        warn!("{note}");
+    }
     let aws = match sdk::load(&Access::from_env()).await {
         Ok(aws) => aws,
         Err(error) => return lambda::refuse::<Answered>("launch", &timing, &meter, error).await,

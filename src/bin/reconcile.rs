@@ -16,6 +16,8 @@ use elephant_launch::reconcile::{Answer, Reconciler};
 use elephant_launch::sdk;
 use elephant_launch::ssm::ParameterStore;
 use elephant_launch::timing::Timing;
+use elephant_launch::user_data::UserData;
+use tracing::warn;
 
 /// One thread, as for `launch`.
 #[tokio::main(flavor = "current_thread")]
@@ -30,6 +32,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             return lambda::refuse::<Answer>("reconcile", &timing, &meter, problems.into()).await;
         }
     };
+    if let Some(note) = launch.user_data.as_ref().and_then(UserData::former_marker) {
+        warn!("{note}");
+    }
     let aws = match sdk::load(&Access::from_env()).await {
         Ok(aws) => aws,
         Err(error) => return lambda::refuse::<Answer>("reconcile", &timing, &meter, error).await,

@@ -23,7 +23,7 @@ EVERYTHING = LEAST | {
     "IamProfile": "machines",
     "MachineRoleArn": "arn:aws:iam::123456789012:role/meetings/machine",
     "ImdsTokens": "required",
-    "UserData": "#!/bin/sh\necho {meeting_id}, {role}",
+    "UserData": "#!/bin/sh\necho @elephant:meeting_id@, @elephant:role@",
     "SupportedAzs": "us-west-2a,us-west-2c",
     "SubnetIds": "subnet-0a1b2c3d,subnet-00112233445566778",
     "PublicIp": "false",

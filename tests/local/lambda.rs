@@ -117,7 +117,9 @@ struct Environment {
 
 struct Event {
     request_id: String,
-    payload: Value,
+    payload: Bytes,
+    /// Beside those of every event.
+    headers: Vec<(&'static str, String)>,
 }
 
 /// What the Runtime API sees of an invocation.
@@ -157,9 +159,19 @@ impl Lambda {
         self.environment.address
     }
 
+    pub fn name(&self) -> &str {
+        &self.environment.function.name
+    }
+
     /// Deliver one event and wait for its end.
     pub fn invoke(&self, payload: &Value) -> Outcome {
-        self.environment.invoke(payload)
+        self.invoke_with(payload.to_string().as_bytes(), &[])
+    }
+
+    /// The same with any bytes, and with headers that whoever invokes has a say in.
+    pub fn invoke_with(&self, payload: &[u8], headers: &[(&'static str, &str)]) -> Outcome {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        self.environment.invoke(Bytes::copy_from_slice(payload), headers.collect())
     }
 
     /// Every line that has come so far. What a function logs before its answer may come after it.
@@ -206,13 +218,13 @@ impl Lambda {
 }
 
 impl Environment {
-    fn invoke(self: &Arc<Self>, payload: &Value) -> Outcome {
+    fn invoke(self: &Arc<Self>, payload: Bytes, headers: Vec<(&'static str, String)>) -> Outcome {
         let _turn = locked(&self.turn);
         let process = self.ensure_process();
         let request_id = Uuid::new_v4().to_string();
         let (sender, progress) = mpsc::channel();
         locked(&self.pending).insert(request_id.clone(), sender);
-        locked(&self.events).push_back(Event { request_id: request_id.clone(), payload: payload.clone() });
+        locked(&self.events).push_back(Event { request_id: request_id.clone(), payload, headers });
         self.event_came.notify_one();
         let outcome = self.wait(&process, &progress);
         locked(&self.pending).remove(&request_id);
@@ -307,7 +319,11 @@ impl Environment {
         self.moment(|moments| moments.handed_out = Some(now));
         self.progress(&event.request_id, Progress::HandedOut(now));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Response::builder()
+        let response = event
+            .headers
+            .iter()
+            .fold(Response::builder(), |response, (name, value)| response.header(*name, value.as_bytes()));
+        response
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &event.request_id)
             .header("lambda-runtime-deadline-ms", (now + self.function.timeout).as_millis().to_string())
@@ -315,8 +331,8 @@ impl Environment {
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:us-west-2:123456789012:function:{}", self.function.name),
             )
-            .body(Full::from(event.payload.to_string()))
-            .expect("the headers are ASCII")
+            .body(Full::from(event.payload))
+            .expect("the headers can be sent")
     }
 
     fn moment(&self, set: impl FnOnce(&mut Moments)) {
@@ -365,8 +381,8 @@ async fn route(environment: &Arc<Environment>, request: Request<Incoming>) -> Re
             reply(StatusCode::ACCEPTED, &Value::Null)
         }
         (Method::POST, ["2015-03-31", "functions", _, "invocations"]) => {
-            let (event, environment) = (body(request).await, environment.clone());
-            let outcome = tokio::task::spawn_blocking(move || environment.invoke(&event)).await;
+            let (event, environment) = (bytes(request).await, environment.clone());
+            let outcome = tokio::task::spawn_blocking(move || environment.invoke(event, Vec::new())).await;
             invoked(outcome.unwrap_or_else(|panic| Outcome::Exited(panic.to_string())))
         }
         _ => reply(StatusCode::NOT_FOUND, &json!({"message": "this is neither the Runtime API nor Invoke"})),
@@ -394,8 +410,11 @@ fn invoked(outcome: Outcome) -> Response<Full<Bytes>> {
 }
 
 async fn body(request: Request<Incoming>) -> Value {
-    let bytes = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+    serde_json::from_slice(&bytes(request).await).unwrap_or(Value::Null)
+}
+
+async fn bytes(request: Request<Incoming>) -> Bytes {
+    request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default()
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {

@@ -167,15 +167,31 @@ pub fn observer(aws: &LocalAws) -> Lambda {
     started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
 }
 
+/// What the function `schedule` is told, and `end` of it.
+const SCHEDULES: [(&str, &str); 4] = [
+    ("LAUNCH_FUNCTION_ARN", "arn:aws:lambda:us-west-2:123456789012:function:launch"),
+    ("SCHEDULER_ROLE_ARN", "arn:aws:iam::123456789012:role/scheduler"),
+    ("SCHEDULE_DEAD_LETTERS_ARN", "arn:aws:sqs:us-west-2:123456789012:dead"),
+    ("SCHEDULE_GROUP", "default"),
+];
+
 /// The function `schedule`, whose schedules invoke nothing here.
 pub fn scheduler(aws: &LocalAws) -> Lambda {
-    let variables = [
-        ("LAUNCH_FUNCTION_ARN", "arn:aws:lambda:us-west-2:123456789012:function:launch"),
-        ("SCHEDULER_ROLE_ARN", "arn:aws:iam::123456789012:role/scheduler"),
-        ("SCHEDULE_DEAD_LETTERS_ARN", "arn:aws:sqs:us-west-2:123456789012:dead"),
-        ("SCHEDULE_GROUP", "default"),
+    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &SCHEDULES, TIMEOUT)
+}
+
+/// Each of the six, with what it needs and these variables besides.
+pub fn every_function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Vec<Lambda> {
+    let binaries = [
+        ("end", env!("CARGO_BIN_EXE_end")),
+        ("launch", env!("CARGO_BIN_EXE_launch")),
+        ("operate", env!("CARGO_BIN_EXE_operate")),
+        ("reconcile", env!("CARGO_BIN_EXE_reconcile")),
+        ("schedule", env!("CARGO_BIN_EXE_schedule")),
+        ("status", env!("CARGO_BIN_EXE_status")),
     ];
-    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &variables, TIMEOUT)
+    let variables = [SCHEDULES.as_slice(), variables].concat();
+    binaries.map(|(name, binary)| started(name, binary, aws, &variables, timeout)).into()
 }
 
 pub fn operator(aws: &LocalAws) -> Lambda {
