@@ -796,6 +796,10 @@ class HabitCase(LocalAwsCase):
             self.assertEqual(self.described(machine)["StateReason"], expected)
             with self.refused("IdempotentInstanceTerminated"):
                 self.launch(reason)
+        self.script({"action": "RunInstances", "dies": "Server.InternalError", "after": True, "times": 1})
+        dead = self.launch("shown")
+        self.assertEqual(dead["State"]["Name"], "terminated")
+        self.assertEqual(dead["StateReason"], self.described(dead)["StateReason"])
         self.assertEqual(self.described(self.launch("well"))["State"]["Name"], "running")
 
 
@@ -855,6 +859,7 @@ class ControlCase(LocalAwsCase):
             ("faults", [{"body": "", "status": 199}]),
             ("faults", [{"body": "", "message": "no"}]),
             ("faults", [{"body": "", "drop": "after"}]),
+            ("faults", [{"drop": "after", "after": True}]),
             ("faults", [{"code": "InternalError", "drop": "after"}]),
             ("faults", [{"drop": "afterwards"}]),
             ("faults", [{"hold": "after", "after": True}]),

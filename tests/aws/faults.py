@@ -112,7 +112,8 @@ class Fault:
     * drop: the connection is cut "before" or "after" the work is done.
     * late: the connection is cut at once, and the work done that many seconds later.
     * dies: the work is done and answered, and the machines that a RunInstances names are dead at once, with this code
-      as their StateReason, and `message`.
+      as their StateReason, and `message`; with `after` false, the default, the answer calls them pending as ever, with
+      `after` it shows them dead already.
     * hold: the call stops "before" or "after" the work until it is released. The work itself meets the first
       fault that matches and is no hold.
     """
@@ -162,8 +163,10 @@ class Fault:
             raise InvalidInput("'message' belongs to a 'code' or to 'dies'.")
         if self.dies is not None and self.action != "RunInstances":
             raise InvalidInput("'dies' is an effect of RunInstances alone: name that 'action'.")
-        if self.code is None and self.body is None and (self.after or self.status is not None):
-            raise InvalidInput("'status' and 'after' belong to a 'code' or a 'body'.")
+        if self.code is None and self.body is None and self.status is not None:
+            raise InvalidInput("'status' belongs to a 'code' or a 'body'.")
+        if self.code is None and self.body is None and self.dies is None and self.after:
+            raise InvalidInput("'after' belongs to a 'code', a 'body' or 'dies'.")
         if self.code is not None and self.status is not None and not 400 <= self.status <= 599:
             raise InvalidInput("'status' of a 'code' must be an HTTP error, 400 to 599.")
         if self.status is not None and not 200 <= self.status <= 599:

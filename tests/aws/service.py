@@ -22,6 +22,7 @@ import time
 import traceback
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from xml.sax.saxutils import escape
 
 from moto.ec2.exceptions import FilterNotImplementedError
 from moto.ec2.models import ec2_backends
@@ -48,6 +49,8 @@ TERMINATED_TOKEN_CHOICES = ("error", "instance")
 
 # In the answer of RunInstances.
 INSTANCE_ID_IN_XML = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
+STATE_IN_XML = re.compile(rb"<instanceState>.*?</instanceState>", re.DOTALL)
+STATE_REASON_IN_XML = re.compile(rb"<stateReason>.*?</stateReason>|<stateReason ?/>", re.DOTALL)
 
 # When a sweep took a machine for an orphan.
 MARK = "elephant:orphan-since"
@@ -213,12 +216,15 @@ class LocalAws:
 
     def work_and_die(self, fault, request):
         """The answer is good, and what it names is dead before anybody can look."""
+        message = f"{fault.dies}: {fault.message or 'it died'}"
         with self.lock:
             reply = self.work(request)
             for instance_id in INSTANCE_ID_IN_XML.findall(reply.body) if reply else ():
                 found = habits.find_instance(instance_id.decode())
                 if found and found[1].state != "terminated":
-                    habits.put_into_state(found[1], "terminated", fault.dies, f"{fault.dies}: {fault.message or 'it died'}")
+                    habits.put_into_state(found[1], "terminated", fault.dies, message)
+            if reply and fault.after:
+                reply = replace(reply, body=dead_in_xml(reply.body, fault.dies, message))
             return reply
 
     def work_late(self, fault, call, request):
@@ -382,6 +388,12 @@ class LocalAws:
             scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request"
             builder = EnvironBuilder(method="POST", headers={**headers, "Authorization": scope})
             self.work(Request(builder.get_environ(), body.encode(), self.reset_event))
+
+
+def dead_in_xml(body, code, message):
+    state = "<instanceState><code>48</code><name>terminated</name></instanceState>"
+    reason = f"<stateReason><code>{escape(code)}</code><message>{escape(message)}</message></stateReason>"
+    return STATE_IN_XML.sub((state + reason).encode(), STATE_REASON_IN_XML.sub(b"", body))
 
 
 def moto_failure(environ, error):
