@@ -113,6 +113,10 @@ pub const RECONCILE_VARIABLES: [&str; 13] = [
 /// the machines' start want one, too.
 const LEFT_OF_THE_LEAD: u64 = 2;
 
+/// By default the sweep stays behind the shortest lead that there is beside us, five minutes: Scheduler may fire a minute
+/// late, and the delivery wants one.
+const DUE_MINUTES: u64 = 3;
+
 /// EC2's limits: characters of a tag's key, and tags of a machine.
 const TAG_KEY_LIMIT: usize = 128;
 const TAGS_LIMIT: usize = 50;
@@ -526,7 +530,7 @@ impl ReconcileConfig {
             .unwrap_or(8);
         let due = env
             .optional("DUE_MINUTES", "a whole number of minutes from 0 to 1440", whole(0..=1440))
-            .unwrap_or(5);
+            .unwrap_or(DUE_MINUTES);
         let replacements =
             env.optional("MAX_REPLACEMENTS", "a whole number from 0 to 100", whole(0..=100)).unwrap_or(2);
         let endings =

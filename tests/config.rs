@@ -820,7 +820,7 @@ fn reconcile_needs_nothing_but_its_defaults() {
             grace: minutes(10),
             longest_meeting: minutes(8 * 60),
             launch_window: minutes(120),
-            due: minutes(5),
+            due: minutes(3),
             replacements: 2,
             endings: 20,
             ready: minutes(15),
