@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use elephant_launch::companion::{Companion, CompanionName};
 use elephant_launch::config::{Config, ReconcileConfig};
 use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
@@ -25,7 +26,7 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, State as MachineState, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
+    Clock, CompanionSchedules, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
     Leftovers, Machines, Meetings, Networks, Parameters, Reports, Starts, StatusChecks, Tokens, Updated,
     Views, Watch,
 };
@@ -907,6 +908,21 @@ impl Deletes for Port {
     }
 }
 
+/// The world has none: `tests/schedule/` does.
+impl CompanionSchedules for Port {
+    async fn find_companion(&self, _: &CompanionName) -> Result<Companion, AwsError> {
+        Ok(Companion::Absent)
+    }
+
+    async fn move_companion(&self, _: &CompanionName, _: Timestamp) -> Result<bool, AwsError> {
+        Ok(false)
+    }
+
+    async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
+        Ok(false)
+    }
+}
+
 impl Networks for Port {
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         let cached = self.world.0.borrow().lookups_are_cached;
@@ -1087,6 +1103,7 @@ impl Executor {
             meetings: port.clone(),
             ec2: port.clone(),
             schedules: port.clone(),
+            companions: Vec::new(),
             clock: port.clone(),
             tokens: port,
             timing,
