@@ -62,7 +62,7 @@ pub const VARIABLES: [&str; 30] = [
 ];
 
 /// The same for the function `schedule`.
-pub const SCHEDULE_VARIABLES: [&str; 9] = [
+pub const SCHEDULE_VARIABLES: [&str; 10] = [
     "TABLE_NAME",
     "LAUNCH_FUNCTION_ARN",
     "SCHEDULER_ROLE_ARN",
