@@ -159,6 +159,7 @@ impl Client {
             meetings: table(),
             ec2: Ec2::new(&aws, &timing),
             schedules: Group::counted(&aws, &end.group, timing.scheduler, &calls),
+            companions: end.companions,
             clock: WallClock,
             tokens: RandomTokens,
             timing,

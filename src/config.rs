@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use access::{Access, Trust};
 
+use crate::companion;
 use crate::error::{Error, Kind};
 use crate::fleet::Limits;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
@@ -20,7 +21,7 @@ use crate::launch_template::LaunchTemplate;
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
-use crate::one_time::Target;
+use crate::one_time::{self, Target};
 use crate::overrides::{
     self, INSTANCE_TYPES_EXPECTED, VOLUME_SIZE_EXPECTED, VOLUME_SIZES, list, resource_id,
 };
@@ -62,7 +63,7 @@ pub const VARIABLES: [&str; 30] = [
 ];
 
 /// The same for the function `schedule`.
-pub const SCHEDULE_VARIABLES: [&str; 9] = [
+pub const SCHEDULE_VARIABLES: [&str; 10] = [
     "TABLE_NAME",
     "LAUNCH_FUNCTION_ARN",
     "SCHEDULER_ROLE_ARN",
@@ -72,10 +73,11 @@ pub const SCHEDULE_VARIABLES: [&str; 9] = [
     "FLEXIBLE_WINDOW_MINUTES",
     "EARLIEST_MINUTES",
     "LAUNCH_WINDOW_MINUTES",
+    "COMPANION_SCHEDULES",
 ];
 
 /// The same for the function `end`.
-pub const END_VARIABLES: [&str; 2] = ["TABLE_NAME", "SCHEDULE_GROUP"];
+pub const END_VARIABLES: [&str; 3] = ["TABLE_NAME", "SCHEDULE_GROUP", "COMPANION_SCHEDULES"];
 
 /// The same for the function `status`.
 pub const STATUS_VARIABLES: [&str; 1] = ["TABLE_NAME"];
@@ -113,6 +115,10 @@ pub const RECONCILE_VARIABLES: [&str; 13] = [
 /// What must be left of the lead when the flexible window is over: Scheduler is precise to a minute, and the launch and
 /// the machines' start want one, too.
 const LEFT_OF_THE_LEAD: u64 = 2;
+
+/// By default the sweep stays behind the shortest lead that there is beside us, five minutes: Scheduler may fire a minute
+/// late, and the delivery wants one.
+const DUE_MINUTES: u64 = 3;
 
 /// EC2's limits: characters of a tag's key, and tags of a machine.
 const TAG_KEY_LIMIT: usize = 128;
@@ -172,6 +178,8 @@ pub struct ScheduleConfig {
     pub flexible_window: Duration,
     /// As for `launch`, which launches nothing after it.
     pub launch_window: Duration,
+    /// Schedules of other programs that move and go with their meeting.
+    pub companions: Vec<companion::Pattern>,
 }
 
 /// What the function `end` is told.
@@ -180,6 +188,8 @@ pub struct EndConfig {
     pub table_name: String,
     /// The group that the schedules stand in.
     pub group: String,
+    /// Schedules of other programs that go with their meeting.
+    pub companions: Vec<companion::Pattern>,
 }
 
 /// What the function `status` is told.
@@ -415,6 +425,7 @@ impl ScheduleConfig {
             .optional("FLEXIBLE_WINDOW_MINUTES", "a whole number of minutes from 0 to 1440", minutes(0))
             .unwrap_or(5);
         let launch_window = env.launch_window();
+        let companions = env.companions(group.as_deref());
         env.endpoints(&["DYNAMODB", "SCHEDULER"]);
         let earliest = env.earliest().as_secs() / 60;
         if env.problems.is_empty() && lead > earliest {
@@ -440,6 +451,7 @@ impl ScheduleConfig {
                     lead: Duration::from_secs(lead * 60),
                     flexible_window: Duration::from_secs(window * 60),
                     launch_window,
+                    companions,
                 })
             }
             _ => Err(Problems(env.problems)),
@@ -456,9 +468,10 @@ impl EndConfig {
         let mut env = Environment { variable, problems: Vec::new() };
         let table_name = env.table_name();
         let group = env.schedule_group();
+        let companions = env.companions(group.as_deref());
         env.endpoints(&["EC2", "DYNAMODB", "SCHEDULER"]);
         match group {
-            Some(group) if env.problems.is_empty() => Ok(EndConfig { table_name, group }),
+            Some(group) if env.problems.is_empty() => Ok(EndConfig { table_name, group, companions }),
             _ => Err(Problems(env.problems)),
         }
     }
@@ -534,7 +547,7 @@ impl ReconcileConfig {
             .unwrap_or(8);
         let due = env
             .optional("DUE_MINUTES", "a whole number of minutes from 0 to 1440", whole(0..=1440))
-            .unwrap_or(5);
+            .unwrap_or(DUE_MINUTES);
         let replacements =
             env.optional("MAX_REPLACEMENTS", "a whole number from 0 to 100", whole(0..=100)).unwrap_or(2);
         let endings =
@@ -656,6 +669,26 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
             |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
         )
+    }
+
+    /// `group` is that of our own schedules, which nobody else's pattern may mean.
+    fn companions(&mut self, group: Option<&str>) -> Vec<companion::Pattern> {
+        let expected = "group/name patterns such as default/safety-{meeting_id}, separated by commas, each with {meeting_id} \
+                        in its name, once";
+        let patterns =
+            self.optional("COMPANION_SCHEDULES", expected, |text| list(text, companion::Pattern::parse));
+        let patterns = patterns.unwrap_or_default();
+        let ours = |pattern: &&companion::Pattern| {
+            group.is_some_and(|group| pattern.may_be(group, one_time::PREFIX))
+        };
+        if let Some(pattern) = patterns.iter().find(ours) {
+            self.problems.push(format!(
+                "COMPANION_SCHEDULES names {pattern}, expected schedules of others: those of this group that begin with {} are \
+                 this function's own (SCHEDULE_GROUP)",
+                one_time::PREFIX
+            ));
+        }
+        patterns
     }
 
     fn project_tag(&mut self) -> String {

@@ -8,6 +8,7 @@
 //! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. All are top-level: UpdateItem cannot set a
 //! path inside a map that is missing.
 
+mod companions;
 mod watch;
 
 use std::collections::HashMap;

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::companion::Pattern;
+use crate::companions::{Companions, Fates};
 use crate::deadline::{Backoff, Deadline};
 use crate::ending::{Acted, Ended, Ending, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
@@ -20,7 +22,7 @@ use crate::event;
 use crate::machine::{InstanceId, State, Token};
 use crate::meeting::{Role, Status};
 use crate::metrics;
-use crate::needs::{Clock, Deletes, Ends, Finds, Meetings, Tokens, Updated, Views};
+use crate::needs::{Clock, CompanionSchedules, Deletes, Ends, Finds, Meetings, Tokens, Updated, Views};
 use crate::one_time::ScheduleName;
 use crate::plan::end::{Done, Next, OWNER, next, sent};
 use crate::plan::settled;
@@ -32,6 +34,8 @@ pub struct Ender<M, E, S, C, T> {
     pub meetings: M,
     pub ec2: E,
     pub schedules: S,
+    /// Schedules of others that go with their meeting.
+    pub companions: Vec<Pattern>,
     pub clock: C,
     pub tokens: T,
     pub timing: Timing,
@@ -46,6 +50,9 @@ pub struct Answer {
     pub machines: BTreeMap<String, MachineAnswer>,
     /// Whether a schedule stood that would have launched the meeting.
     pub schedule_deleted: bool,
+    /// What became of schedules of others that belong to the meeting (COMPANION_SCHEDULES).
+    #[serde(skip_serializing_if = "Fates::is_empty")]
+    pub companions: Fates,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +80,9 @@ impl metrics::Outcome for Answer {
     }
 }
 
-impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Ender<M, E, S, C, T> {
+impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: Clock, T: Tokens>
+    Ender<M, E, S, C, T>
+{
     /// One delivery, answered before `deadline`.
     pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -87,7 +96,9 @@ struct Delivery<'e, M, E, S, C, T> {
     deadline: Deadline<'e, C, T>,
 }
 
-impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
+impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: Clock, T: Tokens>
+    Delivery<'_, M, E, S, C, T>
+{
     async fn run(&self) -> Result<Answer, Error> {
         let mut done = Done::default();
         let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();
@@ -129,6 +140,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
             }
         };
         let schedule_deleted = self.delete_schedule().await?;
+        let companions = self.delete_companions().await?;
         if let Some(first) = failures.into_iter().next() {
             return Err(first);
         }
@@ -147,6 +159,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
             outcome,
             machines: machines.iter().map(machine).collect(),
             schedule_deleted,
+            companions,
         })
     }
 
@@ -162,9 +175,11 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
         Ok(read.termination_reason.is_none() && read.status != Some(Status::Terminated))
     }
 
-    /// Everything of it is ended, so its attempts have served. If the record has moved on, they stay.
+    /// Everything of it is ended, so its attempts have served. If one may still be on the wire, or the record has moved on,
+    /// they stay, and the sweep removes them.
     async fn prune(&self, read: &Record) -> Result<(), Error> {
-        if Role::BOTH.iter().all(|role| read.seat(*role).attempt.is_none()) {
+        let attempted = Role::BOTH.iter().any(|role| read.seat(*role).attempt.is_some());
+        if !attempted || self.now() < settled(read, &self.ender.timing) {
             return Ok(());
         }
         let (meetings, update) = (&self.ender.meetings, record::prune(read));
@@ -254,6 +269,13 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes, C: Clock, T: Tokens> Deli
             info!(schedule = %name, "schedule deleted");
         }
         Ok(deleted)
+    }
+
+    async fn delete_companions(&self) -> Result<Fates, Error> {
+        let Ender { companions: patterns, schedules, timing, .. } = self.ender;
+        let (meeting, deadline) = (&self.request.meeting_id, &self.deadline);
+        let deleted = Companions { patterns, schedules, meeting, deadline, timing: *timing }.delete().await;
+        deleted.map_err(|(service, error)| self.failed(service, error))
     }
 
     /// Until EC2 says of each that it is terminated, or nothing any more.

@@ -148,10 +148,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         loop {
             let Some(record) = read else { return Err(self.no_such_meeting()) };
             if let MeetTime::Unreadable(text) = &record.meet_time {
-                warn!(
-                    meet_time = text,
-                    "meet_time is no ISO 8601 time: this meeting has no launch window"
-                );
+                warn!(meet_time = text, "meet_time is no ISO 8601 time: this meeting has no launch window");
             }
             *self.overrides.borrow_mut() = record.overrides.clone();
             let status = record.status.as_ref();

@@ -38,6 +38,7 @@
 //! | [`launch_template`] | 0 | which launch template, and what of it has to be known |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
 //! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
+//! | [`companion`] | 1 | a schedule of another program that belongs to a meeting, and how far from its time it stands |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
 //! | [`vpc`] | 1 | a VPC of ours, how its addresses are divided, and what is in it |
@@ -55,6 +56,7 @@
 //! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
 //! | [`metrics`] | 6 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
 //! | [`ending`] | 7 | how a machine is ended that no record names |
+//! | [`companions`] | 7 | what becomes of a meeting's companion schedules |
 //! | [`end`] | 8 | a verb: status → machines → schedule |
 //! | [`launch`] | 8 | a verb: read → plan → claim → launch → record → answer |
 //! | [`operate`] | 8 | a verb: a machine → what was asked of it |
@@ -82,6 +84,8 @@
 
 pub mod client;
 pub mod command;
+pub mod companion;
+pub mod companions;
 pub mod config;
 pub mod deadline;
 pub mod dynamodb;

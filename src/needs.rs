@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::command::{Invocation, NewCommand};
+use crate::companion::{Companion, CompanionName, Offsets};
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Looked, Report, Sighting, Watched};
 use crate::hardware::{
@@ -81,6 +82,28 @@ pub trait Schedules: Deletes {
 
     /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
     async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
+}
+
+/// Schedules of other programs that belong to a meeting, where a setting names them (COMPANION_SCHEDULES).
+pub trait CompanionSchedules {
+    /// `scheduler:GetSchedule`.
+    async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError>;
+
+    /// `scheduler:GetSchedule`, then `scheduler:UpdateSchedule` (with `iam:PassRole` of the role that it runs with) with
+    /// everything as it was read but its time; `false`: there is none by now that fires once.
+    async fn move_companion(&self, name: &CompanionName, at: Timestamp) -> Result<bool, AwsError>;
+
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError>;
+}
+
+/// How far a meeting's companions stood from its time before it was first moved.
+pub trait CompanionNotes {
+    /// `dynamodb:GetItem`, consistently; `None`: nothing is noted.
+    async fn read_offsets(&self, meeting: &MeetingId) -> Result<Option<Offsets>, AwsError>;
+
+    /// `dynamodb:UpdateItem`, on condition that the record stands and nothing is noted there yet; whether it was written.
+    async fn note_offsets(&self, meeting: &MeetingId, offsets: &Offsets) -> Result<bool, AwsError>;
 }
 
 /// How a machine is ended.

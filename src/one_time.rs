@@ -16,7 +16,8 @@ use crate::meeting::MeetingId;
 /// What EventBridge Scheduler allows in a schedule's name: 64 letters, digits, hyphens, underscores and dots.
 const NAME_LIMIT: usize = 64;
 
-const PREFIX: &str = "launch-";
+/// Of every schedule of ours.
+pub const PREFIX: &str = "launch-";
 
 /// `launch-{meeting_id}` where Scheduler allows that, else cut plus a hash of the whole id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

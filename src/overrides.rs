@@ -118,8 +118,8 @@ pub fn resource_id(prefix: &str, text: &str) -> Option<String> {
 
 /// Pieces between commas; spaces and empty pieces are forgiven, a piece that does not parse is not, nor is no piece.
 /// A piece that comes twice counts once.
-pub fn list(text: &str, parse: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
-    let mut pieces: Vec<String> = Vec::new();
+pub fn list<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let mut pieces: Vec<T> = Vec::new();
     for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
         let piece = parse(piece)?;
         if !pieces.contains(&piece) {

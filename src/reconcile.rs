@@ -348,7 +348,9 @@ where
                 self.write(&record::terminate(record, reason)).await
             }
             // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more, and remove its DNS entry.
-            Repair::End { instance, .. } => self.act(instance, || ec2.terminate(instance)).await.map(|_| true),
+            Repair::End { instance, .. } => {
+                self.act(instance, || ec2.terminate(instance)).await.map(|_| true)
+            }
             Repair::EndOrphan { instance, standing } => {
                 let ended = self.ending().end_unnamed(instance, standing.as_ref()).await;
                 Ok(ended.map_err(|(service, error)| failed(service, error))? == Ended::Ended)

@@ -13,13 +13,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
+use crate::companions::{Companions, Fates};
 use crate::config::ScheduleConfig;
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Appointment};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics;
-use crate::needs::{Clock, Created, Meetings, NewMeetings, Schedules, Tokens, Updated};
+use crate::needs::{
+    Clock, CompanionNotes, CompanionSchedules, Created, Meetings, NewMeetings, Schedules, Tokens, Updated,
+};
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, Wanted};
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
@@ -50,6 +53,9 @@ pub struct Answer {
     /// The schedule that stands; absent where none is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Planned>,
+    /// What became of schedules of others that belong to the meeting (COMPANION_SCHEDULES).
+    #[serde(skip_serializing_if = "Fates::is_empty")]
+    pub companions: Fates,
 }
 
 /// When the launch is due.
@@ -86,7 +92,13 @@ impl metrics::Outcome for Answer {
     }
 }
 
-impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Scheduler<M, S, C, T> {
+impl<M, S, C, T> Scheduler<M, S, C, T>
+where
+    M: Meetings + NewMeetings + CompanionNotes,
+    S: Schedules + CompanionSchedules,
+    C: Clock,
+    T: Tokens,
+{
     /// One delivery, answered before `deadline`.
     pub async fn schedule(&self, request: &event::Schedule, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -108,6 +120,7 @@ struct Agreed {
     schedule: Option<OneTimeSchedule>,
     /// Whether the schedule had to be changed.
     changed: bool,
+    companions: Fates,
 }
 
 /// One invocation of the function for one meeting.
@@ -117,7 +130,13 @@ struct Delivery<'s, M, S, C, T> {
     deadline: Deadline<'s, C, T>,
 }
 
-impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, M, S, C, T> {
+impl<M, S, C, T> Delivery<'_, M, S, C, T>
+where
+    M: Meetings + NewMeetings + CompanionNotes,
+    S: Schedules + CompanionSchedules,
+    C: Clock,
+    T: Tokens,
+{
     async fn arrange(&self, wanted: &Appointment) -> Result<Answer, Error> {
         let launch_window = self.scheduler.config.launch_window;
         if !plan::can_be_launched(wanted.meet_time, self.now(), launch_window) {
@@ -134,6 +153,8 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
                 Arrangement::Over | Arrangement::Asked => break,
                 Arrangement::Move => {}
             }
+            let noted = self.companions().note(&self.scheduler.meetings, record).await;
+            noted.map_err(|(service, error)| self.failed(service, error))?;
             match self.update(&record::move_to(self.meeting, &wanted.meet_time_text)).await? {
                 // Once and no more: two requests that want different times would take turns for ever.
                 Updated::Done => {
@@ -145,7 +166,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
                 Updated::Refused(None) => return Err(self.no_such_meeting()),
             }
         }
-        let agreed = self.agree().await?;
+        let agreed = self.agree_with_companions().await?;
         if agreed.changed && outcome == Outcome::Unchanged {
             outcome = Outcome::Scheduled;
         }
@@ -165,7 +186,33 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
             fires_at: schedule.at.to_string(),
             flexible_window_minutes: schedule.flexible_window_minutes,
         });
-        Ok(Answer { meeting_id: self.meeting.to_string(), outcome, meet_time: Some(meet_time), schedule })
+        let (meeting_id, companions) = (self.meeting.to_string(), agreed.companions);
+        Ok(Answer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
+    }
+
+    /// The schedule and the companions agree with the record, until a look after the last change finds that they do.
+    async fn agree_with_companions(&self) -> Result<Agreed, Error> {
+        let mut agreed = self.agree().await?;
+        while !self.scheduler.config.companions.is_empty() {
+            let followed = self.companions().follow(&self.scheduler.meetings, agreed.record.as_ref()).await;
+            let fates = followed.map_err(|(service, error)| self.failed(service, error))?;
+            agreed.companions.extend(fates);
+            let seen = self.read().await?;
+            let rests_on = |record: &Record| (record.is_over(), record.meet_time.clone());
+            if seen.as_ref().map(rests_on) == agreed.record.as_ref().map(rests_on) {
+                break;
+            }
+            let again = self.agree().await?;
+            let changed = agreed.changed || again.changed;
+            agreed = Agreed { changed, companions: agreed.companions, ..again };
+        }
+        Ok(agreed)
+    }
+
+    fn companions(&self) -> Companions<'_, S, C, T> {
+        let Scheduler { schedules, config, timing, .. } = self.scheduler;
+        let (patterns, deadline) = (&config.companions, &self.deadline);
+        Companions { patterns, schedules, meeting: self.meeting, deadline, timing: *timing }
     }
 
     /// Make the schedule agree with the record, until a look at the record after the last change finds that it does.
@@ -173,7 +220,7 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
     /// A schedule whose meeting is gone is left alone: the record may come back, and its schedule with it, between our
     /// look and our deletion. It fires in vain.
     async fn agree(&self) -> Result<Agreed, Error> {
-        let mut agreed = Agreed { record: None, schedule: None, changed: false };
+        let mut agreed = Agreed { record: None, schedule: None, changed: false, companions: Fates::new() };
         let mut done = None;
         loop {
             agreed.record = self.read().await?;
@@ -248,14 +295,14 @@ impl<M: Meetings + NewMeetings, S: Schedules, C: Clock, T: Tokens> Delivery<'_, 
                 },
             }
         };
-        let agreed = self.agree().await?;
+        let agreed = self.agree_with_companions().await?;
         let meeting_id = self.meeting.to_string();
         // A record that is on again is another meeting's, of the same id.
         let outcome = match agreed.record {
             Some(record) if !record.is_over() => Outcome::Superseded,
             _ => outcome,
         };
-        Ok(Answer { meeting_id, outcome, meet_time: None, schedule: None })
+        Ok(Answer { meeting_id, outcome, meet_time: None, schedule: None, companions: agreed.companions })
     }
 
     async fn delete_schedule(&self) -> Result<bool, Error> {

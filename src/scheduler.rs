@@ -3,6 +3,8 @@
 //! Constant in each of ours: the time is UTC, the schedule is deleted once it has fired, and it is enabled. What stands
 //! in our group under our name and differs in one of these cannot be ours, and is [`Standing::Other`].
 
+mod companions;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -372,7 +372,10 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     fn gone(&self, role: Role, instance: &InstanceId) -> Error {
         Error::new(
             Kind::MachineNotFound,
-            format!("{}: the {role}'s machine {instance} is dead, and EC2 has no console of it any more", self.of()),
+            format!(
+                "{}: the {role}'s machine {instance} is dead, and EC2 has no console of it any more",
+                self.of()
+            ),
             "ask without `console` for what became of it",
         )
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use elephant_launch::companion::Pattern;
 use elephant_launch::config::{
     Config, END_VARIABLES, EndConfig, OPERATE_VARIABLES, OperateConfig, Problems, RECONCILE_VARIABLES,
     ReconcileConfig, SCHEDULE_VARIABLES, STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
@@ -639,6 +640,10 @@ fn schedule_with(changes: &[(&str, &str)]) -> Result<ScheduleConfig, Problems> {
     })
 }
 
+fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts.iter().map(|text| Pattern::parse(text).unwrap_or_else(|| panic!("{text} is a pattern"))).collect()
+}
+
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
@@ -654,6 +659,7 @@ fn schedule_needs_its_target_and_knows_the_rest() {
         lead: minutes(15),
         flexible_window: minutes(5),
         launch_window: minutes(120),
+        companions: Vec::new(),
     };
     assert_eq!(schedule_with(&[]), Ok(expected.clone()));
     let changes = [
@@ -661,12 +667,17 @@ fn schedule_needs_its_target_and_knows_the_rest() {
         ("LEAD_MINUTES", "2"),
         ("FLEXIBLE_WINDOW_MINUTES", "0"),
         ("LAUNCH_WINDOW_MINUTES", "7"),
+        (
+            "COMPANION_SCHEDULES",
+            "default/safety-{meeting_id}, other.group/{meeting_id}_end,default/safety-{meeting_id}",
+        ),
     ];
     let changed = ScheduleConfig {
         table_name: "other".into(),
         lead: minutes(2),
         flexible_window: minutes(0),
         launch_window: minutes(7),
+        companions: patterns(&["default/safety-{meeting_id}", "other.group/{meeting_id}_end"]),
         ..expected
     };
     assert_eq!(schedule_with(&changes), Ok(changed));
@@ -690,6 +701,16 @@ fn every_variable_of_schedule_is_told_by_name_when_it_is_wrong() {
         ("LEAD_MINUTES", "0"),
         ("LEAD_MINUTES", "1441"),
         ("LEAD_MINUTES", "6"),
+        ("COMPANION_SCHEDULES", "safety-{meeting_id}"),
+        // One schedule for all meetings, which the end of one would delete.
+        ("COMPANION_SCHEDULES", "default/safety"),
+        ("COMPANION_SCHEDULES", "default/{meeting_id}-{meeting_id}"),
+        ("COMPANION_SCHEDULES", "{meeting_id}/safety"),
+        ("COMPANION_SCHEDULES", "default/safety-{meeting_id},default/*{meeting_id}"),
+        ("COMPANION_SCHEDULES", "default/a/{meeting_id}"),
+        // Our own.
+        ("COMPANION_SCHEDULES", "elephant/launch-{meeting_id}"),
+        ("COMPANION_SCHEDULES", "default/safety-{meeting_id},elephant/{meeting_id}"),
         ("FLEXIBLE_WINDOW_MINUTES", "-1"),
         ("FLEXIBLE_WINDOW_MINUTES", "14"),
         ("LAUNCH_WINDOW_MINUTES", "soon"),
@@ -835,13 +856,21 @@ fn end_needs_the_group_of_the_schedules_and_says_what_is_wrong() {
             changes.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     };
-    let expected = EndConfig { table_name: "elephant-meetings".into(), group: "meetings".into() };
-    assert_eq!(with(&[("SCHEDULE_GROUP", "meetings")]), Ok(expected));
+    let expected = EndConfig {
+        table_name: "elephant-meetings".into(),
+        group: "meetings".into(),
+        companions: Vec::new(),
+    };
+    assert_eq!(with(&[("SCHEDULE_GROUP", "meetings")]), Ok(expected.clone()));
+    let companions = [("SCHEDULE_GROUP", "meetings"), ("COMPANION_SCHEDULES", "default/launch-{meeting_id}")];
+    let expected = EndConfig { companions: patterns(&["default/launch-{meeting_id}"]), ..expected };
+    assert_eq!(with(&companions), Ok(expected));
     let mut told = BTreeSet::new();
     for (name, changes) in [
         ("SCHEDULE_GROUP", vec![]),
         ("SCHEDULE_GROUP", vec![("SCHEDULE_GROUP", "a/b")]),
         ("TABLE_NAME", vec![("SCHEDULE_GROUP", "meetings"), ("TABLE_NAME", "x")]),
+        ("COMPANION_SCHEDULES", vec![("SCHEDULE_GROUP", "meetings"), ("COMPANION_SCHEDULES", "safety")]),
     ] {
         let Err(Problems(problems)) = with(&changes) else { panic!("{changes:?} was accepted") };
         assert!(problems.len() == 1 && problems[0].starts_with(name), "{changes:?}: {problems:?}");
@@ -925,8 +954,11 @@ fn reconcile_needs_nothing_but_its_defaults() {
         limits: Limits {
             grace: minutes(10),
             longest_meeting: minutes(8 * 60),
-            window: Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) },
-            due: minutes(5),
+            window: Window {
+                earliest: Duration::from_secs(24 * 3600),
+                latest: Duration::from_secs(120 * 60),
+            },
+            due: minutes(3),
             replacements: 2,
             endings: 20,
             ready: minutes(15),

@@ -63,7 +63,11 @@ async fn a_full_record_is_understood() {
         status: Some(Status::Healthy),
         meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
         lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)), launched_at: None },
+        teacher: Seat {
+            instance_id: Some(InstanceId("i-1".into())),
+            attempt: Some(plain_attempt(Teacher)),
+            launched_at: None,
+        },
         student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None, launched_at: None },
         ..record()
     };
@@ -310,7 +314,11 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
     let read = Record {
         status: Some(Status::Launched),
         lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: Some(plain_attempt(Teacher)), launched_at: None },
+        teacher: Seat {
+            instance_id: Some(InstanceId("i-1".into())),
+            attempt: Some(plain_attempt(Teacher)),
+            launched_at: None,
+        },
         student: Seat { instance_id: None, attempt: Some(full_attempt(Student)), launched_at: None },
         ..record()
     };
@@ -673,7 +681,7 @@ async fn an_answer_is_told_by_its_words_where_the_code_is_a_general_one() {
         let body = json!({"__type": code, "message": message}).to_string();
         let wire = Wire::answering("Query", [Answer::Reply(400, body)]).await;
         let error =
-            table(&wire).find_due(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).await.expect_err(code);
+            table(&wire).find_by_time(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).await.expect_err(code);
         assert_eq!(error.class, class, "{message}");
         assert!(error.advice.contains(advice), "{message}: {:?} does not say {advice:?}", error.advice);
     }
@@ -1035,7 +1043,9 @@ fn record() -> Record {
     Record {
         meeting_id: meeting(),
         status: None,
+        termination_reason: None,
         meet_time: MeetTime::Missing,
+        meet_time_text: None,
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),
@@ -1148,11 +1158,11 @@ async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_ans
     let all = table(&wire).read_all(&meetings).await.expect("they are read");
     assert_eq!(all.len(), 101);
     let of = |id: &str| &all[&MeetingId::new(id).expect("an id")];
-    let Watched::Stands { record, termination_reason, replaced, notes, was_ready } = of("m-000") else {
+    let Watched::Stands { record, replaced, notes, was_ready } = of("m-000") else {
         panic!("{:?}", of("m-000"))
     };
     assert_eq!(
-        (record.status.clone(), termination_reason.as_deref(), *replaced),
+        (record.status.clone(), record.termination_reason.as_deref(), *replaced),
         (Some(Status::Terminated), Some("the teacher left"), 2)
     );
     let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
@@ -1183,22 +1193,31 @@ async fn records_that_are_left_out_again_and_again_are_refused_for_their_rate() 
 }
 
 #[tokio::test]
-async fn meetings_that_are_due_are_found_by_status_and_day() {
-    let page = |ids: &[&str]| {
-        let items: Vec<Value> = ids.iter().map(|id| json!({"id": {"S": id}})).collect();
+async fn meetings_are_found_by_status_and_time() {
+    let page = |items: &[(&str, &str)]| {
+        let item = |(id, time): &(&str, &str)| json!({"id": {"S": id}, "meet_time": {"S": time}});
+        let items: Vec<Value> = items.iter().map(item).collect();
         Answer::Reply(200, json!({"Items": items, "Count": items.len()}).to_string())
     };
-    let wire =
-        Wire::answering("Query", [page(&["a", "b"]), page(&["b"]), page(&[]), page(&["c"]), page(&[])]).await;
+    let at = "2026-11-22T09:00:00Z";
+    let pages = [
+        page(&[("a", at), ("b", "2026-11-22T10:05:00"), ("too late", "2026-11-22T10:05:01Z")]),
+        page(&[("b", at), ("too early", "2026-11-22T08:59:59+01:00")]),
+        page(&[]),
+        page(&[("c", "tomorrow")]),
+        page(&[]),
+        page(&[("d", at)]),
+    ];
+    let wire = Wire::answering("Query", pages).await;
     let (from, until) = (time("2026-11-22T08:00:00Z"), time("2026-11-22T10:05:00Z"));
-    let found = table(&wire).find_by_time(from, until).await.expect("three");
+    let found = table(&wire).find_by_time(from, until).await.expect("four");
     let told: Vec<&str> = found.iter().map(MeetingId::as_str).collect();
-    assert_eq!(told, ["a", "b", "c"]);
+    assert_eq!(told, ["a", "b", "c", "d"]);
     let asked: Vec<Value> =
         wire.requests("Query").iter().map(|r| serde_json::from_str(&r.body).expect("JSON")).collect();
     let statuses: Vec<&str> =
         asked.iter().filter_map(|r| r["ExpressionAttributeValues"][":status"]["S"].as_str()).collect();
-    assert_eq!(statuses, ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"]);
+    assert_eq!(statuses, ["SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS", "TERMINATED"]);
     for request in &asked {
         assert_eq!(request["IndexName"], "open-meetings");
         let values = &request["ExpressionAttributeValues"];

@@ -889,7 +889,7 @@ async fn what_is_looked_for_is_taken_to_the_letter() {
     let ec2 = ec2(&wire);
     ec2.list(r"Te*m?\").await.expect("an answer");
     ec2.find(&Token("a*".into())).await.expect("an answer");
-    ec2.list_leftovers("Team*").await.expect("an answer");
+    ec2.list_leftovers("Team*", false).await.expect("an answer");
     ec2.find_subnets(&Network::VpcNamed("ours?".into())).await.expect("an answer");
     let asked =
         |action: &str, number: usize| form(&wire.requests(action)[number])["Filter.1.Value.1"].clone();
@@ -1419,17 +1419,54 @@ async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
 }
 
 #[tokio::test]
-async fn one_machine_is_looked_at_by_its_id_and_may_not_be_there() {
-    let answers = [describe_instances(&instance("i-1", "running", ""), ""), describe_instances("", "")];
-    let wire = Wire::answering("DescribeInstances", answers.map(|body| Answer::Reply(200, body))).await;
-    let ec2 = ec2(&wire);
-    let id = InstanceId("i-1".into());
-    let [seen] = <[_; 1]>::try_from(ec2.look(std::slice::from_ref(&id)).await.expect("an answer"))
-        .expect("it is there");
-    assert_eq!((seen.instance_id(), seen.machine.state), (&id, State::Running));
-    assert_eq!(ec2.look(&[id]).await, Ok(vec![]));
-    let asked = form(&wire.requests("DescribeInstances")[0]);
-    assert_eq!((asked["Filter.1.Name"].as_str(), asked["Filter.1.Value.1"].as_str()), ("instance-id", "i-1"));
+async fn machines_are_looked_at_by_their_ids_and_may_not_be_there() {
+    let id = |id: &str| InstanceId(id.into());
+    let unknown = |names: &str| {
+        refused(400, "InvalidInstanceID.NotFound", &format!("The instance IDs '{names}' do not exist"))
+    };
+    let shown = |of: &str| Answer::Reply(200, describe_instances(of, ""));
+    // EC2 refuses the whole request for the ids that it does not know, and names them.
+    let wire =
+        Wire::answering("DescribeInstances", [unknown("i-2, i-30"), shown(&instance("i-3", "running", ""))])
+            .await;
+    let looked = ec2(&wire).look(&[id("i-2"), id("i-3"), id("i-30")]).await.expect("an answer");
+    assert_eq!(
+        looked.seen.iter().map(|s| (s.instance_id().clone(), s.machine.state)).collect::<Vec<_>>(),
+        [(id("i-3"), State::Running)]
+    );
+    assert_eq!(looked.missing, BTreeSet::from([id("i-2"), id("i-30")]));
+    let asked: Vec<BTreeMap<String, String>> = wire.requests("DescribeInstances").iter().map(form).collect();
+    assert!(
+        asked.iter().all(|form| !form.keys().any(|key| key.starts_with("Filter") || key == "MaxResults")),
+        "{asked:#?}"
+    );
+    assert_eq!((asked[0]["InstanceId.3"].as_str(), asked[1]["InstanceId.1"].as_str()), ("i-30", "i-3"));
+    // What an answer leaves out without a word is not there either; nor is what can be no id.
+    let wire = Wire::answering("DescribeInstances", [shown("")]).await;
+    assert_eq!(
+        ec2(&wire).look(&[id("i-1")]).await.map(|looked| looked.missing),
+        Ok(BTreeSet::from([id("i-1")]))
+    );
+    let malformed = refused(400, "InvalidInstanceID.Malformed", r#"Invalid id: "by hand""#);
+    let wire = Wire::answering("DescribeInstances", [malformed]).await;
+    assert_eq!(ec2(&wire).look(&[id("by hand")]).await.map(|looked| looked.missing.len()), Ok(1));
+}
+
+#[tokio::test]
+async fn in_a_zones_disruption_the_machines_of_the_others_are_seen() {
+    let id = |id: &str| InstanceId(id.into());
+    // The SDK repeats what the service could not do: three tries each.
+    let fails = || (0..3).map(|_| refused(503, "Unavailable", "The service is unavailable."));
+    let shown = |of: &str| Answer::Reply(200, describe_instances(of, ""));
+    let wire = Wire::start().await;
+    let one = [shown(&instance("i-1", "running", ""))];
+    wire.script("DescribeInstances", fails().chain(one).chain(fails()));
+    let looked = ec2(&wire).look(&[id("i-1"), id("i-2")]).await.expect("one of them");
+    assert_eq!(looked.seen.iter().map(|s| s.instance_id().clone()).collect::<Vec<_>>(), [id("i-1")]);
+    assert_eq!(looked.missing, BTreeSet::new(), "what cannot be seen is not missing");
+    let wire = Wire::answering("DescribeInstances", fails()).await;
+    let error = ec2(&wire).look(&[id("i-2")]).await.expect_err("nothing of it");
+    assert_eq!(error.class, Class::Ambiguous);
 }
 
 #[tokio::test]
@@ -1515,7 +1552,7 @@ async fn what_is_attached_to_nothing_is_listed_marked_and_removed() {
         wire.script(action, [done(action)]);
     }
     let ec2 = ec2(&wire);
-    let found = ec2.list_leftovers("Elephant").await.expect("two");
+    let found = ec2.list_leftovers("Elephant", false).await.expect("two");
     let told: Vec<(LeftoverKind, &str)> = found.iter().map(|left| (left.kind, left.id.as_str())).collect();
     assert_eq!(told, [(LeftoverKind::Volume, "vol-1"), (LeftoverKind::NetworkInterface, "eni-1")]);
     assert_eq!(found[0].tags["MeetingID"], "m");
@@ -1528,9 +1565,26 @@ async fn what_is_attached_to_nothing_is_listed_marked_and_removed() {
     let marked = form(&wire.requests("CreateTags")[0]);
     assert_eq!((marked["ResourceId.1"].as_str(), marked["Tag.1.Key"].as_str()), ("vol-1", ORPHAN_TAG));
     for leftover in &found {
-        ec2.remove(leftover).await.expect("it is removed");
+        assert_eq!(ec2.remove(leftover).await, Ok(true));
     }
     assert_eq!(form(&wire.requests("DeleteVolume")[0])["VolumeId"], "vol-1");
+    // Gone, or in use again, is no error.
+    let late = [
+        ("DeleteVolume", "InvalidVolume.NotFound", "The volume 'vol-1' does not exist."),
+        ("DeleteVolume", "VolumeInUse", "Volume vol-1 is currently attached to i-1"),
+        (
+            "DeleteNetworkInterface",
+            "InvalidNetworkInterfaceID.NotFound",
+            "The networkInterface ID 'eni-1' does not exist",
+        ),
+        ("DeleteNetworkInterface", "InvalidParameterValue", "Network interface 'eni-1' is currently in use."),
+    ];
+    for (action, code, message) in late {
+        let wire = Wire::answering(action, [refused(400, code, message)]).await;
+        let leftover =
+            found.iter().find(|left| (left.kind == LeftoverKind::Volume) == (action == "DeleteVolume"));
+        assert_eq!(self::ec2(&wire).remove(leftover.expect("one of each")).await, Ok(false), "{code}");
+    }
     assert_eq!(form(&wire.requests("DeleteNetworkInterface")[0])["NetworkInterfaceId"], "eni-1");
 }
 

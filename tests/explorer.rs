@@ -682,7 +682,14 @@ const TEETH: [Tooth; 49] = [
     (
         Guard::AYoungMachineIsNotMissing,
         "1, never two",
-        Every(Scenario { reconciles: 1, faults: 2, deliveries: 1, only: &[Trouble::Other], strict: false, ..ONE_ROLE }),
+        Every(Scenario {
+            reconciles: 1,
+            faults: 2,
+            deliveries: 1,
+            only: &[Trouble::Other],
+            strict: false,
+            ..ONE_ROLE
+        }),
     ),
     (Guard::WhatIsStoppedIsStarted, "sweep: ", Every(Scenario { acts: 1, ..SWEPT })),
     (Guard::AWindowHasTwoEnds, "3, never blind: a claim outside the meeting's window", Walks),

@@ -113,7 +113,7 @@ const UNDEPLOYABLE: [(&str, &str, &str); 3] = [
 
 /// Each change, and a part of what the other checks have to say about it.
 #[rustfmt::skip]
-const FAULTY: [(&str, &str, &str); 25] = [
+const FAULTY: [(&str, &str, &str); 27] = [
     // Variables.
     ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
     ("          LEAD_MINUTES: !Ref LeadMinutes\n", "", "ScheduleFunction reads LEAD_MINUTES, which the template does not set"),
@@ -121,6 +121,8 @@ const FAULTY: [(&str, &str, &str); 25] = [
     ("          Destination: !GetAtt ScheduleFailures.Arn", "          Destination: !GetAtt LaunchFailures.Arn", "two functions share a queue"),
     ("      MaximumEventAgeInSeconds: 3600\n", "", "ScheduleFunction: an event may grow as old as Lambda likes"),
     ("    Default: 8100", "    Default: 7200", "LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = 8100"),
+    ("    Default: 3\n    MinValue: 0\n    MaxValue: 1440", "    Default: 5\n    MinValue: 0\n    MaxValue: 1440", "the default of DueMinutes"),
+    ("    Default: 180\n", "    Default: 300\n", "the default of ShortLeadSeconds"),
     ("      RetentionInDays: !Ref LogRetentionDays\n", "", "LaunchFunction: its log is kept for ever"),
     ("      Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
     ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),

@@ -936,7 +936,7 @@ mod meetings_that_are_over {
         let world = a_meeting();
         told_to_its_death(Executor::new(&world).plot(run_of(Role::Teacher), Fate::DiesAfter));
         let half_ended = world.0.borrow().cloud.machines[0].machine.instance_id.clone();
-        world.0.borrow_mut().cloud.remove_role_tag(&half_ended);
+        world.0.borrow_mut().cloud.remove_role_tag(&half_ended).expect("it is there");
         after_a_minute(&world);
         let answer = deliver(&world).expect("a machine that the watchdog sees");
         assert_ne!(answer.machines["teacher"].instance_id, half_ended.0);

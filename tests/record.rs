@@ -44,10 +44,12 @@ fn a_claim_requires_whatever_was_read() {
         teacher: Seat {
             instance_id: Some(InstanceId("i-1".into())),
             attempt: Some(attempt(Teacher, "token-1")),
+            launched_at: None,
         },
         student: Seat {
             instance_id: None,
             attempt: Some(Attempt { refused: true, ..attempt(Student, "token-2") }),
+            launched_at: None,
         },
         ..read()
     };
@@ -65,8 +67,10 @@ fn a_claim_requires_whatever_was_read() {
 
 #[test]
 fn a_claim_for_a_replay_changes_the_lease_alone() {
-    let read =
-        Record { teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None }, ..read() };
+    let read = Record {
+        teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None },
+        ..read()
+    };
     assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
 }
 
@@ -220,8 +224,11 @@ fn a_report_says_why_and_requires_the_lease_that_was_read() {
 fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
     let open = Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None };
     assert_eq!(open.open_attempt(), Some(&attempt(Teacher, "token-1")));
-    let refused =
-        Seat { instance_id: None, attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }), launched_at: None };
+    let refused = Seat {
+        instance_id: None,
+        attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }),
+        launched_at: None,
+    };
     assert_eq!(refused.open_attempt(), None);
     let recorded = Seat { instance_id: Some(InstanceId("i-1".into())), ..open };
     assert_eq!(recorded.open_attempt(), None);
@@ -238,7 +245,9 @@ fn read() -> Record {
     Record {
         meeting_id: meeting(),
         status: Some(Status::Scheduled),
+        termination_reason: None,
         meet_time: MeetTime::At(time()),
+        meet_time_text: Some("2026-11-22T12:00:00Z".into()),
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),

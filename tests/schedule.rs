@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use course::{Chooser, Played, Sabotage, Scenario, at, cancel, config, play, schedule};
+use elephant_launch::companions::Fate;
 use elephant_launch::error::Kind;
 use elephant_launch::machine::InstanceId;
 use elephant_launch::meeting::{MeetingId, Role, Status};
@@ -43,7 +44,15 @@ fn one_after_the_other(events: &[Value]) -> Played {
 }
 
 fn quiet() -> Scenario {
-    Scenario { stands: false, events: Vec::new(), faults: 0, deaths: 0, acts: 0, sabotage: None }
+    Scenario {
+        stands: false,
+        companion: false,
+        events: Vec::new(),
+        faults: 0,
+        deaths: 0,
+        acts: 0,
+        sabotage: None,
+    }
 }
 
 fn outcomes(played: &Played) -> Vec<Result<Outcome, Kind>> {
@@ -92,6 +101,37 @@ fn a_cancelled_meeting_is_over_has_no_schedule_and_stays_so() {
     assert_eq!(outcomes(&played), expected);
     assert_eq!(played.table.records[&meeting("m")].status, Some(Status::Terminated));
     assert!(played.schedules.is_empty());
+}
+
+/// The safety net's schedule stands a quarter of an hour after the meeting that another program has planned.
+fn beside_a_safety_net(events: &[Value]) -> Played {
+    struct First;
+    impl Chooser for First {
+        fn choose(&mut self, _: usize, _: &dyn Fn() -> u64) -> Option<usize> {
+            Some(0)
+        }
+    }
+    let played =
+        play(&Scenario { stands: true, companion: true, events: events.to_vec(), ..quiet() }, &mut First);
+    assert_eq!(played.breach, None, "{:#?}", played.told);
+    played
+}
+
+fn fates(played: &Played) -> Vec<Option<Fate>> {
+    let answers = played.ended.iter().map(|end| end.clone().expect("it did not die").expect("an answer"));
+    answers.map(|answer| answer.companions.get("default/safety-m").copied()).collect()
+}
+
+#[test]
+fn a_companion_moves_and_goes_with_its_meeting() {
+    let played = beside_a_safety_net(&[schedule(60)]);
+    assert_eq!((played.safety, fates(&played)), (Some(at(75)), vec![None]), "nobody has moved it");
+    let played = beside_a_safety_net(&[schedule(90), schedule(90), schedule(30)]);
+    let expected = [Some(Fate::Moved), Some(Fate::Unchanged), Some(Fate::Moved)];
+    assert_eq!((played.safety, fates(&played)), (Some(at(45)), expected.to_vec()));
+    let played = beside_a_safety_net(&[schedule(90), cancel(), cancel()]);
+    let expected = [Some(Fate::Moved), Some(Fate::Deleted), None];
+    assert_eq!((played.safety, fates(&played)), (None, expected.to_vec()));
 }
 
 #[test]
@@ -356,6 +396,18 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
             Scenario { faults: 1, deaths: 1, acts: 2, ..alone },
         ));
     }
+    // With a safety net beside, which moves and goes with the meeting.
+    for events in [[schedule(90), schedule(90)], [schedule(90), schedule(120)], [schedule(90), cancel()]] {
+        let beside = Scenario { stands: true, companion: true, events: events.to_vec(), ..quiet() };
+        all.push(("a companion, one death", Scenario { deaths: 1, ..beside }));
+    }
+    for event in [schedule(90), cancel()] {
+        let alone = Scenario { stands: true, companion: true, events: vec![event], ..quiet() };
+        all.push((
+            "a companion, alone, one fault, one death, one step",
+            Scenario { faults: 1, deaths: 1, acts: 1, ..alone },
+        ));
+    }
     all
 }
 
@@ -386,6 +438,8 @@ fn without_any_one_guard_a_promise_breaks() {
         (Sabotage::CancelAsksNothing, "was cancelled that has machines"),
         (Sabotage::MoveAsksNothing, "over was moved"),
         (Sabotage::NoSecondLook, "all deliveries ended well, and"),
+        (Sabotage::NotesAnew, "the safety net fires at"),
+        (Sabotage::NotesNothing, "the safety net fires at"),
     ] {
         let broken = scenarios().into_iter().find_map(|(_, scenario)| {
             let (_, broken) = exhaust(&Scenario { sabotage: Some(sabotage), ..scenario });

@@ -4,6 +4,7 @@
 mod server;
 
 use std::cell::Cell;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -280,6 +281,10 @@ impl Clock for Virtual {
     async fn sleep(&self, duration: Duration) {
         self.0.set(self.0.get() + duration);
     }
+
+    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
+    }
 }
 
 struct Longest;
@@ -318,6 +323,7 @@ async fn scheduled(answers: Vec<Answer>) -> (Result<Outcome, Error>, usize, Dura
             lead: Duration::from_secs(15 * 60),
             flexible_window: Duration::from_secs(5 * 60),
             launch_window: Duration::from_secs(120 * 60),
+            companions: Vec::new(),
         },
         timing: Timing::DEFAULT,
     };

@@ -462,6 +462,9 @@ resource "aws_dynamodb_table" "meetings" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "id"
 
+  stream_enabled   = var.table_stream != "none"
+  stream_view_type = var.table_stream == "none" ? null : var.table_stream
+
   attribute {
     name = "id"
     type = "S"

@@ -452,6 +452,17 @@ variable "existing_table_name" {
   }
 }
 
+variable "table_stream" {
+  type        = string
+  default     = "none"
+  description = "Stream of the table that this module creates, for programs of yours that follow its changes: each with the record as it is then, or with the one before it too. This module reads none."
+
+  validation {
+    condition     = contains(["none", "NEW_IMAGE", "NEW_AND_OLD_IMAGES"], var.table_stream)
+    error_message = "One of none, NEW_IMAGE, NEW_AND_OLD_IMAGES."
+  }
+}
+
 variable "project_tag" {
   type        = string
   default     = "Elephant"
@@ -543,8 +554,8 @@ variable "max_meeting_hours" {
 
 variable "due_minutes" {
   type        = number
-  default     = 5
-  description = "DUE_MINUTES. A meeting that begins this soon and has no machines is launched by the sweep."
+  default     = 3
+  description = "DUE_MINUTES. A meeting that begins this soon and has no machines is launched by the sweep. At least two minutes less than the shortest lead of a schedule."
 
   validation {
     condition     = var.due_minutes == floor(var.due_minutes) && var.due_minutes >= 0 && var.due_minutes <= 1440
@@ -706,8 +717,8 @@ variable "slow_launch_seconds" {
 
 variable "short_lead_seconds" {
   type        = number
-  default     = 300
-  description = "An alarm says so when both ids stood in the record less than this before the start of the meeting: the machines need that long to become usable."
+  default     = 180
+  description = "An alarm says so when both ids stood in the record less than this before the start of the meeting. Best the time that the machines need to become usable, at least two minutes less than the shortest lead."
 
   validation {
     condition     = var.short_lead_seconds == floor(var.short_lead_seconds) && var.short_lead_seconds >= 0 && var.short_lead_seconds <= 86400

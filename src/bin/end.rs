@@ -30,6 +30,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
         ec2: Ec2::counted(&aws, &timing, calls),
         schedules: Group::counted(&aws, &config.group, timing.scheduler, calls),
+        companions: config.companions,
         clock: WallClock,
         tokens: RandomTokens,
         timing,

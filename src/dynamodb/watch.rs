@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    FAILURE, ID, INDEX, Item, LOST, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, Table,
-    shown, text, to_meet_time, to_record,
+    FAILURE, ID, INDEX, Item, LOST, MEET_TIME, NOTES, READY_AT, REPLACED, STATUS, Table, shown, text,
+    to_meet_time, to_record,
 };
 use crate::error::{AwsError, Class};
 use crate::fleet::{Report, Watched};

@@ -1,8 +1,6 @@
 //! Volumes and network interfaces of ours that are attached to nothing, or marked as if they were.
 
-use std::collections::BTreeMap;
-
-use aws_sdk_ec2::types::Tag;
+use aws_sdk_ec2::types::{Filter, Tag};
 use jiff::Timestamp;
 
 use super::{Ec2, failed, filter, to_tags};
@@ -19,30 +17,12 @@ const PAGE: i32 = 500;
 
 impl Leftovers for Ec2 {
     async fn list_leftovers(&self, project: &str, marked: bool) -> Result<Vec<Leftover>, AwsError> {
-        let ours = [filter("tag:Project", project), filter("tag-key", MEETING_TAG)];
-        let lists = [Some(filter("status", AVAILABLE)), marked.then(|| filter("tag-key", ORPHAN_TAG))];
-        let mut found: BTreeMap<String, Leftover> = BTreeMap::new();
-        for which in lists.into_iter().flatten() {
-            let filters = Some([&ours[..], &[which]].concat());
-            let volumes = self.client.describe_volumes().set_filters(filters.clone());
-            let volumes = volumes.into_paginator().page_size(PAGE).items().send();
-            let volumes = self.all("DescribeVolumes", volumes.collect::<Result<Vec<_>, _>>()).await?;
-            let interfaces = self.client.describe_network_interfaces().set_filters(filters);
-            let interfaces = interfaces.into_paginator().page_size(PAGE).items().send();
-            let interfaces =
-                self.all("DescribeNetworkInterfaces", interfaces.collect::<Result<Vec<_>, _>>()).await?;
-            let volumes = volumes.iter().filter_map(|volume| {
-                let in_use = volume.state().is_none_or(|state| state.as_str() != AVAILABLE);
-                to_leftover(LeftoverKind::Volume, volume.volume_id(), in_use, volume.tags())
-            });
-            let interfaces = interfaces.iter().filter_map(|interface| {
-                let in_use = interface.status().is_none_or(|status| status.as_str() != AVAILABLE);
-                let id = interface.network_interface_id();
-                to_leftover(LeftoverKind::NetworkInterface, id, in_use, interface.tag_set())
-            });
-            found.extend(volumes.chain(interfaces).map(|leftover| (leftover.id.clone(), leftover)));
+        let mut found = self.leftovers(project, filter("status", AVAILABLE), false).await?;
+        if marked {
+            let again = self.leftovers(project, filter("tag-key", ORPHAN_TAG), true).await?;
+            found.extend(again.into_iter().filter(|leftover| leftover.in_use));
         }
-        Ok(found.into_values().collect())
+        Ok(found)
     }
 
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
@@ -69,6 +49,30 @@ impl Leftovers for Ec2 {
             Err(error) if is_no_leftover(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Ec2 {
+    /// Of those that this filter leaves; whether one is in use is looked at where the filter does not say it.
+    async fn leftovers(&self, project: &str, which: Filter, look: bool) -> Result<Vec<Leftover>, AwsError> {
+        let ours = Some(vec![filter("tag:Project", project), which, filter("tag-key", MEETING_TAG)]);
+        let volumes = self.client.describe_volumes().set_filters(ours.clone());
+        let volumes = volumes.into_paginator().page_size(PAGE).items().send();
+        let volumes = self.all("DescribeVolumes", volumes.collect::<Result<Vec<_>, _>>()).await?;
+        let interfaces = self.client.describe_network_interfaces().set_filters(ours);
+        let interfaces = interfaces.into_paginator().page_size(PAGE).items().send();
+        let interfaces =
+            self.all("DescribeNetworkInterfaces", interfaces.collect::<Result<Vec<_>, _>>()).await?;
+        let volumes = volumes.iter().filter_map(|volume| {
+            let in_use = look && volume.state().is_none_or(|state| state.as_str() != AVAILABLE);
+            to_leftover(LeftoverKind::Volume, volume.volume_id(), in_use, volume.tags())
+        });
+        let interfaces = interfaces.iter().filter_map(|interface| {
+            let in_use = look && interface.status().is_none_or(|status| status.as_str() != AVAILABLE);
+            let id = interface.network_interface_id();
+            to_leftover(LeftoverKind::NetworkInterface, id, in_use, interface.tag_set())
+        });
+        Ok(volumes.chain(interfaces).collect())
     }
 }
 

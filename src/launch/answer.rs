@@ -315,8 +315,12 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             ),
             Some(_) => (Kind::Ec2Unavailable, "the repeat tries again"),
         };
-        Error::new(kind, format!("meeting {}, {role}: {deaths} machines died as they were launched", self.meeting), what_to_do)
-            .caused_by(error)
+        Error::new(
+            kind,
+            format!("meeting {}, {role}: {deaths} machines died as they were launched", self.meeting),
+            what_to_do,
+        )
+        .caused_by(error)
     }
 
     /// The same attempt would have to be sent again, and there is no time left to record it.

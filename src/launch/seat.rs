@@ -228,7 +228,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 self.pause(Backoff::EC2, sending.tries, role, &error).await?;
                 Ok(Verdict::Again(error))
             }
-            Class::InstanceTerminated => self.after_death(role, &sending.attempt, refusals, error, bound).await,
+            Class::InstanceTerminated => {
+                self.after_death(role, &sending.attempt, refusals, error, bound).await
+            }
             Class::ParameterMismatch => {
                 // A new attempt's token was ours alone until now, so nothing older than this can be coming.
                 let since = *sending.unanswered.get_or_insert(self.now());
@@ -436,10 +438,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, found) = match self.update(&update).await {
             Ok(Updated::Done) => (Standing::Written, None),
-            Ok(Updated::Refused(found)) => (
-                plan::after_refused_next_attempt(found.as_deref(), &self.owner, role, &next.token),
-                found,
-            ),
+            Ok(Updated::Refused(found)) => {
+                (plan::after_refused_next_attempt(found.as_deref(), &self.owner, role, &next.token), found)
+            }
             Err(error) => return Err(failed(self.table_failed(error), None)),
         };
         match standing {

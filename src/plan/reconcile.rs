@@ -308,7 +308,8 @@ impl Sweep<'_> {
             if let Some(note) = to_note(sighting, &meeting.notes[index(role)]) {
                 repairs.push(Repair::Note { meeting: id.clone(), role, instance: instance.clone(), note });
             }
-            let replaced = being_replaced(record, role, sighting).filter(|_| sighting.machine.state.is_live());
+            let replaced =
+                being_replaced(record, role, sighting).filter(|_| sighting.machine.state.is_live());
             if let Some(token) = replaced {
                 // Whoever said so died before the machine was ended.
                 let (reason, replace) = ("it is being replaced".to_owned(), Some(token.clone()));
@@ -383,7 +384,9 @@ impl Sweep<'_> {
         for leftover in self.seen.leftovers.iter().filter(|leftover| !leftover.is_kept()) {
             let marked = leftover.orphan_since();
             match (self.limits.clean_up, marked) {
-                _ if leftover.in_use => repairs.extend(marked.map(|_| Repair::UnmarkLeftover(leftover.clone()))),
+                _ if leftover.in_use => {
+                    repairs.extend(marked.map(|_| Repair::UnmarkLeftover(leftover.clone())))
+                }
                 // As long as a machine: between the making of a disk and its attaching, and for whoever detached it.
                 (true, Some(since)) if self.now >= after(since, self.limits.grace) => {
                     repairs.push(Repair::RemoveLeftover(leftover.clone()));

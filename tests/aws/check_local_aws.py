@@ -305,7 +305,7 @@ class ClientTokenCase(LocalAwsCase):
             self.launch()
 
     def test_terminated_instance_is_returned_dead(self):
-        self.assertEqual(self.control("GET", "settings"), {"terminated_token": "error"})
+        self.assertEqual(self.control("GET", "settings")["terminated_token"], "error")
         self.control("POST", "settings", {"terminated_token": "instance"})
         first = self.launch()
         self.terminate(first)
@@ -642,6 +642,167 @@ class FaultCase(LocalAwsCase):
             self.assertEqual(len(self.instances()), launched)
 
 
+class HabitCase(LocalAwsCase):
+    """What EC2 forgets, and what it judges before it looks (habits.py)."""
+
+    def settings(self, **settings):
+        self.control("POST", "settings", settings)
+
+    def launch_ours(self, token="token", zone="us-west-2a"):
+        tags = [{"Key": "Role", "Value": "teacher"}, {"Key": "Project", "Value": "Elephant"}]
+        return self.launch(token, zone, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}])
+
+    def described(self, instance):
+        """The machine as a list by its id shows it, or None."""
+        by_id = [{"Name": "instance-id", "Values": [instance["InstanceId"]]}]
+        found = self.ec2.describe_instances(Filters=by_id)["Reservations"]
+        return found[0]["Instances"][0] if found else None
+
+    def test_terminated_machine_is_forgotten_on_command(self):
+        machine = self.launch_ours()
+        by_tag = {"Name": "tag:Project", "Values": ["Elephant"]}
+        forget = {"instance": machine["InstanceId"], "what": "tags"}
+        self.assertEqual(self.server.control("POST", "forget", forget)[0], 400, "it lives")
+        self.terminate(machine)
+        self.assertEqual(self.instances(by_tag), [machine["InstanceId"]])
+        self.control("POST", "forget", forget)
+        self.assertEqual(self.instances(by_tag), [])
+        self.assertEqual(self.described(machine).get("Tags", []), [])
+        self.assertEqual(self.described(machine)["State"]["Name"], "terminated")
+        self.control("POST", "forget", {**forget, "what": "entry"})
+        self.assertIsNone(self.described(machine))
+        with self.refused("InvalidInstanceID.NotFound"):
+            self.ec2.describe_instances(InstanceIds=[machine["InstanceId"]])
+        # Its token is used up all the same.
+        with self.refused("IdempotentInstanceTerminated"):
+            self.launch_ours()
+
+    def test_terminated_machine_is_forgotten_after_a_time(self):
+        self.settings(forgets_tags_after=300, forgets_entry_after=3600)
+        dead, alive = self.launch_ours(), self.launch_ours("other")
+        self.terminate(dead)
+        self.assertEqual(len(self.described(dead)["Tags"]), 2)
+        self.control("POST", "age", {"seconds": 301})
+        self.assertNotIn("Tags", {k: v for k, v in self.described(dead).items() if v})
+        self.control("POST", "age", {"seconds": 3300})
+        self.assertIsNone(self.described(dead))
+        self.assertEqual(len(self.described(alive)["Tags"]), 2)
+
+    def test_who_ended_a_machine_is_its_reason(self):
+        machine, other = self.launch_ours(), self.launch_ours("other")
+        self.terminate(machine)
+        reason = self.described(machine)["StateReason"]["Code"]
+        self.assertEqual(reason, "Client.UserInitiatedShutdown")
+        died = {"instance": other["InstanceId"], "state": "terminated", "reason": "Server.SpotInstanceTermination"}
+        self.control("POST", "state", died)
+        self.assertEqual(self.described(other)["State"], {"Code": 48, "Name": "terminated"})
+        self.assertEqual(self.described(other)["StateReason"]["Code"], "Server.SpotInstanceTermination")
+
+    def test_machine_that_hangs_or_is_stopped_by_somebody(self):
+        machine = self.launch_ours()
+        for state in "shutting-down", "stopped", "running":
+            self.control("POST", "state", {"instance": machine["InstanceId"], "state": state})
+            self.assertEqual(self.described(machine)["State"]["Name"], state)
+        self.ec2.stop_instances(InstanceIds=[machine["InstanceId"]])
+        self.assertEqual(self.described(machine)["StateReason"]["Code"], "Client.UserInitiatedShutdown")
+
+    def test_authorisation_by_tag_comes_before_existence(self):
+        self.settings(judged_by_project="Elephant")
+        ours, foreign = self.launch_ours(), self.launch("foreign")
+        absent = {"InstanceId": "i-0fffffffffffffff0"}
+        tag = [{"Key": "elephant:orphan-since", "Value": "now"}]
+        actions = [
+            lambda id: self.ec2.create_tags(Resources=[id], Tags=tag),
+            lambda id: self.ec2.delete_tags(Resources=[id], Tags=[{"Key": "Role"}]),
+            lambda id: self.ec2.stop_instances(InstanceIds=[id]),
+            lambda id: self.ec2.start_instances(InstanceIds=[id]),
+            lambda id: self.ec2.reboot_instances(InstanceIds=[id]),
+            lambda id: self.ec2.get_console_output(InstanceId=id),
+            lambda id: self.ec2.terminate_instances(InstanceIds=[id]),
+        ]
+        for action in actions:
+            for other in foreign, absent:
+                with self.refused("UnauthorizedOperation", 403):
+                    action(other["InstanceId"])
+            action(ours["InstanceId"])
+        self.assertEqual(self.described(foreign)["State"]["Name"], "running")
+        # Tags that are gone are as good as none.
+        self.control("POST", "forget", {"instance": ours["InstanceId"], "what": "tags"})
+        with self.refused("UnauthorizedOperation", 403):
+            self.terminate(ours)
+
+    def test_volumes_and_interfaces_are_judged_alike(self):
+        tags = [{"Key": "Project", "Value": "Elephant"}]
+        volume = self.ec2.create_volume(
+            AvailabilityZone="us-west-2a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
+        )["VolumeId"]
+        interface = self.ec2.create_network_interface(
+            SubnetId=self.subnets["us-west-2a"],
+            TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags}],
+        )["NetworkInterface"]["NetworkInterfaceId"]
+        self.settings(judged_by_project="Elephant")
+        self.ec2.delete_volume(VolumeId=volume)
+        self.ec2.delete_network_interface(NetworkInterfaceId=interface)
+        with self.refused("UnauthorizedOperation", 403):
+            self.ec2.delete_volume(VolumeId=volume)
+        with self.refused("UnauthorizedOperation", 403):
+            self.ec2.delete_network_interface(NetworkInterfaceId=interface)
+
+    def test_what_was_just_tagged_is_not_seen_as_ours_for_a_while(self):
+        self.settings(judged_by_project="Elephant", tags_unseen_for=60)
+        ours = self.launch_ours()
+        with self.refused("UnauthorizedOperation", 403):
+            self.terminate(ours)
+        self.control("POST", "age", {"seconds": 61})
+        self.terminate(ours)
+
+    def test_disruption_of_a_zone(self):
+        here, there = self.launch_ours(), self.launch_ours("other", "us-west-2b")
+        for code, status in ("InternalError", 500), ("Unavailable", 503):
+            self.settings(disrupted_zone="us-west-2a", outage_code=code)
+            for describe in self.ec2.describe_instances, self.ec2.describe_instance_status:
+                with self.refused(code, status):
+                    describe()
+                with self.refused(code, status):
+                    describe(Filters=[{"Name": "availability-zone", "Values": ["us-west-2b"]}])
+                with self.refused(code, status):
+                    describe(InstanceIds=[here["InstanceId"]])
+                with self.refused(code, status):
+                    describe(InstanceIds=[here["InstanceId"], there["InstanceId"]])
+                describe(InstanceIds=[there["InstanceId"]])
+            with self.refused(code, status):
+                self.described(there)
+        self.ec2.describe_subnets()
+
+    def test_protection_by_hand(self):
+        machine = self.launch_ours()["InstanceId"]
+        for attribute in "DisableApiTermination", "DisableApiStop":
+            self.ec2.modify_instance_attribute(InstanceId=machine, **{attribute: {"Value": True}})
+            with self.refused("OperationNotPermitted"):
+                self.ec2.terminate_instances(InstanceIds=[machine])
+            if attribute == "DisableApiStop":
+                with self.refused("OperationNotPermitted"):
+                    self.ec2.stop_instances(InstanceIds=[machine])
+            self.ec2.modify_instance_attribute(InstanceId=machine, **{attribute: {"Value": False}})
+        self.ec2.terminate_instances(InstanceIds=[machine])
+
+    def test_machine_that_dies_at_once(self):
+        for reason in "Client.InternalError", "Server.InternalError", "Client.VolumeLimitExceeded":
+            self.script({"action": "RunInstances", "role": "teacher", "dies": reason, "times": 1, "message": "why"})
+            machine = self.launch(reason)
+            self.assertEqual(machine["State"]["Name"], "pending")
+            self.assertEqual(self.described(machine)["State"]["Name"], "terminated")
+            expected = {"Code": reason, "Message": f"{reason}: why"}
+            self.assertEqual(self.described(machine)["StateReason"], expected)
+            with self.refused("IdempotentInstanceTerminated"):
+                self.launch(reason)
+        self.script({"action": "RunInstances", "dies": "Server.InternalError", "after": True, "times": 1})
+        dead = self.launch("shown")
+        self.assertEqual(dead["State"]["Name"], "terminated")
+        self.assertEqual(dead["StateReason"], self.described(dead)["StateReason"])
+        self.assertEqual(self.described(self.launch("well"))["State"]["Name"], "running")
+
+
 class ControlCase(LocalAwsCase):
     def test_call_log(self):
         self.create_table()
@@ -698,6 +859,7 @@ class ControlCase(LocalAwsCase):
             ("faults", [{"body": "", "status": 199}]),
             ("faults", [{"body": "", "message": "no"}]),
             ("faults", [{"body": "", "drop": "after"}]),
+            ("faults", [{"drop": "after", "after": True}]),
             ("faults", [{"code": "InternalError", "drop": "after"}]),
             ("faults", [{"drop": "afterwards"}]),
             ("faults", [{"hold": "after", "after": True}]),
@@ -706,6 +868,12 @@ class ControlCase(LocalAwsCase):
             ("faults", None),
             ("settings", {"terminated_tokens": "error"}),
             ("settings", {"terminated_token": "errors"}),
+            ("settings", {"outage_code": "Outage"}),
+            ("faults", [{"action": "StopInstances", "dies": "Client.InternalError"}]),
+            ("state", {"instance": "i-0fffffffffffffff0", "state": "terminated"}),
+            ("state", {"instance": "i-0fffffffffffffff0", "state": "dead"}),
+            ("forget", {"instance": "i-0fffffffffffffff0", "what": "tags"}),
+            ("forget", {"instance": "i-0fffffffffffffff0", "what": "name"}),
             ("release", {"discrad": True}),
         ):
             with self.subTest(name=name, content=content):
@@ -716,7 +884,8 @@ class ControlCase(LocalAwsCase):
         self.assertEqual(self.server.control("POST", "fault", [])[0], 404)
 
     def test_reset(self):
-        self.control("POST", "settings", {"terminated_token": "instance"})
+        settings = self.control("GET", "settings")
+        self.control("POST", "settings", {"terminated_token": "instance", "judged_by_project": "Elephant"})
         self.launch()
         self.create_table()
         self.control("DELETE", "calls")
@@ -734,7 +903,7 @@ class ControlCase(LocalAwsCase):
                 call.result(DEADLINE)
         self.assertEqual(self.control("GET", "calls"), [])
         self.assertEqual(self.control("GET", "faults"), [])
-        self.assertEqual(self.control("GET", "settings"), {"terminated_token": "error"})
+        self.assertEqual(self.control("GET", "settings"), settings)
         self.assertEqual(self.instances(), [])
         self.assertEqual(self.dynamodb.list_tables()["TableNames"], [])
         self.subnets = {"us-west-2a": self.ec2.describe_subnets()["Subnets"][0]["SubnetId"]}

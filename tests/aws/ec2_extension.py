@@ -48,6 +48,16 @@ class LaunchRefused(Exception):
 @dataclass
 class Settings:
     terminated_token: str = "error"  # or "instance"
+    # The habits of EC2 in habits.py, each off. Seconds after its termination until a machine loses its tags, its entry.
+    forgets_tags_after: float = None
+    forgets_entry_after: float = None
+    # What the policies allow by tag, they allow by this value of the tag Project.
+    judged_by_project: str = None
+    # Seconds until such an action sees the tag of what was just tagged.
+    tags_unseen_for: float = 0
+    # Lists of machines that do not name ids of other zones fail with this code.
+    disrupted_zone: str = None
+    outage_code: str = "InternalError"  # or "Unavailable"
 
 
 settings = Settings()

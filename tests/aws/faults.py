@@ -74,7 +74,7 @@ LAUNCH_REFUSALS = {
     "ResourceLimitExceeded",
 }
 
-EFFECTS = ("code", "body", "drop", "late", "hold")
+EFFECTS = ("code", "body", "drop", "late", "hold", "dies")
 STAGES = ("before", "after")
 
 ROLE_TAG_KEY = re.compile(r"(TagSpecification\.\d+\.Tag\.\d+)\.Key")
@@ -111,6 +111,9 @@ class Fault:
     * body: this text in place of the answer, with `status` (default: 200); with `after`, once the work is done.
     * drop: the connection is cut "before" or "after" the work is done.
     * late: the connection is cut at once, and the work done that many seconds later.
+    * dies: the work is done and answered, and the machines that a RunInstances names are dead at once, with this code
+      as their StateReason, and `message`; with `after` false, the default, the answer calls them pending as ever, with
+      `after` it shows them dead already.
     * hold: the call stops "before" or "after" the work until it is released. The work itself meets the first
       fault that matches and is no hold.
     """
@@ -133,6 +136,7 @@ class Fault:
     drop: str = None
     late: float = None
     hold: str = None
+    dies: str = None
 
     @classmethod
     def from_json(cls, given):
@@ -155,10 +159,14 @@ class Fault:
             raise InvalidInput(f"A fault has one effect besides its delay, not {' and '.join(effects)}.")
         if not effects and not self.delay:
             raise InvalidInput(f"A fault needs an effect: delay, {', '.join(EFFECTS)}.")
-        if self.code is None and self.message is not None:
-            raise InvalidInput("'message' belongs to a 'code'.")
-        if self.code is None and self.body is None and (self.after or self.status is not None):
-            raise InvalidInput("'status' and 'after' belong to a 'code' or a 'body'.")
+        if self.code is None and self.dies is None and self.message is not None:
+            raise InvalidInput("'message' belongs to a 'code' or to 'dies'.")
+        if self.dies is not None and self.action != "RunInstances":
+            raise InvalidInput("'dies' is an effect of RunInstances alone: name that 'action'.")
+        if self.code is None and self.body is None and self.status is not None:
+            raise InvalidInput("'status' belongs to a 'code' or a 'body'.")
+        if self.code is None and self.body is None and self.dies is None and self.after:
+            raise InvalidInput("'after' belongs to a 'code', a 'body' or 'dies'.")
         if self.code is not None and self.status is not None and not 400 <= self.status <= 599:
             raise InvalidInput("'status' of a 'code' must be an HTTP error, 400 to 599.")
         if self.status is not None and not 200 <= self.status <= 599:

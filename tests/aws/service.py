@@ -7,18 +7,22 @@ client is still there, since AWS too executes what it has received.
     GET, POST, DELETE /_local/faults     a list (faults.Fault); POST appends; DELETE lets held calls go on
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
-    GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
+    GET, POST /_local/settings           ec2_extension.Settings: {"terminated_token": "error" | "instance"}, habits of EC2
     POST /_local/age                     {"seconds": 600} makes every machine and key pair that much older, and the marks of orphans
+    POST /_local/state                   {"instance": "i-…", "state": "terminated", "reason": "Server.InternalError"}: by itself
+    POST /_local/forget                  {"instance": "i-…", "what": "tags" | "entry"} of one that is terminated
     POST /_local/reset                   everything as after the start; calls under way are cut off
 """
 
 import io
 import json
+import re
 import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from xml.sax.saxutils import escape
 
 from moto.ec2.exceptions import FilterNotImplementedError
 from moto.ec2.models import ec2_backends
@@ -28,6 +32,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 import ec2_extension
+import habits
 import operate_extension
 from faults import (
     LAUNCH_REFUSALS,
@@ -41,6 +46,11 @@ from faults import (
 )
 
 TERMINATED_TOKEN_CHOICES = ("error", "instance")
+
+# In the answer of RunInstances.
+INSTANCE_ID_IN_XML = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
+STATE_IN_XML = re.compile(rb"<instanceState>.*?</instanceState>", re.DOTALL)
+STATE_REASON_IN_XML = re.compile(rb"<stateReason>.*?</stateReason>|<stateReason ?/>", re.DOTALL)
 
 # When a sweep took a machine for an orphan.
 MARK = "elephant:orphan-since"
@@ -70,9 +80,26 @@ class Age:
     seconds: float
 
 
+@dataclass
+class State:
+    """A state that a machine comes into by itself, and EC2's StateReason."""
+
+    instance: str
+    state: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass
+class Forget:
+    instance: str
+    what: str
+
+
 class LocalAws:
     def __init__(self):
         ec2_extension.install()
+        habits.install()
         operate_extension.install()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.RLock()
@@ -92,6 +119,8 @@ class LocalAws:
             ("GET", "settings"): self.show_settings,
             ("POST", "settings"): self.change_settings,
             ("POST", "age"): self.age,
+            ("POST", "state"): self.put_into_state,
+            ("POST", "forget"): self.forget,
             ("POST", "reset"): self.reset,
         }
 
@@ -120,6 +149,11 @@ class LocalAws:
         with self.lock:
             if request.reset.is_set():
                 return None
+            action = self.ec2_action(request)
+            habits.forget_the_dead(ec2_extension.settings)
+            refused = action and habits.refusal(action, request.body, ec2_extension.settings)
+            if refused:
+                return error_reply(request.environ, *refused)
             request.environ["wsgi.input"] = io.BytesIO(request.body)
             try:
                 response = Response.from_app(self.moto, request.environ, buffered=True)
@@ -127,8 +161,16 @@ class LocalAws:
                 return refusal.reply
             except Exception as error:
                 return moto_failure(request.environ, error)
+            if action and response.status_code == 200:
+                habits.remove_tags_of_deleted(action, request.body)
         headers = [(k, v) for k, v in response.headers if k.lower() not in ("content-type", "content-length")]
         return Reply(response.status_code, response.content_type or "", response.get_data(), tuple(headers))
+
+    def ec2_action(self, request):
+        """None for every other service: they speak JSON."""
+        if is_json_protocol(request.environ):
+            return None
+        return Call.of_request(0, 0, request.environ, request.body).action
 
     def finish(self, call, reply):
         if reply is None:
@@ -153,6 +195,8 @@ class LocalAws:
             self.work(request)
         if fault.drop:
             return self.cut(call, fault.drop)
+        if fault.dies:
+            return self.finish(call, self.work_and_die(fault, request))
         if fault.late is not None:
             call.status = "late"
             threading.Thread(target=self.work_late, args=(fault, call, request), daemon=True).start()
@@ -169,6 +213,19 @@ class LocalAws:
             request.environ[ec2_extension.REFUSAL_ENVIRON_KEY] = refusal
             return self.work(request)
         return fault.reply(request.environ)
+
+    def work_and_die(self, fault, request):
+        """The answer is good, and what it names is dead before anybody can look."""
+        message = f"{fault.dies}: {fault.message or 'it died'}"
+        with self.lock:
+            reply = self.work(request)
+            for instance_id in INSTANCE_ID_IN_XML.findall(reply.body) if reply else ():
+                found = habits.find_instance(instance_id.decode())
+                if found and found[1].state != "terminated":
+                    habits.put_into_state(found[1], "terminated", fault.dies, message)
+            if reply and fault.after:
+                reply = replace(reply, body=dead_in_xml(reply.body, fault.dies, message))
+            return reply
 
     def work_late(self, fault, call, request):
         request.reset.wait(fault.late)
@@ -259,6 +316,8 @@ class LocalAws:
         check_fields(given, ec2_extension.Settings)
         if given.get("terminated_token", "error") not in TERMINATED_TOKEN_CHOICES:
             raise InvalidInput(f"'terminated_token' must be one of {', '.join(TERMINATED_TOKEN_CHOICES)}.")
+        if given.get("outage_code", "InternalError") not in habits.OUTAGE_CODES:
+            raise InvalidInput(f"'outage_code' must be one of {', '.join(habits.OUTAGE_CODES)}.")
         ec2_extension.settings = replace(ec2_extension.settings, **given)
         return self.show_settings()
 
@@ -275,7 +334,35 @@ class LocalAws:
                         tags[MARK] = (datetime.fromisoformat(tags[MARK]) - by).isoformat()
                 for pair in backend.key_pairs.values():
                     pair.create_time -= by
+        habits.age(by.total_seconds())
         return {}
+
+    def put_into_state(self, given):
+        check_fields(given, State)
+        wanted = State(**given)
+        if wanted.state not in habits.STATES:
+            raise InvalidInput(f"'state' must be one of {', '.join(habits.STATES)}.")
+        _, instance = self.found(wanted.instance)
+        habits.put_into_state(instance, wanted.state, wanted.reason, wanted.message)
+        return {}
+
+    def forget(self, given):
+        check_fields(given, Forget)
+        wanted = Forget(**given)
+        forgets = {"tags": habits.forget_tags, "entry": habits.forget_entry}
+        if wanted.what not in forgets:
+            raise InvalidInput(f"'what' must be one of {', '.join(forgets)}.")
+        backend, instance = self.found(wanted.instance)
+        if instance.state != "terminated":
+            raise InvalidInput("'instance' must be terminated: EC2 forgets no other.")
+        forgets[wanted.what](backend, instance)
+        return {}
+
+    def found(self, instance_id):
+        found = habits.find_instance(instance_id)
+        if found is None:
+            raise InvalidInput(f"There is no instance {instance_id!r}.")
+        return found
 
     def reset(self, _):
         self.reset_event.set()
@@ -301,6 +388,12 @@ class LocalAws:
             scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request"
             builder = EnvironBuilder(method="POST", headers={**headers, "Authorization": scope})
             self.work(Request(builder.get_environ(), body.encode(), self.reset_event))
+
+
+def dead_in_xml(body, code, message):
+    state = "<instanceState><code>48</code><name>terminated</name></instanceState>"
+    reason = f"<stateReason><code>{escape(code)}</code><message>{escape(message)}</message></stateReason>"
+    return STATE_IN_XML.sub((state + reason).encode(), STATE_REASON_IN_XML.sub(b"", body))
 
 
 def moto_failure(environ, error):

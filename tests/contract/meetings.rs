@@ -516,7 +516,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             fits: old.clone(),
             update: record::terminate(&old, "the teacher left"),
             after: |r| {
-                over(r);
+                r.status = Some(Status::Terminated);
                 r.termination_reason = Some("the teacher left".into());
             },
             unfit: vec![("over", over), ("an unknown status", unknown), ("ended", ended)],

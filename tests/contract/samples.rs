@@ -41,8 +41,16 @@ pub fn half_done(stage: &impl Stage) -> Record {
     Record {
         status: Some(Status::Launched),
         lease: Some(lease("me", 30)),
-        teacher: Seat { instance_id: Some(id("i-1")), attempt: Some(plain_attempt(m, Teacher, "token-1")), launched_at: None },
-        student: Seat { instance_id: None, attempt: Some(full_attempt(m, Student, "token-2")), launched_at: None },
+        teacher: Seat {
+            instance_id: Some(id("i-1")),
+            attempt: Some(plain_attempt(m, Teacher, "token-1")),
+            launched_at: None,
+        },
+        student: Seat {
+            instance_id: None,
+            attempt: Some(full_attempt(m, Student, "token-2")),
+            launched_at: None,
+        },
         ..scheduled(stage)
     }
 }

@@ -587,7 +587,8 @@ impl Course<'_> {
             Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
         };
         let on: Vec<&Record> = state.table.records.values().filter(|record| !record.is_over()).collect();
-        let now: Vec<&Record> = on.iter().copied().filter(|record| is_in_its_window(record, &state) == Some(true)).collect();
+        let now: Vec<&Record> =
+            on.iter().copied().filter(|record| is_in_its_window(record, &state) == Some(true)).collect();
         let id = |l: &Launched| l.machine.instance_id.clone();
         let orphan = state.cloud.live().map(id).find(|id| !on.iter().any(|record| names(record, id)));
         let named = |l: &&Launched| now.iter().any(|record| names(record, &l.machine.instance_id));
@@ -633,7 +634,11 @@ impl Course<'_> {
             let missing = match (&record, &result) {
                 (None, Err(error)) if error.kind == Kind::MeetingNotFound => None,
                 (None, _) => Some("a meeting without a record was not refused".to_owned()),
-                (Some(record), Ok(_)) if record.is_over() || is_in_its_window(record, &state) == Some(false) => None,
+                (Some(record), Ok(_))
+                    if record.is_over() || is_in_its_window(record, &state) == Some(false) =>
+                {
+                    None
+                }
                 (Some(record), Ok(_)) => {
                     let missing =
                         Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
@@ -710,7 +715,9 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
         }
         Call::List(_) | Call::Look(_) => vec![Fate::LostBefore, Fate::Lags],
         Call::ReadAll(_) | Call::FindDue(..) => vec![Fate::LostBefore],
-        Call::StartInstances(_) => vec![Fate::Late, Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity")],
+        Call::StartInstances(_) => {
+            vec![Fate::Late, Fate::Fails(Class::Capacity, "InsufficientInstanceCapacity")]
+        }
         Call::Mark(..) | Call::Unmark(_) => vec![Fate::Late],
         Call::DescribeSubnets | Call::DescribeImages | Call::DeleteSchedule(_) | Call::Sleep(_) => Vec::new(),
     }
@@ -871,15 +878,11 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         state.ended_unsaid.remove(id);
     }
     // It makes the record if there is none.
-    let record = state
-        .table
-        .records
-        .entry(id.clone())
-        .or_insert_with(|| Record {
-            meet_time: MeetTime::Missing,
-            meet_time_text: None,
-            ..scheduled(id.as_str())
-        });
+    let record = state.table.records.entry(id.clone()).or_insert_with(|| Record {
+        meet_time: MeetTime::Missing,
+        meet_time_text: None,
+        ..scheduled(id.as_str())
+    });
     record.status = Some(status);
 }
 

@@ -8,6 +8,7 @@ use elephant_launch::machine::{
 };
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::record::MeetTime;
+use elephant_launch::timing::Window;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -15,9 +16,10 @@ use serde_json::{Map, Value, json};
 pub type Item = Map<String, Value>;
 
 /// Every attribute that is read or written here; all others are other programs'.
-pub const READ: [&str; 8] = [
+pub const READ: [&str; 9] = [
     "status",
     "meet_time",
+    "termination_reason",
     "launch_owner",
     "launch_lease_until",
     "teacher_ec2_id",
@@ -38,8 +40,7 @@ pub const WRITTEN: [&str; 9] = [
 ];
 
 /// What `reconcile` and `status` read beside it, some of each role's.
-pub const NOTED: [&str; 9] = [
-    "termination_reason",
+pub const NOTED: [&str; 8] = [
     "launch_replaced",
     "launch_ready_at",
     "launch_error",
@@ -93,7 +94,7 @@ pub fn text<'i>(item: &'i Item, name: &str) -> Result<Option<&'i str>, Wrong> {
 
 /// Whether an attribute of another type stands where we rely on a text.
 pub fn has_wrong_texts(item: &Item) -> bool {
-    let texts = ["status", "teacher_ec2_id", "student_ec2_id"];
+    let texts = ["status", "termination_reason", "teacher_ec2_id", "student_ec2_id"];
     texts.iter().any(|name| text(item, name) == Err(Wrong)) || lease(item) == Err(Wrong)
 }
 
@@ -112,19 +113,27 @@ pub fn lease(item: &Item) -> Result<Option<(&str, Timestamp)>, Wrong> {
 pub fn meet_time(item: &Item) -> MeetTime {
     match text(item, "meet_time").map(|text| text.map(str::trim)) {
         Ok(None | Some("")) => MeetTime::Missing,
-        Ok(Some(text)) => text.parse().map_or(MeetTime::Unreadable(String::new()), MeetTime::At),
+        // Without an offset it is UTC; a date alone is no time.
+        Ok(Some(text)) => {
+            let in_utc = if text.contains(':') { format!("{text}Z").parse() } else { text.parse() };
+            text.parse().or(in_utc).map_or(MeetTime::Unreadable(String::new()), MeetTime::At)
+        }
         Err(Wrong) => MeetTime::Unreadable(String::new()),
     }
 }
 
 /// Whether machines may be launched for the item at this time.
-pub fn allows_launch(item: &Item, now: Timestamp, window: std::time::Duration) -> bool {
+pub fn allows_launch(item: &Item, now: Timestamp, window: Window) -> bool {
     let status = text(item, "status").is_ok_and(|word| word.is_none_or(|word| LAUNCHABLE.contains(&word)));
-    let late = match meet_time(item) {
-        MeetTime::At(time) => now.duration_since(time).as_secs_f64() > window.as_secs_f64(),
+    let ended = text(item, "termination_reason") != Ok(None);
+    let outside = match meet_time(item) {
+        MeetTime::At(time) => {
+            let after = now.duration_since(time).as_secs_f64();
+            after > window.latest.as_secs_f64() || -after > window.earliest.as_secs_f64()
+        }
         MeetTime::Missing | MeetTime::Unreadable(_) => false,
     };
-    status && !late
+    status && !ended && !outside
 }
 
 /// The attempt that stands for a role; `Wrong` if it is one that we cannot have written.

@@ -3,14 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use elephant_launch::config::Config;
 use elephant_launch::dynamodb::Table;
 use elephant_launch::error::{AwsError, Class, Error, Kind};
 use elephant_launch::event;
+use elephant_launch::fleet::Looked;
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::key_pair::KeyType;
 use elephant_launch::launch::{Answer, Launcher};
@@ -20,7 +21,7 @@ use elephant_launch::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_T
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{
     Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Parameters,
-    Tokens,
+    Tokens, Views,
 };
 use elephant_launch::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_launch::record::Owner;
@@ -212,7 +213,7 @@ impl Told {
 
     /// The meeting is over or outside its window, and what was asked for can come no more.
     fn nothing_was_to_be_launched(&self, before: &Item) {
-        let window = self.config.as_ref().expect("the record was read").launch_window;
+        let window = self.config.as_ref().expect("the record was read").window;
         assert!(!model::allows_launch(before, start(), window), "skipped: {before:#?}");
         let open = Role::BOTH.into_iter().any(|role| self.has_open_attempt(before, role));
         let settled = ends_before(before, start() - LATEST);
@@ -246,7 +247,7 @@ impl Told {
     fn machines_were_allowed(&self, before: &Item) {
         let Some(config) = &self.config else { return };
         let cloud = &self.cloud;
-        let allowed = model::allows_launch(before, start(), config.launch_window);
+        let allowed = model::allows_launch(before, start(), config.window);
         assert!(allowed || cloud.started.is_empty(), "{:#?} for {before:#?}", cloud.started);
         for role in Role::BOTH {
             let recorded = matches!(model::text(before, model::id_of(role)), Ok(Some(_)));
@@ -349,6 +350,13 @@ impl Ec2 {
                 && model::text(&item, model::id_of(role)) == Ok(None)
         };
         model::text(&item, "launch_owner") == Ok(Some("this delivery")) && Role::BOTH.into_iter().any(claimed)
+    }
+}
+
+impl Views for Ec2 {
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
+        self.asked("DescribeInstances");
+        Ok(Looked { missing: instances.iter().cloned().collect(), ..Looked::default() })
     }
 }
 

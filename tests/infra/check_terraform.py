@@ -764,12 +764,21 @@ def table(given):
                 "Projection": {"ProjectionType": index.take("projection_type")},
             }
         ],
+        **stream(given),
         "SSESpecification": {"SSEEnabled": given.block("server_side_encryption").take("enabled")},
         "PointInTimeRecoverySpecification": {
             "PointInTimeRecoveryEnabled": given.block("point_in_time_recovery").take("enabled")
         },
         "DeletionPolicy": "Retain" if keeps else "Delete",
     }
+
+
+def stream(given):
+    """CloudFormation leaves the whole out where there is none."""
+    enabled, view = given.take("stream_enabled"), given.take("stream_view_type", None)
+    if not enabled and view is None:
+        return {}
+    return {"StreamSpecification": {"StreamViewType": view if enabled else None}}
 
 
 def role(given, policies):

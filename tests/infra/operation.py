@@ -141,12 +141,22 @@ def of_functions(stack, things):
         yield "two functions share a queue of failed events: a person could not tell whom to invoke again"
 
 
+# Minutes ahead of a meeting at which the existing system's own schedules fire. Scheduler is precise to one of them, and the
+# launch wants another.
+SHORTEST_LEAD = 5
+
+
 def of_defaults(template):
-    """The event age of launch fits its lead and window; CloudFormation cannot compute it."""
+    """The event age of launch fits its lead and window, which CloudFormation cannot compute; and what asks how much of a lead
+    is left fits the existing system's."""
     default = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
     fits = (default["LeadMinutes"] + default["LaunchWindowMinutes"]) * 60
     if default["LaunchEventAgeSeconds"] != fits:
         yield f"the default of LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = {fits}"
+    if default["DueMinutes"] + 2 > SHORTEST_LEAD:
+        yield "the default of DueMinutes: the sweep launches before a schedule that fires five minutes ahead has had its two"
+    if default["ShortLeadSeconds"] > (SHORTEST_LEAD - 2) * 60:
+        yield "the default of ShortLeadSeconds: an alarm for every launch of a schedule that fires five minutes ahead"
     if default["LeadMinutes"] < default["FlexibleWindowMinutes"] + 2:
         yield "the default of LeadMinutes leaves no room for FlexibleWindowMinutes and Scheduler's minute"
 

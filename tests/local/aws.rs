@@ -195,8 +195,17 @@ impl LocalAws {
 
     /// Every instance with the meeting's tag, ended ones included.
     pub fn instances(&self, meeting: &str) -> Vec<Instance> {
-        let filter = Filter::builder().name("tag:MeetingID").values(meeting).build();
-        let list = self.ec2.describe_instances().filters(filter).into_paginator().items().send();
+        self.list(&[Filter::builder().name("tag:MeetingID").values(meeting).build()])
+    }
+
+    /// Every instance of the account, whatever its tags.
+    pub fn machines(&self) -> Vec<Instance> {
+        self.list(&[])
+    }
+
+    fn list(&self, filters: &[Filter]) -> Vec<Instance> {
+        let list = self.ec2.describe_instances().set_filters(Some(filters.to_vec()));
+        let list = list.into_paginator().items().send();
         let reservations = self.wait(list.collect::<Result<Vec<_>, _>>()).expect("the instances are listed");
         reservations.iter().flat_map(|reservation| reservation.instances().to_vec()).collect()
     }
@@ -236,6 +245,16 @@ impl LocalAws {
     /// Every machine that is there becomes that much older, and the marks of orphans with them.
     pub fn age(&self, by: Duration) {
         self.control("POST", "age", Some(&json!({"seconds": by.as_secs()})));
+    }
+
+    /// A machine comes into this state by itself, for this StateReason of EC2.
+    pub fn put_into_state(&self, instance: &str, state: &str, reason: &str) {
+        self.control("POST", "state", Some(&json!({"instance": instance, "state": state, "reason": reason})));
+    }
+
+    /// EC2 forgets the `tags` of a terminated machine, or its whole `entry`.
+    pub fn forget(&self, instance: &str, what: &str) {
+        self.control("POST", "forget", Some(&json!({"instance": instance, "what": what})));
     }
 
     /// Everything as after the start.

@@ -94,6 +94,19 @@ impl Stack {
         }
     }
 
+    /// Nobody is at work on the meeting, and what was launched so far was launched that much earlier, by record and by EC2.
+    pub fn grow_older(&self, by: Duration) {
+        self.time_passes_if_leased();
+        self.aws.age(by);
+        for role in ROLES {
+            let name = format!("{role}_launched_at");
+            if let Some(at) = self.attribute(&name) {
+                let at: jiff::Timestamp = at.parse().expect("a time");
+                self.set(&name, &format!("{:.3}", at - by));
+            }
+        }
+    }
+
     pub fn lease_ends(&self, time: &str) {
         self.aws.date_lease(&self.meeting, time);
     }
@@ -177,7 +190,12 @@ const SCHEDULES: [(&str, &str); 4] = [
 
 /// The function `schedule`, whose schedules invoke nothing here.
 pub fn scheduler(aws: &LocalAws) -> Lambda {
-    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &SCHEDULES, TIMEOUT)
+    scheduler_with(aws, &[])
+}
+
+pub fn scheduler_with(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
+    let variables = [&SCHEDULES, variables].concat();
+    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &variables, TIMEOUT)
 }
 
 /// Each of the six, with what it needs and these variables besides.

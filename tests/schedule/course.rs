@@ -12,12 +12,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use elephant_launch::companion::{Companion, CompanionName, Offsets, Pattern};
 use elephant_launch::config::ScheduleConfig;
 use elephant_launch::error::{AwsError, Class, Error};
 use elephant_launch::event;
 use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
-use elephant_launch::needs::{Clock, Created, Deletes, Meetings, NewMeetings, Schedules, Tokens, Updated};
+use elephant_launch::needs::{
+    Clock, CompanionNotes, CompanionSchedules, Created, Deletes, Meetings, NewMeetings, Schedules, Tokens,
+    Updated,
+};
 use elephant_launch::one_time::{OneTimeSchedule, ScheduleName, Standing, Target};
 use elephant_launch::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
 use elephant_launch::schedule::{Answer, Scheduler};
@@ -33,6 +37,8 @@ use crate::world::{aws_error, config as launch_config, meeting, start};
 pub struct Scenario {
     /// The record and the schedule of an earlier delivery stand already.
     pub stands: bool,
+    /// And the safety net's, a quarter of an hour after the meeting of then, which moves and goes with it.
+    pub companion: bool,
     /// What is asked of the deliveries, in the order in which they come; they may overtake each other.
     pub events: Vec<Value>,
     pub faults: usize,
@@ -52,11 +58,21 @@ pub enum Sabotage {
     MoveAsksNothing,
     /// After the schedule was written the record is not looked at again.
     NoSecondLook,
+    /// How far a companion stands from its meeting is noted anew by each delivery that moves it.
+    NotesAnew,
+    /// And is not noted before the meeting is moved.
+    NotesNothing,
 }
 
 pub struct World {
     pub table: Table,
     pub schedules: BTreeMap<ScheduleName, OneTimeSchedule>,
+    /// When the safety net fires, if its schedule stands.
+    pub safety: Option<Timestamp>,
+    /// What the record notes of it.
+    noted: Option<Offsets>,
+    /// Another life of the record than the one that the safety net's schedule was made for.
+    made_again: bool,
     now: Timestamp,
     sabotage: Option<Sabotage>,
     /// One line a step, in the words of the domain.
@@ -188,6 +204,51 @@ impl Deletes for Ports {
     }
 }
 
+impl CompanionSchedules for Ports {
+    async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError> {
+        assert_eq!(name.to_string(), "default/safety-m");
+        self.call("GetSchedule of the safety net", |world| {
+            world.safety.map_or(Companion::Absent, Companion::At)
+        })
+        .await
+    }
+
+    async fn move_companion(&self, _: &CompanionName, at: Timestamp) -> Result<bool, AwsError> {
+        self.call("UpdateSchedule of the safety net", |world| match &mut world.safety {
+            Some(standing) => {
+                *standing = at;
+                true
+            }
+            None => false,
+        })
+        .await
+    }
+
+    async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
+        self.call("DeleteSchedule of the safety net", |world| world.safety.take().is_some()).await
+    }
+}
+
+impl CompanionNotes for Ports {
+    async fn read_offsets(&self, _: &MeetingId) -> Result<Option<Offsets>, AwsError> {
+        self.call("GetItem of what is noted", |world| world.noted.clone()).await
+    }
+
+    async fn note_offsets(&self, id: &MeetingId, offsets: &Offsets) -> Result<bool, AwsError> {
+        self.call("UpdateItem of what is noted", |world| {
+            let free = world.noted.is_none() || world.sabotage == Some(Sabotage::NotesAnew);
+            let writes = free
+                && world.table.records.contains_key(id)
+                && world.sabotage != Some(Sabotage::NotesNothing);
+            if writes {
+                world.noted = Some(offsets.clone());
+            }
+            writes
+        })
+        .await
+    }
+}
+
 /// Time stands still, but for the pauses that the verb makes.
 impl Clock for Ports {
     fn now(&self) -> Timestamp {
@@ -310,6 +371,7 @@ impl World {
             }
             (3, Some(_)) => {
                 self.table.delete(&meeting("m"));
+                (self.noted, self.made_again) = (None, true);
                 "the record is deleted"
             }
             _ => return None,
@@ -322,6 +384,9 @@ impl World {
         let schedule = self.schedules.get(&ScheduleName::of(&meeting("m")));
         if self.schedules.len() > 1 {
             return Some("there is more than one schedule".into());
+        }
+        if let Some(what) = self.table.records.get(&meeting("m")).and_then(|record| self.astray(record)) {
+            return Some(what);
         }
         match self.table.records.get(&meeting("m")) {
             // It fires in vain; nobody may take it for left over, for the record may be on its way back.
@@ -347,6 +412,21 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether the safety net fires otherwise than a quarter of an hour after the meeting of this record, or after its end.
+    fn astray(&self, record: &Record) -> Option<String> {
+        let MeetTime::At(meet_time) = record.meet_time else { return None };
+        let due = meet_time + Duration::from_secs(15 * 60);
+        match self.safety.filter(|_| !self.made_again)? {
+            _ if record.is_over() => {
+                Some("the safety net's schedule stands for a meeting that is over".into())
+            }
+            at if at != due => Some(format!("the safety net fires at {at}, wanted {due}")),
+            _ => None,
+        }
+    }
+}
+
 pub fn config() -> ScheduleConfig {
     let arn = |what: &str| format!("arn:aws:{what}");
     ScheduleConfig {
@@ -360,6 +440,7 @@ pub fn config() -> ScheduleConfig {
         lead: Duration::from_secs(15 * 60),
         flexible_window: Duration::from_secs(5 * 60),
         launch_window: Duration::from_secs(120 * 60),
+        companions: Vec::new(),
     }
 }
 
@@ -411,9 +492,10 @@ pub struct Played {
     pub ended: Vec<Option<Result<Answer, Error>>>,
     pub table: Table,
     pub schedules: BTreeMap<ScheduleName, OneTimeSchedule>,
+    pub safety: Option<Timestamp>,
 }
 
-fn begin(world: &Shared, delivery: usize, event: &Value) -> Delivery {
+fn begin(world: &Shared, scenario: &Scenario, delivery: usize, event: &Value) -> Delivery {
     let ports = Ports {
         world: world.clone(),
         delivery,
@@ -421,12 +503,14 @@ fn begin(world: &Shared, delivery: usize, event: &Value) -> Delivery {
         history: Rc::default(),
         known: Rc::default(),
     };
+    let safety = Pattern::parse("default/safety-{meeting_id}").expect("a pattern");
+    let companions = scenario.companion.then_some(safety).into_iter().collect();
     let scheduler = Scheduler {
         meetings: ports.clone(),
         schedules: ports.clone(),
         clock: ports.clone(),
         tokens: ports.clone(),
-        config: config(),
+        config: ScheduleConfig { companions, ..config() },
         timing: Timing::DEFAULT,
     };
     let request = event::Schedule::from_json(event).expect("a good event");
@@ -467,19 +551,23 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
     let world: Shared = Rc::new(RefCell::new(World {
         table: Table::default(),
         schedules: BTreeMap::new(),
+        safety: scenario.companion.then(|| at(75)),
+        noted: None,
+        made_again: false,
         now: start(),
         sabotage: None,
         told: Vec::new(),
         breach: None,
     }));
     if scenario.stands {
-        undisturbed(&world, 0, &schedule(60));
+        undisturbed(&world, scenario, 0, &schedule(60));
         world.borrow_mut().told.clear();
     }
     world.borrow_mut().sabotage = scenario.sabotage;
     let (mut faults, mut deaths, mut acts) = (scenario.faults, scenario.deaths, scenario.acts);
     let events = scenario.events.iter().enumerate();
-    let mut deliveries: Vec<Delivery> = events.map(|(i, event)| begin(&world, i + 1, event)).collect();
+    let mut deliveries: Vec<Delivery> =
+        events.map(|(i, event)| begin(&world, scenario, i + 1, event)).collect();
     loop {
         // Each option is a delivery with what becomes of its request, or another program's step.
         let mut options: Vec<(usize, Option<Fate>)> = Vec::new();
@@ -503,7 +591,11 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
                 deliveries.iter().map(|d| (d.ports.history.get(), d.running.is_some(), d.ended.is_some()));
             let each: Vec<_> = each.collect();
             let known: Vec<_> = deliveries.iter().map(|d| d.ports.known.borrow().is_some()).collect();
-            hash_of(&(each, known, &world.table, &world.schedules, world.now, faults, deaths, acts), 0)
+            let companion = (&world.safety, &world.noted, world.made_again);
+            hash_of(
+                &(each, known, &world.table, &world.schedules, companion, world.now, faults, deaths, acts),
+                0,
+            )
         };
         let Some(chosen) = chooser.choose(all, &state) else {
             let cut = world.borrow().told.clone();
@@ -513,6 +605,7 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
                 ended: Vec::new(),
                 table: Table::default(),
                 schedules: BTreeMap::new(),
+                safety: None,
             };
         };
         if chosen >= first_act {
@@ -547,7 +640,7 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
         && let Some(last) = scenario.events.last()
     {
         world.borrow_mut().told.push("the last request comes once more, undisturbed".into());
-        undisturbed(&world, scenario.events.len() + 1, last);
+        undisturbed(&world, scenario, scenario.events.len() + 1, last);
         let disagreement = world.borrow().disagreement();
         if let Some(what) = disagreement {
             world.borrow_mut().breach(format!("after a clean delivery {what}"));
@@ -561,11 +654,12 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
         ended,
         table: world.table.clone(),
         schedules: world.schedules.clone(),
+        safety: world.safety,
     }
 }
 
-fn undisturbed(world: &Shared, number: usize, event: &Value) {
-    let mut delivery = begin(world, number, event);
+fn undisturbed(world: &Shared, scenario: &Scenario, number: usize, event: &Value) {
+    let mut delivery = begin(world, scenario, number, event);
     for _ in 0..100 {
         if delivery.running.is_none() {
             return;

@@ -1,6 +1,7 @@
 //! Meetings by the thousand as the wire says them: two machines each, on EC2's pages, and a record each, in batches; and
 //! the sweep over them by the real adapters.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use elephant_launch::config::ReconcileConfig;
@@ -13,7 +14,7 @@ use elephant_launch::lambda::{RandomTokens, WallClock};
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{Counts, Launches};
 use elephant_launch::reconcile::{Answer, Reconciler};
-use elephant_launch::timing::Timing;
+use elephant_launch::timing::{Timing, Window};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ pub async fn account(meetings: usize, noted: bool) -> Wire {
     let open: Vec<Value> = names.iter().map(|name| json!({"id": {"S": name}})).collect();
     let found = |items: &[Value]| answer(&json!({"Items": items, "Count": items.len()}));
     // HEALTHY comes fourth of the statuses that may have a meeting launched.
-    wire.script("Query", [found(&[]), found(&[]), found(&[]), found(&open), found(&[])]);
+    wire.script("Query", [found(&[]), found(&[]), found(&[]), found(&open), found(&[]), found(&[])]);
     let batch = |names: &[String]| {
         let items: Vec<Value> = names.iter().map(|name| record(name, launched_at, noted)).collect();
         answer(&json!({"Responses": {TABLE: items}, "UnprocessedKeys": {}}))
@@ -79,6 +80,7 @@ pub async fn sweep(wire: &Wire) -> Result<Answer, Error> {
             dry_run: false,
         },
         timing,
+        failed_endings: RefCell::default(),
     };
     let deadline = Timestamp::now() + SignedDuration::from_mins(5);
     reconciler.reconcile(&event::Reconcile::Sweep, deadline).await
@@ -88,7 +90,7 @@ pub async fn sweep(wire: &Wire) -> Result<Answer, Error> {
 const LIMITS: Limits = Limits {
     grace: Duration::from_secs(600),
     longest_meeting: Duration::from_secs(8 * 3600),
-    launch_window: Duration::from_secs(120 * 60),
+    window: Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) },
     due: Duration::from_secs(300),
     replacements: 2,
     endings: 10,

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use elephant_launch::companion::{Companion, CompanionName};
 use elephant_launch::config::{Config, ReconcileConfig};
 use elephant_launch::end::{self, Ender};
 use elephant_launch::error::{AwsError, Class, Error};
@@ -26,9 +27,9 @@ use elephant_launch::lookups::Lookups;
 use elephant_launch::machine::{Attempt, InstanceId, Machine, State as MachineState, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes, KeyPairs, LaunchTemplates,
-    Leftovers, Machines, Meetings, Networks, Parameters, Reports, Starts, StatusChecks, Tokens, Updated,
-    Views, Watch,
+    Clock, CompanionSchedules, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes,
+    KeyPairs, LaunchTemplates, Leftovers, Machines, Meetings, Networks, Parameters, Reports, Starts,
+    StatusChecks, Tokens, Updated, Views, Watch,
 };
 use elephant_launch::network::{Found, Network, Offerings, Pair, Wanted};
 use elephant_launch::one_time::ScheduleName;
@@ -563,12 +564,10 @@ impl State {
             Call::UpdateItem(update) => Reply::Updated(Ok(self.write(update, delivery))),
             Call::RunInstances(attempt) => Reply::Machine(self.cloud.run(attempt, self.now)),
             Call::DescribeInstances(token) => Reply::Machines(self.as_found(token)),
-            Call::DeleteTags(id) => {
-                Reply::Done(match self.off {
-                    Some(Guard::TheRoleTagGoesFirst) => Ok(()),
-                    _ => self.cloud.remove_role_tag(id),
-                })
-            }
+            Call::DeleteTags(id) => Reply::Done(match self.off {
+                Some(Guard::TheRoleTagGoesFirst) => Ok(()),
+                _ => self.cloud.remove_role_tag(id),
+            }),
             Call::TerminateInstances(id) => {
                 // With its Role tag it is ended because its meeting is over, as another program does.
                 let as_another = self.has_role_tag(id) || self.cloud.machine(id).is_none();
@@ -908,6 +907,21 @@ impl Deletes for Port {
     }
 }
 
+/// The world has none: `tests/schedule/` does.
+impl CompanionSchedules for Port {
+    async fn find_companion(&self, _: &CompanionName) -> Result<Companion, AwsError> {
+        Ok(Companion::Absent)
+    }
+
+    async fn move_companion(&self, _: &CompanionName, _: Timestamp) -> Result<bool, AwsError> {
+        Ok(false)
+    }
+
+    async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
+        Ok(false)
+    }
+}
+
 impl Networks for Port {
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {
         let cached = self.world.0.borrow().lookups_are_cached;
@@ -1088,6 +1102,7 @@ impl Executor {
             meetings: port.clone(),
             ec2: port.clone(),
             schedules: port.clone(),
+            companions: Vec::new(),
             clock: port.clone(),
             tokens: port,
             timing,
@@ -1284,8 +1299,7 @@ fn outcome(fate: &Fate, reply: Option<&Reply>) -> String {
 /// What of a reply the engine can act on.
 fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
     let machine = |machine: &Machine, hasher: &mut DefaultHasher| {
-        (&machine.instance_id, machine.state, &machine.state_reason, machine.tags.len())
-            .hash(hasher);
+        (&machine.instance_id, machine.state, &machine.state_reason, machine.tags.len()).hash(hasher);
     };
     std::mem::discriminant(reply).hash(hasher);
     reply.error().map(|error| error.class).hash(hasher);

@@ -158,7 +158,13 @@ impl Leftovers for Sweep {
     }
 
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError> {
-        self.world.0.borrow_mut().cloud.leftover("CreateTags", leftover)?.tags.insert(ORPHAN_TAG.into(), since.to_string());
+        self.world
+            .0
+            .borrow_mut()
+            .cloud
+            .leftover("CreateTags", leftover)?
+            .tags
+            .insert(ORPHAN_TAG.into(), since.to_string());
         Ok(())
     }
 
