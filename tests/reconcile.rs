@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_launch::fleet::{
-    Counted, KEEP_TAG, Leftover, LeftoverKind, Limits, ORPHAN_TAG, Sighting, Watched,
+    Counted, KEEP_TAG, Leftover, LeftoverKind, Limits, ORPHAN_TAG, STOPPED_TAG, Sighting, Watched,
 };
 use elephant_launch::machine::{Addresses, Attempt, InstanceId, Machine, Note, ROLE_TAG, State, Token, tags};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::overrides::Overrides;
-use elephant_launch::plan::reconcile::{Repair, Repairs, Seen, reconcile};
+use elephant_launch::plan::reconcile::{Repair, Repairs, Seen, reconcile, to_look_at};
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
 use elephant_launch::timing::Timing;
 use jiff::Timestamp;
@@ -76,7 +76,8 @@ fn attempt(of: &str, role: Role) -> Attempt {
 }
 
 fn seat(of: &str, role: Role) -> Seat {
-    Seat { instance_id: Some(id(of)), attempt: Some(attempt(of, role)), launched_at: None }
+    let launched_at = Some(meet_time() - 15 * MINUTE);
+    Seat { instance_id: Some(id(of)), attempt: Some(attempt(of, role)), launched_at }
 }
 
 /// Both machines stand in it.
@@ -84,7 +85,9 @@ fn record() -> Record {
     Record {
         meeting_id: meeting(),
         status: Some(Status::Launched),
+        termination_reason: None,
         meet_time: MeetTime::At(meet_time()),
+        meet_time_text: Some(meet_time().to_string()),
         lease: None,
         teacher: seat("teacher", Teacher),
         student: seat("student", Student),
@@ -102,14 +105,9 @@ fn stands(record: Record) -> Watched {
 
 /// With everything noted that there is to note.
 fn watched(record: Record, termination_reason: Option<&str>, replaced: u32) -> Watched {
+    let record = Record { termination_reason: termination_reason.map(Into::into), ..record };
     let note = Note { state: State::Running, addresses: Addresses::default() };
-    Watched::Stands {
-        record,
-        termination_reason: termination_reason.map(Into::into),
-        replaced,
-        notes: [Some(note.clone()), Some(note)],
-        was_ready: true,
-    }
+    Watched::Stands { record, replaced, notes: [Some(note.clone()), Some(note)], was_ready: true }
 }
 
 fn ended(reason: Option<&str>) -> Watched {
@@ -118,15 +116,22 @@ fn ended(reason: Option<&str>) -> Watched {
 }
 
 fn sweep(now: Timestamp, seen: &[Sighting], watched: Watched) -> Vec<Repair> {
-    let Repairs { repairs, held_back, .. } = whole_sweep(now, seen, watched);
-    assert_eq!(held_back, 0);
-    repairs
+    sweep_without(now, seen, &[], watched)
 }
 
-fn whole_sweep(now: Timestamp, seen: &[Sighting], watched: Watched) -> Repairs {
+/// Where EC2 says of these that they do not exist.
+fn sweep_without(now: Timestamp, seen: &[Sighting], missing: &[&str], watched: Watched) -> Vec<Repair> {
     let records = BTreeMap::from([(meeting(), watched)]);
-    let seen = Seen { machines: seen, impaired: &BTreeSet::new(), leftovers: &[] };
-    reconcile(now, seen, &records, &LIMITS, &Timing::DEFAULT)
+    let missing = missing.iter().map(|of| id(of)).collect();
+    let seen = Seen { missing: &missing, ..all(seen, &NONE) };
+    reconcile(now, seen, &records, &LIMITS, &Timing::DEFAULT).repairs
+}
+
+static NONE: BTreeSet<InstanceId> = BTreeSet::new();
+
+/// A whole list, of these machines and nothing else.
+fn all<'s>(machines: &'s [Sighting], impaired: &'s BTreeSet<InstanceId>) -> Seen<'s> {
+    Seen { machines, missing: &NONE, is_whole: true, impaired, leftovers: &[] }
 }
 
 fn end(of: &str, role: Role) -> Repair {
@@ -144,6 +149,10 @@ fn forget(of: &str, role: Role) -> Repair {
 
 fn revive() -> Repair {
     Repair::Revive { meeting: meeting() }
+}
+
+fn prune() -> Repair {
+    Repair::Prune { meeting: meeting() }
 }
 
 fn launch() -> Repair {
@@ -354,11 +363,73 @@ mod meetings_that_are_over {
     }
 
     #[test]
-    fn one_sweep_ends_so_many_and_no_more() {
-        let orphan = |n: u32| marked(machine(&format!("orphan-{n}"), Teacher), meet_time() - HOUR);
-        let seen: Vec<Sighting> = both().into_iter().chain((0..4).map(orphan)).collect();
-        let Repairs { repairs, held_back, .. } = whole_sweep(meet_time(), &seen, ended(Some("over")));
-        assert_eq!((repairs.len(), held_back), (3, 3));
+    fn a_reason_is_the_end_whatever_status_another_program_writes_over_it() {
+        for status in [Status::Launched, Status::DnsWritten, Status::Healthy, Status::InProgress] {
+            let over = watched(Record { status: Some(status), ..record() }, Some("the teacher left"), 0);
+            let expected = [end("teacher", Teacher), end("student", Student)];
+            assert_eq!(sweep(meet_time(), &both(), over.clone()), expected);
+            let seen = [dead("teacher", Teacher), dead("student", Student)];
+            assert_eq!(sweep(meet_time(), &seen, over), [prune()], "and no other is launched");
+        }
+    }
+
+    /// Both dead, and for this reason.
+    fn ended_by(reason: &str) -> [Sighting; 2] {
+        let mut dead = [dead("teacher", Teacher), dead("student", Student)];
+        dead.iter_mut().for_each(|s| s.machine.state_reason = Some(reason.into()));
+        dead
+    }
+
+    #[test]
+    fn one_whose_machines_somebody_ended_without_a_word_is_over_and_says_why() {
+        let somebody = "Client.UserInitiatedShutdown";
+        let reason = "its machines were ended, says EC2, and nobody said why".to_owned();
+        let close = Repair::Close { meeting: meeting(), reason };
+        assert_eq!(sweep(meet_time(), &ended_by(somebody), ended(None)), [close.clone()]);
+        let mut going = ended_by(somebody);
+        going[1].machine.state = State::ShuttingDown;
+        assert_eq!(sweep(meet_time(), &going, ended(None)), [close], "on their way");
+        let [teacher, _] = ended_by(somebody);
+        let expected = [
+            revive(),
+            Repair::Forget {
+                meeting: meeting(),
+                role: Teacher,
+                instance: id("teacher"),
+                reason: somebody.into(),
+            },
+            launch(),
+        ];
+        assert_eq!(
+            sweep(meet_time(), &[teacher, machine("student", Student)], ended(None)),
+            expected,
+            "one alone"
+        );
+        let [teacher, _] = ended_by(somebody);
+        assert_eq!(sweep(meet_time(), &[teacher], ended(None)), [], "the other cannot be seen");
+        let mut ours = record();
+        ours.teacher.attempt.as_mut().expect("one").ending = true;
+        ours.status = Some(Status::Terminated);
+        let repairs = sweep(meet_time(), &ended_by(somebody), stands(ours));
+        assert_eq!(repairs.first(), Some(&revive()), "one was ended by us, to replace it");
+    }
+
+    #[test]
+    fn the_record_of_one_is_made_small_once_nothing_of_it_can_come() {
+        let over = |change: fn(&mut Record)| {
+            let mut record = record();
+            change(&mut record);
+            watched(record, Some("over"), 0)
+        };
+        let gone = [dead("teacher", Teacher), dead("student", Student)];
+        assert_eq!(sweep(meet_time(), &gone, over(|_| ())), [prune()]);
+        assert_eq!(sweep_without(meet_time(), &[], &["teacher", "student"], over(|_| ())), [prune()]);
+        assert_eq!(sweep(meet_time(), &gone[..1], over(|_| ())), [], "of one nothing is known");
+        let leased = |r: &mut Record| r.lease = Some(Lease { owner: Owner("me".into()), until: meet_time() });
+        assert_eq!(sweep(meet_time(), &gone, over(leased)), [], "a launch may be on the wire");
+        let bare = |r: &mut Record| (r.teacher.attempt, r.student.attempt) = (None, None);
+        assert_eq!(sweep(meet_time(), &gone, over(bare)), [], "there is nothing to remove");
+        assert_eq!(sweep(meet_time(), &gone, ended(None)).first(), Some(&revive()), "nobody said why");
     }
 }
 
@@ -405,7 +476,7 @@ mod machines_that_died {
     #[test]
     fn of_a_meeting_that_was_ended_on_purpose_none_is() {
         let seen = [dead("teacher", Teacher), dead("student", Student)];
-        assert_eq!(sweep(meet_time(), &seen, ended(Some("over"))), []);
+        assert_eq!(sweep(meet_time(), &seen, ended(Some("over"))), [prune()]);
     }
 
     #[test]
@@ -430,6 +501,127 @@ mod machines_that_died {
     #[test]
     fn what_ec2_does_not_show_is_not_taken_for_dead() {
         assert_eq!(sweep(meet_time(), &[], stands(record())), []);
+    }
+
+    #[test]
+    fn what_ec2_does_not_know_any_more_is_dead_long_after_its_launch() {
+        let [_, student] = both();
+        let gone = Repair::Forget {
+            meeting: meeting(),
+            role: Teacher,
+            instance: id("teacher"),
+            reason: "EC2 does not know it any more".into(),
+        };
+        let seen = std::slice::from_ref(&student);
+        let missing = |now, watched| sweep_without(now, seen, &["teacher"], watched);
+        assert_eq!(missing(meet_time(), stands(record())), [gone.clone(), launch()]);
+        assert_eq!(missing(meet_time(), ended(None)), [revive(), gone, launch()]);
+        let young = meet_time() - 15 * MINUTE + LIMITS.grace - Duration::from_secs(1);
+        assert_eq!(missing(young, stands(record())), [], "it may have come up a moment ago");
+        let mut by_hand = record();
+        by_hand.teacher.launched_at = None;
+        assert_eq!(missing(meet_time(), stands(by_hand)), [], "somebody entered its id");
+        assert_eq!(missing(meet_time(), ended(Some("over"))), [end("student", Student)]);
+    }
+
+    #[test]
+    fn what_is_looked_at_by_its_id_is_what_may_have_to_be_replaced_or_pruned() {
+        let asked = |record: &Record, listed: &[&str]| {
+            let listed: Vec<InstanceId> = listed.iter().map(|of| id(of)).collect();
+            to_look_at(meet_time(), record, &listed.iter().collect(), &LIMITS)
+        };
+        let terminated = |reason: Option<&str>| Record {
+            status: Some(Status::Terminated),
+            termination_reason: reason.map(Into::into),
+            ..record()
+        };
+        let both = ["teacher", "student"].map(id);
+        assert_eq!(asked(&record(), &["teacher"]), [id("student")]);
+        assert_eq!(asked(&record(), &["teacher", "student"]), []);
+        assert_eq!(asked(&terminated(None), &["teacher", "student"]), both, "younger than what was written");
+        assert_eq!(asked(&terminated(Some("over")), &[]), both, "attempts are left");
+        let pruned = |of: &str| Seat { attempt: None, ..seat(of, Teacher) };
+        let pruned =
+            Record { teacher: pruned("teacher"), student: pruned("student"), ..terminated(Some("over")) };
+        assert_eq!(asked(&pruned, &[]), []);
+        let long_ago = MeetTime::At(meet_time() - LIMITS.longest_meeting - Duration::from_secs(1));
+        assert_eq!(asked(&Record { meet_time: long_ago, ..record() }, &[]), []);
+    }
+}
+
+mod machines_that_are_stopped {
+    use super::*;
+
+    fn stopped(reason: Option<&str>) -> Sighting {
+        let mut stopped = machine("student", Student);
+        stopped.machine.state = State::Stopped;
+        stopped.machine.state_reason = reason.map(Into::into);
+        stopped
+    }
+
+    fn judged(now: Timestamp, stopped: Sighting, watched: Watched) -> Vec<Repair> {
+        let mut repairs = sweep(now, &[machine("teacher", Teacher), stopped], watched);
+        repairs.retain(|repair| !matches!(repair, Repair::Note { .. }));
+        repairs
+    }
+
+    fn start(replace: bool) -> Repair {
+        let otherwise_replace = replace.then(|| Token("token-student".into()));
+        Repair::Start { meeting: meeting(), role: Student, instance: id("student"), otherwise_replace }
+    }
+
+    const SOMEBODY: Option<&str> = Some("Client.UserInitiatedShutdown");
+
+    #[test]
+    fn are_started_while_their_meeting_is_on() {
+        for reason in [SOMEBODY, Some("Client.InstanceInitiatedShutdown"), None] {
+            assert_eq!(judged(meet_time(), stopped(reason), stands(record())), [start(true)]);
+        }
+        let late = meet_time() + 3 * HOUR;
+        assert_eq!(
+            judged(late, stopped(SOMEBODY), stands(record())),
+            [start(false)],
+            "nothing can be launched"
+        );
+        assert_eq!(judged(meet_time(), stopped(SOMEBODY), watched(record(), None, 2)), [start(false)]);
+        let early = meet_time() - 25 * HOUR;
+        assert_eq!(judged(early, stopped(SOMEBODY), stands(record())), []);
+        let mut stopping = stopped(SOMEBODY);
+        stopping.machine.state = State::Stopping;
+        assert_eq!(judged(meet_time(), stopping, stands(record())), [], "not yet");
+    }
+
+    #[test]
+    fn are_left_alone_where_somebody_wants_that() {
+        for tag in [STOPPED_TAG, KEEP_TAG] {
+            let left = tagged(stopped(SOMEBODY), tag, "");
+            assert_eq!(judged(meet_time(), left, stands(record())), [], "{tag}");
+        }
+    }
+
+    #[test]
+    fn are_replaced_where_a_start_has_failed() {
+        let unready = |replace: bool| Repair::Unready {
+            meeting: meeting(),
+            role: Student,
+            instance: id("student"),
+            reason: "it was stopped and could not be started: Client.InternalError".into(),
+            replace: replace.then(|| Token("token-student".into())),
+        };
+        let failed = || stopped(Some("Client.InternalError"));
+        assert_eq!(judged(meet_time(), failed(), stands(record())), [unready(true)]);
+        assert_eq!(judged(meet_time(), failed(), watched(record(), None, 2)), [unready(false)]);
+        let mut by_hand = record();
+        by_hand.student.attempt = None;
+        assert_eq!(judged(meet_time(), failed(), stands(by_hand)), [unready(false)], "it is a person's own");
+    }
+
+    #[test]
+    fn are_ended_where_that_was_said_and_not_done() {
+        let mut replaced = record();
+        replaced.student.attempt.as_mut().expect("one").ending = true;
+        let repairs = judged(meet_time(), stopped(SOMEBODY), stands(replaced));
+        assert!(matches!(&repairs[..], [Repair::Unready { replace: Some(_), .. }]), "{repairs:?}");
     }
 }
 
@@ -542,12 +734,12 @@ mod machines_that_do_not_serve {
     fn judged(now: Timestamp, watched: Watched, impaired: &[&str], limits: &Limits) -> Vec<Repair> {
         let records = BTreeMap::from([(meeting(), watched)]);
         let impaired = impaired.iter().map(|of| id(of)).collect();
-        let seen = Seen { machines: &both(), impaired: &impaired, leftovers: &[] };
-        reconcile(now, seen, &records, limits, &Timing::DEFAULT).repairs
+        reconcile(now, all(&both(), &impaired), &records, limits, &Timing::DEFAULT).repairs
     }
 
     fn unready(of: &str, role: Role, reason: &str, ends: bool) -> Repair {
-        Repair::Unready { meeting: meeting(), role, instance: id(of), reason: reason.into(), ends }
+        let replace = ends.then(|| Token(format!("token-{of}")));
+        Repair::Unready { meeting: meeting(), role, instance: id(of), reason: reason.into(), replace }
     }
 
     const STILL: &str = "the status is LAUNCHED 15 minutes after its launch (READY_MINUTES)";
@@ -576,8 +768,13 @@ mod machines_that_do_not_serve {
         assert_eq!(judged(meet_time(), stands(record()), &[], &RELAUNCHING), ended);
         let one = [unready("teacher", Teacher, STILL, true), unready("student", Student, STILL, false)];
         assert_eq!(judged(meet_time(), watched(record(), None, 1), &[], &RELAUNCHING), one);
-        let none = Limits { endings: 0, ..RELAUNCHING };
-        assert_eq!(judged(meet_time(), stands(record()), &[], &none), [], "they wait for the next sweep");
+        // One budget for the dead and for those that do not serve.
+        let seen = [dead("teacher", Teacher), machine("student", Student)];
+        let records = BTreeMap::from([(meeting(), watched(record(), None, 1))]);
+        let seen = all(&seen, &NONE);
+        let repairs = reconcile(meet_time(), seen, &records, &RELAUNCHING, &Timing::DEFAULT).repairs;
+        let expected = [forget("teacher", Teacher), launch(), unready("student", Student, STILL, false)];
+        assert_eq!(repairs, expected);
     }
 }
 
@@ -587,13 +784,13 @@ mod what_is_left_over {
     fn swept(now: Timestamp, leftover: &Leftover, clean_up: bool) -> Repairs {
         let limits = Limits { clean_up, ..LIMITS };
         let leftovers = [leftover.clone()];
-        let seen = Seen { machines: &[], impaired: &BTreeSet::new(), leftovers: &leftovers };
+        let seen = Seen { leftovers: &leftovers, ..all(&[], &NONE) };
         reconcile(now, seen, &BTreeMap::new(), &limits, &Timing::DEFAULT)
     }
 
     fn volume(tags: &[(&str, &str)]) -> Leftover {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Leftover { kind: LeftoverKind::Volume, id: "vol-1".into(), tags }
+        Leftover { kind: LeftoverKind::Volume, id: "vol-1".into(), in_use: false, tags }
     }
 
     #[test]
@@ -604,15 +801,19 @@ mod what_is_left_over {
         assert_eq!(swept(meet_time(), &bare, true).repairs, [Repair::MarkLeftover(bare)]);
         let marked = volume(&[(ORPHAN_TAG, &meet_time().to_string())]);
         assert_eq!(swept(meet_time() + Duration::from_secs(1), &marked, true).repairs, []);
+        assert_eq!(swept(meet_time() + 5 * MINUTE, &marked, true).repairs, [], "it has its grace, too");
         let removed = [Repair::RemoveLeftover(marked.clone())];
-        assert_eq!(swept(meet_time() + 5 * MINUTE, &marked, true).repairs, removed);
+        assert_eq!(swept(meet_time() + 10 * MINUTE, &marked, true).repairs, removed);
+        let in_use = Leftover { in_use: true, ..marked };
+        let unmarked = [Repair::UnmarkLeftover(in_use.clone())];
+        assert_eq!(swept(meet_time() + 10 * MINUTE, &in_use, true).repairs, unmarked);
         let kept = volume(&[(ORPHAN_TAG, &meet_time().to_string()), (KEEP_TAG, "")]);
-        assert_eq!(swept(meet_time() + 5 * MINUTE, &kept, true), Repairs::default());
+        assert_eq!(swept(meet_time() + 10 * MINUTE, &kept, true), Repairs::default());
     }
 }
 
 mod stories {
-    use elephant_launch::error::Kind;
+    use elephant_launch::error::{Class, Kind};
     use elephant_launch::event::Reconcile;
     use elephant_launch::reconcile::Answer;
     use world::executor::{Call, Executor, Fate, World};
@@ -760,18 +961,25 @@ mod stories {
         let leftover = Leftover {
             kind: LeftoverKind::NetworkInterface,
             id: "eni-1".into(),
+            in_use: false,
             tags: BTreeMap::from([("MeetingID".into(), M.into())]),
         };
         world.0.borrow_mut().cloud.leftovers.push(leftover);
         let told = sweep(&world).expect("it is swept");
         assert_eq!((words(&told), told.leftovers), (vec![], vec!["eni-1".to_owned()]));
         let limits = Limits { clean_up: true, ..sweep::LIMITS };
-        for word in ["leftover_marked", "leftover_removed"] {
+        let sweep = |word: &str| {
             let told = sweep::reconcile(&world, &Reconcile::Sweep, limits, false).expect("it is swept");
             assert_eq!(words(&told), [word]);
             assert_eq!(told.repairs[0].resource_id.as_deref(), Some("eni-1"));
-            world.pass(5 * MINUTE);
-        }
+            world.pass(10 * MINUTE);
+        };
+        sweep("leftover_marked");
+        world.0.borrow_mut().cloud.leftovers[0].in_use = true;
+        sweep("leftover_mark_removed");
+        world.0.borrow_mut().cloud.leftovers[0].in_use = false;
+        sweep("leftover_marked");
+        sweep("leftover_removed");
         all_is_well(&world);
     }
 
@@ -871,6 +1079,104 @@ mod stories {
         all_is_well(&world);
     }
 
+    /// EC2 takes the tags from what is dead, and then forgets it, whatever the watchdog says meanwhile.
+    #[test]
+    fn a_machine_that_ec2_has_forgotten_is_launched_again() {
+        for (forgets_all, watchdog) in [(false, false), (false, true), (true, false), (true, true)] {
+            let world = launched();
+            world.pass(10 * MINUTE);
+            kill(&world, Teacher);
+            kill(&world, Student);
+            match forgets_all {
+                true => world.0.borrow_mut().cloud.forget_the_dead(),
+                false => world.0.borrow_mut().cloud.forget_tags(),
+            }
+            let mut expected = vec!["machine_lost", "machine_lost", "launched"];
+            if watchdog {
+                world.set_status(M, Some(Status::Terminated));
+                expected.insert(0, "meeting_revived");
+            }
+            assert_eq!(swept(&world), expected);
+            all_is_well(&world);
+            assert_eq!(world.0.borrow().cloud.live().count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_meeting_that_was_ended_stays_so_whatever_others_write_over_it() {
+        for status in [Status::Launched, Status::DnsWritten, Status::Healthy, Status::InProgress] {
+            let world = launched();
+            let mut story = Executor::new(&world);
+            story.end(M);
+            story.run();
+            assert!(story.endings[0].is_ok(), "{:?}", story.endings);
+            world.set_status(M, Some(status));
+            for _ in 0..3 {
+                swept(&world);
+                let mut late = Executor::new(&world);
+                late.deliver(M);
+                late.run();
+                world.pass(5 * MINUTE);
+            }
+            assert_eq!(world.0.borrow().cloud.live().count(), 0);
+            let record = world.record(M);
+            assert_eq!((record.teacher.attempt, record.student.attempt, record.lease), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_stopped_is_started_and_one_that_cannot_be_is_replaced() {
+        let world = launched();
+        let student = world.record(M).student.instance_id.clone().expect("one");
+        let stop = || world.0.borrow_mut().cloud.stop(&student);
+        stop();
+        assert_eq!(swept(&world), ["machine_noted", "started"]);
+        assert_eq!(world.live(M, Student), [student.0.clone()]);
+        stop();
+        world.0.borrow_mut().cloud.start_refused = Some((Class::Capacity, "InsufficientInstanceCapacity"));
+        assert_eq!(swept(&world), ["started"], "it is replaced");
+        assert_eq!(world.live(M, Student), Vec::<String>::new());
+        assert_eq!(swept(&world), ["machine_lost", "launched"]);
+        all_is_well(&world);
+        assert_eq!(world.live(M, Student).len(), 1);
+    }
+
+    #[test]
+    fn in_a_zones_disruption_a_sweep_goes_on_by_ids() {
+        let world = launched();
+        world.pass(10 * MINUTE);
+        kill(&world, Teacher);
+        let zone = "us-west-2c".to_owned();
+        world.0.borrow_mut().cloud.disrupted = Some(zone);
+        let error = sweep(&world).expect_err("it could not list");
+        assert_eq!(error.kind, Kind::Ec2Unavailable);
+        assert_eq!(world.live(M, Teacher).len(), 1, "and all the same it is launched again");
+        world.0.borrow_mut().cloud.disrupted = None;
+        all_is_well(&world);
+    }
+
+    #[test]
+    fn what_cannot_be_ended_uses_up_no_limit_and_comes_last_the_next_time() {
+        let names = ["a", "b", "c"];
+        let world = World::new(names.map(scheduled));
+        for name in names {
+            let mut story = Executor::new(&world);
+            story.deliver(name);
+            story.run();
+        }
+        world.pass(9 * HOUR);
+        let protected = world.record("a").teacher.instance_id.clone().expect("one");
+        world.0.borrow_mut().cloud.protected.insert(protected.clone());
+        let limits = Limits { endings: 2, ..sweep::LIMITS };
+        let sweeper = sweep::Sweeper::new(&world, limits);
+        for left in [4, 2, 1] {
+            let error = sweeper.sweep().expect_err("one is protected");
+            assert!(error.chain().contains("OperationNotPermitted"), "{}", error.chain());
+            assert_eq!(world.0.borrow().cloud.live().count(), left);
+        }
+        assert_eq!(world.live("a", Teacher), [protected.0]);
+    }
+
     /// Two hundred meetings, and everything that a bad day does to them.
     #[test]
     fn two_sweeps_after_the_grace_bring_two_hundred_meetings_into_order() {
@@ -913,7 +1219,7 @@ mod stories {
                 world.0.borrow_mut().cloud.machine(id).expect("it is there").state.is_live(),
                 "{id} is kept"
             );
-            world.0.borrow_mut().cloud.terminate(id);
+            world.0.borrow_mut().cloud.end(id);
         }
         all_is_well(&world);
         let full = |name: &String| Role::BOTH.iter().all(|role| world.live(name, *role).len() == 1);

@@ -22,6 +22,8 @@ pub struct Cloud {
     pub terminated_token: TerminatedToken,
     /// In a zone's disruption EC2 lists nothing, and shows what is asked for by its id, but for the machines of this zone.
     pub disrupted: Option<String>,
+    /// These may not be ended.
+    pub protected: BTreeSet<InstanceId>,
     /// EC2 refuses to start what is stopped: its class and code.
     pub start_refused: Option<(Class, &'static str)>,
     /// What is ended stays `shutting-down`.
@@ -76,6 +78,7 @@ impl Default for Cloud {
             refusing: BTreeMap::new(),
             terminated_token: TerminatedToken::Error,
             disrupted: None,
+            protected: BTreeSet::new(),
             start_refused: None,
             slow_to_end: false,
             impaired: BTreeSet::new(),
@@ -192,6 +195,9 @@ impl Cloud {
 
     pub fn terminate(&mut self, instance: &InstanceId) -> Result<(), AwsError> {
         self.allowed("TerminateInstances", instance)?;
+        if self.protected.contains(instance) {
+            return Err(aws_error("TerminateInstances", Class::Misconfigured, "OperationNotPermitted"));
+        }
         self.end(instance);
         Ok(())
     }

@@ -54,24 +54,44 @@ pub fn sweep(world: &World) -> Result<Answer, Error> {
 }
 
 pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool) -> Result<Answer, Error> {
-    let port = Sweep { world: world.clone() };
-    let reconciler = Reconciler {
-        meetings: port.clone(),
-        ec2: port.clone(),
-        launches: port.clone(),
-        counts: port.clone(),
-        clock: port.clone(),
-        tokens: port,
-        config: config(limits, dry_run),
-        timing: world.0.borrow().truth,
-        failed_endings: RefCell::default(),
-    };
-    let deadline = world.now() + Duration::from_secs(300);
-    // No port of it ever waits.
-    let mut whole = pin!(reconciler.reconcile(event, deadline));
-    match whole.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("a sweep waits for nothing here"),
+    Sweeper::with(world, limits, dry_run).reconcile(event)
+}
+
+/// A function that lives as long as its environment.
+pub struct Sweeper(Reconciler<Sweep, Sweep, Sweep, Sweep, Sweep, Sweep>);
+
+impl Sweeper {
+    pub fn new(world: &World, limits: Limits) -> Self {
+        Sweeper::with(world, limits, false)
+    }
+
+    fn with(world: &World, limits: Limits, dry_run: bool) -> Self {
+        let port = Sweep { world: world.clone() };
+        Sweeper(Reconciler {
+            meetings: port.clone(),
+            ec2: port.clone(),
+            launches: port.clone(),
+            counts: port.clone(),
+            clock: port.clone(),
+            tokens: port,
+            config: config(limits, dry_run),
+            timing: world.0.borrow().truth,
+            failed_endings: RefCell::default(),
+        })
+    }
+
+    pub fn sweep(&self) -> Result<Answer, Error> {
+        self.reconcile(&Reconcile::Sweep)
+    }
+
+    fn reconcile(&self, event: &Reconcile) -> Result<Answer, Error> {
+        let deadline = self.0.clock.now() + Duration::from_secs(300);
+        // No port of it ever waits.
+        let mut whole = pin!(self.0.reconcile(event, deadline));
+        match whole.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("a sweep waits for nothing here"),
+        }
     }
 }
 
