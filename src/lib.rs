@@ -53,7 +53,7 @@
 //! | [`plan`] | 5 | every decision, as pure functions |
 //! | [`needs`] | 5 | the small traits that the verbs ask for |
 //! | [`deadline`] | 6 | what may still be begun before a deadline: repeats with a pause |
-//! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, the key |
+//! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, a record's own image, the key |
 //! | [`metrics`] | 6 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
 //! | [`ending`] | 7 | how a machine is ended that no record names |
 //! | [`companions`] | 7 | what becomes of a meeting's companion schedules |

@@ -1,8 +1,9 @@
 //! What is looked up once and kept: the subnets that can be used, the zones of each type, the image, the key pair. What does
 //! not fit together is found out here, before anything is launched.
 //!
-//! None of it depends on the meeting, so it is looked up while the function initialises and kept for some minutes,
-//! off the path of a delivery. It is looked up again when it is old, or when an answer of EC2 showed it stale.
+//! None of it depends on the meeting, so it is looked up while the function initialises and kept for some minutes, off the
+//! path of a delivery; an image that a meeting's record names is looked up with its first delivery, and kept as long. It is
+//! looked up again when it is old, or when an answer of EC2 showed it stale.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -343,7 +343,7 @@ const TABLE: &[Row] = &[
 /// EC2's answer to this action by what to do next.
 pub(super) fn class_of(action: &str, code: Option<&str>, message: &str, status: u16) -> Class {
     let code = code.unwrap_or_default();
-    // The rows that begin like a quota and are none come first, these are known to all adapters.
+    // These every adapter knows. They come first, for some end like a quota.
     if sdk::is_throttle(code) {
         return Class::Throttled;
     }
