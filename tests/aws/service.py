@@ -8,7 +8,8 @@ client is still there, since AWS too executes what it has received.
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
     GET, POST /_local/settings           {"terminated_token": "error" | "instance"}
-    POST /_local/age                     {"seconds": 600} makes every machine and key pair that much older, and the marks of orphans
+    POST /_local/habits                  {"behind": 2, "by_tag": true}: habits of EC2 (operate_habits.Habits); what is not named is off
+    POST /_local/age                     {"seconds": 600} makes every machine, volume, snapshot and key pair that much older, and the marks of orphans
     POST /_local/reset                   everything as after the start; calls under way are cut off
 """
 
@@ -29,6 +30,7 @@ from werkzeug.wrappers import Response
 
 import ec2_extension
 import operate_extension
+import operate_habits
 from faults import (
     LAUNCH_REFUSALS,
     Call,
@@ -74,6 +76,7 @@ class LocalAws:
     def __init__(self):
         ec2_extension.install()
         operate_extension.install()
+        operate_habits.install()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.RLock()
         self.started = time.monotonic()
@@ -91,6 +94,7 @@ class LocalAws:
             ("DELETE", "calls"): self.delete_calls,
             ("GET", "settings"): self.show_settings,
             ("POST", "settings"): self.change_settings,
+            ("POST", "habits"): self.change_habits,
             ("POST", "age"): self.age,
             ("POST", "reset"): self.reset,
         }
@@ -262,8 +266,13 @@ class LocalAws:
         ec2_extension.settings = replace(ec2_extension.settings, **given)
         return self.show_settings()
 
+    def change_habits(self, given):
+        check_fields(given or {}, operate_habits.Habits)
+        operate_habits.habits = operate_habits.Habits(**(given or {}))
+        return asdict(operate_habits.habits)
+
     def age(self, given):
-        """Make every machine and key pair that is there so many seconds older, and the marks of orphans with them."""
+        """Make every machine, volume, snapshot and key pair that is there so many seconds older, and the marks of orphans with them."""
         check_fields(given or {}, Age)
         by = timedelta(seconds=Age(**(given or {})).seconds)
         for regions in ec2_backends.values():
@@ -273,8 +282,10 @@ class LocalAws:
                     tags = backend.tags.get(instance.id, {})
                     if MARK in tags:
                         tags[MARK] = (datetime.fromisoformat(tags[MARK]) - by).isoformat()
-                for pair in backend.key_pairs.values():
-                    pair.create_time -= by
+                for made in [*backend.key_pairs.values(), *backend.volumes.values()]:
+                    made.create_time -= by
+                for snapshot in backend.snapshots.values():
+                    snapshot.start_time -= by
         return {}
 
     def reset(self, _):
@@ -285,6 +296,7 @@ class LocalAws:
         self.calls.clear()
         self.last_n = 0
         ec2_extension.settings = ec2_extension.Settings()
+        operate_habits.habits = operate_habits.Habits()
         moto_api_backend.reset()
         return {}
 
