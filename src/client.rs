@@ -55,7 +55,7 @@ use crate::lookups::Lookups;
 use crate::meeting::MeetingId;
 use crate::metrics::Calls;
 use crate::network::Wanted;
-use crate::operate::{self, ImageAnswer, Operator, VolumeAnswer};
+use crate::operate::{self, ImageAnswer, Operator, Spent, VolumeAnswer};
 use crate::scheduler::Group;
 use crate::sdk;
 use crate::ssm::ParameterStore;
@@ -146,6 +146,7 @@ impl Client {
             zones: operate.zones(region.as_deref()),
             config: operate,
             timing,
+            spent: Spent::default(),
         };
         let observer = Observer {
             meetings: table(),
@@ -304,8 +305,8 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::event::{Operate, Verb};
-    /// let verb = Verb::EnsureKey { name: "classroom".into(), public_key: None };
+    /// use elephant_launch::event::{KeyOrigin, Operate, Verb};
+    /// let verb = Verb::EnsureKey { name: "classroom".into(), origin: KeyOrigin::Created(None) };
     /// let answer = client.operate(&Operate { target: None, verb }).await?;
     /// println!("{:?}", answer.key_pair.map(|pair| pair.private_key_parameter));
     /// # Ok(()) }

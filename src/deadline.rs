@@ -106,7 +106,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
                 Err(error) => error,
             };
             tries += 1;
-            let pause = backoff.pause(tries, self.tokens.jitter());
+            let pause = least_pause(&error) + backoff.pause(tries, self.tokens.jitter());
             let again = matches!(error.class, Class::Throttled | Class::Ambiguous | Class::Propagating);
             if !again || !self.fits(pause + limit) {
                 return Err(error);
@@ -137,6 +137,18 @@ fn not_answered() -> AwsError {
         message: "no complete answer before the deadline".to_owned(),
         request_id: None,
         advice: String::new(),
+    }
+}
+
+/// EC2 tells how long to wait between two snapshots of a volume, [at least][codes]; of how many are made at a time it is as true.
+///
+/// [codes]: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+fn least_pause(error: &AwsError) -> Duration {
+    match error.code() {
+        "SnapshotCreationPerVolumeRateExceeded"
+        | "ConcurrentSnapshotLimitExceeded"
+        | "PendingSnapshotLimitExceeded" => Duration::from_secs(15),
+        _ => Duration::ZERO,
     }
 }
 

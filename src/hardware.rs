@@ -5,6 +5,9 @@
 //! finds what the first one made.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
 
 use crate::machine::{Addresses, InstanceId, Machine, Token};
 
@@ -14,7 +17,7 @@ pub const NAME_TAG: &str = "elephant:name";
 /// The machine that an image was made of, or a disk or network interface for.
 pub const INSTANCE_TAG: &str = "elephant:instance-id";
 
-/// The caller's word for the last reboot.
+/// The caller's word for the last reboot; empty while the first one is under way.
 pub const REBOOT_TAG: &str = "elephant:reboot";
 
 /// A machine with what is attached to it.
@@ -22,6 +25,8 @@ pub const REBOOT_TAG: &str = "elephant:reboot";
 pub struct Hardware {
     pub machine: Machine,
     pub addresses: Addresses,
+    /// Its last start.
+    pub launched_at: Option<Timestamp>,
     pub instance_type: String,
     pub availability_zone: String,
     pub subnet_id: Option<String>,
@@ -48,11 +53,21 @@ impl Hardware {
 pub struct OwnImage {
     pub image_id: String,
     pub name: String,
-    /// `pending`, `available`, `failed`, …
+    /// `pending`, `available`, `failed`, `disabled`, …
     pub state: String,
     pub state_reason: Option<String>,
     pub created_at: Option<String>,
+    /// EC2 deregisters it only once somebody has taken its protection away.
+    pub is_protected: bool,
     pub snapshot_ids: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What an image stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnSnapshot {
+    pub snapshot_id: String,
+    pub started_at: Option<Timestamp>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -73,6 +88,7 @@ pub struct Volume {
     /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
     pub state: String,
     pub size_gb: i32,
+    pub created_at: Option<Timestamp>,
     pub attachment: Option<VolumeAttachment>,
     pub tags: BTreeMap<String, String>,
 }
@@ -83,6 +99,93 @@ pub struct VolumeAttachment {
     pub device: String,
     /// `attaching`, `attached`, `detaching`, `busy`.
     pub state: String,
+}
+
+/// What [EBS allows][types] a volume of one type.
+///
+/// [types]: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html
+#[derive(Debug)]
+pub struct VolumeType {
+    pub name: &'static str,
+    /// GiB.
+    sizes: RangeInclusive<i32>,
+    /// `None`: they cannot be chosen.
+    iops: Option<Iops>,
+    /// MiB/s; `None`: it cannot be chosen.
+    throughput: Option<RangeInclusive<i32>>,
+}
+
+#[derive(Debug)]
+struct Iops {
+    range: RangeInclusive<i32>,
+    /// At most so many for each GiB, and the least of the range whatever the size.
+    per_gb: i32,
+    /// What a volume has for which none are chosen; `None`: they have to be.
+    otherwise: Option<i32>,
+}
+
+const GP3_IOPS: Iops = Iops { range: 3000..=80_000, per_gb: 500, otherwise: Some(3000) };
+
+pub const VOLUME_TYPES: [VolumeType; 7] = [
+    VolumeType { name: "gp3", sizes: 1..=65_536, iops: Some(GP3_IOPS), throughput: Some(125..=2000) },
+    VolumeType { name: "gp2", sizes: 1..=16_384, iops: None, throughput: None },
+    VolumeType {
+        name: "io2",
+        sizes: 4..=65_536,
+        iops: Some(Iops { range: 100..=256_000, per_gb: 1000, otherwise: None }),
+        throughput: None,
+    },
+    VolumeType {
+        name: "io1",
+        sizes: 4..=16_384,
+        iops: Some(Iops { range: 100..=64_000, per_gb: 50, otherwise: None }),
+        throughput: None,
+    },
+    VolumeType { name: "st1", sizes: 125..=16_384, iops: None, throughput: None },
+    VolumeType { name: "sc1", sizes: 125..=16_384, iops: None, throughput: None },
+    VolumeType { name: "standard", sizes: 1..=1024, iops: None, throughput: None },
+];
+
+impl VolumeType {
+    /// Why there is no such volume: what a request has, and what the type allows.
+    pub fn misfit(&self, size_gb: i32, iops: Option<i32>, throughput: Option<i32>) -> Option<String> {
+        let of = self.name;
+        if !self.sizes.contains(&size_gb) {
+            let (least, most) = (self.sizes.start(), self.sizes.end());
+            return Some(format!(
+                "has a size_gb of {size_gb}, and a volume of the type {of} has {least} to {most}"
+            ));
+        }
+        match (iops, &self.iops) {
+            (Some(_), None) => return Some(format!("has iops, which a volume of the type {of} has not got")),
+            (None, Some(Iops { otherwise: None, .. })) => {
+                return Some(format!("has no iops, which a volume of the type {of} needs"));
+            }
+            (Some(iops), Some(allowed)) => {
+                let (least, most) = (*allowed.range.start(), *allowed.range.end());
+                let most = size_gb.saturating_mul(allowed.per_gb).clamp(least, most);
+                if !(least..=most).contains(&iops) {
+                    return Some(format!(
+                        "has iops of {iops}, and a volume of the type {of} with {size_gb} GiB has {least} to {most}"
+                    ));
+                }
+            }
+            (None, _) => {}
+        }
+        let throughput = throughput?;
+        let Some(allowed) = &self.throughput else {
+            return Some(format!("has a throughput, which a volume of the type {of} has not got"));
+        };
+        // A quarter of a MiB/s for each.
+        let iops = iops.or(self.iops.as_ref()?.otherwise)?;
+        let (least, most) = (*allowed.start(), *allowed.end().min(&(iops / 4)));
+        let fits = (least..=most).contains(&throughput);
+        (!fits).then(|| {
+            format!(
+                "has a throughput of {throughput}, and a volume of the type {of} with {iops} iops has {least} to {most}"
+            )
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

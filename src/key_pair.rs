@@ -37,6 +37,8 @@ pub struct OwnKeyPair {
     pub key_pair_id: String,
     pub name: String,
     pub fingerprint: String,
+    /// EC2's word; it knows more types than are made here.
+    pub key_type: Option<String>,
     /// In OpenSSH's form.
     pub public_key: Option<String>,
     pub created_at: Option<Timestamp>,

@@ -17,7 +17,7 @@ use crate::companion::{Companion, CompanionName, Offsets};
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Looked, Report, Sighting, Watched};
 use crate::hardware::{
-    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, Volume,
+    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, OwnSnapshot, Volume,
 };
 use crate::image::{Architecture, Image};
 use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
@@ -226,7 +226,7 @@ pub trait OwnImages {
     /// `ec2:CreateImage` (with `ec2:CreateTags`); `None`: an image of this name stands already.
     async fn create_image(&self, image: &NewImage) -> Result<Option<String>, AwsError>;
 
-    /// `ec2:DescribeImages` by name.
+    /// `ec2:DescribeImages` by name, disabled ones too, as below.
     async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError>;
 
     /// `ec2:DescribeImages` by id, whosever it is; `None`: there is none.
@@ -241,6 +241,9 @@ pub trait OwnImages {
     /// `ec2:DescribeSnapshots` by the tag `Project` and by what CreateImage writes in their description: those of an image,
     /// also of one that is gone.
     async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DescribeSnapshots` by id; `None`: there is none.
+    async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError>;
 
     /// `ec2:DeleteSnapshot`; one that is gone is as good.
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
@@ -289,6 +292,9 @@ pub trait ExtraInterfaces {
     /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
     async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError>;
 
+    /// `ec2:DescribeSubnets` by id: its zone; `None`: there is none.
+    async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError>;
+
     /// `ec2:AttachNetworkInterface`.
     async fn attach_interface(
         &self,
@@ -325,10 +331,11 @@ pub trait Commands {
 
 /// Key pairs of this account.
 pub trait OwnKeyPairs {
-    /// `ec2:CreateKeyPair` (with `ec2:CreateTags`), ED25519; `None`: the name is taken.
+    /// `ec2:CreateKeyPair` (with `ec2:CreateTags`); `None`: the name is taken.
     async fn create_key_pair(
         &self,
         name: &str,
+        key_type: KeyType,
         tags: &BTreeMap<String, String>,
     ) -> Result<Option<(OwnKeyPair, PrivateKey)>, AwsError>;
 
@@ -367,8 +374,8 @@ pub trait OwnVpcs {
     /// `ec2:ModifyVpcAttribute`: machines in it get names.
     async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVpc`; `false`: something is in it. One that is gone is as good, as for all that follow.
-    async fn delete_vpc(&self, vpc_id: &str) -> Result<bool, AwsError>;
+    /// `ec2:DeleteVpc`; one that is gone is as good, as for all that follow.
+    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError>;
 
     /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
     async fn list_zones(&self) -> Result<Vec<String>, AwsError>;
@@ -413,6 +420,10 @@ pub trait OwnVpcs {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups` and
+    /// `ec2:DescribeNetworkInterfaces` by VPC: what stands in it and is neither ours nor a machine's, each in a few words.
+    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
+
     /// `ec2:DescribeInstances` by VPC: all that are not terminated.
     async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
 
@@ -440,8 +451,8 @@ pub trait KeptNames {
     /// `ssm:PutParameter` where none stands; whether it stands with this value.
     async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError>;
 
-    /// `ssm:GetParameter`; `None`: there is none.
-    async fn read_kept(&self, name: &str) -> Result<Option<String>, AwsError>;
+    /// `ssm:GetParameter`: its value, and since when it stands; `None`: there is none.
+    async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError>;
 
     /// `ssm:DeleteParameter`; `false`: there was none.
     async fn forget_kept(&self, name: &str) -> Result<bool, AwsError>;

@@ -80,6 +80,9 @@ where
             format!("allow ssm:{action} in the function's role")
         }
         (Class::Unauthorized, _) => "check the credentials that the function runs with".to_owned(),
+        (Class::Quota, Some(code)) => {
+            format!("{code} is a quota of the account in Systems Manager: ask for more in Service Quotas")
+        }
         _ => String::new(),
     };
     sdk::failed(answer, error, |code, _, status| class_of(code, status), advice)
@@ -88,6 +91,12 @@ where
 fn class_of(code: Option<&str>, status: u16) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
+        // Two writers of one parameter at the same moment.
+        "TooManyUpdates" => Class::Throttled,
+        // A machine whose agent has not reported yet, or never will (aws-cli #4006): whoever asked knows how old it is.
+        "InvalidInstanceId" => Class::Propagating,
+        // `ParameterLimitExceeded` and its like.
+        code if code.ends_with("LimitExceeded") => Class::Quota,
         "ParameterNotFound" | "ParameterVersionNotFound" | "ValidationException" | "InvalidKeyId" => {
             Class::Misconfigured
         }

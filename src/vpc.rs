@@ -78,6 +78,18 @@ pub struct Contents {
     pub security_groups: Vec<SecurityGroup>,
 }
 
+impl Contents {
+    /// Whether something with this id is among it.
+    pub fn holds(&self, id: &str) -> bool {
+        let tables = || self.route_tables.iter();
+        self.subnets.iter().any(|subnet| subnet.subnet_id == id)
+            || self.internet_gateways.iter().any(|gateway| gateway.internet_gateway_id == id)
+            || self.security_groups.iter().any(|group| group.security_group_id == id)
+            || tables().any(|table| table.route_table_id == id)
+            || tables().flat_map(|table| &table.associations).any(|(association, _)| association == id)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {
     pub subnet_id: String,

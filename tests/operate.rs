@@ -7,6 +7,7 @@ mod local;
 mod meeting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
 use elephant_launch::error::Kind;
@@ -91,8 +92,34 @@ fn bad_requests() -> Vec<(Value, &'static str)> {
         ),
         (volume(json!({"volume_type": "io2"})), "has no iops, which a volume of the type io2 needs"),
         (
-            volume(json!({"volume_type": "st1", "throughput": 500})),
+            volume(json!({"volume_type": "st1", "size_gb": 125, "throughput": 500})),
             "has a throughput, which a volume of the type st1 has not got",
+        ),
+        (
+            volume(json!({"size_gb": 1, "iops": 16_000})),
+            "has iops of 16000, and a volume of the type gp3 with 1 GiB has 3000 to 3000",
+        ),
+        (volume(json!({"iops": 100})), "has iops of 100, and a volume of the type gp3 with 8 GiB has 3000 to 4000"),
+        (
+            volume(json!({"throughput": 1000})),
+            "has a throughput of 1000, and a volume of the type gp3 with 3000 iops has 125 to 750",
+        ),
+        (
+            volume(json!({"volume_type": "io1", "iops": 401})),
+            "has iops of 401, and a volume of the type io1 with 8 GiB has 100 to 400",
+        ),
+        (
+            volume(json!({"volume_type": "io2", "iops": 8001})),
+            "has iops of 8001, and a volume of the type io2 with 8 GiB has 100 to 8000",
+        ),
+        (
+            volume(json!({"volume_type": "io2", "size_gb": 3, "iops": 100})),
+            "has a size_gb of 3, and a volume of the type io2 has 4 to 65536",
+        ),
+        (volume(json!({"volume_type": "st1"})), "has a size_gb of 8, and a volume of the type st1 has 125 to 16384"),
+        (
+            volume(json!({"volume_type": "gp2", "size_gb": 16_385})),
+            "has a size_gb of 16385, and a volume of the type gp2 has 1 to 16384",
         ),
         (volume(json!({"encrypted": "no"})), "has an encrypted that is a string, not a boolean"),
         (
@@ -122,6 +149,11 @@ fn bad_requests() -> Vec<(Value, &'static str)> {
         (
             json!({"do": "ensure_key", "name": "k", "public_key": "-----BEGIN PRIVATE KEY-----"}),
             "has a public_key that is not one line",
+        ),
+        (json!({"do": "ensure_key", "name": "k", "key_type": "dsa"}), "has the key_type \"dsa\", which is neither"),
+        (
+            json!({"do": "ensure_key", "name": "k", "key_type": "rsa", "public_key": "ssh-rsa AAAA"}),
+            "has a key_type and a public_key, which has a type of its own",
         ),
         (
             json!({"do": "ensure_vpc", "name": "class room", "cidr": "10.20.0.0/16"}),
@@ -282,6 +314,7 @@ fn of_images_the_newest_comes_first() {
         state: "available".into(),
         state_reason: None,
         created_at: created.map(str::to_owned),
+        is_protected: false,
         snapshot_ids: Vec::new(),
         tags: BTreeMap::new(),
     };
@@ -306,6 +339,7 @@ fn what_is_asked_of_a_machine_depends_on_its_state() {
             tags: BTreeMap::new(),
         },
         addresses: Addresses::default(),
+        launched_at: None,
         instance_type: "t3.large".into(),
         availability_zone: "us-west-2a".into(),
         subnet_id: None,
@@ -561,6 +595,7 @@ fn the_snapshots_of_an_image_that_is_gone_are_deleted_by_the_repeat() {
     let bench = Bench::up();
     let made = bench.ask("snapshot", json!({"name": "half deleted"}));
     let image = made["image"]["image_id"].as_str().expect("an id").to_owned();
+    bench.stack.aws.age(Duration::from_secs(60));
     let hold = json!({"action": "DeleteSnapshot", "code": "UnauthorizedOperation"});
     bench.stack.aws.add_faults(json!([hold]));
     let (kind, _) = bench.operate.invoke(&request("delete_image", json!({"image_id": image}))).error();
@@ -712,6 +747,7 @@ fn a_command_is_run_once_by_its_name_and_answered_with_output_and_exit_status() 
         .stack
         .aws
         .add_faults(json!([{"action": "SendCommand", "code": "InvalidInstanceId", "status": 400}]));
+    bench.stack.aws.age(Duration::from_secs(601));
     let student =
         json!({"do": "run", "name": "x", "command": "ls", "instance_id": id(&bench.machine("student"))});
     let (kind, message) = bench.operate.invoke(&student).error();
@@ -795,7 +831,7 @@ fn a_key_pair_whose_private_key_was_not_stored_is_replaced_by_whoever_asks_next(
     // Its maker dies before it is stored: a minute later somebody makes another.
     bench.kill_at(&wanted, "PutParameter", "before");
     let half = pairs()[0].key_pair_id().expect("an id").to_owned();
-    bench.stack.aws.age(std::time::Duration::from_secs(61));
+    bench.stack.aws.age(Duration::from_secs(61));
     let made = bench.operate.invoke(&wanted).answer();
     assert_eq!(made["outcome"], "done");
     assert_ne!(made["key_pair"]["key_pair_id"].as_str(), Some(half.as_str()));
@@ -1133,4 +1169,430 @@ fn every_sample_of_the_readmes_table_is_done_twice_and_leaves_nothing() {
     for (name, event) in samples().into_iter().filter(|(name, _)| name.starts_with("operate-refused-")) {
         assert_eq!(bench.operate.invoke(&event).error().0, "InvalidEvent", "{name}");
     }
+}
+
+// EC2 knows more than one "no", and catches up late: `aws/operate_habits.py`.
+
+impl Bench {
+    fn habits(&self, habits: Value) {
+        self.stack.aws.control("POST", "habits", Some(&habits));
+    }
+
+    fn count(&self, action: &str) -> usize {
+        self.stack.aws.count_calls().get(action).copied().unwrap_or_default()
+    }
+}
+
+/// Everything at once: what is made is unknown at first, what is undone stands in the way a while, and the policy goes by tags
+/// that EC2 learns of late. Each thing comes about once all the same, and goes whole.
+#[test]
+fn what_ec2_sees_late_is_waited_for_and_nothing_is_made_twice() {
+    let bench = Bench::up();
+    let before = (bench.volumes().len(), bench.interfaces().len());
+    bench.habits(json!({"behind": 2, "unseen": 3, "by_tag": true, "untagged": 2}));
+    for (add, remove, wanted) in [
+        ("add_volume", "remove_volume", json!({"name": "notes", "size_gb": 1})),
+        ("add_network_interface", "remove_network_interface", json!({"name": "camera"})),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(bench.ask(add, wanted.clone())["outcome"], "done");
+            assert_eq!(bench.ask(add, wanted.clone())["outcome"], "unchanged");
+            assert_eq!(bench.ask(remove, json!({"name": wanted["name"]}))["outcome"], "done");
+        }
+    }
+    bench.habits(json!({"behind": 2, "by_tag": true, "untagged": 2}));
+    assert_eq!((bench.volumes().len(), bench.interfaces().len()), before);
+    for verb in ["stop", "start"] {
+        assert_eq!(bench.ask(verb, json!({"wait": true}))["outcome"], "done", "{verb}");
+    }
+    assert_eq!(bench.ask("reboot", json!({"name": "once"}))["outcome"], "done");
+    let made = bench.ask("snapshot", json!({"name": "late"}));
+    let gone = bench.ask("delete_image", json!({"image_id": made["image"]["image_id"]}));
+    assert_eq!(
+        (&gone["outcome"], bench.images(), bench.snapshots().len()),
+        (&json!("done"), 0, 0),
+        "{gone:#}"
+    );
+}
+
+#[test]
+fn a_vpc_of_which_ec2_learns_late_is_made_once_and_deleted_whole() {
+    let bench = Bench::up();
+    bench.habits(json!({"behind": 1, "unseen": 2, "by_tag": true, "untagged": 1}));
+    let wanted = json!({"name": "classroom", "cidr": "10.20.0.0/16"});
+    assert_eq!(bench.ask("ensure_vpc", wanted.clone())["outcome"], "done");
+    bench.habits(json!({"behind": 1, "by_tag": true, "untagged": 1}));
+    assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1]);
+    assert_eq!(bench.ask("ensure_vpc", wanted)["outcome"], "unchanged");
+    assert_eq!(bench.ask("delete_vpc", json!({"name": "classroom"}))["outcome"], "done");
+    assert_eq!(bench.of_vpcs(), [0; 6]);
+}
+
+/// DescribeVolumes and DescribeNetworkInterfaces show nothing, however often; and the next request finds the first one's.
+#[test]
+fn what_is_not_to_be_seen_is_not_taken_for_removed() {
+    let bench = Bench::up();
+    for (verb, made, wanted) in [
+        ("add_volume", "CreateVolume", json!({"name": "notes", "size_gb": 1})),
+        ("add_network_interface", "CreateNetworkInterface", json!({"name": "camera"})),
+    ] {
+        bench.habits(json!({"unseen": 9}));
+        bench.stack.aws.clear_calls();
+        assert_eq!(bench.ask(verb, wanted.clone())["outcome"], "done");
+        assert_eq!(bench.count(made), 1, "{verb}");
+        bench.habits(json!({}));
+        assert_eq!(bench.ask(verb, wanted)["outcome"], "unchanged");
+    }
+}
+
+/// EC2 judges permission before existence: a removal whose answer was lost is not allowed the second time, for what it was
+/// about has no tags any more.
+#[test]
+fn a_removal_whose_answer_was_lost_is_settled_by_a_look() {
+    let bench = Bench::up();
+    bench.habits(json!({"by_tag": true}));
+    let lost = |actions: &[&str]| {
+        let faults: Vec<Value> =
+            actions.iter().map(|action| json!({"action": action, "drop": "after", "times": 1})).collect();
+        bench.stack.aws.add_faults(json!(faults));
+    };
+    lost(&["DeregisterImage", "DeleteSnapshot", "DetachVolume", "DeleteVolume", "DetachNetworkInterface"]);
+    lost(&["DeleteNetworkInterface", "DeleteSecurityGroup", "DeleteSubnet", "DisassociateRouteTable"]);
+    lost(&["DeleteRouteTable", "DetachInternetGateway", "DeleteInternetGateway", "DeleteVpc"]);
+    let made = bench.ask("snapshot", json!({"name": "lost"}));
+    assert_eq!(bench.ask("delete_image", json!({"image_id": made["image"]["image_id"]}))["outcome"], "done");
+    bench.ask("add_volume", json!({"name": "notes", "size_gb": 1}));
+    assert_eq!(bench.ask("remove_volume", json!({"name": "notes"}))["outcome"], "done");
+    bench.ask("add_network_interface", json!({"name": "camera"}));
+    assert_eq!(bench.ask("remove_network_interface", json!({"name": "camera"}))["outcome"], "done");
+    bench.ask("ensure_vpc", json!({"name": "classroom", "cidr": "10.20.0.0/16"}));
+    assert_eq!(bench.ask("delete_vpc", json!({"name": "classroom"}))["outcome"], "done");
+    assert_eq!((bench.images(), bench.snapshots().len(), bench.of_vpcs()), (0, 0, [0; 6]));
+}
+
+/// A permission that is missing is told from one that EC2 does not see yet: by the age of what it is about.
+#[test]
+fn a_permission_that_is_missing_is_named_once_what_it_is_about_is_not_young() {
+    let bench = Bench::up();
+    let volume =
+        bench.ask("add_volume", json!({"name": "notes", "size_gb": 1}))["volume"]["volume_id"].clone();
+    bench.stack.aws.age(Duration::from_secs(46));
+    for (action, verb, more) in [
+        ("StopInstances", "stop", json!({})),
+        ("DetachVolume", "remove_volume", json!({"volume_id": volume})),
+        ("CreateImage", "snapshot", json!({"name": "denied"})),
+        ("CreateTags", "reboot", json!({"name": "denied"})),
+    ] {
+        bench.stack.aws.clear_calls();
+        bench.stack.aws.add_faults(json!([{"action": action, "code": "UnauthorizedOperation"}]));
+        let (kind, message) = bench.operate.invoke(&request(verb, more)).error();
+        assert_eq!((kind.as_str(), bench.count(action)), ("Unauthorized", 1), "{message}");
+        assert!(message.contains("though it stands there with our tag"), "{message}");
+        assert!(message.contains(&format!("ec2:{action}")), "{message}");
+        assert_eq!(bench.count("RebootInstances"), 0);
+        bench.stack.aws.clear_faults();
+    }
+    // Young, but denied by the organisation: no look can settle that.
+    bench.stack.aws.add_faults(json!([{"action": "StopInstances", "code": "UnauthorizedOperation",
+        "message": "You are not authorized, with an explicit deny in a service control policy."}]));
+    bench.stack.aws.clear_calls();
+    let (kind, _) = bench.operate.invoke(&request("stop", json!({}))).error();
+    assert_eq!((kind.as_str(), bench.count("StopInstances")), ("Unauthorized", 1));
+}
+
+#[test]
+fn a_machine_on_its_way_up_is_waited_for_before_anything_is_made_for_it() {
+    let bench = Bench::up();
+    for (verb, more) in [
+        ("add_volume", json!({"name": "notes", "size_gb": 1})),
+        ("add_network_interface", json!({"name": "camera"})),
+        ("stop", json!({})),
+    ] {
+        bench.ask("stop", json!({"wait": true}));
+        bench.habits(json!({"pending": 3}));
+        assert_eq!(bench.ask("start", json!({}))["state"], "pending");
+        assert_eq!(bench.ask(verb, more)["outcome"], "done", "{verb}");
+        bench.habits(json!({}));
+        bench.ask("start", json!({"wait": true}));
+    }
+}
+
+/// Whether it waits or not, and a second time.
+#[test]
+fn a_machine_that_ec2_cannot_start_is_no_success_and_its_reason_is_said_at_once() {
+    let bench = Bench::up();
+    bench.ask("stop", json!({"wait": true}));
+    bench.habits(json!({"unstartable": true}));
+    for wait in [false, true, false] {
+        let (kind, message) = bench.operate.invoke(&request("start", json!({"wait": wait}))).error();
+        assert_eq!(kind, "OperationRefused", "{message}");
+        assert!(message.contains("is stopped again: Client.InternalError"), "{message}");
+        assert!(message.contains("kms:CreateGrant"), "{message}");
+    }
+    bench.habits(json!({}));
+    assert_eq!(bench.ask("start", json!({"wait": true}))["state"], "running");
+}
+
+#[test]
+fn a_rate_of_snapshots_is_waited_for_and_in_the_end_called_one() {
+    let bench = Bench::up();
+    let refused = |code: &str, times: u32| {
+        bench.stack.aws.clear_calls();
+        bench.stack.aws.add_faults(json!([{"action": "CreateImage", "code": code, "times": times}]));
+    };
+    refused("SnapshotCreationPerVolumeRateExceeded", 1);
+    let began = std::time::Instant::now();
+    assert_eq!(bench.ask("snapshot", json!({"name": "slow"}))["outcome"], "done");
+    assert!(began.elapsed() >= Duration::from_secs(15), "EC2 asks for as many");
+    refused("ConcurrentSnapshotLimitExceeded", 100);
+    let brief = meeting::operator_within(&bench.stack.aws, Duration::from_secs(25));
+    let (kind, message) = brief.invoke(&request("snapshot", json!({"name": "never"}))).error();
+    assert_eq!(kind, "Throttled", "{message}");
+    assert!(bench.count("CreateImage") <= 2, "no more than the pauses allow");
+    brief.kill();
+}
+
+#[test]
+fn a_quota_is_called_one_and_named() {
+    let bench = Bench::up();
+    let vpc = json!({"name": "classroom", "cidr": "10.20.0.0/16"});
+    for (action, code, verb, more) in [
+        ("CreateVpc", "VpcLimitExceeded", "ensure_vpc", vpc.clone()),
+        ("CreateInternetGateway", "InternetGatewayLimitExceeded", "ensure_vpc", vpc.clone()),
+        ("CreateSubnet", "SubnetLimitExceeded", "ensure_vpc", vpc.clone()),
+        ("CreateVolume", "VolumeLimitExceeded", "add_volume", json!({"name": "v", "size_gb": 1})),
+        ("CreateImage", "SnapshotLimitExceeded", "snapshot", json!({"name": "one too many"})),
+        ("CreateKeyPair", "KeyPairLimitExceeded", "ensure_key", json!({"name": "k"})),
+    ] {
+        bench.stack.aws.add_faults(json!([{"action": action, "code": code}]));
+        let (kind, message) = bench.operate.invoke(&request(verb, more)).error();
+        assert_eq!(kind, "QuotaExceeded", "{message}");
+        assert!(message.contains(&format!("{code} is a quota of the account")), "{message}");
+        bench.stack.aws.clear_faults();
+    }
+}
+
+/// By hand, each by its own attribute; nothing is done to what is protected, or to what belongs to it.
+#[test]
+fn what_somebody_protected_is_left_alone_and_the_attribute_is_named() {
+    let bench = Bench::up();
+    let ec2 = &bench.stack.aws.ec2;
+    let machine = id(&bench.machine("teacher"));
+    let protect = |on: bool| {
+        let on = aws_sdk_ec2::types::AttributeBooleanValue::builder().value(on).build();
+        let change = ec2.modify_instance_attribute().instance_id(&machine).disable_api_stop(on);
+        bench.stack.aws.wait(change.send()).expect("it is protected, or not");
+    };
+    protect(true);
+    let (kind, message) = bench.operate.invoke(&request("stop", json!({}))).error();
+    assert_eq!(kind, "OperationRefused", "{message}");
+    assert!(message.contains("protected") && message.contains("attribute disableApiStop"), "{message}");
+    protect(false);
+    assert_eq!(bench.ask("stop", json!({"wait": true}))["outcome"], "done");
+
+    let made = bench.ask("snapshot", json!({"name": "kept"}));
+    let image = made["image"]["image_id"].as_str().expect("an id").to_owned();
+    let disabled = ec2.disable_image().image_id(&image).send();
+    bench.stack.aws.wait(disabled).expect("it is disabled");
+    let (kind, message) = bench.refused("snapshot", json!({"name": "kept"}));
+    assert!(kind == "OperationRefused" && message.contains("and disabled: enable it"), "{kind}: {message}");
+    let protected = ec2.enable_image_deregistration_protection().image_id(&image).send();
+    bench.stack.aws.wait(protected).expect("it is protected");
+    let (kind, message) = bench.refused("delete_image", json!({"image_id": image}));
+    assert!(kind == "OperationRefused" && message.contains("deregistration protection"), "{kind}: {message}");
+    assert_eq!(bench.snapshots().len(), 1, "nothing of it is gone");
+}
+
+#[test]
+fn an_image_that_was_disabled_is_deleted_with_its_snapshots() {
+    let bench = Bench::up();
+    let made = bench.ask("snapshot", json!({"name": "old"}));
+    let image = made["image"]["image_id"].as_str().expect("an id").to_owned();
+    bench
+        .stack
+        .aws
+        .wait(bench.stack.aws.ec2.disable_image().image_id(&image).send())
+        .expect("it is disabled");
+    assert_eq!(bench.ask("images", json!({}))["images"][0]["state"], "disabled");
+    assert_eq!(bench.ask("delete_image", json!({"image_id": image}))["outcome"], "done");
+    assert_eq!(bench.snapshots().len(), 0);
+}
+
+/// A snapshot on which somebody registered another image, too.
+#[test]
+fn a_snapshot_of_another_image_is_not_waited_for() {
+    let bench = Bench::up();
+    let made = bench.ask("snapshot", json!({"name": "shared"}));
+    let said = "The snapshot snap-1 is currently in use by ami-0fedcba9876543210";
+    bench
+        .stack
+        .aws
+        .add_faults(json!([{"action": "DeleteSnapshot", "code": "InvalidSnapshot.InUse", "message": said}]));
+    let event = request("delete_image", json!({"image_id": made["image"]["image_id"]}));
+    let (kind, message) = bench.operate.invoke(&event).error();
+    assert_eq!(kind, "OperationRefused", "{message}");
+    assert!(message.contains("the image ami-0fedcba9876543210 stands on the snapshot"), "{message}");
+}
+
+#[test]
+fn a_vpc_with_anything_of_somebody_elses_in_it_is_not_touched() {
+    let bench = Bench::up();
+    let ec2 = &bench.stack.aws.ec2;
+    let wait = &bench.stack.aws;
+    let made = bench.ask("ensure_vpc", json!({"name": "classroom", "cidr": "10.20.0.0/16"}));
+    let (vpc, last) = (made["vpc"]["vpc_id"].as_str(), made["vpc"]["subnet_ids"]["us-west-2c"].as_str());
+    let (vpc, last) = (vpc.expect("an id"), last.expect("an id"));
+    let refused = |what: &str| {
+        let (kind, message) = bench.refused("delete_vpc", json!({"name": "classroom"}));
+        assert_eq!(kind, "OperationRefused");
+        assert!(message.contains("is what is not ours") && message.contains(what), "{message}");
+        assert_eq!(bench.of_vpcs(), [1, 3, 1, 1, 1, 1]);
+    };
+    let balancer = ec2.create_network_interface().subnet_id(last).description("ELB app/rooms/1");
+    let balancer = wait.wait(balancer.send()).expect("it is made").network_interface;
+    let balancer = balancer.and_then(|made| made.network_interface_id).expect("an id");
+    refused(&format!("the network interface {balancer} in {last} (ELB app/rooms/1)"));
+    wait.wait(ec2.delete_network_interface().network_interface_id(balancer).send()).expect("it is gone");
+
+    let subnet = ec2.create_subnet().vpc_id(vpc).cidr_block("10.20.240.0/20").send();
+    let subnet =
+        wait.wait(subnet).expect("it is made").subnet.and_then(|made| made.subnet_id).expect("an id");
+    refused(&format!("the subnet {subnet}"));
+    wait.wait(ec2.delete_subnet().subnet_id(subnet).send()).expect("it is gone");
+
+    let group = ec2.create_security_group().vpc_id(vpc).group_name("theirs").description("theirs").send();
+    let group = wait.wait(group).expect("it is made").group_id.expect("an id");
+    refused(&format!("the security group {group}"));
+    wait.wait(ec2.delete_security_group().group_id(group).send()).expect("it is gone");
+    assert_eq!(bench.ask("delete_vpc", json!({"name": "classroom"}))["outcome"], "done");
+}
+
+/// Its agent reports a while after its start; one that has run for long has no agent, or may not report.
+#[test]
+fn a_young_machine_that_systems_manager_does_not_know_is_waited_for() {
+    let bench = Bench::up();
+    bench.habits(json!({"unmanaged": 3}));
+    assert_eq!(bench.ask("run", json!({"name": "early", "command": "ls"}))["command"]["status"], "Success");
+    assert_eq!(bench.count("SendCommand"), 4);
+    bench.habits(json!({"unmanaged": 100}));
+    let brief = meeting::operator_within(&bench.stack.aws, Duration::from_secs(8));
+    let (kind, message) =
+        brief.invoke(&request("run", json!({"name": "too early", "command": "ls"}))).error();
+    assert_eq!(kind, "DeadlineTooClose", "a repeat can help: {message}");
+    assert!(message.contains("AmazonSSMManagedInstanceCore"), "{message}");
+    brief.kill();
+    bench.stack.aws.age(Duration::from_secs(601));
+    let (kind, message) =
+        bench.operate.invoke(&request("run", json!({"name": "late", "command": "ls"}))).error();
+    assert!(
+        kind == "OperationRefused" && message.contains("AmazonSSMManagedInstanceCore"),
+        "{kind}: {message}"
+    );
+
+    bench
+        .stack
+        .aws
+        .add_faults(json!([{"action": "SendCommand", "code": "UnsupportedPlatformType", "status": 400}]));
+    let (kind, message) =
+        bench.operate.invoke(&request("run", json!({"name": "sh", "command": "ls"}))).error();
+    assert!(
+        kind == "OperationRefused" && message.contains(r#"send "shell": "powershell""#),
+        "{kind}: {message}"
+    );
+}
+
+/// What the event asks for and cannot be had is the event's, by the name of its field, and nothing is made for it.
+#[test]
+fn a_field_of_the_event_that_ec2_would_not_take_is_named() {
+    let bench = Bench::up();
+    let own =
+        bench.machine("teacher").placement().and_then(|at| at.availability_zone()).expect("one").to_owned();
+    let subnets = bench.stack.aws.wait(bench.stack.aws.ec2.describe_subnets().send()).expect("subnets");
+    let other =
+        subnets.subnets().iter().find(|subnet| subnet.availability_zone() != Some(&own)).expect("one");
+    let (id, zone) = (other.subnet_id().expect("an id"), other.availability_zone().expect("a zone"));
+    for (subnet, said) in [
+        (id, format!("the event's subnet_id {id} is in {zone}, and i-")),
+        (
+            "subnet-0123456789abcdef0",
+            "the event's subnet_id subnet-0123456789abcdef0 is no subnet".to_owned(),
+        ),
+    ] {
+        let wanted = json!({"name": "camera", "subnet_id": subnet});
+        let (kind, message) = bench.refused("add_network_interface", wanted);
+        assert!(kind == "InvalidEvent" && message.contains(&said), "{kind}: {message}");
+    }
+    let volume = json!({"name": "v", "size_gb": 1});
+    let vpc = json!({"name": "classroom", "cidr": "198.19.0.0/16"});
+    for (action, code, said, verb, more, field) in [
+        (
+            "CreateVolume",
+            "InvalidParameterValue",
+            "Iops to volume size ratio is too high",
+            "add_volume",
+            volume.clone(),
+            "iops",
+        ),
+        (
+            "CreateVolume",
+            "InvalidParameterValue",
+            "Throughput (MiBps) is too high",
+            "add_volume",
+            volume,
+            "throughput",
+        ),
+        ("CreateVpc", "InvalidVpc.Range", "The CIDR is invalid", "ensure_vpc", vpc, "cidr"),
+        (
+            "CreateNetworkInterface",
+            "InvalidGroup.NotFound",
+            "The security group 'sg-1' does not exist",
+            "add_network_interface",
+            json!({"name": "n", "security_group_ids": ["sg-1"]}),
+            "security_group_ids",
+        ),
+    ] {
+        bench.stack.aws.add_faults(json!([{"action": action, "code": code, "message": said}]));
+        let (kind, message) = bench.operate.invoke(&request(verb, more)).error();
+        assert_eq!(kind, "InvalidEvent", "{message}");
+        assert!(message.contains(&format!("the event's {field} ")) && message.contains(said), "{message}");
+        assert!(message.contains(&format!("change {field} in the event")), "{message}");
+        bench.stack.aws.clear_faults();
+    }
+}
+
+/// Fifty is what EC2 allows: the mark of a reboot finds no room, so there is no reboot, however often it is asked for.
+#[test]
+fn a_machine_without_room_for_the_mark_of_a_reboot_is_not_rebooted() {
+    let bench = Bench::up();
+    let machine = bench.machine("teacher");
+    let free = 50 - machine.tags().len();
+    let tags = (0..free).map(|n| Tag::builder().key(format!("extra-{n}")).value("x").build()).collect();
+    let tagged = bench.stack.aws.ec2.create_tags().resources(id(&machine)).set_tags(Some(tags));
+    bench.stack.aws.wait(tagged.send()).expect("they are fifty");
+    bench.stack.aws.clear_calls();
+    for _ in 0..2 {
+        let (kind, message) = bench.operate.invoke(&request("reboot", json!({"name": "once"}))).error();
+        assert_eq!(kind, "OperationRefused", "{message}");
+        assert!(
+            message.contains("as many tags as EC2 allows") && message.contains("TagLimitExceeded"),
+            "{message}"
+        );
+    }
+    assert_eq!(bench.count("RebootInstances"), 0);
+}
+
+/// Windows opens its password for an RSA key alone.
+#[test]
+fn a_key_pair_is_of_the_type_that_was_asked_for_or_that_the_image_needs() {
+    let bench = Bench::up();
+    let made = |name: &str, more: Value| {
+        let mut wanted = json!({"name": name});
+        wanted.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        bench.ask("ensure_key", wanted)["key_pair"]["key_type"].clone()
+    };
+    assert_eq!(made("plain", json!({})), "ed25519");
+    assert_eq!(made("windows", json!({"key_type": "rsa"})), "rsa");
+    assert_eq!(made("windows", json!({})), "rsa", "the one that is there");
+    let (kind, message) = bench.refused("ensure_key", json!({"name": "plain", "key_type": "rsa"}));
+    assert!(kind == "OperationRefused" && message.contains("is of type ed25519"), "{kind}: {message}");
 }

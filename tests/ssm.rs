@@ -106,6 +106,16 @@ async fn a_command_is_sent_once_and_found_by_its_name() {
         "TimeoutSeconds": 30,
     });
     assert_eq!(asked(&wire, "SendCommand", 0), expected);
+    for (code, class) in [
+        ("InvalidInstanceId", Class::Propagating),
+        ("UnsupportedPlatformType", Class::Misconfigured),
+        ("ThrottlingException", Class::Throttled),
+        ("AccessDeniedException", Class::Unauthorized),
+    ] {
+        let wire = Wire::answering("SendCommand", [refused(code)]).await;
+        let error = store(&wire).send_command(&command).await.expect_err(code);
+        assert_eq!((error.class, wire.requests("SendCommand").len()), (class, 1), "{code}: it is sent once");
+    }
     let wire = Wire::answering("SendCommand", [Answer::Reply(500, "{}".into())]).await;
     let error = store(&wire).send_command(&command).await.expect_err("nobody knows");
     assert_eq!((error.class, wire.requests("SendCommand").len()), (Class::Ambiguous, 1));
@@ -177,13 +187,19 @@ async fn a_private_key_is_stored_encrypted_where_cloudformation_does_and_never_r
 
 #[tokio::test]
 async fn of_two_who_keep_a_name_the_first_decides() {
-    let first = json!({"Parameter": {"Name": "/elephant/vpc/classroom/1", "Value": "vpc-1"}}).to_string();
+    let first = json!({"Parameter": {"Name": "/elephant/vpc/classroom/1", "Value": "vpc-1", "LastModifiedDate": 1795341600.5}});
+    let first = first.to_string();
     let wire =
         Wire::answering("PutParameter", [Answer::Reply(200, "{}".into()), refused("ParameterAlreadyExists")])
             .await;
     wire.script(
         "GetParameter",
-        [Answer::Reply(200, first.clone()), Answer::Reply(200, first), refused("ParameterNotFound")],
+        [
+            Answer::Reply(200, first.clone()),
+            Answer::Reply(200, first.clone()),
+            Answer::Reply(200, first),
+            refused("ParameterNotFound"),
+        ],
     );
     wire.script("DeleteParameter", [Answer::Reply(200, "{}".into()), refused("ParameterNotFound")]);
     let (ssm, name) = (store(&wire), "/elephant/vpc/classroom/1");
@@ -191,6 +207,8 @@ async fn of_two_who_keep_a_name_the_first_decides() {
     assert_eq!(asked(&wire, "PutParameter", 0)["Overwrite"], false);
     assert_eq!(ssm.keep_first(name, "vpc-1").await, Ok(true), "by this request, sent before");
     assert_eq!(ssm.keep_first(name, "vpc-2").await, Ok(false));
+    let since = "2026-11-22T10:00:00Z".parse().expect("a time");
+    assert_eq!(ssm.read_kept(name).await, Ok(Some(("vpc-1".to_owned(), Some(since)))));
     assert_eq!(ssm.read_kept(name).await, Ok(None));
     assert_eq!((ssm.forget_kept(name).await, ssm.forget_kept(name).await), (Ok(true), Ok(false)));
 }

@@ -223,6 +223,17 @@ variable "public_key" {
   }
 }
 
+variable "new_key_type" {
+  type        = string
+  default     = "ed25519"
+  description = "Without effect here: the key that is imported has a type of its own. In the template it is the type of the key pair that CloudFormation makes."
+
+  validation {
+    condition     = contains(["ed25519", "rsa"], var.new_key_type)
+    error_message = "ed25519 or rsa."
+  }
+}
+
 variable "iam_profile" {
   type        = string
   default     = ""

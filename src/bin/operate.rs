@@ -6,7 +6,7 @@ use elephant_launch::ec2::Ec2;
 use elephant_launch::event;
 use elephant_launch::lambda::{self, RandomTokens, WallClock};
 use elephant_launch::metrics::Meter;
-use elephant_launch::operate::{Answer, Operator};
+use elephant_launch::operate::{Answer, Operator, Spent};
 use elephant_launch::sdk;
 use elephant_launch::ssm::ParameterStore;
 use elephant_launch::timing::Timing;
@@ -35,6 +35,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         zones: config.zones(aws.region().map(AsRef::as_ref)),
         config,
         timing,
+        spent: Spent::default(),
     };
     lambda::serve("operate", &timing, &meter, async |event, deadline| {
         let request = event::Operate::from_json(&event)?;

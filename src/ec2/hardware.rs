@@ -9,23 +9,25 @@ use aws_sdk_ec2::types::{
 };
 use aws_sdk_ec2::types::{Snapshot, Volume as EbsVolume};
 
+use aws_sdk_ec2::primitives::DateTime;
+use jiff::Timestamp;
+
 use super::fleet::to_addresses;
 use super::{Ec2, failed, filter, pattern, tagged, to_machine, to_tags};
 use crate::error::{AwsError, Class};
 use crate::hardware::{
     Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
-    NewVolume, OwnImage, REBOOT_TAG, Volume, VolumeAttachment,
+    NewVolume, OwnImage, OwnSnapshot, REBOOT_TAG, Volume, VolumeAttachment,
 };
 use crate::machine::InstanceId;
 use crate::needs::{DataVolumes, ExtraInterfaces, Inspects, OwnImages, Powers};
 
 impl Inspects for Ec2 {
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError> {
-        // By a filter: an id that EC2 does not know is left out then, and no error.
-        let request = self.client.describe_instances().filters(filter("instance-id", &instance.0));
-        let pages = request.into_paginator().items().send();
-        let found = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(found.iter().flat_map(|reservation| reservation.instances()).find_map(to_hardware))
+        let answer = self.client.describe_instances().instance_ids(&instance.0).send().await;
+        let found = if_known("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
+        let machines = found.iter().flat_map(|found| found.reservations()).flat_map(|of| of.instances());
+        Ok(machines.into_iter().find_map(to_hardware))
     }
 }
 
@@ -41,6 +43,7 @@ fn to_hardware(instance: &Instance) -> Option<Hardware> {
     Some(Hardware {
         machine: to_machine(instance)?,
         addresses: to_addresses(instance),
+        launched_at: instance.launch_time().and_then(to_timestamp),
         instance_type: instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         availability_zone: instance.placement()?.availability_zone()?.to_owned(),
         subnet_id: instance.subnet_id().filter(|id| !id.is_empty()).map(str::to_owned),
@@ -91,11 +94,11 @@ impl OwnImages for Ec2 {
     }
 
     async fn find_by_id(&self, image_id: &str) -> Result<Option<OwnImage>, AwsError> {
-        // By a filter, as for instances; and of any owner, so that it can be said of one that it is not ours.
-        let request = self.client.describe_images().filters(filter("image-id", image_id));
-        let pages = request.into_paginator().items().send();
-        let found = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(found.iter().find_map(to_image))
+        // Of any owner, so that it can be said of one that it is not ours.
+        let request = self.client.describe_images().image_ids(image_id).include_disabled(true);
+        let unknown = ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"];
+        let found = if_known("DescribeImages", request.send().await, &unknown)?;
+        Ok(found.iter().flat_map(|found| found.images()).find_map(to_image))
     }
 
     async fn list_own(&self, project: &str) -> Result<Vec<OwnImage>, AwsError> {
@@ -112,9 +115,22 @@ impl OwnImages for Ec2 {
         let request = request.filters(filter("tag:Project", project));
         let request =
             request.filters(pattern("description", &format!("Created by CreateImage(*) for {image_id}*")));
-        let pages = request.into_paginator().items().send();
+        let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeSnapshots", pages.collect::<Result<Vec<Snapshot>, _>>()).await?;
         Ok(found.iter().filter_map(|snapshot| snapshot.snapshot_id()).map(str::to_owned).collect())
+    }
+
+    async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError> {
+        let answer = self.client.describe_snapshots().snapshot_ids(snapshot_id).send().await;
+        let found = if_known("DescribeSnapshots", answer, &["InvalidSnapshot.NotFound"])?;
+        let snapshot = |snapshot: &Snapshot| {
+            Some(OwnSnapshot {
+                snapshot_id: snapshot.snapshot_id()?.to_owned(),
+                started_at: snapshot.start_time().and_then(to_timestamp),
+                tags: to_tags(snapshot.tags()),
+            })
+        };
+        Ok(found.iter().flat_map(|found| found.snapshots()).find_map(snapshot))
     }
 
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError> {
@@ -142,6 +158,7 @@ impl DataVolumes for Ec2 {
                 volume_id: made("CreateVolume", answer.volume_id())?,
                 state: answer.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
                 size_gb: answer.size().unwrap_or_default(),
+                created_at: answer.create_time().and_then(to_timestamp),
                 attachment: None,
                 tags: to_tags(answer.tags()),
             })),
@@ -151,11 +168,16 @@ impl DataVolumes for Ec2 {
     }
 
     async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError> {
-        Ok(self.volumes(vec![filter("volume-id", volume_id)]).await?.into_iter().next())
+        let answer = self.client.describe_volumes().volume_ids(volume_id).send().await;
+        let found = if_known("DescribeVolumes", answer, &["InvalidVolume.NotFound"])?;
+        Ok(found.iter().flat_map(|found| found.volumes()).find_map(to_volume))
     }
 
     async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError> {
-        self.volumes(made_for(instance, name)).await
+        let request = self.client.describe_volumes().set_filters(Some(made_for(instance, name)));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
+        let found = self.all("DescribeVolumes", pages.collect::<Result<Vec<_>, _>>()).await?;
+        Ok(found.iter().filter_map(to_volume).collect())
     }
 
     async fn attach_volume(
@@ -220,11 +242,16 @@ impl ExtraInterfaces for Ec2 {
     }
 
     async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError> {
-        Ok(self.interfaces(vec![filter("network-interface-id", id)]).await?.into_iter().next())
+        let answer = self.client.describe_network_interfaces().network_interface_ids(id).send().await;
+        let found = if_known("DescribeNetworkInterfaces", answer, &["InvalidNetworkInterfaceID.NotFound"])?;
+        Ok(found.iter().flat_map(|found| found.network_interfaces()).find_map(to_interface))
     }
 
     async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError> {
-        self.interfaces(made_for(instance, name)).await
+        let request = self.client.describe_network_interfaces().set_filters(Some(made_for(instance, name)));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
+        let found = self.all("DescribeNetworkInterfaces", pages.collect::<Result<Vec<_>, _>>()).await?;
+        Ok(found.iter().filter_map(to_interface).collect())
     }
 
     async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError> {
@@ -234,6 +261,13 @@ impl ExtraInterfaces for Ec2 {
         Ok(network
             .and_then(|network| network.maximum_network_interfaces())
             .and_then(|n| usize::try_from(n).ok()))
+    }
+
+    async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError> {
+        let answer = self.client.describe_subnets().subnet_ids(subnet_id).send().await;
+        let found = if_known("DescribeSubnets", answer, &["InvalidSubnetID.NotFound"])?;
+        let subnet = found.iter().flat_map(|found| found.subnets()).next();
+        Ok(subnet.and_then(|subnet| subnet.availability_zone()).map(str::to_owned))
     }
 
     async fn attach_interface(
@@ -281,25 +315,15 @@ impl ExtraInterfaces for Ec2 {
 
 impl Ec2 {
     async fn own_images(&self, filter: Filter) -> Result<Vec<OwnImage>, AwsError> {
-        let pages =
-            self.client.describe_images().owners("self").filters(filter).into_paginator().items().send();
+        let request = self.client.describe_images().owners("self").filters(filter).include_disabled(true);
+        let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(found.iter().filter_map(to_image).collect())
     }
-
-    async fn volumes(&self, filters: Vec<Filter>) -> Result<Vec<Volume>, AwsError> {
-        let pages = self.client.describe_volumes().set_filters(Some(filters)).into_paginator().items().send();
-        let found = self.all("DescribeVolumes", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(found.iter().filter_map(to_volume).collect())
-    }
-
-    async fn interfaces(&self, filters: Vec<Filter>) -> Result<Vec<Interface>, AwsError> {
-        let request = self.client.describe_network_interfaces().set_filters(Some(filters));
-        let pages = request.into_paginator().items().send();
-        let found = self.all("DescribeNetworkInterfaces", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(found.iter().filter_map(to_interface).collect())
-    }
 }
+
+/// How many a page of a list has at most.
+pub(super) const PAGE: i32 = 1000;
 
 fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
     vec![filter(&format!("tag:{INSTANCE_TAG}"), &instance.0), filter(&format!("tag:{NAME_TAG}"), name)]
@@ -313,6 +337,7 @@ fn to_image(image: &Image) -> Option<OwnImage> {
         state: image.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
         state_reason: image.state_reason().and_then(|reason| reason.message()).map(str::to_owned),
         created_at: image.creation_date().map(str::to_owned),
+        is_protected: image.deregistration_protection().is_some_and(|word| word.starts_with("enabled")),
         snapshot_ids: snapshots.filter(|id| !id.is_empty()).map(str::to_owned).collect(),
         tags: to_tags(image.tags()),
     })
@@ -332,6 +357,7 @@ fn to_volume(volume: &EbsVolume) -> Option<Volume> {
         volume_id: volume.volume_id()?.to_owned(),
         state: volume.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
         size_gb: volume.size().unwrap_or_default(),
+        created_at: volume.create_time().and_then(to_timestamp),
         attachment,
         tags: to_tags(volume.tags()),
     })
@@ -376,6 +402,27 @@ pub(super) fn is_code<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&st
 
 pub(super) fn says<E: ProvideErrorMetadata>(error: &SdkError<E>, part: &str) -> bool {
     error.message().is_some_and(|message| message.contains(part))
+}
+
+fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.secs()).ok()
+}
+
+/// What was asked for by its id; `None`: EC2 knows none.
+pub(super) fn if_known<R, E>(
+    action: &'static str,
+    answer: Result<R, SdkError<E>>,
+    unknown: &[&str],
+) -> Result<Option<R>, AwsError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    SdkError<E>: RequestId,
+{
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_code(&error, unknown) => Ok(None),
+        Err(error) => Err(failed(action, &error)),
+    }
 }
 
 /// Whoever wants something gone is content to hear that it is.

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::primitives::Blob;
-use aws_sdk_ec2::types::{KeyType, ResourceType};
+use aws_sdk_ec2::types::ResourceType;
 use jiff::Timestamp;
 
 use super::hardware::is_code;
 use super::{Ec2, failed, tagged, to_tags};
 use crate::error::{AwsError, Class};
-use crate::key_pair::{self, OwnKeyPair, PrivateKey};
+use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
 use crate::needs::{KeyPairs, OwnKeyPairs};
 
 impl KeyPairs for Ec2 {
-    async fn find_key_pair(&self, name: &str) -> Result<Option<key_pair::KeyType>, AwsError> {
+    async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError> {
         let answer = self.client.describe_key_pairs().key_names(name).send().await;
         let answer = answer.map_err(|error| failed("DescribeKeyPairs", &error))?;
         let word = answer.key_pairs().iter().find_map(|pair| pair.key_type());
-        let is = |known: &key_pair::KeyType| word.is_some_and(|word| word.as_str() == known.as_str());
-        Ok(key_pair::KeyType::BOTH.into_iter().find(is))
+        let is = |known: &KeyType| word.is_some_and(|word| word.as_str() == known.as_str());
+        Ok(KeyType::BOTH.into_iter().find(is))
     }
 }
 
@@ -28,13 +28,14 @@ impl OwnKeyPairs for Ec2 {
     async fn create_key_pair(
         &self,
         name: &str,
+        key_type: KeyType,
         tags: &BTreeMap<String, String>,
     ) -> Result<Option<(OwnKeyPair, PrivateKey)>, AwsError> {
         let request = self
             .client
             .create_key_pair()
             .key_name(name)
-            .key_type(KeyType::Ed25519)
+            .key_type(key_type.as_str().into())
             .tag_specifications(tagged(ResourceType::KeyPair, tags));
         let answer = match request.send().await {
             Ok(answer) => answer,
@@ -55,6 +56,7 @@ impl OwnKeyPairs for Ec2 {
             key_pair_id: id.to_owned(),
             name: name.to_owned(),
             fingerprint: answer.key_fingerprint().unwrap_or_default().to_owned(),
+            key_type: Some(key_type.as_str().to_owned()),
             public_key: None,
             created_at: None,
             tags: to_tags(answer.tags()),
@@ -96,6 +98,7 @@ impl OwnKeyPairs for Ec2 {
                 key_pair_id: pair.key_pair_id()?.to_owned(),
                 name: name.to_owned(),
                 fingerprint: pair.key_fingerprint().unwrap_or_default().to_owned(),
+                key_type: pair.key_type().map(|word| word.as_str().to_owned()),
                 public_key: text(pair.public_key()),
                 created_at: pair.create_time().and_then(|time| Timestamp::from_second(time.secs()).ok()),
                 tags: to_tags(pair.tags()),

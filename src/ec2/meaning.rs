@@ -108,6 +108,24 @@ const TABLE: &[Row] = &[
         Say(""),
     ),
     row(&["ConcurrentTagAccess", "InvalidInstanceID.NotFound"], &[], Class::Propagating, Say("")),
+    // EC2 lags behind the step before, or something stands in the way, and does not say which: whoever asked looks. After a
+    // deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s #1399), while a machine is on
+    // its way up (cloud-custodian #6014, dstack #3603), for the parts of a VPC (terraform #497, alchemy #1125).
+    row(
+        &["InvalidSnapshot.InUse", "VolumeInUse", "InvalidNetworkInterface.InUse", "InvalidGroup.InUse"],
+        &[],
+        Class::Propagating,
+        Say(""),
+    ),
+    row(&["InvalidParameterValue"], &["currently in use"], Class::Propagating, Say("")),
+    row(
+        &["DependencyViolation", "IncorrectState", "IncorrectInstanceState", "InvalidState"],
+        &[],
+        Class::Propagating,
+        Say(""),
+    ),
+    // Of what was attached a moment ago.
+    row(&["InvalidInstanceAttributeValue"], &["no device is currently mapped"], Class::Propagating, Say("")),
     // A profile that was made a moment ago is not known everywhere at once.
     row(
         &["InvalidParameterValue"],

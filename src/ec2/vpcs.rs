@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, RouteState};
+use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, NetworkInterface, ResourceType, RouteState, Tag};
 
-use super::hardware::{gone_is_as_good, is_code, made, says};
-use super::{Ec2, failed, filter, filter_of, tagged};
+use super::hardware::{PAGE, gone_is_as_good, is_code, made, says};
+use super::{Ec2, failed, filter, filter_of, tagged, to_tags};
 use crate::error::AwsError;
 use crate::machine::InstanceId;
 use crate::needs::OwnVpcs;
@@ -16,7 +16,8 @@ const EVERYWHERE: &str = "0.0.0.0/0";
 impl OwnVpcs for Ec2 {
     async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError> {
         let pages = self.client.describe_vpcs().set_filters(Some(ours(name, project))).into_paginator();
-        let found = self.all("DescribeVpcs", pages.items().send().collect::<Result<Vec<_>, _>>()).await?;
+        let pages = pages.page_size(PAGE).items();
+        let found = self.all("DescribeVpcs", pages.send().collect::<Result<Vec<_>, _>>()).await?;
         let vpc = |vpc: &aws_sdk_ec2::types::Vpc| {
             Some(Vpc {
                 vpc_id: vpc.vpc_id()?.to_owned(),
@@ -39,13 +40,9 @@ impl OwnVpcs for Ec2 {
         request.send().await.map(|_| ()).map_err(|error| failed("ModifyVpcAttribute", &error))
     }
 
-    async fn delete_vpc(&self, vpc_id: &str) -> Result<bool, AwsError> {
-        match self.client.delete_vpc().vpc_id(vpc_id).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_code(&error, &["InvalidVpcID.NotFound"]) => Ok(true),
-            Err(error) if is_code(&error, &["DependencyViolation"]) => Ok(false),
-            Err(error) => Err(failed("DeleteVpc", &error)),
-        }
+    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError> {
+        let answer = self.client.delete_vpc().vpc_id(vpc_id).send().await;
+        gone_is_as_good("DeleteVpc", answer, &["InvalidVpcID.NotFound"])
     }
 
     async fn list_zones(&self) -> Result<Vec<String>, AwsError> {
@@ -61,19 +58,11 @@ impl OwnVpcs for Ec2 {
         let within = || {
             let mut filters = ours(name, project);
             filters.push(filter("vpc-id", vpc_id));
-            Some(filters)
+            filters
         };
-        let subnets = self.client.describe_subnets().set_filters(within()).into_paginator().items().send();
-        let subnets = self.all("DescribeSubnets", subnets.collect::<Result<Vec<_>, _>>()).await?;
-        let gateways = self.client.describe_internet_gateways().set_filters(Some(ours(name, project)));
-        let gateways = gateways.into_paginator().items().send();
-        let gateways = self.all("DescribeInternetGateways", gateways.collect::<Result<Vec<_>, _>>()).await?;
-        let tables =
-            self.client.describe_route_tables().set_filters(within()).into_paginator().items().send();
-        let tables = self.all("DescribeRouteTables", tables.collect::<Result<Vec<_>, _>>()).await?;
-        let groups =
-            self.client.describe_security_groups().set_filters(within()).into_paginator().items().send();
-        let groups = self.all("DescribeSecurityGroups", groups.collect::<Result<Vec<_>, _>>()).await?;
+        let gateways = self.gateways(ours(name, project)).await?;
+        let (subnets, tables) = (self.subnets(within()).await?, self.route_tables(within()).await?);
+        let groups = self.security_groups(within()).await?;
         Ok(Contents {
             subnets: subnets.iter().filter_map(to_subnet).collect(),
             internet_gateways: gateways.iter().filter_map(to_gateway).collect(),
@@ -187,10 +176,51 @@ impl OwnVpcs for Ec2 {
     async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError> {
         let live = ["pending", "running", "stopping", "stopped", "shutting-down"].map(str::to_owned);
         let request = self.client.describe_instances().filters(filter("vpc-id", vpc_id));
-        let pages = request.filters(filter_of("instance-state-name", &live)).into_paginator().items().send();
+        let request = request.filters(filter_of("instance-state-name", &live));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         let machines = found.iter().flat_map(|reservation| reservation.instances());
         Ok(machines.filter_map(|machine| Some(InstanceId(machine.instance_id()?.to_owned()))).collect())
+    }
+
+    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError> {
+        let within = || vec![filter("vpc-id", vpc_id)];
+        let is_ours = |tags: &[Tag]| {
+            let tags = to_tags(tags);
+            let tag = |key: &str| tags.get(key).map(String::as_str);
+            (tag("Name"), tag("Project")) == (Some(name), Some(project))
+        };
+        let interfaces = self.client.describe_network_interfaces().set_filters(Some(within()));
+        let interfaces = interfaces.into_paginator().page_size(PAGE).items().send();
+        let interfaces = interfaces.collect::<Result<Vec<_>, _>>();
+        let mut foreign: Vec<String> = self
+            .all("DescribeNetworkInterfaces", interfaces)
+            .await?
+            .iter()
+            .filter_map(of_nobodys_machine)
+            .collect();
+        let mut found =
+            |kind: &str, id: Option<&str>| foreign.extend(id.map(|id| format!("the {kind} {id}")));
+        for subnet in self.subnets(within()).await?.iter().filter(|subnet| !is_ours(subnet.tags())) {
+            found("subnet", subnet.subnet_id());
+        }
+        for table in self.route_tables(within()).await? {
+            if !is_ours(table.tags()) && !table.associations().iter().any(|of| of.main() == Some(true)) {
+                found("route table", table.route_table_id());
+            }
+            table.routes().iter().for_each(|route| found("way to", foreign_target(route)));
+        }
+        let groups = self.security_groups(within()).await?;
+        // The one that every VPC has, and that goes with it.
+        let by_itself = |group: &aws_sdk_ec2::types::SecurityGroup| group.group_name() == Some("default");
+        for group in groups.iter().filter(|group| !is_ours(group.tags()) && !by_itself(group)) {
+            found("security group", group.group_id());
+        }
+        let gateways = self.gateways(vec![filter("attachment.vpc-id", vpc_id)]).await?;
+        for gateway in gateways.iter().filter(|gateway| !is_ours(gateway.tags())) {
+            found("internet gateway", gateway.internet_gateway_id());
+        }
+        Ok(foreign)
     }
 
     async fn delete_security_group(&self, id: &str) -> Result<(), AwsError> {
@@ -227,6 +257,64 @@ impl OwnVpcs for Ec2 {
         let answer = self.client.delete_internet_gateway().internet_gateway_id(id).send().await;
         gone_is_as_good("DeleteInternetGateway", answer, &["InvalidInternetGatewayID.NotFound"])
     }
+}
+
+impl Ec2 {
+    async fn subnets(&self, filters: Vec<Filter>) -> Result<Vec<aws_sdk_ec2::types::Subnet>, AwsError> {
+        let request = self.client.describe_subnets().set_filters(Some(filters));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
+        self.all("DescribeSubnets", pages.collect::<Result<Vec<_>, _>>()).await
+    }
+
+    async fn gateways(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<aws_sdk_ec2::types::InternetGateway>, AwsError> {
+        let request = self.client.describe_internet_gateways().set_filters(Some(filters));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
+        self.all("DescribeInternetGateways", pages.collect::<Result<Vec<_>, _>>()).await
+    }
+
+    async fn route_tables(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<aws_sdk_ec2::types::RouteTable>, AwsError> {
+        let request = self.client.describe_route_tables().set_filters(Some(filters));
+        // The one list of EC2 whose pages are shorter.
+        let pages = request.into_paginator().page_size(100).items().send();
+        self.all("DescribeRouteTables", pages.collect::<Result<Vec<_>, _>>()).await
+    }
+
+    async fn security_groups(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<aws_sdk_ec2::types::SecurityGroup>, AwsError> {
+        let request = self.client.describe_security_groups().set_filters(Some(filters));
+        let pages = request.into_paginator().page_size(PAGE).items().send();
+        self.all("DescribeSecurityGroups", pages.collect::<Result<Vec<_>, _>>()).await
+    }
+}
+
+/// Of a load balancer, a NAT gateway, a function, an endpoint, or of nothing. What a machine has goes with it.
+fn of_nobodys_machine(interface: &NetworkInterface) -> Option<String> {
+    if interface.attachment().is_some_and(|attachment| attachment.instance_id().is_some()) {
+        return None;
+    }
+    let (id, subnet) = (interface.network_interface_id()?, interface.subnet_id().unwrap_or("no subnet"));
+    let kind = interface.interface_type().map(|kind| kind.as_str()).unwrap_or_default();
+    let what = interface.description().filter(|text| !text.is_empty()).unwrap_or(kind);
+    Some(format!("the network interface {id} in {subnet} ({what})"))
+}
+
+/// An endpoint, a VPN, another network: each of them holds the VPC.
+fn foreign_target(route: &aws_sdk_ec2::types::Route) -> Option<&str> {
+    let gateway = route.gateway_id().filter(|id| !id.starts_with("igw-") && *id != "local");
+    let others = [
+        route.vpc_peering_connection_id(),
+        route.transit_gateway_id(),
+        route.egress_only_internet_gateway_id(),
+    ];
+    gateway.into_iter().chain(others.into_iter().flatten()).find(|id| !id.is_empty())
 }
 
 fn ours(name: &str, project: &str) -> Vec<Filter> {

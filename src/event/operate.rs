@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::{MEETING_ID, NAME_SHOWN, cut, fields, kind_of, meeting_id, refused};
 use crate::command::Shell;
 use crate::error::Error;
-use crate::key_pair::without_comment;
+use crate::hardware::VOLUME_TYPES;
+use crate::key_pair::{KeyType, without_comment};
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 use crate::overrides::{VOLUME_SIZES, resource_id};
@@ -64,11 +65,9 @@ pub enum Verb {
     AddNetworkInterface(WantedInterface),
     RemoveNetworkInterface(Named),
     Run(WantedCommand),
-    /// `public_key`: one line in OpenSSH's form, to be imported; `None`: EC2 makes an ED25519 pair, and its private key is kept
-    /// in Parameter Store.
     EnsureKey {
         name: String,
-        public_key: Option<String>,
+        origin: KeyOrigin,
     },
     /// What `launch` would start from now.
     LatestImage,
@@ -90,6 +89,16 @@ pub struct WantedCommand {
     pub command: String,
     /// From 5 to 172,800; it is ended after that.
     pub timeout_seconds: u32,
+}
+
+/// Where a key pair comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// One line in OpenSSH's form, to be imported.
+    Imported(String),
+    /// EC2 makes it, and its private key is kept in Parameter Store. `None`: RSA where launches start from an image of
+    /// Windows, else ED25519.
+    Created(Option<KeyType>),
 }
 
 /// What is to be removed: by its own id, or by the name under which it was added.
@@ -209,8 +218,6 @@ const COMMENT_LIMIT: usize = 100;
 const IMAGE_NAME: RangeInclusive<usize> = 3..=128;
 const IMAGE_NAME_SIGNS: &str = " ()[]./-'@_";
 
-const VOLUME_TYPES: [&str; 7] = ["gp3", "gp2", "io2", "io1", "st1", "sc1", "standard"];
-
 impl Operate {
     pub fn from_json(event: &Value) -> Result<Self, Error> {
         let refused = |problem: String| refused(event, problem, EXPECTED);
@@ -240,7 +247,7 @@ impl Operate {
                 Verb::RemoveNetworkInterface(fields.named("network_interface_id", "eni-")?)
             }
             "run" => Verb::Run(fields.command()?),
-            "ensure_key" => Verb::EnsureKey { name: fields.key_name()?, public_key: fields.public_key()? },
+            "ensure_key" => Verb::EnsureKey { name: fields.key_name()?, origin: fields.key_origin()? },
             "latest_image" => Verb::LatestImage,
             "ensure_vpc" => Verb::EnsureVpc { name: fields.vpc_name()?, cidr: fields.cidr()? },
             "delete_vpc" => Verb::DeleteVpc { name: fields.vpc_name()? },
@@ -405,11 +412,24 @@ impl<'f> Fields<'f> {
         })
     }
 
-    fn public_key(&self) -> Result<Option<String>, String> {
-        let Some(text) = self.text("public_key")? else { return Ok(None) };
+    fn key_origin(&self) -> Result<KeyOrigin, String> {
+        let key_type = match self.text("key_type")? {
+            None => None,
+            Some(word) => match KeyType::BOTH.into_iter().find(|known| known.as_str() == word) {
+                Some(known) => Some(known),
+                None => {
+                    let word = cut(word, NAME_SHOWN);
+                    return Err(format!("has the key_type {word:?}, which is neither ed25519 nor rsa"));
+                }
+            },
+        };
+        let Some(text) = self.text("public_key")? else { return Ok(KeyOrigin::Created(key_type)) };
+        if key_type.is_some() {
+            return Err("has a key_type and a public_key, which has a type of its own".to_owned());
+        }
         match without_comment(text) {
             Some(("ssh-ed25519" | "ssh-rsa", key)) if key.len() > 40 && !text.contains('\n') => {
-                Ok(Some(text.to_owned()))
+                Ok(KeyOrigin::Imported(text.to_owned()))
             }
             _ => Err("has a public_key that is not one line such as \"ssh-ed25519 AAAA… name\"".to_owned()),
         }
@@ -426,13 +446,13 @@ impl<'f> Fields<'f> {
 
     fn volume(&self) -> Result<WantedVolume, String> {
         let volume_type = self.text("volume_type")?.unwrap_or("gp3").to_owned();
-        if !VOLUME_TYPES.contains(&volume_type.as_str()) {
+        let Some(of) = VOLUME_TYPES.iter().find(|known| known.name == volume_type) else {
             return Err(format!(
                 "has the volume_type {:?}, which is none of {}",
                 cut(&volume_type, NAME_SHOWN),
-                VOLUME_TYPES.join(", ")
+                VOLUME_TYPES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             ));
-        }
+        };
         let wanted = WantedVolume {
             name: self.name()?,
             size_gb: self.whole("size_gb", VOLUME_SIZES)?.ok_or("has no size_gb")?,
@@ -441,18 +461,9 @@ impl<'f> Fields<'f> {
             encrypted: self.flag("encrypted", true)?,
             volume_type,
         };
-        let of = wanted.volume_type.as_str();
-        match (wanted.iops, wanted.throughput) {
-            (Some(_), _) if !["gp3", "io1", "io2"].contains(&of) => {
-                Err(format!("has iops, which a volume of the type {of} has not got"))
-            }
-            (None, _) if ["io1", "io2"].contains(&of) => {
-                Err(format!("has no iops, which a volume of the type {of} needs"))
-            }
-            (_, Some(_)) if of != "gp3" => {
-                Err(format!("has a throughput, which a volume of the type {of} has not got"))
-            }
-            _ => Ok(wanted),
+        match of.misfit(wanted.size_gb, wanted.iops, wanted.throughput) {
+            Some(misfit) => Err(misfit),
+            None => Ok(wanted),
         }
     }
 

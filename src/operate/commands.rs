@@ -4,19 +4,25 @@
 //! and answers what came of it. Two requests at the very same moment can both be the first, and then it runs twice: a command
 //! that must not has to see to that itself.
 
-use std::cell::Cell;
+use std::time::Duration;
 
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Outcome, Sight};
+use super::{Answer, Delivery, Found, Outcome, Sight};
 use crate::command::NewCommand;
-use crate::deadline::Backoff;
-use crate::error::{Class, Error, Kind, Service};
+use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::WantedCommand;
 use crate::hardware::Hardware;
-use crate::machine::State;
+use crate::machine::{InstanceId, State};
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::timing::after;
+
+/// What SSM says of a machine whose agent has not reported: not yet, or because it cannot.
+const UNKNOWN: &str = "InvalidInstanceId";
+
+/// For so long after its start a machine's agent may still be about to report; Windows takes the longest.
+const YOUNG: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CommandAnswer {
@@ -50,8 +56,7 @@ where
         let (id, outcome) = match self.ask(Service::Ssm, || ssm.find_command(instance, name)).await? {
             Some(id) => (id, Outcome::Unchanged),
             None if of.machine.state != State::Running => {
-                let state = of.machine.state.as_str();
-                return Err(self.refused(format!("{instance} is {state}, and runs no command")));
+                return Err(self.runs_no_command(of));
             }
             None => (self.send(of, wanted).await?, Outcome::Done),
         };
@@ -76,7 +81,7 @@ where
     /// Once, unless SSM says that it did nothing; after an answer that was lost it is looked for.
     async fn send(&self, of: &Hardware, wanted: &WantedCommand) -> Result<String, Error> {
         let ssm = &self.operator.ssm;
-        let timing = &self.operator.timing;
+        let clock = &self.operator.clock;
         let command = NewCommand {
             instance_id: of.instance_id().clone(),
             name: wanted.name.clone(),
@@ -84,35 +89,40 @@ where
             text: wanted.command.clone(),
             timeout_seconds: wanted.timeout_seconds,
         };
-        let lost = Cell::new(false);
+        // Sent once: an answer that was lost is looked for.
         let send = || async {
             match ssm.send_command(&command).await {
                 Err(error) if error.class == Class::Ambiguous => {
                     info!(%error, "whether the command was taken is not known; it is looked for");
-                    lost.set(true);
                     Ok(None)
                 }
                 other => other.map(Some),
             }
         };
-        let sent = self.deadline.persist(timing.ec2, Backoff::EC2, || true, send).await;
-        match sent {
-            Ok(Some(id)) => return Ok(id),
-            Ok(None) => {}
-            Err(error) if error.code() == "InvalidInstanceId" => {
-                return Err(Error::new(
-                    Kind::OperationRefused,
-                    format!("{}: Systems Manager does not know {}", self.verb, of.instance_id()),
-                    "give the machine an instance profile with AmazonSSMManagedInstanceCore (IAM_PROFILE), see that its \
-                     agent runs and reaches Systems Manager, and ask again",
-                )
-                .caused_by(error));
+        let instance = of.instance_id();
+        let look = async |error: &AwsError| {
+            let of = self.ours(instance).await?;
+            if of.machine.state != State::Running {
+                return Err(self.runs_no_command(&of));
             }
-            Err(error) => {
-                return Err(Error::of_request(self.verb, Service::Ssm, error, "ask again: it was not sent"));
+            let since = of.launched_at;
+            if error.code() == UNKNOWN && since.is_some_and(|since| clock.now() > after(since, YOUNG)) {
+                return Err(self.unknown(instance, Kind::OperationRefused).caused_by(error.clone()));
             }
+            Ok(Found::Stands(since))
+        };
+        let sent = self.settle(Service::Ssm, send, look).await.map_err(|error| match error.code() {
+            // It was young until the time was up.
+            UNKNOWN if error.kind == Kind::DeadlineTooClose => {
+                let told = self.unknown(instance, error.kind);
+                Error { cause: error.cause, ..told }
+            }
+            _ => error,
+        })?;
+        if let Some(Some(id)) = sent {
+            return Ok(id);
         }
-        let found = self.until_seen("the command is not to be seen yet", async || {
+        let found = self.until_seen("the command is not to be seen yet", None, async || {
             let found = self.ask(Service::Ssm, || ssm.find_command(of.instance_id(), &wanted.name)).await?;
             Ok(found.map_or(Sight::Unseen, Sight::There))
         });
@@ -123,5 +133,18 @@ where
                 "ask again: if it did, the repeat finds it",
             )
         })
+    }
+
+    fn runs_no_command(&self, of: &Hardware) -> Error {
+        self.refused(format!("{} is {}, and runs no command", of.instance_id(), of.machine.state.as_str()))
+    }
+
+    fn unknown(&self, instance: &InstanceId, kind: Kind) -> Error {
+        Error::new(
+            kind,
+            format!("{}: Systems Manager does not know {instance}", self.verb),
+            "a machine is known some minutes after its start: ask again then; and give it an instance profile with \
+             AmazonSSMManagedInstanceCore (IAM_PROFILE), and see that its agent runs and reaches Systems Manager",
+        )
     }
 }

@@ -7,13 +7,13 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Operator, Outcome};
+use super::{Answer, Delivery, Found, Operator, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Backoff;
-use crate::error::{Error, Kind, Service};
+use crate::error::{AwsError, Error, Kind, Service};
 use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
 use crate::lookups::{self, LookupError};
-use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG, State};
+use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG};
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
 
@@ -88,17 +88,16 @@ where
                     let why = "its root is on a disk of its host, of which EC2 makes no image";
                     return Err(self.refused(format!("{}: {why}", of.instance_id())));
                 }
-                if !matches!(of.machine.state, State::Running | State::Stopping | State::Stopped) {
-                    let state = of.machine.state.as_str();
-                    return Err(self.refused(format!("{} is {state}", of.instance_id())));
-                }
+                self.at_rest(of).await?;
                 let image = NewImage {
                     instance_id: of.instance_id().clone(),
                     name: name.to_owned(),
                     reboot,
                     tags: self.tags(of, name),
                 };
-                if self.ask(Service::Ec2, || ec2.create_image(&image)).await?.is_some() {
+                let (create, alive) =
+                    (|| ec2.create_image(&image), async |_: &AwsError| self.alive(of.instance_id()).await);
+                if self.settle(Service::Ec2, create, alive).await?.flatten().is_some() {
                     outcome = Outcome::Done;
                 }
                 // Made now, or by a request beside this one; EC2 shows it after a moment.
@@ -109,6 +108,12 @@ where
         self.is_of(&image, of)?;
         let image = if wait { self.until_available(image).await? } else { image };
         match image.state.as_str() {
+            "disabled" => {
+                let (name, id) = (&image.name, &image.image_id);
+                Err(self.refused(format!(
+                    "the image {name:?} is there, {id}, and disabled: enable it, or choose another name"
+                )))
+            }
             "pending" | "available" => Ok(Answer { image: Some(image.into()), ..self.answer(of, outcome) }),
             state => {
                 let why = image.state_reason.as_deref().unwrap_or("no reason given");
@@ -174,15 +179,22 @@ where
         {
             return Err(self.refused(format!("the image {image_id} has not the tag Project of ours")));
         }
+        if image.as_ref().is_some_and(|image| image.is_protected) {
+            let problem =
+                format!("{}: the image {image_id} is protected against being deregistered", self.verb);
+            return Err(Error::new(Kind::OperationRefused, problem, plan::UNPROTECT_IMAGE));
+        }
         let mut snapshots = self.ask(Service::Ec2, || ec2.find_snapshots(image_id, project)).await?;
         if let Some(image) = &image {
             snapshots.extend(
                 image.snapshot_ids.iter().filter(|id| !snapshots.contains(id)).cloned().collect::<Vec<_>>(),
             );
-            self.ask(Service::Ec2, || ec2.deregister(image_id)).await?;
+            let look = async |_: &AwsError| self.look_at_image(image_id).await;
+            self.settle(Service::Ec2, || ec2.deregister(image_id), look).await?;
         }
         for snapshot in &snapshots {
-            self.ask(Service::Ec2, || ec2.delete_snapshot(snapshot)).await?;
+            let look = async |error: &AwsError| self.look_at_snapshot(snapshot, image_id, error).await;
+            self.settle(Service::Ec2, || ec2.delete_snapshot(snapshot), look).await?;
         }
         let nothing = image.is_none() && snapshots.is_empty();
         Ok(Answer {
@@ -192,6 +204,34 @@ where
             deleted_snapshot_ids: Some(snapshots),
             ..Answer::default()
         })
+    }
+
+    /// A look at an image that EC2 would not touch.
+    async fn look_at_image(&self, image_id: &str) -> Result<Found, Error> {
+        let ec2 = &self.operator.ec2;
+        match self.ask(Service::Ec2, || ec2.find_by_id(image_id)).await? {
+            None => Ok(Found::Gone),
+            Some(image) if !self.is_ours(&image.tags) => {
+                Err(self.refused(format!("the image {image_id} has not the tag Project of ours")))
+            }
+            Some(image) => Ok(Found::Stands(image.created_at.and_then(|time| time.parse().ok()))),
+        }
+    }
+
+    /// The same of a snapshot. EC2 holds it for its image until a while after that is gone (boto #3019), and for as long as
+    /// another stands on it.
+    async fn look_at_snapshot(&self, id: &str, image_id: &str, error: &AwsError) -> Result<Found, Error> {
+        let ec2 = &self.operator.ec2;
+        if let Some(other) = plan::another(&error.message, "ami-", image_id) {
+            return Err(self.refused(format!("the image {other} stands on the snapshot {id}, too")));
+        }
+        match self.ask(Service::Ec2, || ec2.find_snapshot(id)).await? {
+            None => Ok(Found::Gone),
+            Some(snapshot) if !self.is_ours(&snapshot.tags) => {
+                Err(self.refused(format!("the snapshot {id} has not the tag Project of ours")))
+            }
+            Some(snapshot) => Ok(Found::Stands(snapshot.started_at)),
+        }
     }
 
     /// By the same way as a launch, which looks once and believes it for a while.

@@ -4,13 +4,16 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
-use crate::error::{Error, Service};
+use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
-use crate::machine::State;
+use crate::machine::InstanceId;
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
+
+/// In client tokens.
+const KIND: &str = "network interface";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InterfaceAnswer {
@@ -37,13 +40,8 @@ where
         wanted: &WantedInterface,
     ) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
+        let of = &self.at_rest(of).await?;
         let instance = of.instance_id();
-        if !matches!(of.machine.state, State::Running | State::Stopped) {
-            let state = of.machine.state.as_str();
-            return Err(
-                self.refused(format!("{instance} is {state}, and has to be running or stopped for it"))
-            );
-        }
         let interface = match self.standing_interface(of, &wanted.name).await? {
             Some(interface) => {
                 if let Some(subnet) =
@@ -60,6 +58,7 @@ where
             }
             None => {
                 self.has_room(of).await?;
+                self.is_in_its_zone(of, wanted).await?;
                 self.create_interface(of, wanted).await?
             }
         };
@@ -69,7 +68,8 @@ where
         };
         if let Some(attachment) = &interface.attachment {
             let (id, attachment) = (&interface.network_interface_id, &attachment.attachment_id);
-            self.ask(Service::Ec2, || ec2.delete_interface_with_machine(id, attachment)).await?;
+            let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
+            self.settle(Service::Ec2, || ec2.delete_interface_with_machine(id, attachment), look).await?;
         }
         Ok(Answer { network_interface: Some(told(&interface)), ..self.answer(of, outcome) })
     }
@@ -86,6 +86,22 @@ where
                 of.interfaces.len()
             ))),
             None => Ok(()),
+        }
+    }
+
+    /// As well.
+    async fn is_in_its_zone(&self, of: &Hardware, wanted: &WantedInterface) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let Some(subnet) = &wanted.subnet_id else { return Ok(()) };
+        let zone = self.ask(Service::Ec2, || ec2.find_zone(subnet)).await?;
+        let (instance, its) = (of.instance_id(), &of.availability_zone);
+        match zone {
+            Some(zone) if zone == *its => Ok(()),
+            Some(zone) => {
+                let why = format!("{subnet} is in {zone}, and {instance} is in {its}");
+                Err(self.misfit("subnet_id", &why))
+            }
+            None => Err(self.misfit("subnet_id", &format!("{subnet} is no subnet of this account here"))),
         }
     }
 
@@ -106,31 +122,38 @@ where
             true => of.security_group_ids.clone(),
             false => wanted.security_group_ids.clone(),
         };
-        for generation in 1..=GENERATIONS {
+        let name = &wanted.name;
+        for generation in self.generations(KIND, of, name) {
             let interface = NewInterface {
-                token: plan::token("network interface", of.instance_id(), &wanted.name, generation),
+                token: plan::token(KIND, of.instance_id(), name, generation),
                 subnet_id: subnet.clone(),
                 security_group_ids: groups.clone(),
-                tags: self.tags(of, &wanted.name),
+                tags: self.tags(of, name),
             };
             let made = match self.ask(Service::Ec2, || ec2.create_interface(&interface)).await? {
-                Made::This(made) => made,
-                Made::Mismatch => match self.standing_interface(of, &wanted.name).await? {
-                    Some(other) => return Ok(other),
-                    None => continue,
-                },
+                Made::This(made) => Some(made.network_interface_id),
+                Made::Mismatch => None,
             };
-            let id = &made.network_interface_id;
-            let not_yet = format!("{id} is not available yet");
-            let made = self.until_seen(&not_yet, async || {
-                Ok(match self.ask(Service::Ec2, || ec2.find_interface(id)).await? {
+            let not_yet = format!("the network interface {name:?} is not available yet");
+            // EC2 does not say when one was made.
+            let found = self.until_seen(&not_yet, None, async || {
+                let by_id = match &made {
+                    Some(id) => self.ask(Service::Ec2, || ec2.find_interface(id)).await?,
+                    None => None,
+                };
+                let found = match by_id {
+                    Some(found) => Some(found),
+                    None => self.standing_interface(of, name).await?,
+                };
+                Ok(match found {
                     None => Sight::Unseen,
                     Some(found) if found.state == "pending" => Sight::NotYet,
                     Some(found) => Sight::There(found),
                 })
             });
-            if let Some(made) = made.await? {
-                return Ok(made);
+            if let Some(found) = found.await? {
+                self.stands_under(KIND, of, name, generation);
+                return Ok(found);
             }
         }
         Err(self.refused(format!("{GENERATIONS} of this name have been removed: choose another")))
@@ -156,9 +179,16 @@ where
                 None => {
                     // How many there may be was looked at before it was made.
                     let index = plan::free_index(&taken, usize::MAX).unwrap_or(1);
-                    let answer =
-                        self.ask(Service::Ec2, || ec2.attach_interface(&id, instance, index)).await?;
-                    if answer == Attached::PlaceTaken {
+                    let attach = || ec2.attach_interface(&id, instance, index);
+                    let look = async |_: &AwsError| {
+                        self.alive(instance).await?;
+                        match self.look_at_interface(&id, instance, Part::Whole).await? {
+                            Found::Gone => Err(self.refused(format!("{id} is gone"))),
+                            stands => Ok(stands),
+                        }
+                    };
+                    let answer = self.settle(Service::Ec2, attach, look).await?;
+                    if answer == Some(Attached::PlaceTaken) {
                         taken.push(index);
                         continue;
                     }
@@ -174,6 +204,24 @@ where
                     Ok(found.filter(there))
                 })
                 .await?;
+        }
+    }
+
+    /// A look at a network interface of this machine, or of none, that EC2 would not touch.
+    async fn look_at_interface(&self, id: &str, instance: &InstanceId, of: Part) -> Result<Found, Error> {
+        let ec2 = &self.operator.ec2;
+        let found = self.ask(Service::Ec2, || ec2.find_interface(id)).await?;
+        let Some(interface) = found else { return Ok(Found::Gone) };
+        match interface.attachment {
+            Some(attachment) if attachment.instance_id != *instance => {
+                let other = &attachment.instance_id;
+                Err(self.refused(format!("{id} is attached to {other}")))
+            }
+            None if of == Part::Attachment => Ok(Found::Gone),
+            _ if !self.is_ours(&interface.tags) => {
+                Err(self.refused(format!("{id} has not the tag Project of ours")))
+            }
+            _ => Ok(Found::Stands(None)),
         }
     }
 
@@ -211,8 +259,11 @@ where
         if !self.is_ours(&interface.tags) {
             return Err(self.refused(format!("{id} has not the tag Project of ours")));
         }
+        let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Whole).await;
         if let Some(attachment) = attachment {
-            self.ask(Service::Ec2, || ec2.detach_interface(&attachment.attachment_id)).await?;
+            let detach = || ec2.detach_interface(&attachment.attachment_id);
+            let attached = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
+            self.settle(Service::Ec2, detach, attached).await?;
             self.until(&format!("{id} is not detached yet"), async || {
                 match self.ask(Service::Ec2, || ec2.find_interface(id)).await? {
                     Some(interface) if interface.state != "available" => Ok(None),
@@ -221,7 +272,10 @@ where
             })
             .await?;
         }
-        self.ask(Service::Ec2, || ec2.delete_interface(id)).await?;
+        self.settle(Service::Ec2, || ec2.delete_interface(id), look).await?;
+        if let Some(name) = interface.tags.get(NAME_TAG) {
+            self.is_history(KIND, of, name);
+        }
         Ok(Answer { network_interface: Some(told(&interface)), ..self.answer(of, Outcome::Done) })
     }
 }

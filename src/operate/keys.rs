@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{Answer, Delivery, Outcome};
+use super::{Answer, Delivery, Found, Outcome};
+use crate::config::OperateConfig;
 use crate::deadline::Deadline;
-use crate::error::{Error, Service};
-use crate::key_pair::{CREATED, IMPORTED, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
+use crate::error::{AwsError, Error, Service};
+use crate::event::KeyOrigin;
+use crate::key_pair::{CREATED, IMPORTED, KeyType, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
+use crate::lookups;
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::timing::after;
 
@@ -28,6 +31,9 @@ pub struct KeyAnswer {
     pub key_name: String,
     pub key_pair_id: String,
     pub fingerprint: String,
+    /// `ed25519` or `rsa`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
     /// The parameter that has the private key, if it was made here.
@@ -43,37 +49,47 @@ where
     C: Clock,
     T: Tokens,
 {
-    pub(super) async fn ensure_key(&self, name: &str, public_key: Option<&str>) -> Result<Answer, Error> {
+    pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
         let not_yet = format!("the key pair {name:?} is being made by another request");
         self.until(&not_yet, async || {
             if let Some(found) = self.ask(Service::Ec2, || ec2.find_own_key_pair(name)).await? {
-                return self.judge(found, public_key).await;
+                return self.judge(found, origin).await;
             }
-            match public_key {
-                Some(public_key) => self.import(name, public_key).await,
-                None => self.create_pair(name).await,
+            match origin {
+                KeyOrigin::Imported(public_key) => self.import(name, public_key).await,
+                KeyOrigin::Created(Some(key_type)) => self.create_pair(name, *key_type).await,
+                KeyOrigin::Created(None) => self.create_pair(name, self.fitting_type().await).await,
             }
         })
         .await
     }
 
     /// `None`: look again in a moment.
-    async fn judge(&self, found: OwnKeyPair, public_key: Option<&str>) -> Result<Option<Answer>, Error> {
+    async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<Answer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm) = (&operator.ec2, &operator.ssm);
         let (name, id) = (&found.name, &found.key_pair_id);
         if !self.is_ours(&found.tags) {
             return Err(self.refused(format!("the key pair {name:?} ({id}) has not the tag Project of ours")));
         }
-        if let Some(public_key) = public_key {
-            let has = found.public_key.as_deref().and_then(without_comment);
-            return match has == without_comment(public_key) {
-                true => Ok(Some(self.told_key(found, false, Outcome::Unchanged))),
-                false => Err(self.refused(format!(
-                    "the key pair {name:?} ({id}) has another public key: choose another name"
-                ))),
-            };
+        match origin {
+            KeyOrigin::Imported(public_key) => {
+                let has = found.public_key.as_deref().and_then(without_comment);
+                return match has == without_comment(public_key) {
+                    true => Ok(Some(self.told_key(found, false, Outcome::Unchanged))),
+                    false => Err(self.refused(format!(
+                        "the key pair {name:?} ({id}) has another public key: choose another name"
+                    ))),
+                };
+            }
+            KeyOrigin::Created(Some(wanted)) => {
+                if let Some(has) = found.key_type.as_deref().filter(|has| *has != wanted.as_str()) {
+                    let why = format!("the key pair {name:?} ({id}) is of type {has}: choose another name");
+                    return Err(self.refused(why));
+                }
+            }
+            KeyOrigin::Created(None) => {}
         }
         if found.tags.get(ORIGIN_TAG).map(String::as_str) == Some(IMPORTED) {
             return Ok(Some(self.told_key(found, false, Outcome::Unchanged)));
@@ -85,9 +101,28 @@ where
         let half = found.created_at.is_some_and(|created| operator.clock.now() > after(created, HALF));
         if half {
             warn!(key_name = name, key_pair_id = id, "nobody stored its private key: it is replaced");
-            self.ask(Service::Ec2, || ec2.delete_key_pair(id)).await?;
+            let look = async |_: &AwsError| {
+                let found = self.ask(Service::Ec2, || ec2.find_own_key_pair(name)).await?;
+                let found = found.filter(|found| found.key_pair_id == *id);
+                Ok(found.map_or(Found::Gone, |found| Found::Stands(found.created_at)))
+            };
+            self.settle(Service::Ec2, || ec2.delete_key_pair(id), look).await?;
         }
         Ok(None)
+    }
+
+    /// Where it cannot be found out from which image launches start, there is none that would need another type.
+    async fn fitting_type(&self) -> KeyType {
+        let OperateConfig { image, instance_types, launch_template, .. } = &self.operator.config;
+        let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
+        match lookups::latest_image(ec2, ssm, image, instance_types, launch_template.as_ref()).await {
+            Ok(image) if image.is_windows => KeyType::Rsa,
+            Ok(_) => KeyType::default(),
+            Err(error) => {
+                info!(?error, "it is not known from which image launches start");
+                KeyType::default()
+            }
+        }
     }
 
     async fn import(&self, name: &str, public_key: &str) -> Result<Option<Answer>, Error> {
@@ -103,15 +138,13 @@ where
         Ok(Some(self.told_key(found, false, Outcome::Done)))
     }
 
-    async fn create_pair(&self, name: &str) -> Result<Option<Answer>, Error> {
+    async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<Answer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm, clock) = (&operator.ec2, &operator.ssm, &operator.clock);
         let tags = self.key_tags(CREATED);
         let began = clock.now();
-        let Some((pair, private_key)) = self.ask(Service::Ec2, || ec2.create_key_pair(name, &tags)).await?
-        else {
-            return Ok(None);
-        };
+        let create = || ec2.create_key_pair(name, key_type, &tags);
+        let Some((pair, private_key)) = self.ask(Service::Ec2, create).await? else { return Ok(None) };
         let id = &pair.key_pair_id;
         let at = after(began, TO_STORE).min(self.deadline.at);
         let deadline = Deadline { clock, tokens: &operator.tokens, at };
@@ -142,6 +175,7 @@ where
             key_name: pair.name,
             key_pair_id: pair.key_pair_id,
             fingerprint: pair.fingerprint,
+            key_type: pair.key_type,
             public_key: pair.public_key,
         };
         Answer { verb: self.verb, outcome, key_pair: Some(key_pair), ..Answer::default() }

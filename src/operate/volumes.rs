@@ -6,12 +6,16 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
-use crate::error::{Error, Service};
+use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
+use crate::machine::InstanceId;
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
+
+/// In client tokens.
+const KIND: &str = "volume";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VolumeAnswer {
@@ -36,10 +40,8 @@ where
     T: Tokens,
 {
     pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
+        let of = &self.at_rest(of).await?;
         let instance = of.instance_id();
-        if !of.machine.state.is_live() {
-            return Err(self.refused(format!("{instance} is {}", of.machine.state.as_str())));
-        }
         let volume = match self.standing_volume(of, &wanted.name).await? {
             Some(volume) => volume,
             None => self.create(of, wanted).await?,
@@ -56,7 +58,8 @@ where
             Err(error) => return Err(self.without_volume(&volume, error).await),
         };
         let ec2 = &self.operator.ec2;
-        self.ask(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device)).await?;
+        let alive = async |_: &AwsError| self.alive(instance).await;
+        self.settle(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device), alive).await?;
         Ok(Answer { volume: Some(told(of, &volume, Some(device))), ..self.answer(of, outcome) })
     }
 
@@ -69,47 +72,60 @@ where
 
     async fn create(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Volume, Error> {
         let ec2 = &self.operator.ec2;
-        for generation in 1..=GENERATIONS {
+        let name = &wanted.name;
+        for generation in self.generations(KIND, of, name) {
             let volume = NewVolume {
-                token: plan::token("volume", of.instance_id(), &wanted.name, generation),
+                token: plan::token(KIND, of.instance_id(), name, generation),
                 availability_zone: of.availability_zone.clone(),
                 size_gb: wanted.size_gb,
                 volume_type: wanted.volume_type.clone(),
                 iops: wanted.iops,
                 throughput: wanted.throughput,
                 encrypted: wanted.encrypted,
-                tags: self.tags(of, &wanted.name),
+                tags: self.tags(of, name),
             };
             let made = match self.ask(Service::Ec2, || ec2.create_volume(&volume)).await? {
-                Made::This(made) => made,
+                Made::This(made) if !stands(&made) => continue,
+                Made::This(made) => Some(made),
                 // Another request with this name is under way, or the one that used this token is history.
-                Made::Mismatch => match self.standing_volume(of, &wanted.name).await? {
-                    Some(other) => return Ok(other),
-                    None => continue,
-                },
+                Made::Mismatch => None,
             };
-            if stands(&made)
-                && let Some(made) = self.until_made(&made.volume_id).await?
-            {
+            if let Some(made) = self.until_made(of, name, made.as_ref()).await? {
+                self.stands_under(KIND, of, name, generation);
                 return Ok(made);
             }
         }
         Err(self.refused(format!("{GENERATIONS} volumes of this name have been removed: choose another")))
     }
 
-    /// `None`: the token's volume has been removed since. What is new may not be visible for a moment.
-    async fn until_made(&self, id: &str) -> Result<Option<Volume>, Error> {
+    /// `None`: the token's volume has been removed since. What is new may not be visible for a while, neither by its id nor
+    /// by its tags; a second one beside it would be worse than that while.
+    async fn until_made(
+        &self,
+        of: &Hardware,
+        name: &str,
+        made: Option<&Volume>,
+    ) -> Result<Option<Volume>, Error> {
         let ec2 = &self.operator.ec2;
-        self.until_seen(&format!("the volume {id} is not available yet"), async || {
-            let Some(volume) = self.ask(Service::Ec2, || ec2.find_volume(id)).await? else {
-                return Ok(Sight::Unseen);
+        let not_yet = format!("the volume {name:?} is not available yet");
+        let since = made.and_then(|made| made.created_at);
+        self.until_seen(&not_yet, since, async || {
+            let by_id = match made {
+                Some(made) => self.ask(Service::Ec2, || ec2.find_volume(&made.volume_id)).await?,
+                None => None,
             };
+            let found = match by_id {
+                Some(found) if !stands(&found) => return Ok(Sight::Gone),
+                Some(found) => Some(found),
+                None => self.standing_volume(of, name).await?,
+            };
+            let Some(volume) = found else { return Ok(Sight::Unseen) };
             match volume.state.as_str() {
                 "creating" => Ok(Sight::NotYet),
                 "error" => {
+                    let id = &volume.volume_id;
                     Err(self.refused(format!("EC2 could not make the volume {id}: its state is error")))
                 }
-                "deleting" | "deleted" => Ok(Sight::Gone),
                 _ => Ok(Sight::There(volume)),
             }
         })
@@ -136,8 +152,16 @@ where
                     let device = plan::free_device(&taken).ok_or_else(|| {
                         self.refused(format!("{instance} has no free device name from /dev/sdf to /dev/sdp"))
                     })?;
-                    let answer = self.ask(Service::Ec2, || ec2.attach_volume(&id, instance, &device)).await?;
-                    if answer == Attached::PlaceTaken {
+                    let attach = || ec2.attach_volume(&id, instance, &device);
+                    let look = async |_: &AwsError| {
+                        self.alive(instance).await?;
+                        match self.look_at_volume(&id, instance, Part::Whole).await? {
+                            Found::Gone => Err(self.refused(format!("the volume {id} is gone"))),
+                            stands => Ok(stands),
+                        }
+                    };
+                    let answer = self.settle(Service::Ec2, attach, look).await?;
+                    if answer == Some(Attached::PlaceTaken) {
                         taken.push(device);
                         continue;
                     }
@@ -156,6 +180,24 @@ where
                     Ok(found.filter(there))
                 })
                 .await?;
+        }
+    }
+
+    /// A look at a volume of this machine, or of none, that EC2 would not touch.
+    async fn look_at_volume(&self, id: &str, instance: &InstanceId, of: Part) -> Result<Found, Error> {
+        let ec2 = &self.operator.ec2;
+        let found = self.ask(Service::Ec2, || ec2.find_volume(id)).await?.filter(stands);
+        let Some(volume) = found else { return Ok(Found::Gone) };
+        match volume.attachment {
+            Some(attachment) if attachment.instance_id != *instance => {
+                let other = &attachment.instance_id;
+                Err(self.refused(format!("the volume {id} is attached to {other}")))
+            }
+            None if of == Part::Attachment => Ok(Found::Gone),
+            _ if !self.is_ours(&volume.tags) => {
+                Err(self.refused(format!("the volume {id} has not the tag Project of ours")))
+            }
+            _ => Ok(Found::Stands(volume.created_at)),
         }
     }
 
@@ -190,9 +232,11 @@ where
         if volume.attachment.as_ref().is_some_and(|a| Some(&a.device) == of.root_device.as_ref()) {
             return Err(self.refused(format!("the volume {id} is the root of {instance}")));
         }
+        let look = async |_: &AwsError| self.look_at_volume(id, instance, Part::Whole).await;
         if volume.attachment.is_some() {
-            self.ask(Service::Ec2, || ec2.detach_volume(id, instance)).await?;
-            self.until(&format!("the volume {id} is not detached yet"), async || {
+            let attached = async |_: &AwsError| self.look_at_volume(id, instance, Part::Attachment).await;
+            self.settle(Service::Ec2, || ec2.detach_volume(id, instance), attached).await?;
+            self.until(&format!("the volume {id} is not detached yet; unmount it"), async || {
                 match self.ask(Service::Ec2, || ec2.find_volume(id)).await? {
                     Some(volume) if volume.state == "in-use" => Ok(None),
                     _ => Ok(Some(())),
@@ -200,7 +244,10 @@ where
             })
             .await?;
         }
-        self.ask(Service::Ec2, || ec2.delete_volume(id)).await?;
+        self.settle(Service::Ec2, || ec2.delete_volume(id), look).await?;
+        if let Some(name) = volume.tags.get(NAME_TAG) {
+            self.is_history(KIND, of, name);
+        }
         Ok(Answer { volume: Some(told(of, &volume, None)), ..self.answer(of, Outcome::Done) })
     }
 }

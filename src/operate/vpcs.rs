@@ -5,12 +5,14 @@
 //! made once, and whoever comes second deletes the empty one that it made.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, GENERATIONS, Outcome, Sight};
-use crate::error::{Error, Kind, Service};
+use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Sight};
+use crate::error::{AwsError, Error, Kind, Service};
 use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
 
@@ -46,7 +48,7 @@ where
             )));
         }
         let id = vpc.vpc_id.as_str();
-        self.ask(Service::Ec2, || ec2.name_hosts(id)).await?;
+        self.build(|| ec2.name_hosts(id)).await?;
         let zones = self.zones().await?;
         let gateway = self.internet_gateway(name, id, &mut made).await?;
         self.ensure_route_table(name, id, &mut made).await?;
@@ -79,7 +81,7 @@ where
             let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
             let elected = match kept {
                 // A VPC that was just made may not be to be seen for a moment; one that was deleted never is.
-                Some(id) => match self.seen(name, &id).await? {
+                Some((id, since)) => match self.seen(name, &id, since).await? {
                     Some(vpc) => vpc,
                     None => continue,
                 },
@@ -98,9 +100,9 @@ where
                     match self.ask(Service::Ssm, || ssm.keep_first(&place, id)).await? {
                         true => candidate,
                         false => {
-                            let other =
-                                self.ask(Service::Ssm, || ssm.read_kept(&place)).await?.unwrap_or_default();
-                            match self.seen(name, &other).await? {
+                            let other = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
+                            let (other, since) = other.unwrap_or_default();
+                            match self.seen(name, &other, since).await? {
                                 Some(vpc) => vpc,
                                 None => continue,
                             }
@@ -127,8 +129,9 @@ where
         Ok(found)
     }
 
-    async fn seen(&self, name: &str, id: &str) -> Result<Option<Vpc>, Error> {
-        self.until_seen(&format!("the VPC {id} is not to be seen yet"), async || {
+    /// `since`: when it was elected, right after it was made.
+    async fn seen(&self, name: &str, id: &str, since: Option<Timestamp>) -> Result<Option<Vpc>, Error> {
+        self.until_seen(&format!("the VPC {id} is not to be seen yet"), since, async || {
             let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == id);
             Ok(found.map_or(Sight::Unseen, Sight::There))
         })
@@ -137,13 +140,49 @@ where
 
     async fn delete_empty(&self, name: &str, id: &str) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
-        match self.ask(Service::Ec2, || ec2.delete_vpc(id)).await? {
-            true => Ok(()),
-            false => {
-                Err(self
-                    .refused(format!("there are two VPCs {name:?}, and {id} is in use: rename one of them")))
-            }
+        self.remove_from(name, id, id, || ec2.delete_vpc(id)).await
+    }
+
+    /// A request about a VPC that was made, or found, a moment ago, or about what is in it.
+    async fn build<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        // EC2 does not say when any of it was made.
+        let made = self.settle(Service::Ec2, request, async |_| Ok(Found::Stands(None))).await?;
+        made.ok_or_else(|| self.refused("another request deletes the VPC".to_owned()))
+    }
+
+    /// A request to remove `id` from a VPC, or the VPC itself. What EC2 holds it for is somebody else's, or a step before that
+    /// EC2 has not seen everywhere.
+    async fn remove_from<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        name: &str,
+        vpc_id: &str,
+        id: &str,
+        request: impl Fn() -> F,
+    ) -> Result<(), Error> {
+        let look = async |_: &AwsError| {
+            self.holds_nothing_foreign(name, vpc_id).await?;
+            let stands = match id == vpc_id {
+                true => self.vpcs(name).await?.iter().any(|vpc| vpc.vpc_id == id),
+                false => self.contents(name, vpc_id).await?.holds(id),
+            };
+            Ok(if stands { Found::Stands(None) } else { Found::Gone })
+        };
+        self.settle(Service::Ec2, request, look).await.map(|_| ())
+    }
+
+    async fn holds_nothing_foreign(&self, name: &str, vpc_id: &str) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let project = &self.operator.config.project_tag;
+        let foreign = self.ask(Service::Ec2, || ec2.list_foreign(vpc_id, name, project)).await?;
+        if foreign.is_empty() {
+            return Ok(());
         }
+        let more = if foreign.len() > 5 { ", …" } else { "" };
+        let which = foreign.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        Err(self.refused(format!("in the VPC {name:?} ({vpc_id}) is what is not ours: {which}{more}")))
     }
 
     /// Those that are supported and there.
@@ -187,7 +226,7 @@ where
                     None => self.ask(Service::Ec2, || ec2.create_internet_gateway(&tags)).await?,
                 };
                 *made += 1;
-                self.ask(Service::Ec2, || ec2.attach_internet_gateway(&spare, vpc_id)).await?;
+                self.build(|| ec2.attach_internet_gateway(&spare, vpc_id)).await?;
                 // Another request may have been faster with its own.
                 let not_yet = "the internet gateway is not attached yet";
                 self.until(not_yet, async || Ok(attached(&self.contents(name, vpc_id).await?))).await?
@@ -204,7 +243,7 @@ where
             return Ok(());
         }
         *made += 1;
-        self.ask(Service::Ec2, || ec2.create_route_table(vpc_id, &tags)).await?;
+        self.build(|| ec2.create_route_table(vpc_id, &tags)).await?;
         let not_yet = "the route table is not to be seen yet";
         self.until(not_yet, async || Ok(chosen(&self.contents(name, vpc_id).await?))).await.map(|_| ())
     }
@@ -226,16 +265,16 @@ where
         let id = &chosen.route_table_id;
         if !chosen.has_default_route {
             *made += 1;
-            self.ask(Service::Ec2, || ec2.add_default_route(id, gateway)).await?;
+            self.build(|| ec2.add_default_route(id, gateway)).await?;
         }
         let others = || contents.route_tables.iter().filter(|table| table.route_table_id != *id);
         for (association, _) in others().flat_map(|table| &table.associations) {
-            self.ask(Service::Ec2, || ec2.disassociate_route_table(association)).await?;
+            self.remove_from(name, vpc_id, association, || ec2.disassociate_route_table(association)).await?;
         }
         for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
             if !chosen.associations.iter().any(|(_, of)| of == subnet) {
                 *made += 1;
-                self.ask(Service::Ec2, || ec2.associate_route_table(id, subnet)).await?;
+                self.build(|| ec2.associate_route_table(id, subnet)).await?;
             }
         }
         for spare in others().map(|table| &table.route_table_id) {
@@ -270,13 +309,13 @@ where
                 // Another request may have this block, or this zone, by now: then it is there at the next look.
                 tried.set(true);
                 let range = block.to_string();
-                self.ask(Service::Ec2, || ec2.create_subnet(vpc_id, &range, zone, &tags)).await?;
+                self.build(|| ec2.create_subnet(vpc_id, &range, zone, &tags)).await?;
                 Ok(None)
             })
             .await?;
         *made += u32::from(tried.get());
         if !subnet.is_public {
-            self.ask(Service::Ec2, || ec2.make_subnet_public(&subnet.subnet_id)).await?;
+            self.build(|| ec2.make_subnet_public(&subnet.subnet_id)).await?;
         }
         Ok(subnet.subnet_id)
     }
@@ -292,18 +331,27 @@ where
             return Ok(group);
         }
         *made += 1;
-        self.ask(Service::Ec2, || ec2.create_security_group(vpc_id, name, &tags)).await?;
+        self.build(|| ec2.create_security_group(vpc_id, name, &tags)).await?;
         self.until("the security group is not to be seen yet", async || {
             Ok(named(&self.contents(name, vpc_id).await?))
         })
         .await
     }
 
-    /// Refuses while there is anything in it that it did not make. What is in it goes first, the VPC after that, and at last
+    /// Refuses while there is anything in it that it did not make, before it removes anything. What is in it goes first, the VPC after that, and at last
     /// the parameter: a request that died in between is finished by the next.
     pub(super) async fn delete_vpc(&self, name: &str) -> Result<Answer, Error> {
         let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
-        let found = self.vpcs(name).await?;
+        let mut found = self.vpcs(name).await?;
+        // One that was made a moment ago may not be to be seen yet.
+        for generation in 1..=GENERATIONS {
+            let place = parameter(name, generation);
+            let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
+            let Some((id, since)) = kept else { break };
+            if !found.iter().any(|vpc| vpc.vpc_id == id) {
+                found.extend(self.seen(name, &id, since).await?);
+            }
+        }
         for vpc in &found {
             let id = &vpc.vpc_id;
             let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(id)).await?;
@@ -316,32 +364,35 @@ where
             }
         }
         for vpc in &found {
+            self.holds_nothing_foreign(name, &vpc.vpc_id).await?;
+        }
+        for vpc in &found {
             let id = &vpc.vpc_id;
             let contents = self.contents(name, id).await?;
             for group in contents.security_groups.iter().filter(|group| group.name == name) {
-                self.ask(Service::Ec2, || ec2.delete_security_group(&group.security_group_id)).await?;
+                let group = &group.security_group_id;
+                self.remove_from(name, id, group, || ec2.delete_security_group(group)).await?;
             }
-            for subnet in &contents.subnets {
-                self.ask(Service::Ec2, || ec2.delete_subnet(&subnet.subnet_id)).await?;
+            for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
+                self.remove_from(name, id, subnet, || ec2.delete_subnet(subnet)).await?;
             }
             for table in &contents.route_tables {
                 for (association, _) in &table.associations {
-                    self.ask(Service::Ec2, || ec2.disassociate_route_table(association)).await?;
+                    self.remove_from(name, id, association, || ec2.disassociate_route_table(association))
+                        .await?;
                 }
-                self.ask(Service::Ec2, || ec2.delete_route_table(&table.route_table_id)).await?;
+                let table = &table.route_table_id;
+                self.remove_from(name, id, table, || ec2.delete_route_table(table)).await?;
             }
             for gateway in &contents.internet_gateways {
                 let gateway_id = &gateway.internet_gateway_id;
                 if gateway.attached_to.is_some() {
-                    self.ask(Service::Ec2, || ec2.detach_internet_gateway(gateway_id, id)).await?;
+                    self.remove_from(name, id, gateway_id, || ec2.detach_internet_gateway(gateway_id, id))
+                        .await?;
                 }
-                self.ask(Service::Ec2, || ec2.delete_internet_gateway(gateway_id)).await?;
+                self.remove_from(name, id, gateway_id, || ec2.delete_internet_gateway(gateway_id)).await?;
             }
-            if !self.ask(Service::Ec2, || ec2.delete_vpc(id)).await? {
-                return Err(self.refused(format!(
-                    "something that is not ours is in the VPC {name:?} ({id}): delete that first"
-                )));
-            }
+            self.delete_empty(name, id).await?;
         }
         for generation in 1..=GENERATIONS {
             let place = parameter(name, generation);

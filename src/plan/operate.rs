@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::error::{AwsError, Class, Kind};
 use crate::hardware::{Hardware, OwnImage};
 use crate::machine::{InstanceId, State, Token};
 
@@ -93,4 +94,120 @@ pub fn reboot(of: &Hardware) -> Power {
 
 fn gone(of: &Hardware) -> Power {
     Power::Refused(format!("{} is {}, for good", of.instance_id(), of.machine.state.as_str()))
+}
+
+// --- What EC2 and Systems Manager say no to ---
+
+/// Whether a refusal may be one for the moment, or may mean that what it is about is gone. EC2 judges by tags whether a
+/// request is allowed before it looks whether there is anything: by tags that it may not know yet, or no longer
+/// (karpenter-provider-aws #2100). And it may lag behind the step before.
+pub fn is_settled_by_a_look(error: &AwsError) -> bool {
+    let code = error.code();
+    match error.class {
+        Class::Propagating => true,
+        Class::Unauthorized => {
+            matches!(code, "UnauthorizedOperation" | "AccessDeniedException")
+                && !error.message.contains("explicit deny")
+        }
+        _ => code.ends_with(".NotFound"),
+    }
+}
+
+/// Why something that is there does not allow what was asked for, and what to do about it.
+pub fn obstacle(error: &AwsError) -> Option<(&'static str, &'static str)> {
+    let says = |part: &str| error.message.to_ascii_lowercase().contains(part);
+    let told = match error.code() {
+        // cloud-custodian #8007.
+        "OperationNotPermitted" if says("disableapistop") => (
+            "it is protected against being stopped, by its attribute disableApiStop",
+            "take that attribute away from it (`aws ec2 modify-instance-attribute --no-disable-api-stop`), then ask again",
+        ),
+        // aws-nuke #279.
+        "OperationNotPermitted" if says("disableapitermination") => (
+            "it is protected against being ended, by its attribute disableApiTermination",
+            "take that attribute away from it (`aws ec2 modify-instance-attribute --no-disable-api-termination`), then ask \
+             again",
+        ),
+        // "You are not allowed to manage 'ela-attach' attachments" (boto3 #2218), "at device index 0 … cannot be detached".
+        "OperationNotPermitted" if error.action == "DeregisterImage" => ("it is protected", UNPROTECT_IMAGE),
+        "OperationNotPermitted" => {
+            ("EC2 does not permit it for what it is about", "do what EC2 says, then ask again")
+        }
+        // Of volumes and network interfaces, by the machine's type and no quota (aws-ebs-csi-driver #2500).
+        "AttachmentLimitExceeded" => (
+            "as many are attached as the machine's type takes",
+            "remove a volume or network interface of it, or choose a larger type",
+        ),
+        // kubermatic #5921.
+        "TagLimitExceeded" => (
+            "it has as many tags as EC2 allows, and none is free for the mark of a request",
+            "take a tag away from it; EXTRA_TAGS gave it some",
+        ),
+        // terratest #978.
+        "UnsupportedPlatformType" => (
+            "its system does not know that shell",
+            r#"send "shell": "powershell" for a machine with Windows, and "shell": "sh" for any other"#,
+        ),
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html
+pub const UNPROTECT_IMAGE: &str = "take its deregistration protection away (`aws ec2 disable-image-deregistration-protection`; \
+                                   with a cooldown that takes a day), then ask again";
+
+/// Which field of the event an answer is about that came before anything was made.
+pub fn field_at_fault(error: &AwsError) -> Option<&'static str> {
+    let said = error.message.to_ascii_lowercase();
+    let says = |part: &str| said.contains(part);
+    let vague = error.code().starts_with("InvalidParameter");
+    let code = |begin: &str| error.code().starts_with(begin);
+    match error.action {
+        "CreateVolume" if says("kms") => None,
+        "CreateVolume" if code("UnknownVolumeType") => Some("volume_type"),
+        // "Iops to volume size ratio of 750.000000 is too high; maximum is 500" (rocicorp/mono #4410).
+        "CreateVolume" if vague && says("throughput") => Some("throughput"),
+        "CreateVolume" if vague && says("iops") => Some("iops"),
+        "CreateVolume" if vague && says("size") => Some("size_gb"),
+        "CreateVolume" if vague => Some("size_gb, volume_type, iops or throughput"),
+        "CreateNetworkInterface" if code("InvalidSubnet") => Some("subnet_id"),
+        "CreateNetworkInterface"
+            if code("InvalidGroup") || code("InvalidSecurityGroup") || code("SecurityGroupsPer") =>
+        {
+            Some("security_group_ids")
+        }
+        // "Security group sg-… and subnet subnet-… belong to different networks."
+        "CreateNetworkInterface" if vague => Some("subnet_id or security_group_ids"),
+        // grycap/im #1011.
+        "CreateVpc" if vague || code("InvalidVpc") => Some("cidr"),
+        "ImportKeyPair" if vague || code("InvalidKey") => Some("public_key"),
+        "CreateImage" if code("InvalidAMIName") => Some("name"),
+        "CreateKeyPair" | "CreateSecurityGroup" if vague => Some("name"),
+        "SendCommand" if code("MaxDocumentSizeExceeded") || code("InvalidParameters") => Some("command"),
+        _ => None,
+    }
+}
+
+/// A machine that EC2 began to start and that is stopped again: what its StateReason points to.
+pub fn not_started(reason: Option<&str>) -> (Kind, &'static str) {
+    let reason = reason.unwrap_or_default();
+    if reason.contains("Capacity") {
+        (Kind::CapacityExhausted, "ask again later: its zone has no room for its type now")
+    } else if reason.ends_with("LimitExceeded") {
+        (Kind::QuotaExceeded, "ask for more of that quota in Service Quotas")
+    } else {
+        // instance-scheduler-on-aws #9, #139; modernisation-platform #2542 had Server.InternalError of it.
+        (
+            Kind::OperationRefused,
+            "most often that is a disk's KMS key: see that it is enabled, and allow kms:CreateGrant on it in the function's \
+             role (VolumeKmsKeyArn of the template)",
+        )
+    }
+}
+
+/// The first word of EC2's that is an id of this kind and another one than `known`.
+pub fn another<'m>(message: &'m str, prefix: &str, known: &str) -> Option<&'m str> {
+    let ids = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    ids.into_iter().find(|word| word.starts_with(prefix) && word.len() > prefix.len() && *word != known)
 }

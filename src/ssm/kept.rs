@@ -2,6 +2,7 @@
 
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::ParameterType;
+use jiff::Timestamp;
 
 use super::{ParameterStore, failed};
 use crate::error::AwsError;
@@ -14,15 +15,19 @@ impl KeptNames for ParameterStore {
             Ok(_) => Ok(true),
             // It may be this request's own, sent before.
             Err(error) if error.code() == Some("ParameterAlreadyExists") => {
-                Ok(self.read_kept(name).await?.as_deref() == Some(value))
+                Ok(self.read_kept(name).await?.is_some_and(|(kept, _)| kept == value))
             }
             Err(error) => Err(failed("PutParameter", &error)),
         }
     }
 
-    async fn read_kept(&self, name: &str) -> Result<Option<String>, AwsError> {
+    async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError> {
         match self.client().get_parameter().name(name).send().await {
-            Ok(answer) => Ok(answer.parameter().and_then(|parameter| parameter.value()).map(str::to_owned)),
+            Ok(answer) => Ok(answer.parameter().and_then(|parameter| {
+                let since = parameter.last_modified_date();
+                let since = since.and_then(|time| Timestamp::from_second(time.secs()).ok());
+                Some((parameter.value()?.to_owned(), since))
+            })),
             Err(error) if error.code() == Some("ParameterNotFound") => Ok(None),
             Err(error) => Err(failed("GetParameter", &error)),
         }

@@ -8,7 +8,8 @@ client is still there, since AWS too executes what it has received.
     POST /_local/release                 let the held calls go on; {"discard": true} cuts them off instead
     GET, DELETE /_local/calls            the call log (faults.Call), in order of arrival
     GET, POST /_local/settings           ec2_extension.Settings: {"terminated_token": "error" | "instance"}, habits of EC2
-    POST /_local/age                     {"seconds": 600} makes every machine and key pair that much older, and the marks of orphans
+    POST /_local/habits                  {"behind": 2, "by_tag": true}: habits of EC2 (operate_habits.Habits); what is not named is off
+    POST /_local/age                     {"seconds": 600} makes every machine, volume, snapshot and key pair that much older, and the marks of orphans
     POST /_local/state                   {"instance": "i-…", "state": "terminated", "reason": "Server.InternalError"}: by itself
     POST /_local/forget                  {"instance": "i-…", "what": "tags" | "entry"} of one that is terminated
     POST /_local/reset                   everything as after the start; calls under way are cut off
@@ -34,6 +35,7 @@ from werkzeug.wrappers import Response
 import ec2_extension
 import habits
 import operate_extension
+import operate_habits
 from faults import (
     LAUNCH_REFUSALS,
     Call,
@@ -101,6 +103,7 @@ class LocalAws:
         ec2_extension.install()
         habits.install()
         operate_extension.install()
+        operate_habits.install()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.RLock()
         self.started = time.monotonic()
@@ -118,6 +121,7 @@ class LocalAws:
             ("DELETE", "calls"): self.delete_calls,
             ("GET", "settings"): self.show_settings,
             ("POST", "settings"): self.change_settings,
+            ("POST", "habits"): self.change_habits,
             ("POST", "age"): self.age,
             ("POST", "state"): self.put_into_state,
             ("POST", "forget"): self.forget,
@@ -321,8 +325,13 @@ class LocalAws:
         ec2_extension.settings = replace(ec2_extension.settings, **given)
         return self.show_settings()
 
+    def change_habits(self, given):
+        check_fields(given or {}, operate_habits.Habits)
+        operate_habits.habits = operate_habits.Habits(**(given or {}))
+        return asdict(operate_habits.habits)
+
     def age(self, given):
-        """Make every machine and key pair that is there so many seconds older, and the marks of orphans with them."""
+        """Make every machine, volume, snapshot and key pair that is there so many seconds older, and the marks of orphans with them."""
         check_fields(given or {}, Age)
         by = timedelta(seconds=Age(**(given or {})).seconds)
         for regions in ec2_backends.values():
@@ -332,8 +341,10 @@ class LocalAws:
                     tags = backend.tags.get(instance.id, {})
                     if MARK in tags:
                         tags[MARK] = (datetime.fromisoformat(tags[MARK]) - by).isoformat()
-                for pair in backend.key_pairs.values():
-                    pair.create_time -= by
+                for made in [*backend.key_pairs.values(), *backend.volumes.values()]:
+                    made.create_time -= by
+                for snapshot in backend.snapshots.values():
+                    snapshot.start_time -= by
         habits.age(by.total_seconds())
         return {}
 
@@ -372,6 +383,7 @@ class LocalAws:
         self.calls.clear()
         self.last_n = 0
         ec2_extension.settings = ec2_extension.Settings()
+        operate_habits.habits = operate_habits.Habits()
         moto_api_backend.reset()
         return {}
 

@@ -100,6 +100,7 @@ SETS = {
         | {
             "AmiId": "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
             "NewKeyName": "classroom",
+            "NewKeyType": "rsa",
             "VpcId": "vpc-0123456789abcdef0",
             "PublicIp": "true",
             "TableStream": "NEW_IMAGE",

@@ -227,7 +227,7 @@ ONLY_CLOUDFORMATION = OnlyCloudFormation(
     "none, and a private key that Terraform made itself would be kept in its state.",
     instead=PUBLIC_KEY,
     only_here={
-        ("KeyPair", "KeyType"): "ed25519",
+        ("KeyPair", "KeyType"): "rsa",
         ("outputs", "new_key_parameter"): "/ec2/keypair/key-0a1b2c3d4e5f60718",
     },
     only_there={("KeyPair", "PublicKeyMaterial"): PUBLIC_KEY},

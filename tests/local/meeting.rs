@@ -220,6 +220,11 @@ pub fn operator_with(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("operate", env!("CARGO_BIN_EXE_operate"), aws, variables, TIMEOUT)
 }
 
+/// One that has so long for each request.
+pub fn operator_within(aws: &LocalAws, timeout: Duration) -> Lambda {
+    started("operate", env!("CARGO_BIN_EXE_operate"), aws, &[], timeout)
+}
+
 pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("end", env!("CARGO_BIN_EXE_end"), aws, variables, TIMEOUT)
 }
