@@ -16,7 +16,7 @@ use crate::companion::{Companion, CompanionName, Offsets, Pattern};
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Service};
 use crate::meeting::MeetingId;
-use crate::needs::{Clock, CompanionNotes, CompanionSchedules, Tokens};
+use crate::needs::{Clock, CompanionNotes, CompanionSchedules, MovingCompanions, Tokens};
 use crate::record::{MeetTime, Record};
 use crate::timing::{Timing, after};
 
@@ -71,6 +71,48 @@ impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
         Ok(())
     }
 
+    pub async fn delete(&self) -> Result<Fates, (Service, AwsError)> {
+        let mut fates = Fates::new();
+        for name in self.names() {
+            let fate = match self.find(&name).await? {
+                Companion::Absent => continue,
+                Companion::Otherwise(how) => left_alone(&name, &how),
+                Companion::At(_) => {
+                    // Fired and gone meanwhile is as good.
+                    self.ask(Service::Scheduler, || self.schedules.delete_companion(&name)).await?;
+                    info!(schedule = %name, "companion schedule deleted");
+                    Fate::Deleted
+                }
+            };
+            fates.insert(name.to_string(), fate);
+        }
+        Ok(fates)
+    }
+
+    fn names(&self) -> impl Iterator<Item = CompanionName> {
+        self.patterns.iter().filter_map(|pattern| pattern.of(self.meeting))
+    }
+
+    async fn find(&self, name: &CompanionName) -> Result<Companion, (Service, AwsError)> {
+        self.ask(Service::Scheduler, || self.schedules.find_companion(name)).await
+    }
+
+    async fn noted<M: CompanionNotes>(&self, meetings: &M) -> Result<Option<Offsets>, (Service, AwsError)> {
+        self.ask(Service::DynamoDb, || meetings.read_offsets(self.meeting)).await
+    }
+
+    /// A request; every one may be repeated.
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        request: impl Fn() -> F,
+    ) -> Result<R, (Service, AwsError)> {
+        let answer = self.deadline.ask(service, &self.timing, request).await;
+        answer.map_err(|error| (service, error))
+    }
+}
+
+impl<S: MovingCompanions, C: Clock, T: Tokens> Companions<'_, S, C, T> {
     /// Of a meeting that is on they are moved to where they belong; of one that is over they are deleted. Of one whose record
     /// is gone they are left alone, for it may come back.
     pub async fn follow<M: CompanionNotes>(
@@ -89,24 +131,6 @@ impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
             },
             Some(_) => Ok(Fates::new()),
         }
-    }
-
-    pub async fn delete(&self) -> Result<Fates, (Service, AwsError)> {
-        let mut fates = Fates::new();
-        for name in self.names() {
-            let fate = match self.find(&name).await? {
-                Companion::Absent => continue,
-                Companion::Otherwise(how) => left_alone(&name, &how),
-                Companion::At(_) => {
-                    // Fired and gone meanwhile is as good.
-                    self.ask(Service::Scheduler, || self.schedules.delete_companion(&name)).await?;
-                    info!(schedule = %name, "companion schedule deleted");
-                    Fate::Deleted
-                }
-            };
-            fates.insert(name.to_string(), fate);
-        }
-        Ok(fates)
     }
 
     async fn shift(&self, offsets: &Offsets, meet_time: Timestamp) -> Result<Fates, (Service, AwsError)> {
@@ -137,28 +161,6 @@ impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
             fates.insert(name.to_string(), fate);
         }
         Ok(fates)
-    }
-
-    fn names(&self) -> impl Iterator<Item = CompanionName> {
-        self.patterns.iter().filter_map(|pattern| pattern.of(self.meeting))
-    }
-
-    async fn find(&self, name: &CompanionName) -> Result<Companion, (Service, AwsError)> {
-        self.ask(Service::Scheduler, || self.schedules.find_companion(name)).await
-    }
-
-    async fn noted<M: CompanionNotes>(&self, meetings: &M) -> Result<Option<Offsets>, (Service, AwsError)> {
-        self.ask(Service::DynamoDb, || meetings.read_offsets(self.meeting)).await
-    }
-
-    /// A request; every one may be repeated.
-    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
-        &self,
-        service: Service,
-        request: impl Fn() -> F,
-    ) -> Result<R, (Service, AwsError)> {
-        let answer = self.deadline.ask(service, &self.timing, request).await;
-        answer.map_err(|error| (service, error))
     }
 }
 

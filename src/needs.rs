@@ -89,12 +89,15 @@ pub trait CompanionSchedules {
     /// `scheduler:GetSchedule`.
     async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError>;
 
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError>;
+}
+
+/// And that move with it.
+pub trait MovingCompanions: CompanionSchedules {
     /// `scheduler:GetSchedule`, then `scheduler:UpdateSchedule` (with `iam:PassRole` of the role that it runs with) with
     /// everything as it was read but its time; `false`: there is none by now that fires once.
     async fn move_companion(&self, name: &CompanionName, at: Timestamp) -> Result<bool, AwsError>;
-
-    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
-    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError>;
 }
 
 /// How far a meeting's companions stood from its time before it was first moved.

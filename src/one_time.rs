@@ -2,7 +2,7 @@
 //!
 //! One for each meeting, by a name that is a pure function of the meeting's id: a second delivery, a move and a cancel
 //! all mean the same schedule. Not handled here: when it fires, which `plan/schedule.rs` decides; the system's own
-//! schedules (`safety-{id}`), which are never touched.
+//! schedules (`safety-{id}`), which `companion.rs` knows.
 
 use std::fmt;
 use std::time::Duration;

@@ -21,7 +21,7 @@ use crate::event::{self, Appointment};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::metrics;
 use crate::needs::{
-    Clock, CompanionNotes, CompanionSchedules, Created, Meetings, NewMeetings, Schedules, Tokens, Updated,
+    Clock, CompanionNotes, Created, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens, Updated,
 };
 use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, Wanted};
@@ -95,7 +95,7 @@ impl metrics::Outcome for Answer {
 impl<M, S, C, T> Scheduler<M, S, C, T>
 where
     M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + CompanionSchedules,
+    S: Schedules + MovingCompanions,
     C: Clock,
     T: Tokens,
 {
@@ -133,7 +133,7 @@ struct Delivery<'s, M, S, C, T> {
 impl<M, S, C, T> Delivery<'_, M, S, C, T>
 where
     M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + CompanionSchedules,
+    S: Schedules + MovingCompanions,
     C: Clock,
     T: Tokens,
 {

@@ -185,7 +185,7 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 89] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 93] = [
     // A resource widened.
     ("key-pair/${Name}", "key-pair/*", "should not be: launch with another key pair"),
     ("key-pair/${Name}", "key-pair/${Name}*", "should not be: launch with a key pair whose name begins like ours"),
@@ -200,6 +200,10 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 89] = [
     ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}/*", "should not be: CreateSchedule of the safety net"),
     ("schedule/${ScheduleGroup}/launch-*", "schedule/*/launch-*", "should not be: UpdateSchedule in the default group"),
     ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}*/launch-*", "should not be: GetSchedule in a group whose name begins like ours"),
+    ("!Split [\",\", !Join [\"*\", !Split [\"{meeting_id}\", !Ref CompanionSchedules]]]", "[\"default/*\"]", "should not be: GetSchedule beside the companions"),
+    ("Resource: !Ref CompanionRoleArn", "Resource: \"*\"", "should not be: pass a role beside the companions'"),
+    ("                  Action:\n                    - scheduler:GetSchedule\n                    - scheduler:DeleteSchedule\n", "                  Action:\n                    - scheduler:GetSchedule\n                    - scheduler:UpdateSchedule\n                    - scheduler:DeleteSchedule\n", "should not be: move a companion"),
+    ("      - Assert: !Not [!Equals [!Ref CompanionRoleArn, \"\"]]\n", "      - Assert: !Equals [\"\", \"\"]\n", "CloudFormation would take companions without their role"),
     ("Resource: !GetAtt SchedulerRole.Arn", "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*", "should not be: pass the role of launch"),
     ("Resource: !GetAtt ScheduleFailures.Arn", "Resource: !Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:*", "should not be: send to the schedules' dead letters"),
     ("/index/open-meetings", "/index/*", "should not be: ask another index"),

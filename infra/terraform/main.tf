@@ -154,6 +154,7 @@ resource "aws_lambda_function" "schedule" {
       LEAD_MINUTES              = tostring(var.lead_minutes)
       FLEXIBLE_WINDOW_MINUTES   = tostring(var.flexible_window_minutes)
       LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
+      COMPANION_SCHEDULES       = join(",", var.companion_schedules)
     }
   }
 
@@ -212,8 +213,9 @@ resource "aws_lambda_function" "end" {
 
   environment {
     variables = {
-      TABLE_NAME     = local.table_name
-      SCHEDULE_GROUP = aws_scheduler_schedule_group.meetings.name
+      TABLE_NAME          = local.table_name
+      SCHEDULE_GROUP      = aws_scheduler_schedule_group.meetings.name
+      COMPANION_SCHEDULES = join(",", var.companion_schedules)
     }
   }
 

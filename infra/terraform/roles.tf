@@ -13,6 +13,10 @@ locals {
     "arn", local.partition, "dynamodb", local.region, local.account, "table/${var.existing_table_name}"
   ])
 
+  # Of any meeting; as in ../template.yaml the id of Region and account is left open.
+  has_companions = length(var.companion_schedules) > 0 && var.companion_role_arn != ""
+  companions     = [for pattern in var.companion_schedules : "arn:*:scheduler:*:*:schedule/${join("*", split("{meeting_id}", pattern))}"]
+
   # What kind of name ami_id is: that of an image; or of the parameter of Systems Manager that holds the id, whose path is
   # written out or that of a short name, but for daily ones. Public parameters have no account.
   image_is_an_id          = startswith(var.ami_id, "ami-")
@@ -334,7 +338,7 @@ resource "aws_iam_role_policy" "schedule" {
   role = aws_iam_role.schedule.name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "ReadAndWriteMeetings"
         Effect   = "Allow"
@@ -362,6 +366,21 @@ resource "aws_iam_role_policy" "schedule" {
         Resource  = aws_iam_role.scheduler.arn
         Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
+      ], local.has_companions ? [
+      {
+        Sid      = "MoveCompanionSchedules"
+        Effect   = "Allow"
+        Action   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+        Resource = local.companions
+      },
+      {
+        Sid       = "LeaveThemTheirRole"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = var.companion_role_arn
+        Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+      },
+      ] : [], [
       {
         Sid      = "ReportFailures"
         Effect   = "Allow"
@@ -375,7 +394,7 @@ resource "aws_iam_role_policy" "schedule" {
         Resource = "${aws_cloudwatch_log_group.schedule.arn}:*"
       },
       local.send_traces,
-    ]
+    ])
   })
 }
 
@@ -434,6 +453,16 @@ resource "aws_iam_role_policy" "end" {
             "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
           ])
         },
+      ],
+      local.has_companions ? [
+        {
+          Sid      = "DeleteCompanionSchedules"
+          Effect   = "Allow"
+          Action   = ["scheduler:GetSchedule", "scheduler:DeleteSchedule"]
+          Resource = local.companions
+        },
+      ] : [],
+      [
         {
           Sid       = "ReportFailures"
           Effect    = "Allow"

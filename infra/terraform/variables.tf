@@ -536,6 +536,33 @@ variable "flexible_window_minutes" {
 
 # --- Keeping the machines -----------------------------------------------------------------------
 
+variable "companion_schedules" {
+  type        = list(string)
+  default     = []
+  description = "COMPANION_SCHEDULES. Schedules of other programs that belong to a meeting, and so move and go with it: group/name with {meeting_id} in the name. They need companion_role_arn."
+
+  validation {
+    condition     = alltrue([for pattern in var.companion_schedules : can(regex("^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*$", pattern))])
+    error_message = "Patterns such as default/safety-{meeting_id}."
+  }
+
+  validation {
+    condition     = length(var.companion_schedules) == 0 || var.companion_role_arn != ""
+    error_message = "companion_schedules needs companion_role_arn, the ARN of the role that they run with."
+  }
+}
+
+variable "companion_role_arn" {
+  type        = string
+  default     = ""
+  description = "ARN of the role that the schedules of companion_schedules run with: who moves a schedule gives it its role anew, and the function schedule is allowed to give this one and no other. Ignored without companion_schedules."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+)?$", var.companion_role_arn))
+    error_message = "The ARN of a role such as arn:aws:iam::123456789012:role/scheduler, or nothing."
+  }
+}
+
 variable "grace_minutes" {
   type        = number
   default     = 10

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Group, UTC, at, class_of, to_time};
 use crate::companion::{Companion, CompanionName};
 use crate::error::{AwsError, Class};
-use crate::needs::CompanionSchedules;
+use crate::needs::{CompanionSchedules, MovingCompanions};
 use crate::sdk;
 
 impl CompanionSchedules for Group {
@@ -17,6 +17,19 @@ impl CompanionSchedules for Group {
         Ok(self.get(name).await?.map_or(Companion::Absent, |found| to_companion(&found)))
     }
 
+    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError> {
+        let delete = self.client.delete_schedule().name(&name.name).group_name(&name.group);
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(failed("DeleteSchedule", name, error)),
+        }
+    }
+}
+
+impl MovingCompanions for Group {
     async fn move_companion(&self, name: &CompanionName, time: Timestamp) -> Result<bool, AwsError> {
         let Some(found) = self.get(name).await? else { return Ok(false) };
         let Companion::At(_) = to_companion(&found) else { return Ok(false) };
@@ -43,17 +56,6 @@ impl CompanionSchedules for Group {
                 Ok(false)
             }
             Err(error) => Err(failed("UpdateSchedule", name, error)),
-        }
-    }
-
-    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError> {
-        let delete = self.client.delete_schedule().name(&name.name).group_name(&name.group);
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(failed("DeleteSchedule", name, error)),
         }
     }
 }

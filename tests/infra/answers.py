@@ -36,6 +36,8 @@ EVERYTHING = LEAST | {
     "ExtraTags": "Department=Maths,Cost centre=4=2,Empty=",
     "LeadMinutes": "30",
     "FlexibleWindowMinutes": "0",
+    "CompanionSchedules": "default/safety-{meeting_id},others.of/{meeting_id}_end",
+    "CompanionRoleArn": "arn:aws:iam::123456789012:role/elephant/scheduler",
     "GraceMinutes": "20",
     "MaxMeetingHours": "12",
     "DueMinutes": "10",
@@ -117,6 +119,8 @@ SETS = {
             "IamProfile": "machines",
             "MachineRoleArn": "arn:aws-cn:iam::123456789012:role/machine",
             "VpcName": "class rooms",
+            "CompanionSchedules": "default/safety-{meeting_id}",
+            "CompanionRoleArn": "arn:aws-cn:iam::123456789012:role/scheduler",
             "VolumeDevice": "/dev/xvda",
             "VolumeIops": "3000",
             "VolumeKmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9",
@@ -129,6 +133,7 @@ SETS = {
 }
 
 KEY = {"VolumeKmsKeyArn": EVERYTHING["VolumeKmsKeyArn"]}
+COMPANION_ROLE = {"CompanionRoleArn": EVERYTHING["CompanionRoleArn"]}
 NAMED = {"AmiName": "classroom-*", "AmiOwner": "self"}
 
 # What CloudFormation has to refuse: name → answers.
@@ -138,6 +143,9 @@ REFUSED = {
     "two images": LEAST | NAMED,
     "an image by its name, whoever made it": LEAST | NAMED | {"AmiId": "", "AmiOwner": ""},
     "an image's owner without a name": LEAST | {"AmiOwner": "amazon"},
+    "companions without their role": LEAST | {"CompanionSchedules": "default/safety-{meeting_id}"},
+    "one companion for all meetings": LEAST | COMPANION_ROLE | {"CompanionSchedules": "default/safety"},
+    "a wildcard among the companions": LEAST | COMPANION_ROLE | {"CompanionSchedules": "default/*{meeting_id}"},
     "subnets and a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcId": "vpc-0a1b2c3d"},
     "subnets and the name of a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcName": "rooms"},
     "two VPCs": LEAST | {"VpcId": "vpc-0a1b2c3d", "VpcName": "rooms"},

@@ -557,6 +557,22 @@ class Launch(Function):
         return Question(what, "ec2:DeleteTags", "volume", volume, keys | {"aws:TagKeys": ["Role"]})
 
 
+def companions(function):
+    """Group and name of each schedule of others that belongs to the meeting."""
+    patterns = [pattern for pattern in function.env["COMPANION_SCHEDULES"].split(",") if pattern]
+    return [pattern.replace("{meeting_id}", MEETING).split("/") for pattern in patterns]
+
+
+def companion_misses(function):
+    """Others of the same group, and the same name elsewhere; a new one in any case."""
+    for group, name in companions(function):
+        head = name.partition(MEETING)[0]
+        for action in ["CreateSchedule", "GetSchedule", "UpdateSchedule", "DeleteSchedule"]:
+            yield function.schedule(f"{action} beside the companions", action, f"other-{head}{MEETING}", group)
+            yield function.schedule(f"{action} of a companion's name in another group", action, name, f"{group}2")
+        yield function.schedule("make a companion", "CreateSchedule", name, group)
+
+
 class Schedule(Function):
     """The function `schedule`: the record in DynamoDB, its one-time schedule in EventBridge Scheduler."""
 
@@ -570,6 +586,12 @@ class Schedule(Function):
     def schedule(self, what, action, name=f"launch-{MEETING}", group=None):
         resource = self.arn("scheduler", f"schedule/{group or self.env['SCHEDULE_GROUP']}/{name}")
         return Question(what, f"scheduler:{action}", "schedule", resource)
+
+    def companion(self, what, action, name, group):
+        return replace(self.schedule(what, action, name, group), anywhere=True)
+
+    def parameter(self, name):
+        return self.stack.parameters[name]
 
     def pass_role(self, what, role=None, service="scheduler"):
         keys = {"iam:PassedToService": f"{service}.amazonaws.com"}
@@ -586,9 +608,14 @@ class Schedule(Function):
         longest = "launch-" + "m" * (SCHEDULE_NAME_LIMIT - len("launch-"))
         yield self.schedule("create the schedule of a long id", "CreateSchedule", longest)
         yield self.pass_role("give the schedule its role")
+        for group, name in companions(self):
+            for action in ["GetSchedule", "UpdateSchedule", "DeleteSchedule"]:
+                yield self.companion(f"{action} of a companion", action, name, group)
+            yield self.pass_role("leave the companion its role", self.parameter("CompanionRoleArn"))
 
     def misses(self):
         ours = self.env["SCHEDULE_GROUP"]
+        yield from companion_misses(self)
         yield from table_misses(self)
         yield self.record("delete a record", "DeleteItem")
 
@@ -599,7 +626,8 @@ class Schedule(Function):
             yield self.schedule(f"{action} in a group whose name begins like ours", action, group=ours + "2")
             yield self.schedule(f"{action} of the safety net", action, safety)
             yield self.schedule(f"{action} of a name that ends like ours", action, f"re-launch-{MEETING}")
-            yield self.schedule(f"{action} of the safety net in the default group", action, safety, "default")
+            if action == "CreateSchedule" or not self.env["COMPANION_SCHEDULES"]:
+                yield self.schedule(f"{action} of the safety net in the default group", action, safety, "default")
         group = self.arn("scheduler", f"schedule-group/{ours}")
         yield Question("delete the group with its schedules", "scheduler:DeleteScheduleGroup", "schedule-group", group)
         yield Question("list the groups", "scheduler:ListScheduleGroups", "", "*")
@@ -613,6 +641,13 @@ class Schedule(Function):
         yield self.pass_role("pass the role to EC2", service="ec2")
         yield self.pass_role("pass the role to EventBridge's rules", service="events")
         yield Question("change the schedules' role", "iam:PutRolePolicy", "role", self.role)
+        theirs = self.parameter("CompanionRoleArn")
+        if theirs:
+            yield self.pass_role("pass the companions' role to Lambda", theirs, "lambda")
+            head, _, name = theirs.rpartition("/")
+            yield self.pass_role("pass a role beside the companions'", f"{head}/other")
+            yield self.pass_role("pass a role of that name with another path", f"{head}/other/{name}")
+            yield self.pass_role("pass a role of that name", self.iam(f"role/other/{name}"))
         yield Question("assume the schedules' role", "sts:AssumeRole", "role", self.role)
 
         # Launching is another function's: not by its name, and not by EC2.
@@ -643,6 +678,9 @@ class OnMachines(Launch):
     def schedule(self, what, action, name=f"launch-{MEETING}", group=None):
         resource = self.arn("scheduler", f"schedule/{group or self.group}/{name}")
         return Question(what, f"scheduler:{action}", "schedule", resource)
+
+    def companion(self, what, action, name, group):
+        return replace(self.schedule(what, action, name, group), anywhere=True)
 
     def console(self, what, project=None):
         question = self.on_machine(what, "GetConsoleOutput", project)
@@ -678,9 +716,15 @@ class End(OnMachines):
         yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
         yield self.on_machine("end a machine", "TerminateInstances")
         yield self.schedule("delete the schedule", "DeleteSchedule")
+        for group, name in companions(self):
+            for action in ["GetSchedule", "DeleteSchedule"]:
+                yield self.companion(f"{action} of a companion", action, name, group)
 
     def misses(self):
         yield from table_misses(self)
+        yield from companion_misses(self)
+        for group, name in companions(self):
+            yield self.schedule("move a companion", "UpdateSchedule", name, group)
         yield self.record("delete a record", "DeleteItem")
         yield self.look_up("look up in another Region", "DescribeInstances", "eu-central-1")
         yield self.look_up("find the subnets", "DescribeSubnets")

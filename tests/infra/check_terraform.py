@@ -114,7 +114,7 @@ ONLY_TERRAFORM = {
 THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
-LISTS = {"InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
+LISTS = {"CompanionSchedules", "InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
 TRUTHS = {"VolumeEncrypted", "RelaunchUnready", "CleanUp", "SweepDryRun"}
 # Numbers in Terraform, and text in CloudFormation, whose pattern leaves some of them out.
 NUMBERS = {"VolumeIops", "VolumeThroughput"}
@@ -133,6 +133,7 @@ PROBES = {
     "PublicKey": ["", PUBLIC_KEY, PUBLIC_KEY.rpartition(" ")[0], f"{PUBLIC_KEY}\n", f" {PUBLIC_KEY}"]
     + ["ssh-rsa AAAA+/==", "ssh-ed25519", "ssh-ed25519 ", "ssh-rsa AAAA===", "ssh-rsa AAAA= \t", "ssh-dss AAAA"]
     + ["ssh-rsa AA*A", "AAAA", "-----BEGIN PRIVATE KEY-----"],
+    "CompanionRoleArn": ["", "arn:aws:iam::123456789012:role/a/b", "arn:aws:iam::123456789012:role/*", "role"],
     "MachineRoleArn": ["", "arn:aws:iam::123456789012:role/a/b", "arn:aws:iam::123456789012:role/*", "role"],
     "SupportedAzs": ["", "us-west-2a", "us-west-2a,us-west-2b", "us-west-2", "*"],
     "SubnetIds": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-0a1b2c3e", "subnet-*", "sg-0a1b2c3d"],
@@ -157,6 +158,13 @@ PROBES = {
 }
 # Two parameters at a time.
 TOGETHER = {
+    "CompanionSchedules": [
+        {"CompanionSchedules": patterns, "CompanionRoleArn": role}
+        for patterns in ["", "default/safety-{meeting_id}", "a/{meeting_id},b/x.{meeting_id}_y", "default/safety"]
+        + ["safety-{meeting_id}", "{meeting_id}/a", "a/{meeting_id}{meeting_id}", "a/*{meeting_id}", "a/b/{meeting_id}"]
+        + ["a*/{meeting_id}", "a/${meeting_id}", "g" * 64 + "/{meeting_id}", "g" * 65 + "/{meeting_id}"]
+        for role in ["", "arn:aws:iam::123456789012:role/a"]
+    ],
     "IamProfile": [
         {"IamProfile": value, "MachineRoleArn": role}
         for value in ["", "machines", "arn:aws:iam::123456789012:instance-profile/a", "a*", "a/b"]

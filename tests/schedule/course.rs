@@ -19,8 +19,8 @@ use elephant_launch::event;
 use elephant_launch::machine::{InstanceId, Token};
 use elephant_launch::meeting::{MeetingId, Role, Status};
 use elephant_launch::needs::{
-    Clock, CompanionNotes, CompanionSchedules, Created, Deletes, Meetings, NewMeetings, Schedules, Tokens,
-    Updated,
+    Clock, CompanionNotes, CompanionSchedules, Created, Deletes, Meetings, MovingCompanions, NewMeetings,
+    Schedules, Tokens, Updated,
 };
 use elephant_launch::one_time::{OneTimeSchedule, ScheduleName, Standing, Target};
 use elephant_launch::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
@@ -213,6 +213,12 @@ impl CompanionSchedules for Ports {
         .await
     }
 
+    async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
+        self.call("DeleteSchedule of the safety net", |world| world.safety.take().is_some()).await
+    }
+}
+
+impl MovingCompanions for Ports {
     async fn move_companion(&self, _: &CompanionName, at: Timestamp) -> Result<bool, AwsError> {
         self.call("UpdateSchedule of the safety net", |world| match &mut world.safety {
             Some(standing) => {
@@ -222,10 +228,6 @@ impl CompanionSchedules for Ports {
             None => false,
         })
         .await
-    }
-
-    async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
-        self.call("DeleteSchedule of the safety net", |world| world.safety.take().is_some()).await
     }
 }
 

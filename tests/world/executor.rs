@@ -913,10 +913,6 @@ impl CompanionSchedules for Port {
         Ok(Companion::Absent)
     }
 
-    async fn move_companion(&self, _: &CompanionName, _: Timestamp) -> Result<bool, AwsError> {
-        Ok(false)
-    }
-
     async fn delete_companion(&self, _: &CompanionName) -> Result<bool, AwsError> {
         Ok(false)
     }
