@@ -262,9 +262,10 @@ where
         let (mut endings, mut consoles) = (0, 0);
         let mut lost: BTreeSet<&MeetingId> = BTreeSet::new();
         for repair in &repairs {
-            if repair.ends().is_some() && endings >= config.limits.endings {
+            if let Some(ended) = repair.ends().filter(|_| endings >= config.limits.endings) {
                 answer.held_back += 1;
                 self.count(Counted::EndingHeldBack);
+                failed_endings.borrow_mut().extend(failed_before.get(ended).cloned());
                 continue;
             }
             let done = match config.dry_run {

@@ -153,7 +153,7 @@ fn unbroken(world: &World) {
 }
 
 fn reason(world: &World) -> Option<String> {
-    world.0.borrow().table.reasons.get(&meeting(M)).cloned()
+    world.record(M).termination_reason
 }
 
 fn live(world: &World) -> usize {

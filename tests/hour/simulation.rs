@@ -12,7 +12,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
