@@ -35,7 +35,7 @@ pub enum Class {
     Unauthorized,
     /// It was not sent: its answer could not have come before the deadline.
     NotSent,
-    /// The record was read, and an attribute of ours cannot be understood.
+    /// The record is at fault: an attribute of ours cannot be understood, or it is too large.
     Unreadable,
 }
 
@@ -269,7 +269,7 @@ impl Error {
     pub fn of_request(of: &str, service: Service, error: AwsError, otherwise: &str) -> Self {
         let (kind, problem) = match (error.class, service) {
             (Class::NotSent, _) => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
-            (Class::Unreadable, _) => (Kind::InvalidRecord, "holds a record that cannot be understood"),
+            (Class::Unreadable, _) => (Kind::InvalidRecord, "holds a record that cannot be used"),
             (Class::Unauthorized, _) => (Kind::Unauthorized, "may not be used"),
             (Class::Misconfigured | Class::ZoneUnfit | Class::SubnetUnfit | Class::TypeUnfit, _) => {
                 (Kind::InvalidConfiguration, "cannot do what was asked")

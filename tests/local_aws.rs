@@ -234,6 +234,20 @@ mod the_log {
         }
     }
 
+    /// It may be a script's own, so it is no error.
+    #[test]
+    fn a_marker_of_old_in_the_user_data_is_pointed_out_and_the_script_is_not_shown() {
+        let stack = Stack::with(&[("USER_DATA", "#!/bin/sh\nswordfish | awk '{role}'\n")]);
+        stack.deliver().answer();
+        let log = stack.lambda.whole_log().join("\n");
+        assert!(
+            log.contains("USER_DATA has {role}, which stays as it is") && log.contains("@elephant:role@"),
+            "{log}"
+        );
+        assert!(!log.contains("swordfish"), "{log}");
+        stack.both_recorded();
+    }
+
     #[test]
     fn a_level_of_lambda_leaves_out_what_is_below_it() {
         let stack = Stack::with(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR")]);

@@ -1,4 +1,5 @@
-//! Bytes as the event: it names the meeting that it says, or is refused as `InvalidEvent`.
+//! Bytes as the event: it names the meeting that it says, or is refused as `InvalidEvent`,
+//! as what is no JSON is.
 #![no_main]
 
 #[allow(dead_code, reason = "the record's part of it")]
@@ -6,12 +7,17 @@
 mod model;
 
 use elephant_launch::error::Kind;
-use elephant_launch::event::Launch;
+use elephant_launch::event::{self, Launch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // Lambda's runtime refuses what is no JSON before we are asked.
-    let Ok(event) = serde_json::from_slice(data) else { return };
+    let event = match event::parse(data) {
+        Ok(event) => event,
+        Err(error) => {
+            assert_eq!(error.kind, Kind::InvalidEvent);
+            return assert!(error.chain().len() < 300, "{error:?}");
+        }
+    };
     match (Launch::from_json(&event), model::named(&event)) {
         (Ok(launch), Some(id)) => assert_eq!(launch.meeting_id.as_str(), id),
         (Err(error), None) => {

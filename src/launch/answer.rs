@@ -224,7 +224,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     /// DynamoDB did not do what was asked.
     pub(super) fn table_failed(&self, error: AwsError) -> Error {
         let (kind, problem) = match error.class {
-            Class::Unreadable => (Kind::InvalidRecord, "the record cannot be understood"),
+            Class::Unreadable => (Kind::InvalidRecord, "the record cannot be used"),
             Class::Unauthorized => (Kind::Unauthorized, "the table may not be used"),
             Class::Misconfigured => (Kind::InvalidConfiguration, "the table cannot be used"),
             Class::NotSent => return self.deadline_too_close(),

@@ -144,8 +144,33 @@ fn no_variable_is_shown_whatever_is_wrong_with_it() {
         // Not even credentials that cannot be sent.
         places.push((format!("{name} with a line break"), vec![(name, &key)]));
     }
+    // Credentials in a file, which is read where the environment has none: right, and not as such a file is written.
+    let folder = tempfile::tempdir().expect("a folder");
+    let files: Vec<String> = [
+        format!("[default]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\n"),
+        format!("[default]\naws_access_key_id = AKIA\naws_secret_access_key {SECRET}\n"),
+        format!("aws_secret_access_key = {SECRET}\n"),
+        format!("[default\naws_secret_access_key = {SECRET}\n"),
+        format!("[default]\nrole_arn = {SECRET}\nsource_profile = {SECRET}\n"),
+    ]
+    .iter()
+    .enumerate()
+    .map(|(n, text)| {
+        let file = folder.path().join(n.to_string());
+        std::fs::write(&file, text).expect("the folder can be written");
+        file.to_string_lossy().into_owned()
+    })
+    .collect();
     for (_, variables) in &places {
         assert!(variables.iter().all(|(_, value)| shows(value)), "the secret is planted: {variables:?}");
+    }
+    for file in &files {
+        let variables = vec![
+            ("AWS_ACCESS_KEY_ID", ""),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_SHARED_CREDENTIALS_FILE", file.as_str()),
+        ];
+        places.push((format!("the credentials in {file}"), variables));
     }
     at_each(&places, |place, variables| each_with(&aws, place, variables));
 }
