@@ -30,7 +30,8 @@ mod the_next_step {
     const TIMING: Timing = Timing::DEFAULT;
 
     fn over() -> Record {
-        Record { status: Some(Status::Terminated), ..scheduled(M) }
+        let termination_reason = Some("ended".to_owned());
+        Record { status: Some(Status::Terminated), termination_reason, ..scheduled(M) }
     }
 
     fn closed() -> Done {
@@ -62,14 +63,15 @@ mod the_next_step {
         for status in statuses {
             let record = Record { status, ..scheduled(M) };
             assert_eq!(next(&record, &Done::default(), start(), &TIMING), Next::Close);
-            assert_eq!(
-                next(&record, &closed(), start(), &TIMING),
-                Next::Close,
-                "another program wrote over it"
-            );
+            assert_eq!(next(&record, &closed(), start(), &TIMING), Next::Close, "the reason is missing");
+            let reason = Some("ended".to_owned());
+            let overwritten = Record { termination_reason: reason, ..record };
+            assert_eq!(next(&overwritten, &Done::default(), start(), &TIMING), Next::Close);
+            assert_eq!(next(&overwritten, &closed(), start(), &TIMING), Next::Done, "once is enough");
         }
-        assert_eq!(next(&over(), &Done::default(), start(), &TIMING), Next::Close, "it may lack its reason");
-        assert_eq!(next(&over(), &closed(), start(), &TIMING), Next::Done);
+        let unsaid = Record { termination_reason: None, ..over() };
+        assert_eq!(next(&unsaid, &Done::default(), start(), &TIMING), Next::Close);
+        assert_eq!(next(&over(), &Done::default(), start(), &TIMING), Next::Done);
     }
 
     #[test]

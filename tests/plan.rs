@@ -19,13 +19,14 @@ use elephant_launch::plan::{
     after_refused_next_attempt, backoff, claim_stands, lease_end, may_send, refusal_counts, same_again,
 };
 use elephant_launch::record::{Lease, MeetTime, Owner, Record, Seat};
-use elephant_launch::timing::{Timing, after};
+use elephant_launch::timing::{Timing, Window, after};
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
 
 const T: Timing = Timing::DEFAULT;
-const WINDOW: Duration = Duration::from_secs(120 * 60);
+const WINDOW: Window =
+    Window { earliest: Duration::from_secs(24 * 3600), latest: Duration::from_secs(120 * 60) };
 
 // What a delivery does about a meeting.
 
@@ -127,17 +128,45 @@ fn the_window_closes_after_its_last_second() {
         assert!(matches!(planned(&meeting, now), Plan::Launch(_)), "at {now}");
     }
     for now in [end + jiff::SignedDuration::from_nanos(1), at(7201), at(86_400)] {
-        let reason = Reason::OutsideWindow { meet_time: at(0), window: WINDOW };
+        let reason = Reason::TooLate { meet_time: at(0), window: WINDOW };
         assert_eq!(planned(&meeting, now), Plan::Skip(reason), "at {now}");
+    }
+}
+
+#[test]
+fn the_window_opens_so_long_before_the_meeting() {
+    let first = at(0) - jiff::SignedDuration::from_hours(24);
+    let meeting = with(|r| r.meet_time = MeetTime::At(at(0)));
+    assert!(matches!(planned(&meeting, first), Plan::Launch(_)));
+    for now in [first - jiff::SignedDuration::from_nanos(1), at(-5 * 86_400)] {
+        let reason = Reason::TooEarly { meet_time: at(0), window: WINDOW };
+        assert_eq!(planned(&meeting, now), Plan::Skip(reason), "at {now}: it was moved, perhaps");
     }
 }
 
 #[test]
 fn the_window_is_the_configured_one() {
     let meeting = with(|r| r.meet_time = MeetTime::At(at(0)));
-    let plan = |now| plan::plan(&meeting, now, Duration::ZERO, &T);
+    let window = Window { earliest: Duration::from_secs(60), latest: Duration::ZERO };
+    let plan = |now| plan::plan(&meeting, now, window, &T);
     assert!(matches!(plan(at(0)), Plan::Launch(_)));
-    assert!(matches!(plan(at(1)), Plan::Skip(Reason::OutsideWindow { .. })));
+    assert!(matches!(plan(at(1)), Plan::Skip(Reason::TooLate { .. })));
+    assert!(matches!(plan(at(-60)), Plan::Launch(_)));
+    assert!(matches!(plan(at(-61)), Plan::Skip(Reason::TooEarly { .. })));
+}
+
+#[test]
+fn a_reason_is_the_end_whatever_the_status_says() {
+    let statuses =
+        [Status::Scheduled, Status::Launched, Status::DnsWritten, Status::Healthy, Status::InProgress];
+    for status in statuses.map(Some).into_iter().chain([None, Some(Status::Terminated)]) {
+        let ended = with(|r| (r.status, r.termination_reason) = (status, Some("over".into())));
+        assert!(ended.is_over());
+        assert_eq!(planned(&ended, at(0)), Plan::Skip(Reason::Ended("over".into())));
+        let attempted = Record { teacher: open(attempt(1, "token-1")), ..ended };
+        let tokens = vec![(Teacher, Token("token-1".into()))];
+        assert_eq!(planned(&attempted, at(0)), Plan::Settle(Reason::Ended("over".into()), tokens));
+    }
 }
 
 #[test]
@@ -149,9 +178,10 @@ fn a_meeting_without_a_readable_time_has_no_window() {
 }
 
 #[test]
-fn an_unthinkably_late_meeting_is_inside_its_window() {
+fn an_unthinkably_late_meeting_is_launched_in_its_window() {
     let meeting = with(|r| r.meet_time = MeetTime::At(Timestamp::MAX));
-    assert!(matches!(planned(&meeting, at(0)), Plan::Launch(_)));
+    assert!(matches!(planned(&meeting, at(0)), Plan::Skip(Reason::TooEarly { .. })));
+    assert!(matches!(planned(&meeting, Timestamp::MAX), Plan::Launch(_)));
 }
 
 /// Until lease, skew and margin have passed a machine may be coming that no look-up shows yet.
@@ -191,10 +221,7 @@ fn ended() -> Vec<(Record, Reason)> {
     let meet_time = at(-7201);
     vec![
         (with(|r| r.status = over.clone()), Reason::Over(over.clone())),
-        (
-            with(|r| r.meet_time = MeetTime::At(meet_time)),
-            Reason::OutsideWindow { meet_time, window: WINDOW },
-        ),
+        (with(|r| r.meet_time = MeetTime::At(meet_time)), Reason::TooLate { meet_time, window: WINDOW }),
     ]
 }
 
@@ -910,7 +937,9 @@ fn record() -> Record {
     Record {
         meeting_id: MeetingId::new("m").expect("it is an id"),
         status: Some(Status::Scheduled),
+        termination_reason: None,
         meet_time: MeetTime::Missing,
+        meet_time_text: None,
         lease: None,
         teacher: Seat::default(),
         student: Seat::default(),

@@ -19,7 +19,7 @@ use elephant_launch::machine::{ImdsTokens, InstanceId, Market, Parameters, RootV
 use elephant_launch::meeting::{MeetingId, Role};
 use elephant_launch::needs::{Clock, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_launch::network::{Network, Subnet};
-use elephant_launch::record::{Failure, MeetTime, Record};
+use elephant_launch::record::{Failure, Record};
 use elephant_launch::timing::Timing;
 use serde_json::json;
 
