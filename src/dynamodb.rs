@@ -5,7 +5,8 @@
 //! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
 //! `launch_error_at` and, a role, `…_availability_zone`, `…_launched_instance_type`, `…_launched_at`, and of a machine
 //! that died `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. Of a machine that runs `…_state`,
-//! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. All are top-level: UpdateItem cannot set a
+//! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. Once the meeting is over and nothing of it lives, all but `…_availability_zone`,
+//! `…_launched_instance_type` and `…_launched_at` are removed. All are top-level: UpdateItem cannot set a
 //! path inside a map that is missing.
 
 mod companions;

@@ -17,7 +17,7 @@ use crate::timing::Window;
 /// A machine with this tag, whatever its value, is never ended by a sweep.
 pub const KEEP_TAG: &str = "elephant:keep";
 
-/// A machine with this tag, whatever its value, was stopped by `operate`, and is not started before somebody asks for it.
+/// A machine with this tag was stopped by `operate`, and is not started before somebody asks for it: then its value is empty.
 pub const STOPPED_TAG: &str = "elephant:stopped";
 
 /// When a sweep first took the machine for an orphan: the next one ends it.
@@ -70,6 +70,11 @@ impl Leftover {
     pub fn orphan_since(&self) -> Option<Timestamp> {
         orphan_since(&self.tags)
     }
+}
+
+/// Whether `operate` was asked to stop the machine with these tags, and not since to start it.
+pub fn is_stopped_on_purpose(tags: &BTreeMap<String, String>) -> bool {
+    tags.get(STOPPED_TAG).is_some_and(|value| !value.is_empty())
 }
 
 fn orphan_since(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
@@ -128,6 +133,11 @@ impl Sighting {
     /// When it was marked as an orphan; a mark that cannot be read is none.
     pub fn orphan_since(&self) -> Option<Timestamp> {
         orphan_since(&self.machine.tags)
+    }
+
+    /// Whether it is stopped because somebody asked for it, or is to be left alone.
+    pub fn is_left_stopped(&self) -> bool {
+        self.is_kept() || is_stopped_on_purpose(&self.machine.tags)
     }
 
     pub fn is_marked(&self) -> bool {

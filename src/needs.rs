@@ -222,6 +222,9 @@ pub trait Powers: Starts {
 
     /// `ec2:CreateTags` of the tag `elephant:reboot` alone.
     async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:stopped` alone: whether a sweep is to leave it stopped.
+    async fn tag_stopped(&self, instance: &InstanceId, stopped: bool) -> Result<(), AwsError>;
 }
 
 /// Images of this account.

@@ -32,6 +32,7 @@ use crate::config::OperateConfig;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Target, Verb};
+use crate::fleet::is_stopped_on_purpose;
 use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State, Token};
 use crate::meeting::{MeetingId, Role};
@@ -272,6 +273,8 @@ where
 
     async fn stop(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        // First, or a sweep could start it again.
+        self.mark_stopped(&of, true).await?;
         let (of, outcome) = match self.once_it_may(of, plan::stop).await? {
             (of, Power::Already) => (of, Outcome::Unchanged),
             _ => {
@@ -287,6 +290,7 @@ where
 
     async fn start(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        self.mark_stopped(&of, false).await?;
         let (of, outcome) = match self.once_it_may(of, plan::start).await? {
             (of, Power::Already) => (of, Outcome::Unchanged),
             (of, _) => {
@@ -298,6 +302,16 @@ where
         let of = if wait { self.until_it_starts(of, true).await? } else { of };
         self.note(&of).await?;
         Ok(self.answer(&of, outcome))
+    }
+
+    async fn mark_stopped(&self, of: &Hardware, stopped: bool) -> Result<(), Error> {
+        if is_stopped_on_purpose(&of.machine.tags) == stopped {
+            return Ok(());
+        }
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id());
+        self.settle(Service::Ec2, || ec2.tag_stopped(instance, stopped), async |_| self.alive(instance).await)
+            .await?;
+        Ok(())
     }
 
     /// Until it is on its way or, with `up`, there. EC2 takes a request for a machine that it then cannot start: that one is

@@ -714,6 +714,8 @@ fn every_variable_of_schedule_is_told_by_name_when_it_is_wrong() {
         ("FLEXIBLE_WINDOW_MINUTES", "-1"),
         ("FLEXIBLE_WINDOW_MINUTES", "14"),
         ("LAUNCH_WINDOW_MINUTES", "soon"),
+        ("EARLIEST_MINUTES", "0"),
+        ("EARLIEST_MINUTES", "14"),
     ] {
         let Err(Problems(problems)) = schedule_with(&[(name, value)]) else {
             panic!("{name}={value:?} was accepted")
@@ -996,6 +998,7 @@ fn each_variable_of_reconcile_that_is_wrong_is_one_problem() {
         ("READY_MINUTES", "0"),
         ("RELAUNCH_UNREADY", "1"),
         ("CLEAN_UP", "maybe"),
+        ("EARLIEST_MINUTES", "0"),
         ("LAUNCH_WINDOW_MINUTES", "soon"),
         ("DRY_RUN", "yes"),
     ] {

@@ -419,6 +419,7 @@ mod the_environment {
             "VOLUME_TYPE" => ["gp3", "gp2", "standard"].contains(&text),
             "VOLUME_ENCRYPTED" => ["true", "false"].contains(&text),
             "IMDS_TOKENS" => ["image", "required", "optional"].contains(&text),
+            "EARLIEST_MINUTES" => is_minutes(text) && text.parse::<i64>().is_ok_and(|minutes| minutes > 0),
             "LAUNCH_WINDOW_MINUTES" => is_minutes(text),
             other => panic!("{other} is read, and nobody says here what is right in it"),
         }

@@ -594,9 +594,11 @@ mod machines_that_are_stopped {
     #[test]
     fn are_left_alone_where_somebody_wants_that() {
         for tag in [STOPPED_TAG, KEEP_TAG] {
-            let left = tagged(stopped(SOMEBODY), tag, "");
+            let left = tagged(stopped(SOMEBODY), tag, "by operate");
             assert_eq!(judged(meet_time(), left, stands(record())), [], "{tag}");
         }
+        let started = tagged(stopped(SOMEBODY), STOPPED_TAG, "");
+        assert_eq!(judged(meet_time(), started, stands(record())), [start(true)]);
     }
 
     #[test]

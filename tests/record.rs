@@ -22,10 +22,12 @@ fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
         Requires::Exists,
         Requires::Lease(None),
         Requires::Status(vec![Some(Status::Scheduled)]),
+        Requires::TerminationReason(None),
         Requires::Instance(Teacher, None),
         Requires::Attempt(Teacher, None),
         Requires::Instance(Student, None),
         Requires::Attempt(Student, None),
+        Requires::MeetTime(Some("2026-11-22T12:00:00Z".into())),
     ];
     let changes = vec![
         Change::Lease(lease()),
@@ -57,12 +59,19 @@ fn a_claim_requires_whatever_was_read() {
         Requires::Exists,
         Requires::Lease(Some(old)),
         Requires::Status(vec![None]),
+        Requires::TerminationReason(None),
         Requires::Instance(Teacher, Some(InstanceId("i-1".into()))),
         Requires::Attempt(Teacher, Some((Token("token-1".into()), false))),
         Requires::Instance(Student, None),
         Requires::Attempt(Student, Some((Token("token-2".into()), true))),
+        Requires::MeetTime(Some("2026-11-22T12:00:00Z".into())),
     ];
     assert_eq!(record::claim(&read, lease(), &[]).requires, requires);
+    // What stands there is compared where it is a text, or is missing; another type has no words to compare.
+    let timeless = |meet_time| Record { meet_time, meet_time_text: None, ..read.clone() };
+    let last = |read: Record| record::claim(&read, lease(), &[]).requires.pop();
+    assert_eq!(last(timeless(MeetTime::Missing)), Some(Requires::MeetTime(None)));
+    assert_eq!(last(timeless(MeetTime::Unreadable("7".into()))), requires.get(8).cloned());
 }
 
 #[test]
@@ -97,6 +106,7 @@ fn the_next_attempt_takes_the_place_of_the_refused_one_and_of_no_other() {
             Requires::Token(Student, Token("token-1".into())),
             Requires::Instance(Student, None),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"])),
+            Requires::TerminationReason(None),
         ],
         changes: vec![Change::Attempt(Student, next.clone())],
     };
@@ -114,6 +124,7 @@ fn the_id_is_written_with_the_status_launched() {
             Requires::NotEnding(Teacher),
             Requires::NoOtherInstance(Teacher, InstanceId("i-1".into())),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED"])),
+            Requires::TerminationReason(None),
         ]
     );
     assert_eq!(changes, [Change::ForgetFailure, Change::Launched, Change::Instance(Teacher, machine())]);
@@ -123,7 +134,7 @@ fn the_id_is_written_with_the_status_launched() {
 fn the_id_is_written_without_a_status_that_has_moved_on() {
     let (requires, changes) = recorded(StatusMove::Keep);
     let statuses = words(&["DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"]);
-    assert_eq!(requires.last(), Some(&Requires::Status(statuses)));
+    assert_eq!(requires[4..], [Requires::Status(statuses), Requires::TerminationReason(None)]);
     assert_eq!(changes, [Change::ForgetFailure, Change::Instance(Teacher, machine())]);
 }
 

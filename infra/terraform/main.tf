@@ -36,6 +36,7 @@ locals {
     TABLE_NAME            = local.table_name
     PROJECT_TAG           = var.project_tag
     EXTRA_TAGS            = join(",", var.extra_tags)
+    EARLIEST_MINUTES      = tostring(var.earliest_minutes)
     LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
   }
 }
@@ -153,6 +154,7 @@ resource "aws_lambda_function" "schedule" {
       SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
       LEAD_MINUTES              = tostring(var.lead_minutes)
       FLEXIBLE_WINDOW_MINUTES   = tostring(var.flexible_window_minutes)
+      EARLIEST_MINUTES          = tostring(var.earliest_minutes)
       LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
       COMPANION_SCHEDULES       = join(",", var.companion_schedules)
     }

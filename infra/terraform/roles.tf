@@ -524,6 +524,13 @@ resource "aws_iam_role_policy" "reconcile" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
+          Sid       = "StartOurMachines"
+          Effect    = "Allow"
+          Action    = "ec2:StartInstances"
+          Resource  = "${local.ec2}:instance/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+        {
           Sid       = "MarkOrphans"
           Effect    = "Allow"
           Action    = "ec2:CreateTags"
@@ -550,7 +557,7 @@ resource "aws_iam_role_policy" "reconcile" {
         {
           Sid       = "MarkLeftovers"
           Effect    = "Allow"
-          Action    = "ec2:CreateTags"
+          Action    = ["ec2:CreateTags", "ec2:DeleteTags"]
           Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
@@ -680,13 +687,13 @@ resource "aws_iam_role_policy" "operate" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid      = "RememberReboots"
+          Sid      = "RememberRebootsAndStops"
           Effect   = "Allow"
           Action   = "ec2:CreateTags"
           Resource = "${local.ec2}:instance/*"
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:reboot"] }
+            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:reboot", "elephant:stopped"] }
             Null                        = { "aws:TagKeys" = "false" }
           }
         },

@@ -507,6 +507,17 @@ variable "launch_window_minutes" {
   }
 }
 
+variable "earliest_minutes" {
+  type        = number
+  default     = 1440
+  description = "EARLIEST_MINUTES. A delivery earlier than this before the start of its meeting launches nothing: the meeting was moved, and an old schedule has fired. At least lead_minutes."
+
+  validation {
+    condition     = var.earliest_minutes == floor(var.earliest_minutes) && var.earliest_minutes >= 1 && var.earliest_minutes <= 10080
+    error_message = "A whole number of minutes from 1 to 10080 (a week), at least lead_minutes."
+  }
+}
+
 variable "lead_minutes" {
   type        = number
   default     = 15

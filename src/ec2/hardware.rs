@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::fleet::to_addresses;
 use super::{Ec2, failed, filter, pattern, tagged, to_machine, to_tags};
 use crate::error::{AwsError, Class};
+use crate::fleet::STOPPED_TAG;
 use crate::hardware::{
     Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
     NewVolume, OwnImage, OwnSnapshot, REBOOT_TAG, Volume, VolumeAttachment,
@@ -69,6 +70,10 @@ impl Powers for Ec2 {
 
     async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError> {
         self.set_tag(&instance.0, REBOOT_TAG, name).await
+    }
+
+    async fn tag_stopped(&self, instance: &InstanceId, stopped: bool) -> Result<(), AwsError> {
+        self.set_tag(&instance.0, STOPPED_TAG, if stopped { "by operate" } else { "" }).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fleet::{Leftover, Limits, STOPPED_TAG, Sighting, Watched};
+use crate::fleet::{Leftover, Limits, Sighting, Watched};
 use crate::machine::{Attempt, InstanceId, Note, State, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::plan::settled;
@@ -346,7 +346,7 @@ impl Sweep<'_> {
     fn is_to_be_started(&self, record: &Record, sighting: &Sighting) -> bool {
         let by_somebody = |reason: &String| reason.ends_with("InitiatedShutdown");
         sighting.machine.state == State::Stopped
-            && !is_left_stopped(sighting)
+            && !sighting.is_left_stopped()
             && !self.is_too_early(record)
             && sighting.machine.state_reason.as_ref().is_none_or(by_somebody)
     }
@@ -358,7 +358,7 @@ impl Sweep<'_> {
             return None;
         }
         let state = sighting.machine.state;
-        if state == State::Stopped && !is_left_stopped(sighting) {
+        if state == State::Stopped && !sighting.is_left_stopped() {
             let reason = sighting.machine.state_reason.as_deref().unwrap_or("no reason given");
             return Some(format!("it was stopped and could not be started: {reason}"));
         }
@@ -526,11 +526,6 @@ fn is_unexplained(record: &Record) -> bool {
 fn being_replaced<'r>(record: &'r Record, role: Role, sighting: &Sighting) -> Option<&'r Token> {
     let attempt = record.seat(role).attempt.as_ref()?;
     (attempt.ending && sighting.token.as_ref() == Some(&attempt.token)).then_some(&attempt.token)
-}
-
-/// Somebody wants it to be stopped, or to be left alone.
-fn is_left_stopped(sighting: &Sighting) -> bool {
-    sighting.is_kept() || sighting.machine.tags.contains_key(STOPPED_TAG)
 }
 
 fn index(role: Role) -> usize {

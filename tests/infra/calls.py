@@ -964,6 +964,7 @@ class Operate(OnMachines):
         for action in self.POWER:
             yield self.machine("stop, start or reboot a machine", action)
         yield self.reboot("remember a reboot")
+        yield self.reboot("remember a stop", keys=["elephant:stopped"])
         yield self.machine("take an image of a machine", "CreateImage")
         for action, kind in self.CREATIONS:
             yield self.new(f"make a new {kind}", action, kind)
@@ -1130,6 +1131,10 @@ class Reconcile(Launch):
         question = self.on_machine(what, action, project, list(keys))
         return replace(question, keys=question.keys | (self.of_instance() if action == "CreateTags" else {}))
 
+    def start(self, what, project=None):
+        question = self.on_machine(what, "StartInstances", project)
+        return replace(question, keys=question.keys | self.of_instance() | {"ec2:InstanceID": INSTANCE.partition("/")[2]})
+
     console = OnMachines.console
     console_misses = OnMachines.console_misses
 
@@ -1142,9 +1147,11 @@ class Reconcile(Launch):
         yield self.console("read a machine's console")
         yield self.mark("mark an orphan")
         yield self.mark("take the mark back", "DeleteTags")
+        yield self.start("start a machine that somebody stopped")
         if self.cleans_up:
             for kind, action in [("volume", "DeleteVolume"), ("network-interface", "DeleteNetworkInterface")]:
                 yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=["elephant:orphan-since"])
+                yield self.left_over("take the mark back", "DeleteTags", kind, tag_keys=["elephant:orphan-since"])
                 yield self.left_over("remove what is left over", action, kind)
 
     def misses(self):
@@ -1158,6 +1165,8 @@ class Reconcile(Launch):
         for action in ["DescribeInstanceStatus", "DescribeVolumes", "DescribeNetworkInterfaces"]:
             yield self.look_up("look in another Region", action, "eu-central-1")
         yield from self.console_misses()
+        yield self.start("start another project's machine", "Other")
+        yield replace(self.start("stop a machine"), action="ec2:StopInstances")
         for action in ["CreateTags", "DeleteTags"]:
             yield self.mark("mark another project's machine", action, "Other")
             yield self.mark("another tag of ours", action, keys=["Project"])
