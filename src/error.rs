@@ -56,6 +56,19 @@ impl Class {
         Class::NotSent,
         Class::Unreadable,
     ];
+
+    /// Whether AWS said no to what was asked, whoever asks again and when: not for its rate, a lost answer or a permission.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Class::Capacity
+                | Class::ZoneUnfit
+                | Class::SubnetUnfit
+                | Class::TypeUnfit
+                | Class::Quota
+                | Class::Misconfigured
+        )
+    }
 }
 
 /// An answer of AWS that is no result.

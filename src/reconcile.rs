@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::config::ReconcileConfig;
 use crate::deadline::Deadline;
 use crate::ending::{Acted, Ended, Ending, OnMachine};
-use crate::error::{AwsError, Error, Kind, Service};
+use crate::error::{AwsError, Error, Service};
 use crate::event;
 use crate::fleet::{Counted, Leftover, Sighting, Watched};
 use crate::machine::{InstanceId, PROJECT_TAG, Token};
@@ -420,23 +420,12 @@ where
         otherwise: Option<&Token>,
     ) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
-        let answer = self.act(instance, || ec2.start(instance)).await;
-        let refused = |error: &Error| {
-            matches!(
-                error.kind,
-                Kind::CapacityExhausted
-                    | Kind::QuotaExceeded
-                    | Kind::InvalidConfiguration
-                    | Kind::NoUsableSubnet
-                    | Kind::OperationRefused
-            )
-        };
-        match (answer, otherwise) {
-            (Err(error), Some(token)) if refused(&error) => {
-                warn!(instance_id = %instance, error = %error.chain(), "it cannot be started: it is replaced");
+        match (self.try_to_act(instance, || ec2.start(instance)).await, otherwise) {
+            (Err(error), Some(token)) if error.class.is_refusal() => {
+                warn!(instance_id = %instance, %error, "it cannot be started: it is replaced");
                 self.replace(meeting, role, instance, token).await
             }
-            (answer, _) => answer,
+            (answer, _) => answer.map_err(|error| failed(Service::Ec2, error)),
         }
     }
 
@@ -446,11 +435,18 @@ where
         instance: &InstanceId,
         action: impl Fn() -> F,
     ) -> Result<bool, Error> {
+        self.try_to_act(instance, action).await.map_err(|error| failed(Service::Ec2, error))
+    }
+
+    async fn try_to_act<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        instance: &InstanceId,
+        action: impl Fn() -> F,
+    ) -> Result<bool, AwsError> {
         let Reconciler { ec2, timing, .. } = self.reconciler;
         let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: BRIEFLY };
         // It was seen a moment ago: what is not there now is gone.
-        let acted = on.act(instance, self.deadline.clock.now(), action).await;
-        Ok(acted.map_err(|error| failed(Service::Ec2, error))? == Acted::Done)
+        Ok(on.act(instance, self.deadline.clock.now(), action).await? == Acted::Done)
     }
 
     fn ending(&self) -> Ending<'_, M, E, C, T> {
