@@ -248,15 +248,15 @@ locals {
     ],
     [
       {
-        Sid      = "TagWhatIsLaunched"
-        Effect   = "Allow"
-        Action   = "ec2:CreateTags"
+        Sid    = "TagWhatIsLaunched"
+        Effect = "Allow"
+        Action = "ec2:CreateTags"
         Resource = concat(
           ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"],
           var.market == "on-demand" ? [] : ["${local.ec2}:spot-instances-request/*"],
         )
         Condition = {
-          StringEquals                = { "ec2:CreateAction" = "RunInstances" }
+          StringEquals = { "ec2:CreateAction" = "RunInstances" }
           "ForAllValues:StringEquals" = {
             "aws:TagKeys" = concat(
               ["Name", "MeetingID", "Role", "Project"],
@@ -414,10 +414,10 @@ resource "aws_iam_role_policy" "end" {
     Statement = concat(
       [
         {
-          Sid       = "ReadAndWriteMeetings"
-          Effect    = "Allow"
-          Action    = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-          Resource  = local.table_arn
+          Sid      = "ReadAndWriteMeetings"
+          Effect   = "Allow"
+          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          Resource = local.table_arn
         },
         {
           Sid       = "LookUp"
@@ -434,10 +434,10 @@ resource "aws_iam_role_policy" "end" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid       = "RemoveTheirRoleTag"
-          Effect    = "Allow"
-          Action    = "ec2:DeleteTags"
-          Resource  = "${local.ec2}:instance/*"
+          Sid      = "RemoveTheirRoleTag"
+          Effect   = "Allow"
+          Action   = "ec2:DeleteTags"
+          Resource = "${local.ec2}:instance/*"
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
             "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
@@ -445,10 +445,10 @@ resource "aws_iam_role_policy" "end" {
           }
         },
         {
-          Sid       = "DeleteTheLaunchSchedule"
-          Effect    = "Allow"
-          Action    = "scheduler:DeleteSchedule"
-          Resource  = join(":", [
+          Sid    = "DeleteTheLaunchSchedule"
+          Effect = "Allow"
+          Action = "scheduler:DeleteSchedule"
+          Resource = join(":", [
             "arn", local.partition, "scheduler", local.region, local.account,
             "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
           ])
@@ -464,16 +464,16 @@ resource "aws_iam_role_policy" "end" {
       ] : [],
       [
         {
-          Sid       = "ReportFailures"
-          Effect    = "Allow"
-          Action    = "sqs:SendMessage"
-          Resource  = aws_sqs_queue.end_failures.arn
+          Sid      = "ReportFailures"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.end_failures.arn
         },
         {
-          Sid       = "WriteLogs"
-          Effect    = "Allow"
-          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource  = "${aws_cloudwatch_log_group.end.arn}:*"
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.end.arn}:*"
         },
         local.send_traces,
       ],
@@ -498,16 +498,16 @@ resource "aws_iam_role_policy" "reconcile" {
       local.launch_statements,
       [
         {
-          Sid       = "ReadManyMeetings"
-          Effect    = "Allow"
-          Action    = "dynamodb:BatchGetItem"
-          Resource  = local.table_arn
+          Sid      = "ReadManyMeetings"
+          Effect   = "Allow"
+          Action   = "dynamodb:BatchGetItem"
+          Resource = local.table_arn
         },
         {
-          Sid       = "FindMeetingsThatAreDue"
-          Effect    = "Allow"
-          Action    = "dynamodb:Query"
-          Resource  = "${local.table_arn}/index/open-meetings"
+          Sid      = "FindMeetingsThatAreDue"
+          Effect   = "Allow"
+          Action   = "dynamodb:Query"
+          Resource = "${local.table_arn}/index/open-meetings"
         },
         {
           Sid       = "LookAround"
@@ -531,10 +531,10 @@ resource "aws_iam_role_policy" "reconcile" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid       = "MarkOrphans"
-          Effect    = "Allow"
-          Action    = "ec2:CreateTags"
-          Resource  = "${local.ec2}:instance/*"
+          Sid      = "MarkOrphans"
+          Effect   = "Allow"
+          Action   = "ec2:CreateTags"
+          Resource = "${local.ec2}:instance/*"
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
             "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
@@ -542,10 +542,10 @@ resource "aws_iam_role_policy" "reconcile" {
           }
         },
         {
-          Sid       = "TakeTheMarkBack"
-          Effect    = "Allow"
-          Action    = "ec2:DeleteTags"
-          Resource  = "${local.ec2}:instance/*"
+          Sid      = "TakeTheMarkBack"
+          Effect   = "Allow"
+          Action   = "ec2:DeleteTags"
+          Resource = "${local.ec2}:instance/*"
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
             "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
@@ -555,10 +555,10 @@ resource "aws_iam_role_policy" "reconcile" {
       ],
       var.clean_up ? [
         {
-          Sid       = "MarkLeftovers"
-          Effect    = "Allow"
-          Action    = ["ec2:CreateTags", "ec2:DeleteTags"]
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Sid      = "MarkLeftovers"
+          Effect   = "Allow"
+          Action   = ["ec2:CreateTags", "ec2:DeleteTags"]
+          Resource = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
           Condition = {
             StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
             "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
@@ -582,10 +582,10 @@ resource "aws_iam_role_policy" "reconcile" {
       ] : [],
       [
         {
-          Sid       = "WriteLogs"
-          Effect    = "Allow"
-          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource  = "${aws_cloudwatch_log_group.reconcile.arn}:*"
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.reconcile.arn}:*"
         },
         local.send_traces,
       ],
@@ -609,10 +609,10 @@ resource "aws_iam_role_policy" "status" {
     Statement = concat(
       [
         {
-          Sid       = "ReadMeetings"
-          Effect    = "Allow"
-          Action    = "dynamodb:GetItem"
-          Resource  = local.table_arn
+          Sid      = "ReadMeetings"
+          Effect   = "Allow"
+          Action   = "dynamodb:GetItem"
+          Resource = local.table_arn
         },
         {
           Sid       = "LookUp"
@@ -629,10 +629,10 @@ resource "aws_iam_role_policy" "status" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid       = "WriteLogs"
-          Effect    = "Allow"
-          Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource  = "${aws_cloudwatch_log_group.status.arn}:*"
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.status.arn}:*"
         },
         local.send_traces,
       ],
