@@ -146,11 +146,16 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
         SdkError::ServiceError(_) => class_of(code.as_deref(), &message, status.unwrap_or_default()),
         SdkError::ConstructionFailure(_) => Class::Misconfigured,
         _ if only_reads(action) && nothing_was_sent(error) => Class::Misconfigured,
+        // Before it was sent, each time.
+        SdkError::DispatchFailure(_) if message.contains(UNUSABLE_ENDPOINT) => Class::Misconfigured,
         _ => Class::Ambiguous,
     };
     let message = shortened(message);
     let mut failed = AwsError { action, class, code, message, request_id, advice: String::new() };
     failed.advice = match error {
+        SdkError::DispatchFailure(_) if failed.message.contains(UNUSABLE_ENDPOINT) => {
+            "set the endpoint (AWS_ENDPOINT_URL…, or endpoint_url in the profile) to http:// or https:// and a host".to_owned()
+        }
         SdkError::DispatchFailure(_) if class == Class::Misconfigured => {
             "give the function credentials (its role, or a profile) and a Region (AWS_REGION)".to_owned()
         }
@@ -290,12 +295,22 @@ where
         && (said.contains("credential") || said.contains("region"))
 }
 
-/// What each link of the chain says of itself, each once.
+/// An endpoint without a scheme, of a profile for one: the SDK then shows the endpoint, which may hold a password, and the whole
+/// request with its body (smithy-rs#1496).
+const UNUSABLE_ENDPOINT: &str = "failed to apply endpoint";
+
+/// How much of one link is kept.
+const LINK: usize = 200;
+
+/// What each link of the chain says of itself, each once, and nothing of the request.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut link = Some(error);
     while let Some(current) = link {
         let text = current.to_string();
+        let whole = ["Request {", "Response {", "SdkBody"].iter().filter_map(|dump| text.find(dump)).min();
+        let end = text.find(UNUSABLE_ENDPOINT).map(|at| at + UNUSABLE_ENDPOINT.len()).or(whole);
+        let text: String = text[..end.unwrap_or(text.len())].chars().take(LINK).collect();
         if !text.is_empty() && !said.contains(&text) {
             said.push(text);
         }

@@ -708,18 +708,17 @@ async fn a_record_without_room_for_a_launch_launches_nothing_new() {
     // The id is an attribute, too.
     let rest = limit - "id".len() - meeting().as_str().len();
     let text = |length: usize| json!({"S": "x".repeat(length)});
-    let ones = |count: usize| json!({"L": vec![json!({"N": "1"}); count]});
-    let flags = |count: usize| {
-        let flags: serde_json::Map<_, _> =
-            (0..count).map(|n| (format!("{n:05}"), json!({"BOOL": true}))).collect();
-        json!({"M": flags})
-    };
+    // Two lists, each of what is left beside a text: ten of three bytes, and ten of seven by name.
+    let ones = json!({"L": vec![json!({"N": "1"}); 10]});
+    let flags: serde_json::Map<_, _> = (0..10).map(|n| (format!("{n:05}"), json!({"BOOL": true}))).collect();
+    let beside = |length: usize, value: Value| json!({"L": [text(length), value]});
     for (value, size) in [
         (text(rest - 1), limit),
         (text(rest), limit + 1),
-        (ones((rest - 1 - 3) / 3), limit - (rest - 1 - 3) % 3),
-        (ones((rest - 1 - 3) / 3 + 1), limit - (rest - 1 - 3) % 3 + 3),
-        (flags((rest - 1 - 3) / 7 + 1), limit - (rest - 1 - 3) % 7 + 7),
+        (beside(rest - 1 - 5 - 33, ones.clone()), limit),
+        (beside(rest - 1 - 5 - 32, ones), limit + 1),
+        (beside(rest - 1 - 5 - 73, json!({"M": flags.clone()})), limit),
+        (beside(rest - 1 - 5 - 72, json!({"M": flags})), limit + 1),
         (json!({"NULL": true}), limit - rest + 2),
     ] {
         let found = read(json!({"x": value})).await.expect("it is understood");
@@ -881,7 +880,6 @@ async fn a_request_that_cannot_be_sent_is_not_shown() {
             table.read(&meeting()).await.expect_err(endpoint),
         ];
         for error in errors {
-            eprintln!("{endpoint}: {error:?}");
             assert!(
                 !format!("{error:?}").contains("swordfish") && error.message.len() < 300,
                 "{endpoint}: {error}"
