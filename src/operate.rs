@@ -309,8 +309,12 @@ where
             return Ok(());
         }
         let (ec2, instance) = (&self.operator.ec2, of.instance_id());
-        self.settle(Service::Ec2, || ec2.tag_stopped(instance, stopped), async |_| self.alive(instance).await)
-            .await?;
+        self.settle(
+            Service::Ec2,
+            || ec2.tag_stopped(instance, stopped),
+            async |_| self.alive(instance).await,
+        )
+        .await?;
         Ok(())
     }
 

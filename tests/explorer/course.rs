@@ -402,6 +402,9 @@ impl Course<'_> {
                 let id = meeting(name);
                 let mut acts = acts(&state, &id);
                 acts.retain(|act| self.scenario.lives || *act != Act::Recreate);
+                // What befalls a recorded machine is nothing to a launch.
+                let swept = self.scenario.sweeps || self.scenario.reconciles > 0;
+                acts.retain(|act| swept || !matches!(act, Act::Die | Act::Stop));
                 options.extend(acts.into_iter().map(|act| Step::Act(act, id.clone())));
             }
         }
