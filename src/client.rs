@@ -75,7 +75,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that is told everything by its environment: all variables of `launch`, and `SCHEDULE_GROUP`.
+    /// One that is told everything by its environment: all variables of `launch`, and those of `end`.
     ///
     /// # Errors
     ///

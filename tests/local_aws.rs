@@ -570,7 +570,7 @@ fn a_meeting_that_nobody_launched_is_launched_when_it_is_due_and_strangers_are_l
     let sweeper = reconciler(&stack.aws, &[("SECURITY_GROUP_IDS", &group)]);
     stack.set("meet_time", &in_minutes(30));
     assert_eq!(repairs(&sweeper.invoke(&json!({"sweep": true})).answer()), Vec::<String>::new());
-    stack.set("meet_time", &in_minutes(3));
+    stack.set("meet_time", &in_minutes(2));
     assert_eq!(repairs(&sweeper.invoke(&json!({"sweep": true})).answer()), ["launched"]);
     stack.both_recorded();
     stack.aws.clear_calls();
