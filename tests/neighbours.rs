@@ -525,7 +525,6 @@ mod a_meetings_life {
     struct Life<'t> {
         trial: &'t Trial,
         neighbours: Neighbours<'t>,
-        most: usize,
     }
 
     impl Life<'_> {
@@ -548,7 +547,6 @@ mod a_meetings_life {
                 assert_eq!(text(&record, &format!("{role}_ec2_id")).as_ref(), ids.first(), "{when}");
             }
             let (launch, notes) = (ours_in_bytes(&record), notes_in_bytes(&record));
-            self.most = self.most.max(launch + notes);
             assert!(
                 launch <= WHILE_ON,
                 "{when}: {launch} bytes of the record are for the launch: {record:#?}"
@@ -589,7 +587,7 @@ mod a_meetings_life {
     fn planned<'t>(trial: &'t Trial, meet_time: &str) -> Life<'t> {
         let neighbours = trial.neighbours();
         neighbours.schedule_meeting(&trial.stack.meeting, Some(meet_time));
-        Life { trial, neighbours, most: 0 }
+        Life { trial, neighbours }
     }
 
     fn meeting_named(meeting: &str) -> Trial {
@@ -623,7 +621,6 @@ mod a_meetings_life {
         }
         let later = Timestamp::now() + SignedDuration::from_mins(60);
         assert!(life.neighbours.terminator(&life.record(), later, || {}));
-        println!("at most {} bytes of the record were ours", life.most);
         life.is_over("SUCCESS");
     }
 
