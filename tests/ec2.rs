@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use elephant_launch::deadline::Deadline;
 use elephant_launch::ec2::Ec2;
-use elephant_launch::error::{AwsError, Class};
+use elephant_launch::error::{AwsError, Class, Service};
 use elephant_launch::fleet::{LeftoverKind, ORPHAN_TAG};
 use elephant_launch::hardware::{Attached, Interface, Made, NewImage, NewInterface, NewVolume};
 use elephant_launch::image::{Architecture, Image};
 use elephant_launch::key_pair::KeyType;
+use elephant_launch::lambda::{RandomTokens, WallClock};
 use elephant_launch::launch_template::{LaunchTemplate, Pinned, Template};
 use elephant_launch::machine::{
     Addresses, Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, State, Token,
@@ -1165,22 +1167,27 @@ async fn a_look_up_ends_at_its_limit() {
     assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
 }
 
-/// The verbs leave a look-up its limit before the deadline, and no more.
+/// The limit is a page's; the whole list has until the deadline of whoever waits for it.
 #[tokio::test]
-async fn pages_that_are_each_in_time_end_together_at_the_limit() {
-    let (limit, pause) = (Duration::from_secs(1), Duration::from_millis(700));
-    let page = |next: u32| {
-        let body = describe_instances(&instance("i-1", "running", ""), &format!("page-{next}"));
-        Answer::Late(pause, 200, body)
-    };
-    let wire = Wire::answering("DescribeInstances", (2..12).map(page)).await;
-    let ec2 = Ec2::new(&wire.sdk(), &Timing { ec2: limit, ..Timing::DEFAULT });
+async fn pages_that_are_each_in_time_are_read_until_the_deadline() {
+    let (limit, pause) = (Duration::from_secs(2), Duration::from_millis(300));
+    let page =
+        |next: &str| Answer::Late(pause, 200, describe_instances(&instance("i-1", "running", ""), next));
+    let timing = Timing { ec2: limit, ..Timing::DEFAULT };
+    let wire = Wire::answering("DescribeInstances", (0..8).map(|_| page("more")).chain([page("")])).await;
+    let ec2 = Ec2::new(&wire.sdk(), &timing);
+    let found = ec2.find(&Token("token-1".into())).await.expect("each page is in time");
+    assert_eq!(found.len(), 9);
+    let wire = Wire::answering("DescribeInstances", (0..99).map(|_| page("more"))).await;
+    let ec2 = Ec2::new(&wire.sdk(), &timing);
     let start = Instant::now();
-    let error = ec2.find(&Token("token-1".into())).await.expect_err("the list does not end in time");
-    let took = start.elapsed();
-    assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
-    assert_eq!(wire.requests("DescribeInstances").len(), 2, "the first page was answered in time");
-    assert!(took < 2 * pause, "{took:?} for a limit of {limit:?}");
+    let at = jiff::Timestamp::now() + Duration::from_millis(2500);
+    let deadline = Deadline { clock: &WallClock, tokens: &RandomTokens, at };
+    let error =
+        deadline.ask(Service::Ec2, &timing, || ec2.list("Elephant")).await.expect_err("it never ends");
+    assert_eq!((error.class, error.code), (Class::Ambiguous, None));
+    assert!(error.message.contains("before the deadline"), "{}", error.message);
+    assert!(start.elapsed() < 2 * limit, "{:?}", start.elapsed());
 }
 
 #[tokio::test]

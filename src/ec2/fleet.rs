@@ -65,9 +65,10 @@ impl Views for Ec2 {
     }
 }
 
-/// Whether a message names this id, and not only a longer one.
+/// Whether a message names this id, and not only a longer one. What can be no id is quoted.
 fn names(message: &str, id: &str) -> bool {
-    message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == id)
+    message.contains(&format!("\"{id}\""))
+        || message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == id)
 }
 
 impl Starts for Ec2 {
