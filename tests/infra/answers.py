@@ -34,6 +34,7 @@ EVERYTHING = LEAST | {
     "ExistingTableName": "meetings.of-old",
     "ProjectTag": "Elephant: two/2",
     "ExtraTags": "Department=Maths,Cost centre=4=2,Empty=",
+    "EarliestMinutes": "2880",
     "LeadMinutes": "30",
     "FlexibleWindowMinutes": "0",
     "CompanionSchedules": "default/safety-{meeting_id},others.of/{meeting_id}_end",
