@@ -150,7 +150,8 @@ impl<E: Views, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
     }
 }
 
-/// Whether an answer may only mean that the machine is not there, or not there yet.
+/// Whether an answer may only mean that the machine is not there, or not there yet. An explicit denial means what it says.
 fn is_about_its_being(error: &AwsError) -> bool {
-    error.code() == "UnauthorizedOperation" || error.class == Class::Propagating
+    let denied = error.code() == "UnauthorizedOperation" && !error.message.contains("explicit deny");
+    denied || error.class == Class::Propagating
 }
