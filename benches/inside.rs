@@ -75,7 +75,7 @@ fn reading_what_comes_in(bench: &mut Criterion) {
 fn deciding(bench: &mut Criterion) {
     let (config, record, timing) = (config(), scheduled("m"), Timing::DEFAULT);
     bench.bench_function("plan", |b| {
-        b.iter(|| plan::plan(black_box(&record), start(), config.launch_window, &timing));
+        b.iter(|| plan::plan(black_box(&record), start(), config.window, &timing));
     });
     let subnets = subnets();
     bench.bench_function("candidates", |b| {

@@ -279,7 +279,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         found.map(Some).map_err(|mut error| {
             error.advice = overrides.in_place_of_settings(role, &error.advice).unwrap_or(error.advice);
             match error.class {
-                Class::Misconfigured => LookupError::OwnImage(error),
+                Class::Misconfigured => LookupError::OwnImage(Box::new(error)),
                 _ => LookupError::Aws(error),
             }
         })

@@ -48,7 +48,7 @@ pub enum LookupError {
     /// What was configured does not fit what was found; what to change.
     Misfit(String, &'static str),
     /// The image that a record names cannot be used.
-    OwnImage(AwsError),
+    OwnImage(Box<AwsError>),
 }
 
 #[derive(Default)]

@@ -1174,11 +1174,13 @@ async fn pages_that_are_each_in_time_are_read_until_the_deadline() {
     let page =
         |next: &str| Answer::Late(pause, 200, describe_instances(&instance("i-1", "running", ""), next));
     let timing = Timing { ec2: limit, ..Timing::DEFAULT };
-    let wire = Wire::answering("DescribeInstances", (0..8).map(|_| page("more")).chain([page("")])).await;
+    let wire =
+        Wire::answering("DescribeInstances", (0..8).map(|n| page(&format!("page-{n}"))).chain([page("")]))
+            .await;
     let ec2 = Ec2::new(&wire.sdk(), &timing);
     let found = ec2.find(&Token("token-1".into())).await.expect("each page is in time");
     assert_eq!(found.len(), 9);
-    let wire = Wire::answering("DescribeInstances", (0..99).map(|_| page("more"))).await;
+    let wire = Wire::answering("DescribeInstances", (0..99).map(|n| page(&format!("page-{n}")))).await;
     let ec2 = Ec2::new(&wire.sdk(), &timing);
     let start = Instant::now();
     let at = jiff::Timestamp::now() + Duration::from_millis(2500);

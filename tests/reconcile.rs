@@ -385,7 +385,8 @@ mod meetings_that_are_over {
         let somebody = "Client.UserInitiatedShutdown";
         let reason = "its machines were ended, says EC2, and nobody said why".to_owned();
         let close = Repair::Close { meeting: meeting(), reason };
-        assert_eq!(sweep(meet_time(), &ended_by(somebody), ended(None)), [close.clone()]);
+        let said = sweep(meet_time(), &ended_by(somebody), ended(None));
+        assert_eq!(said, std::slice::from_ref(&close));
         let mut going = ended_by(somebody);
         going[1].machine.state = State::ShuttingDown;
         assert_eq!(sweep(meet_time(), &going, ended(None)), [close], "on their way");
@@ -1135,7 +1136,7 @@ mod stories {
         let stop = || world.0.borrow_mut().cloud.stop(&student);
         stop();
         assert_eq!(swept(&world), ["machine_noted", "started"]);
-        assert_eq!(world.live(M, Student), [student.0.clone()]);
+        assert_eq!(world.live(M, Student), std::slice::from_ref(&student.0));
         stop();
         world.0.borrow_mut().cloud.start_refused = Some((Class::Capacity, "InsufficientInstanceCapacity"));
         assert_eq!(swept(&world), ["started"], "it is replaced");

@@ -421,7 +421,7 @@ fn found(code: &str, message: &str) -> Option<&'static Row> {
         None => code == *known,
     };
     TABLE.iter().find(|row| {
-        row.codes.iter().any(|known| is(known))
+        row.codes.iter().any(is)
             && (row.says.is_empty() || row.says.iter().any(|words| message.contains(words)))
     })
 }

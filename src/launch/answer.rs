@@ -376,7 +376,7 @@ pub(super) fn failed_lookup(error: &LookupError) -> Error {
             "the image that its record names cannot be used",
             error.advice.clone(),
         )
-        .caused_by(error.clone()),
+        .caused_by((**error).clone()),
         LookupError::Aws(error) => {
             let kind = match error.class {
                 Class::NotSent => Kind::DeadlineTooClose,

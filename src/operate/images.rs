@@ -242,7 +242,8 @@ where
         let look = || async {
             match lookups::latest_image(ec2, ssm, image, instance_types, launch_template.as_ref()).await {
                 Ok(found) => Ok(Some(found)),
-                Err(LookupError::Aws(error) | LookupError::OwnImage(error)) => Err(error),
+                Err(LookupError::Aws(error)) => Err(error),
+                Err(LookupError::OwnImage(error)) => Err(*error),
                 Err(LookupError::Misfit(problem, advice)) => {
                     misfit.replace(Some((problem, advice)));
                     Ok(None)
