@@ -346,7 +346,7 @@ fn a_machine_that_dies_is_replaced_and_the_meeting_is_shown_and_ended() {
         .iter()
         .filter_map(|done| done["repair"].as_str())
         .collect();
-    assert_eq!(words, ["machine_lost", "launched"], "{answer}");
+    assert_eq!(words, ["machine_lost", "launched", "machine_noted"], "{answer}");
     let shown = stack.invoke("status", &json!({"meeting_id": meeting, "wait": "running"})).answer();
     assert_eq!(shown["machines"]["teacher"]["lost"]["instance_id"], teacher, "{shown:#}");
     assert_ne!(shown["machines"]["teacher"]["instance_id"], teacher);

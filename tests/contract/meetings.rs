@@ -235,14 +235,15 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
             changed(|r| r.student.attempt.as_mut().expect("an attempt").refused = true),
         ),
         (Change::Ending(Student), changed(|r| r.student.attempt.as_mut().expect("an attempt").ending = true)),
-        (Change::Instance(Teacher, recorded("i-3")), changed(|r| r.teacher.instance_id = Some(id("i-3")))),
-        (Change::Instance(Student, recorded("i-3")), changed(|r| r.student.instance_id = Some(id("i-3")))),
+        (Change::Instance(Teacher, recorded("i-3")), changed(|r| filled(&mut r.teacher))),
+        (Change::Instance(Student, recorded("i-3")), changed(|r| filled(&mut r.student))),
         (Change::Launched, changed(|r| r.status = Some(Status::Launched))),
-        (Change::MeetTime(at(900).to_string()), changed(|r| r.meet_time = MeetTime::At(at(900)))),
-        (Change::Terminated("ill".into()), changed(|r| r.status = Some(Status::Terminated))),
+        (Change::MeetTime(at(900).to_string()), changed(moved)),
+        (Change::Terminated("ill".into()), changed(cancelled)),
         (Change::Lost(Teacher, lost("i-1")), changed(|r| r.teacher.instance_id = None)),
         (Change::Noted(Teacher, noted()), changed(|_| {})),
         (Change::Ready(at(60)), changed(|_| {})),
+        (Change::Pruned, changed(pruned)),
         (Change::Failure(failure("why")), changed(|_| {})),
         (Change::ForgetFailure, changed(|_| {})),
     ];
@@ -346,6 +347,22 @@ pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &imp
     stands(stage, Some(&after), "every change was made").await;
 }
 
+fn moved(record: &mut Record) {
+    (record.meet_time, record.meet_time_text) = (MeetTime::At(at(900)), Some(at(900).to_string()));
+}
+
+fn cancelled(record: &mut Record) {
+    (record.status, record.termination_reason) = (Some(Status::Terminated), Some("ill".into()));
+}
+
+fn filled(seat: &mut Seat) {
+    (seat.instance_id, seat.launched_at) = (Some(id("i-3")), Some(at(5)));
+}
+
+fn pruned(record: &mut Record) {
+    (record.lease, record.teacher.attempt, record.student.attempt) = (None, None, None);
+}
+
 /// A write of `record.rs`, a record that it fits, what it makes of that, and records that it does not fit.
 struct Write {
     name: &'static str,
@@ -385,7 +402,6 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
     };
     let followed: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3"));
     let ending: Other = |r| r.student.attempt.as_mut().expect("an attempt").ending = true;
-    let moved: Other = |r| r.meet_time = MeetTime::At(at(900));
     let someones_lease: Other = |r| r.lease = Some(lease("you", 30));
     let a_machine: Other = |r| r.teacher.instance_id = Some(id("i-1"));
     let an_attempt: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-9"));
@@ -401,7 +417,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             name: "the cancellation",
             fits: new.clone(),
             update: record::cancel(&new, "ill"),
-            after: over,
+            after: cancelled,
             unfit: vec![
                 ("a lease", someones_lease),
                 ("a machine", a_machine),
@@ -564,11 +580,7 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
             name: "that nothing of a launch is left",
             fits: gone.clone(),
             update: record::prune(&gone),
-            after: |r| {
-                r.lease = None;
-                r.teacher.attempt = None;
-                r.student.attempt = None;
-            },
+            after: pruned,
             unfit: vec![
                 ("no reason", |r| r.termination_reason = None),
                 ("another lease", owner_changed),
@@ -747,7 +759,7 @@ pub async fn each_write_is_done_where_it_fits_and_refused_where_it_does_not(stag
 
 pub async fn a_new_record_is_scheduled_and_has_its_time(stage: &impl Stage) {
     assert_eq!(stage.new_meetings().create(&new_record(stage)).await, Ok(Created::Done));
-    let expected = Record { meet_time: MeetTime::At(at(900)), ..scheduled(stage) };
+    let expected = crate::world::timed(scheduled(stage), MeetTime::At(at(900)));
     stands(stage, Some(&expected), "after its creation").await;
 }
 

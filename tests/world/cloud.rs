@@ -171,6 +171,9 @@ impl Cloud {
 
     /// A machine that the policy allows to act on, which goes by its tag. EC2 judges that before it looks for the machine.
     fn allowed(&mut self, action: &'static str, instance: &InstanceId) -> Result<&mut Machine, AwsError> {
+        if !self.machines.iter().any(|l| l.machine.instance_id == *instance) {
+            return Err(aws_error(action, Class::Propagating, "InvalidInstanceID.NotFound"));
+        }
         let shown = self.machines.iter_mut().filter(|l| !l.is_forgotten).map(|l| &mut l.machine);
         shown
             .filter(|machine| machine.tags.contains_key("Project"))
