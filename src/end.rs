@@ -204,7 +204,10 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         let mut failures = Vec::new();
         for (role, id) in named {
             done.terminated.insert(id.clone());
-            match on.act(id, settled(record, timing), || ec2.terminate(id)).await {
+            // One that a person entered may have come up a moment ago.
+            let launched_at = record.seat(*role).launched_at.unwrap_or_else(|| self.now());
+            let known_by = after(launched_at, timing.margin + timing.skew);
+            match on.act(id, known_by, || ec2.terminate(id)).await {
                 Ok(Acted::Done) => info!(%role, instance_id = %id, "machine ended"),
                 Ok(Acted::Gone) => info!(%role, instance_id = %id, "machine gone already"),
                 Err(error) => {
