@@ -136,7 +136,9 @@ where
         if *request == event::Reconcile::Sweep {
             let now = self.deadline.clock.now();
             let from = before(now, config.limits.window.latest);
-            let until = after(now, config.limits.due);
+            // Without a list the meetings that are launched already are found only so.
+            let ahead = if found.is_whole { config.limits.due } else { config.limits.window.earliest };
+            let until = after(now, ahead);
             wanted.extend(self.ask(Service::DynamoDb, || meetings.find_by_time(from, until)).await?);
         }
         let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;

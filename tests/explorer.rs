@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use elephant_launch::error::Class;
 
-use course::{Played, Scenario, Trouble, play};
+use course::{Act, Played, Scenario, Trouble, play};
 use search::{Covered, Random, Replay, exhaust, exhaust_until, shrunk};
 use world::sabotage::Guard;
 
@@ -43,6 +43,7 @@ const TWO: Scenario = Scenario {
     reconciles: 0,
     sweeps: false,
     only: &[],
+    others: &[],
     off: None,
     strict: true,
 };
@@ -70,11 +71,13 @@ fn written(scenario: &Scenario, choices: &[usize]) -> String {
     let s = scenario;
     let only: Vec<String> = s.only.iter().map(|trouble| format!("{trouble:?}")).collect();
     let only = if only.is_empty() { String::new() } else { format!(" only={}", only.join("+")) };
+    let others: Vec<String> = s.others.iter().map(|act| format!("{act:?}")).collect();
+    let others = if others.is_empty() { String::new() } else { format!(" others={}", others.join("+")) };
     let off = s.off.map(|guard| format!(" off={guard:?}")).unwrap_or_default();
     let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
     format!(
         "meetings={} student_only={} standing={} deliveries={} faults={} deaths={} acts={} lives={} variety={} \
-         brief={} minute={} same_az={} own_types={} ends={} reconciles={} sweeps={} strict={}{only}{off} course={}",
+         brief={} minute={} same_az={} own_types={} ends={} reconciles={} sweeps={} strict={}{only}{others}{off} course={}",
         s.meetings,
         s.student_only,
         s.standing,
@@ -126,6 +129,12 @@ fn read(line: &str) -> (Scenario, Vec<usize>) {
                 let only =
                     value.split('+').map(|name| named(name).unwrap_or_else(|| panic!("no trouble {name}")));
                 scenario.only = Vec::leak(only.collect());
+            }
+            "others" => {
+                let named = |name: &str| Act::NAMED.into_iter().find(|act| format!("{act:?}") == name);
+                let others =
+                    value.split('+').map(|name| named(name).unwrap_or_else(|| panic!("no act {name}")));
+                scenario.others = Vec::leak(others.collect());
             }
             "off" => {
                 let named = |guard: &Guard| format!("{guard:?}") == value;
@@ -499,6 +508,7 @@ fn up_to(most: &Scenario, rng: &mut fastrand::Rng) -> Scenario {
         reconciles: rng.usize(..=most.reconciles),
         sweeps: most.sweeps,
         only: most.only,
+        others: most.others,
         off: most.off,
         strict: most.strict,
     }
@@ -569,7 +579,13 @@ const TAKEN_OVER: Scenario =
     Scenario { faults: 2, deaths: 1, only: &[Trouble::Slow, Trouble::Refused], ..BRIEF_BY_OUTCOME };
 
 /// The meeting ends while it is launched, and the watchdog brings it back to life.
-const REVIVED: Scenario = Scenario { faults: 1, acts: 2, only: &[Trouble::Slow], ..BRIEF_BY_OUTCOME };
+const REVIVED: Scenario = Scenario {
+    faults: 1,
+    acts: 2,
+    only: &[Trouble::Slow],
+    others: &[Act::TerminateUnsaid, Act::Running],
+    ..BRIEF_BY_OUTCOME
+};
 
 /// The zone refuses one of a pair.
 const LEFT: Scenario = Scenario { deliveries: 1, faults: 1, only: &[Trouble::Refused], ..SAME_AZ };
@@ -676,9 +692,19 @@ const TEETH: [Tooth; 49] = [
     (
         Guard::WhatSomebodyEndedStaysEnded,
         "3, never blind: a meeting is revived",
-        Every(Scenario { reconciles: 1, deliveries: 1, acts: 1, ..ONE_ROLE }),
+        Every(Scenario {
+            reconciles: 1,
+            deliveries: 1,
+            acts: 1,
+            others: &[Act::TerminateUnsaid],
+            ..ONE_ROLE
+        }),
     ),
-    (Guard::WhatIsNotListedIsLookedAt, "sweep: ", Every(Scenario { acts: 2, ..SWEPT })),
+    (
+        Guard::WhatIsNotListedIsLookedAt,
+        "sweep: ",
+        Every(Scenario { acts: 2, others: &[Act::Die, Act::ForgetTheDead], ..SWEPT }),
+    ),
     (
         Guard::AYoungMachineIsNotMissing,
         "1, never two",
@@ -691,7 +717,7 @@ const TEETH: [Tooth; 49] = [
             ..ONE_ROLE
         }),
     ),
-    (Guard::WhatIsStoppedIsStarted, "sweep: ", Every(Scenario { acts: 1, ..SWEPT })),
+    (Guard::WhatIsStoppedIsStarted, "sweep: ", Every(Scenario { acts: 1, others: &[Act::Stop], ..SWEPT })),
     (Guard::AWindowHasTwoEnds, "3, never blind: a claim outside the meeting's window", Walks),
 ];
 
@@ -699,7 +725,8 @@ const TEETH: [Tooth; 49] = [
 const SWEPT: Scenario = Scenario { deliveries: 1, sweeps: true, strict: false, ..ONE_ROLE };
 
 /// Somebody ends the meeting, and another program writes its own status over that.
-const OVERWRITTEN: Scenario = Scenario { ends: 1, deliveries: 2, acts: 1, strict: false, ..ONE_ROLE };
+const OVERWRITTEN: Scenario =
+    Scenario { ends: 1, deliveries: 2, acts: 1, others: &[Act::Healthy], strict: false, ..ONE_ROLE };
 
 /// A breach of this promise by the protocol without this guard.
 fn bite((guard, promise, search): &Tooth) -> Option<(Scenario, Played)> {

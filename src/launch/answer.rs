@@ -303,9 +303,10 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             Some("Client.InvalidSnapshot.NotFound") => {
                 (Kind::InvalidConfiguration, "the image's snapshot is gone: change AMI_ID or AMI_NAME")
             }
-            Some("Client.VolumeLimitExceeded") => {
-                (Kind::QuotaExceeded, "ask for more storage of this volume type in Service Quotas")
-            }
+            Some("Client.VolumeLimitExceeded") => (
+                Kind::QuotaExceeded,
+                "ask for a higher quota of storage of this volume type in Service Quotas",
+            ),
             Some("Client.InstanceInitiatedShutdown") => {
                 (Kind::InvalidConfiguration, "it shuts itself down: see USER_DATA, the image and its console")
             }

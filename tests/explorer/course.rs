@@ -63,6 +63,8 @@ pub struct Scenario {
     pub sweeps: bool,
     /// Of all faults only these; empty: any.
     pub only: &'static [Trouble],
+    /// The same of what other programs do.
+    pub others: &'static [Act],
     pub off: Option<Guard>,
     /// Whether a lease that does not exclude others is a breach of its own, whatever comes of it.
     pub strict: bool,
@@ -144,7 +146,7 @@ enum Step {
 
 /// What the other programs of the system do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+pub enum Act {
     /// The terminator: ends the machines that the record names, and writes TERMINATED.
     Terminate,
     /// The safety net: TERMINATED, and no more.
@@ -171,6 +173,12 @@ enum Act {
     /// The record is deleted for good, or made again at once: another life of the same meeting.
     Delete,
     Recreate,
+}
+
+impl Act {
+    /// Those that a scenario names.
+    pub const NAMED: [Act; 6] =
+        [Act::TerminateUnsaid, Act::Running, Act::Healthy, Act::Die, Act::Stop, Act::ForgetTheDead];
 }
 
 /// How a delivery may differ: its clock, the configuration it runs with, its time-out.
@@ -405,6 +413,8 @@ impl Course<'_> {
                 // What befalls a recorded machine is nothing to a launch.
                 let swept = self.scenario.sweeps || self.scenario.reconciles > 0;
                 acts.retain(|act| swept || !matches!(act, Act::Die | Act::Stop));
+                let others = self.scenario.others;
+                acts.retain(|act| others.is_empty() || others.contains(act));
                 options.extend(acts.into_iter().map(|act| Step::Act(act, id.clone())));
             }
         }
@@ -778,9 +788,12 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
             }
             if recorded.is_some_and(|l| l.machine.state.is_live()) {
                 acts.extend([Act::Die, Act::Stop]);
-                if record.status != Some(Status::Terminated) {
-                    acts.push(Act::TerminateUnsaid);
-                }
+            }
+            let live = |role: &Role| {
+                recorded_machine(state, record, *role).is_some_and(|l| l.machine.state.is_live())
+            };
+            if record.status != Some(Status::Terminated) && Role::BOTH.iter().any(live) {
+                acts.push(Act::TerminateUnsaid);
             }
             if record.meet_time == MeetTime::At(meet_time()) {
                 acts.push(Act::Postpone);
