@@ -425,7 +425,7 @@ fn the_terraform_module_is_the_same_stack_in_every_value() {
 const DRIFTED: [(&str, &str, &str, &str); 33] = [
     ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: Statement: ReadAndWriteMeetings: Action: expected"),
     ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
-    ("roles.tf", "StringEquals                = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
+    ("roles.tf", "StringEquals = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
     ("roles.tf", "          Null                        = { \"aws:TagKeys\" = \"false\" }\n", "", "RemoveTheirRoleTag: Condition: Null is missing"),
     ("roles.tf", "            \"aws:SourceArn\"     = aws_scheduler_schedule_group.meetings.arn\n", "", "SchedulerRole: AssumeRolePolicyDocument: Statement: 1: Condition: StringEquals: aws:SourceArn is missing"),
     ("roles.tf", "        local.send_traces,\n", "", "LaunchRole: Policies: Statement: SendTraces is missing"),
