@@ -340,6 +340,8 @@ pub struct State {
     pub acts: BTreeMap<MeetingId, usize>,
     /// Where a sweep found that a recorded machine was dead.
     pub forgotten: BTreeSet<(MeetingId, Role)>,
+    /// Recorded machines of which a sweep has said that it ends them, to launch others.
+    pub replacing: BTreeSet<InstanceId>,
     /// Meetings of which somebody ended every machine, and nobody has said why.
     pub ended_unsaid: BTreeSet<MeetingId>,
     /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
@@ -389,6 +391,7 @@ impl World {
             acts: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             by_hand: BTreeSet::new(),
+            replacing: BTreeSet::new(),
             ended_unsaid: BTreeSet::new(),
             off: None,
             strict: true,

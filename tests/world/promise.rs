@@ -81,10 +81,7 @@ impl State {
 
     /// The record says of this machine, which it names, that we end it and launch another.
     fn is_being_replaced(&self, record: &Record, id: &InstanceId) -> bool {
-        Role::BOTH.iter().any(|role| {
-            let seat = record.seat(*role);
-            seat.instance_id.as_ref() == Some(id) && seat.attempt.as_ref().is_some_and(|a| a.ending)
-        })
+        self.replacing.contains(id) && !record.is_over()
     }
 
     /// The life of the record in which a machine's attempt was written.
@@ -159,6 +156,13 @@ impl State {
                             "5, nothing trampled: the {role}'s machine is written over another"
                         ));
                     }
+                }
+                Change::Ending(role) => {
+                    let named = update.requires.iter().find_map(|requirement| match requirement {
+                        Requires::Instance(of, id) if of == role => id.clone(),
+                        _ => None,
+                    });
+                    self.replacing.extend(named);
                 }
                 Change::Lost(role, _) => {
                     self.forgotten.insert((update.meeting_id.clone(), *role));
