@@ -34,7 +34,7 @@ pub struct Ender<M, E, S, C, T> {
     pub meetings: M,
     pub ec2: E,
     pub schedules: S,
-    /// Schedules of others that go with their meeting.
+    /// What other programs have planned for a meeting, and goes with it.
     pub companions: Vec<Pattern>,
     pub clock: C,
     pub tokens: T,
