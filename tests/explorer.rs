@@ -707,7 +707,7 @@ const TEETH: [Tooth; 49] = [
     ),
     (
         Guard::AYoungMachineIsNotMissing,
-        "1, never two",
+        "2, never lost",
         Every(Scenario {
             reconciles: 1,
             faults: 2,
@@ -726,7 +726,7 @@ const SWEPT: Scenario = Scenario { deliveries: 1, sweeps: true, strict: false, .
 
 /// Somebody ends the meeting, and another program writes its own status over that.
 const OVERWRITTEN: Scenario =
-    Scenario { ends: 1, deliveries: 2, acts: 1, others: &[Act::Healthy], strict: false, ..ONE_ROLE };
+    Scenario { ends: 1, deliveries: 1, acts: 1, others: &[Act::Running], strict: false, ..ONE_ROLE };
 
 /// A breach of this promise by the protocol without this guard.
 fn bite((guard, promise, search): &Tooth) -> Option<(Scenario, Played)> {
