@@ -837,6 +837,8 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
         Act::Enter(role) => {
             state.tell(|| format!("a person enters the id of another machine for the {role}"));
             state.by_hand.insert((id.clone(), role));
+            // Whoever does that has the meeting go on.
+            state.ended_unsaid.remove(id);
             let record = state.table.records.get_mut(id).expect("it stands");
             record.seat_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
             return;
