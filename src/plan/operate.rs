@@ -153,7 +153,7 @@ pub fn obstacle(error: &AwsError) -> Option<(&'static str, &'static str)> {
     Some(told)
 }
 
-/// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html>
 pub const UNPROTECT_IMAGE: &str = "take its deregistration protection away (`aws ec2 disable-image-deregistration-protection`; \
                                    with a cooldown that takes a day), then ask again";
 
