@@ -254,7 +254,7 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 93] = [
     ("    - !Equals [!Join [\"\", !Split [\":daily:\", !Ref AmiId]], !Ref AmiId]\n", "", "should not be: read a public parameter that is not the image's"),
     ("[Name, MeetingID, Role, Project]", "[Name, MeetingID, Role, Project, Owner]", "nothing breaks without Owner"),
     ("Service: lambda.amazonaws.com", "Service: [lambda.amazonaws.com, edgelambda.amazonaws.com]", "nothing breaks without edgelambda.amazonaws.com"),
-    ("- scheduler:DeleteSchedule\n", "- scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
+    ("                  - scheduler:UpdateSchedule\n                  - scheduler:DeleteSchedule\n", "                  - scheduler:UpdateSchedule\n                  - scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
     ("- xray:PutTelemetryRecords\n", "- xray:PutTelemetryRecords\n                  - xray:GetSamplingRules\n", "nothing breaks without xray:GetSamplingRules"),
     ("- ec2:RebootInstances\n", "- ec2:RebootInstances\n                  - ec2:TerminateInstances\n", "OperateRole: allowed, and should not be: end a machine"),
     ("Action: ssm:PutParameter\n", "Action: [ssm:PutParameter, ssm:GetParameter]\n", "should not be: read or delete a private key (ssm:GetParameter"),
@@ -291,8 +291,10 @@ fn the_check_finds_what_is_wrong_with_a_policy() {
     let changes = WIDER_OR_WRONG.map(|(from, to, _)| (from, to));
     let folder = tempfile::tempdir().expect("a folder");
     let wrong = sabotaged(folder.path(), &changes);
-    let (code, text) = check_policies(&wrong);
+    // The right one first: of the others, only what differs from it is judged.
+    let (code, text) = check_policies(&[vec![template()], wrong.clone()].concat());
     assert_eq!(code, Some(1), "{text}");
+    assert!(about(&template(), &text)[0].contains("mutations found"), "{text}");
     for (file, (_, to, finding)) in wrong.iter().zip(WIDER_OR_WRONG) {
         let found = about(file, &text);
         assert!(

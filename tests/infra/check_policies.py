@@ -19,7 +19,8 @@ of what the role is for (calls.py):
 8. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
 
 Prints one finding a line and ends with 1 if there is any, with 2 if the command line is wrong. Of several templates
-each is judged by itself. Needs no network and no AWS account.
+each is judged by itself; what does not differ from the first is not asked again, so name the one that the others were
+made from first. Needs no network and no AWS account.
 """
 
 import copy
@@ -27,17 +28,18 @@ import json
 import re
 import sys
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import repeat
+from multiprocessing import get_context
 
 import arguments
 from answers import REFUSED, SETS, stacks
 from calls import NOT_SENT, ROLES, UNTOUCHED
-from judge import allows, faults, kinds, parse, trusts, unanswered
+from judge import allows, faults, kinds, trusts, unanswered
 from sam import Stack, Unresolved, translate
 
 with warnings.catch_warnings():
@@ -93,6 +95,11 @@ MOST_OF_A_ROLE, MOST_OF_A_MANAGED_ONE = 10240, 6144
 LONGEST_TAG = "E" * 256
 LARGEST, LARGEST_MANAGED = "characters in a role's own policies at most", "in a managed policy at most"
 
+# What each statement answered, by how it was asked (a role's own or a trust policy) and its text: key → allowed.
+ANSWERS = defaultdict(dict)
+# What was found in a role's policies, by all that this depends on, and what was counted.
+PROVED = {}
+
 OF_ROLES, OF_FUNCTIONS = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"), "AWS::Lambda::Permission"
 
 
@@ -100,16 +107,17 @@ def main():
     templates, asks, _ = arguments.parse(
         __doc__, "--asks", "FUNCTION=ACTION,ACTION,…", "the actions that the function's source asks for"
     )
-    found = False
-    # Seconds each, and a test has a hundred of them.
-    with ProcessPoolExecutor() as pool:
-        for template, (findings, counts) in zip(templates, pool.map(whole_check, templates, repeat(asks))):
-            for finding in findings:
-                print(f"{template}: {finding}")
-            if not findings:
-                print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-            found = found or bool(findings)
-    sys.exit(1 if found else 0)
+    # A test has a hundred templates, each the first with one thing changed. The processes that judge the others are made
+    # of this one and have its caches: of statements, of questions, of what parliament said.
+    checked = [whole_check(templates[0], asks)]
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        checked += pool.map(whole_check, templates[1:], repeat(asks))
+    for template, (findings, counts) in zip(templates, checked):
+        for finding in findings:
+            print(f"{template}: {finding}")
+        if not findings:
+            print(f"{template}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    sys.exit(1 if any(findings for findings, _ in checked) else 0)
 
 
 def whole_check(template, asks):
@@ -179,10 +187,10 @@ def judge(stack, role, report):
         for operator, keys in (statement.get("Condition") or {}).items():
             if not keys:
                 raise Unresolved(f"{role}: {statement.get('Sid')}: {operator} without a key")
-    Proof(role, calls, misses, allows, report).of(policies, parse)
+    Proof(role, calls, misses, allows).of(policies, report)
 
     trust = [properties["AssumeRolePolicyDocument"]]
-    Proof(f"trust of {role}", list(tables.trust(stack)), list(tables.mistrust(stack)), trusts, report).of(trust)
+    Proof(f"trust of {role}", list(tables.trust(stack)), list(tables.mistrust(stack)), trusts).of(trust, report)
 
     if properties.get("ManagedPolicyArns"):
         report.add(f"{role}: its managed policies are not judged here; write them out")
@@ -229,37 +237,67 @@ def elsewhere(calls):
 class Proof:
     """Calls that are to be allowed and near misses that are to be denied, by a role's policies or its trust policy."""
 
-    def __init__(self, name, calls, misses, allows, report):
-        self.name, self.calls, self.misses, self.allows, self.report = name, calls, misses, allows, report
+    def __init__(self, name, calls, misses, allows):
+        self.name, self.calls, self.misses, self.allows = name, calls, misses, allows
+        self.calls_by_action, self.misses_by_action = by_action(calls), by_action(misses)
 
-    def of(self, policies, parse=lambda policy: policy):
-        parsed = [parse(policy) for policy in policies]
+    def of(self, policies, report):
+        asked = [(question.what, question.key) for question in (*self.calls, *self.misses)]
+        key = self.name, json.dumps(policies), len(self.calls), tuple(asked)
+        if key not in PROVED:
+            counts = Counter({"calls allowed": len(self.calls), "near misses denied": len(self.misses)})
+            PROVED[key] = list(self.findings(policies, counts)), counts
+        findings, counts = PROVED[key]
+        for finding in findings:
+            report.add(f"{self.name}: {finding}")
+        report.counts += counts
+
+    def findings(self, policies, counts):
+        for policy in policies:
+            yield from against_the_rules(policy)
+        # Nothing but allows is judged, so the policies allow what any one statement of them allows.
+        statements = [statement for policy in policies for statement in listed(policy["Statement"])]
+        by_how_many = Counter(key for statement in statements for key in self.allowed_by(statement))
         for call in self.calls:
-            if not self.allows(parsed, call):
-                self.report.add(f"{self.name}: denied: {call}")
+            if not by_how_many[call.key]:
+                yield f"denied: {call}"
         for miss in self.misses:
-            if self.allows(parsed, miss):
-                self.report.add(f"{self.name}: allowed, and should not be: {miss}")
-        self.report.counts["calls allowed"] += len(self.calls)
-        self.report.counts["near misses denied"] += len(self.misses)
-        for index, policy in enumerate(policies):
-            for broken in against_the_rules(policy):
-                self.report.add(f"{self.name}: {broken}")
-            for statement in listed(policy["Statement"]):
-                # The others are answered by other statements, which stay as they are.
-                calls, misses = about(statement, self.calls), about(statement, self.misses)
-                for change, changed in mutations(policy, statement):
-                    self.report.counts["mutations found"] += 1
-                    new = [*parsed[:index], parse(changed), *parsed[index + 1 :]]
-                    if all(self.allows(new, call) for call in calls) and not any(
-                        self.allows(new, miss) for miss in misses
-                    ):
-                        self.report.add(f"{self.name}: nothing breaks {change}")
+            if by_how_many[miss.key]:
+                yield f"allowed, and should not be: {miss}"
+        for statement in statements:
+            # The others are answered by other statements, which stay as they are.
+            calls, misses = about(statement, self.calls_by_action), about(statement, self.misses_by_action)
+            by_it = self.allowed_by(statement)
+            by_others = {key for key, many in by_how_many.items() if many > (key in by_it)}
+            for change, changed in mutations(statement):
+                counts["mutations found"] += 1
+                now = by_others | (self.allowed_by(changed) if changed else set())
+                if all(call.key in now for call in calls) and not any(miss.key in now for miss in misses):
+                    yield f"nothing breaks {change}"
+
+    def allowed_by(self, statement):
+        """The keys of the questions that a statement allows by itself. Each is asked once in a process."""
+        text = json.dumps(statement)
+        answers = ANSWERS[self.allows, text]
+        questions = about(statement, self.calls_by_action) + about(statement, self.misses_by_action)
+        for question in questions:
+            if question.key not in answers:
+                answers[question.key] = self.allows(text, question)
+        return {question.key for question in questions if answers[question.key]}
 
 
-def about(statement, questions):
-    actions = listed(statement.get("Action", "*"))
-    return [question for question in questions if any(fnmatchcase(question.action, action) for action in actions)]
+def by_action(questions):
+    grouped = defaultdict(list)
+    for question in questions:
+        grouped[question.action.lower()].append(question)
+    return grouped
+
+
+def about(statement, grouped):
+    """The questions whose action a statement names."""
+    named = [name.lower() for name in listed(statement.get("Action", "*"))]
+    actions = [action for action in grouped if any(fnmatchcase(action, name) for name in named)]
+    return [question for action in actions for question in grouped[action]]
 
 
 def against_the_rules(policy):
@@ -279,17 +317,16 @@ def against_the_rules(policy):
                 yield f"{name}: a wildcard in the kind of a resource ({resource})"
 
 
-def mutations(policy, statement):
-    """Every policy that is this one with one thing less in this statement, or with one resource wider."""
+def mutations(statement):
+    """Every statement that is this one with one thing less, or with one resource wider, and none in its place."""
     name = statement.get("Sid", "the statement")
-    statements = listed(policy["Statement"])
 
     def changed(change):
         new = copy.deepcopy(statement)
         change(new)
-        return {**policy, "Statement": [new if old is statement else old for old in statements]}
+        return new
 
-    yield f"without {name}", {**policy, "Statement": [old for old in statements if old is not statement]}
+    yield f"without {name}", None
     for part in ("Action", "Resource"):
         for value in several(statement.get(part, [])):
             rest = without(value, statement[part])

