@@ -107,8 +107,14 @@ impl Trouble {
 
 /// Who makes the choices.
 pub trait Chooser {
-    /// One of so many; `None` ends the course here, because it was followed from this state before.
-    fn choose(&mut self, options: usize, state: &mut dyn FnMut() -> u64) -> Option<usize>;
+    /// One of these, where there are several; `None` ends the course here, because it was followed from this state before.
+    fn choose(&mut self, options: &[Step], state: &mut dyn FnMut() -> u64) -> Option<usize>;
+
+    /// The next step where an earlier course took it from this very state, and which of how many that was. What there was
+    /// to choose, and the promise in every state on the way, were looked at then.
+    fn again(&mut self) -> Option<(Step, usize, usize)> {
+        None
+    }
 }
 
 /// What came of a course.
@@ -123,7 +129,7 @@ pub struct Played {
 
 /// One way on.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Answer(u64),
     Meet(u64, Fate),
     /// Its answer takes all the time of its limit.
@@ -259,25 +265,26 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
             course.world.0.borrow_mut().breach("time: the deliveries never end".into());
             break;
         }
-        let mut options = course.options();
-        if options.is_empty() {
-            break;
-        }
-        let chosen = if options.len() == 1 {
-            0
-        } else {
-            match chooser.choose(options.len(), &mut || course.fingerprint()) {
-                Some(chosen) => {
-                    choices.push(chosen);
-                    chosen
-                }
-                None => {
-                    whole = false;
+        let again = chooser.again();
+        course.world.0.borrow_mut().is_known = again.is_some();
+        let (step, chosen, of) = match again {
+            Some(step) => step,
+            None => {
+                let mut options = course.options();
+                if options.is_empty() {
                     break;
                 }
+                let Some(chosen) = chooser.choose(&options, &mut || course.fingerprint()) else {
+                    whole = false;
+                    break;
+                };
+                let of = options.len();
+                (options.swap_remove(chosen), chosen, of)
             }
         };
-        let step = options.swap_remove(chosen);
+        if of > 1 {
+            choices.push(chosen);
+        }
         if matches!(step, Step::End) {
             break;
         }
@@ -467,7 +474,7 @@ impl Course<'_> {
         for (index, name) in NAMES.iter().enumerate().take(self.scenario.meetings) {
             let lease = state.table.records.get(&meeting(name)).and_then(|record| record.lease.as_ref());
             for variant in 0..variants {
-                let (_, skew, _) = variant_of(variant, truth);
+                let skew = skew_of(variant, truth);
                 let mut times = vec![state.now];
                 if self.started > 0 {
                     let edges = lease.map(|lease| [lease.until, lease.until + truth.margin + truth.skew]);
@@ -737,28 +744,36 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
 }
 
 /// No two clocks differ by more than the skew: some are right, others ahead by that much.
-fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Duration) {
-    let skew = SignedDuration::try_from(truth.skew).expect("a few seconds");
-    let shortest = truth.run_instances + truth.reserve();
-    // Another image; only the zone that was last before; and one type, as spot first: a refusal is followed by the same
-    // on demand.
-    let changed = Config {
-        instance_types: vec!["t3.large".into()],
-        markets: vec![Market::Spot, Market::OnDemand],
-        image: Source::Id("ami-2".into()),
-        supported_azs: Some(vec!["us-west-2c".into()]),
-        ..config()
-    };
+fn skew_of(variant: usize, truth: &Timing) -> SignedDuration {
     match variant {
-        0 => (config(), SignedDuration::ZERO, truth.delivery),
-        1 => (config(), skew, truth.delivery),
-        2 => (changed, SignedDuration::ZERO, truth.delivery),
-        // A time-out that leaves no room to launch and record, and one that leaves room for one try.
-        3 => (config(), SignedDuration::ZERO, shortest - Duration::from_millis(500)),
-        // One in which a launch fits, and the margin does not.
-        4 => (config(), SignedDuration::ZERO, Duration::from_secs(60)),
-        _ => (config(), SignedDuration::ZERO, shortest + truth.table + Duration::from_millis(100)),
+        1 => SignedDuration::try_from(truth.skew).expect("a few seconds"),
+        _ => SignedDuration::ZERO,
     }
+}
+
+fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Duration) {
+    let shortest = truth.run_instances + truth.reserve();
+    let config = match variant {
+        // Another image; only the zone that was last before; and one type, as spot first: a refusal is followed by the
+        // same on demand.
+        2 => Config {
+            instance_types: vec!["t3.large".into()],
+            markets: vec![Market::Spot, Market::OnDemand],
+            image: Source::Id("ami-2".into()),
+            supported_azs: Some(vec!["us-west-2c".into()]),
+            ..config()
+        },
+        _ => config(),
+    };
+    let time_left = match variant {
+        0..=2 => truth.delivery,
+        // A time-out that leaves no room to launch and record, and one that leaves room for one try.
+        3 => shortest - Duration::from_millis(500),
+        // One in which a launch fits, and the margin does not.
+        4 => Duration::from_secs(60),
+        _ => shortest + truth.table + Duration::from_millis(100),
+    };
+    (config, skew_of(variant, truth), time_left)
 }
 
 /// What the other programs may do now.

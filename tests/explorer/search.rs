@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::course::{Chooser, Played, Scenario, play};
+use super::course::{Chooser, Played, Scenario, Step, play};
 
 /// Depth first, every choice in turn, states that were seen before cut off.
 ///
@@ -14,24 +14,36 @@ use super::course::{Chooser, Played, Scenario, play};
 /// could be taken for one only if two 64-bit hashes were equal.
 #[derive(Default)]
 pub struct DepthFirst {
-    /// Choice and number of options at each point of the current course.
-    path: Vec<(usize, usize)>,
+    /// Each point of the current course, those with a single way on too.
+    path: Vec<Point>,
     depth: usize,
     seen: HashSet<u64>,
 }
 
+struct Point {
+    options: Vec<Step>,
+    chosen: usize,
+}
+
 impl Chooser for DepthFirst {
-    fn choose(&mut self, options: usize, state: &mut dyn FnMut() -> u64) -> Option<usize> {
-        if self.depth == self.path.len() {
-            if !self.seen.insert(state()) {
-                return None;
-            }
-            self.path.push((0, options));
+    fn choose(&mut self, options: &[Step], state: &mut dyn FnMut() -> u64) -> Option<usize> {
+        match self.path.get(self.depth) {
+            Some(known) => assert_eq!(known.options.len(), options.len(), "the same choices lead to the same state"),
+            None if options.len() > 1 && !self.seen.insert(state()) => return None,
+            None => self.path.push(Point { options: options.to_vec(), chosen: 0 }),
         }
-        let (chosen, known) = self.path[self.depth];
-        assert_eq!(known, options, "the same choices lead to the same state");
         self.depth += 1;
-        Some(chosen)
+        Some(self.path[self.depth - 1].chosen)
+    }
+
+    fn again(&mut self) -> Option<(Step, usize, usize)> {
+        // Where this course leaves the one before, what there is to choose is looked at again.
+        if self.depth + 1 >= self.path.len() {
+            return None;
+        }
+        let Point { options, chosen } = &self.path[self.depth];
+        self.depth += 1;
+        Some((options[*chosen].clone(), *chosen, options.len()))
     }
 }
 
@@ -39,9 +51,9 @@ impl DepthFirst {
     /// The next course; `false` when there is none.
     fn advance(&mut self) -> bool {
         self.depth = 0;
-        while let Some((chosen, options)) = self.path.pop() {
-            if chosen + 1 < options {
-                self.path.push((chosen + 1, options));
+        while let Some(Point { options, chosen }) = self.path.pop() {
+            if chosen + 1 < options.len() {
+                self.path.push(Point { options, chosen: chosen + 1 });
                 return true;
             }
         }
@@ -50,7 +62,8 @@ impl DepthFirst {
 
     /// Of the first choices, which options are done with: `5 of 9` means that the sixth is being followed.
     fn progress(&self) -> String {
-        let each = self.path.iter().take(4).map(|(chosen, options)| format!("{chosen} of {options}"));
+        let choices = self.path.iter().filter(|point| point.options.len() > 1).take(4);
+        let each = choices.map(|point| format!("{} of {}", point.chosen, point.options.len()));
         each.collect::<Vec<_>>().join(", ")
     }
 }
@@ -99,8 +112,12 @@ pub fn exhaust_until(scenario: &Scenario, wanted: impl Fn(&Played) -> bool) -> O
 pub struct Random(pub fastrand::Rng);
 
 impl Chooser for Random {
-    fn choose(&mut self, options: usize, _: &mut dyn FnMut() -> u64) -> Option<usize> {
-        Some(if self.0.f32() < 0.6 { 0 } else { self.0.usize(..options) })
+    fn choose(&mut self, options: &[Step], _: &mut dyn FnMut() -> u64) -> Option<usize> {
+        Some(match options.len() {
+            1 => 0,
+            _ if self.0.f32() < 0.6 => 0,
+            several => self.0.usize(..several),
+        })
     }
 }
 
@@ -117,11 +134,14 @@ impl<'c> Replay<'c> {
 }
 
 impl Chooser for Replay<'_> {
-    fn choose(&mut self, options: usize, _: &mut dyn FnMut() -> u64) -> Option<usize> {
+    fn choose(&mut self, options: &[Step], _: &mut dyn FnMut() -> u64) -> Option<usize> {
+        if options.len() == 1 {
+            return Some(0);
+        }
         let chosen = self.choices.get(self.depth).copied().unwrap_or(0);
         self.depth += 1;
         // A shortened course may meet fewer options than the one that it was.
-        Some(chosen.min(options - 1))
+        Some(chosen.min(options.len() - 1))
     }
 }
 

@@ -358,6 +358,8 @@ pub struct State {
     pub schedules: BTreeSet<ScheduleName>,
     /// Look-ups are answered at once: they are cached, and none of the explorer's business.
     pub lookups_are_cached: bool,
+    /// An earlier course came to this state in the same way, and the promise was looked at then.
+    pub is_known: bool,
     /// `None`: nobody reads it.
     pub story: Option<Vec<String>>,
     pub breaches: Vec<String>,
@@ -399,6 +401,7 @@ impl World {
             counted: Vec::new(),
             schedules: BTreeSet::new(),
             lookups_are_cached: false,
+            is_known: false,
             story: Some(Vec::new()),
             breaches: Vec::new(),
             classes: HashSet::new(),
