@@ -330,16 +330,44 @@ fn the_check_knows_what_the_function_asks_for() {
     }
 }
 
-/// A verb's policy is what its signature asks for: the actions that `needs.rs` names for the traits that it uses.
+/// A verb's policy is what its signatures ask for: the actions that `needs.rs` names for the traits that they are bound to.
 fn actions_asked_for_by(verb: &str) -> BTreeSet<String> {
-    let code = source(&format!("{verb}.rs"));
-    let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric()).collect();
+    let bounds = bounds(&sources(verb));
     let traits = actions_of_traits();
-    traits
-        .into_iter()
-        .filter(|(name, _)| words.contains(name.as_str()))
-        .flat_map(|(_, actions)| actions)
-        .collect()
+    let bound = traits.into_iter().filter(|(name, _)| bounds.contains(name));
+    bound.flat_map(|(_, actions)| actions).collect()
+}
+
+/// What stands as a bound in the head of an `impl` or of a function; a comment has none.
+fn bounds(code: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let heads = ["impl<", "fn "].into_iter().flat_map(|start| code.split(start).skip(1));
+    let heads = heads.map(|rest| rest.split(['{', ';']).next().unwrap_or_default());
+    let bounds = heads.flat_map(|head| {
+        head.split([':', '+'])
+            .skip(1)
+            .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != ' ').next())
+    });
+    bounds.map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn what_a_verb_asks_for_is_read_from_its_bounds_alone() {
+    let code = "//! Machines, `Meetings`.\n/// E: Powers\nimpl<M: Meetings, E: Finds + Views> Ender<M, E> {\n    // C: Clock\n    \
+        fn end<S>(&self, said: &str) where\n    S: Deletes,\n    { let text = \"Starts\"; Machines }\n}";
+    let found = bounds(code);
+    for name in ["Meetings", "Finds", "Views", "Deletes"] {
+        assert!(found.contains(name), "{name}: {found:?}");
+    }
+    for name in ["Machines", "Powers", "Clock", "Starts"] {
+        assert!(!found.contains(name), "{name}: {found:?}");
+    }
+    assert!(actions_asked_for_by("end").contains("ec2:TerminateInstances"));
+    assert!(
+        !actions_asked_for_by("end").contains("ec2:RunInstances"),
+        "its documentation speaks of machines"
+    );
 }
 
 /// Each trait of `needs.rs` with the actions that its comments name, and those of the traits that it is made of.
@@ -381,12 +409,9 @@ fn every_request_of_the_adapters_is_named_in_needs() {
     assert_eq!(besides, ["iam:PassRole"], "named in needs.rs beside the requests that are sent");
 }
 
-/// The operations that an adapter calls on its SDK client, as actions: in its file, and in those of its folder.
+/// The operations that an adapter calls on its SDK client, as actions.
 fn requests_of(adapter: &str) -> Vec<String> {
-    let mut code = source(&format!("{adapter}.rs"));
-    for file in fs::read_dir(local::top().join("src").join(adapter)).into_iter().flatten() {
-        code += &fs::read_to_string(file.expect("a file").path()).expect("a source file");
-    }
+    let code = sources(adapter);
     // A client that is made when it is first asked for is asked for with `client()`.
     let after_client = code
         .split("client")
@@ -407,6 +432,15 @@ fn camel_case(name: &str) -> String {
         letters.extend(rest);
     }
     letters
+}
+
+/// A room's file, and those of its folder.
+fn sources(room: &str) -> String {
+    let mut code = source(&format!("{room}.rs"));
+    for file in fs::read_dir(local::top().join("src").join(room)).into_iter().flatten() {
+        code += &fs::read_to_string(file.expect("a file").path()).expect("a source file");
+    }
+    code
 }
 
 fn source(file: &str) -> String {
