@@ -28,7 +28,9 @@ struct Point {
 impl Chooser for DepthFirst {
     fn choose(&mut self, options: &[Step], state: &mut dyn FnMut() -> u64) -> Option<usize> {
         match self.path.get(self.depth) {
-            Some(known) => assert_eq!(known.options.len(), options.len(), "the same choices lead to the same state"),
+            Some(known) => {
+                assert_eq!(known.options.len(), options.len(), "the same choices lead to the same state")
+            }
             None if options.len() > 1 && !self.seen.insert(state()) => return None,
             None => self.path.push(Point { options: options.to_vec(), chosen: 0 }),
         }
