@@ -8,6 +8,7 @@ mod meeting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,9 +24,26 @@ use meeting::{LIMIT, ROLES, id, live, recorded, tag};
 use serde_json::{Value, json};
 
 /// One for all tests but the last; each has its own meetings, and one at a time has it. It ends with this process.
-fn stack() -> MutexGuard<'static, Deployed> {
+fn stack() -> Turn {
     static STACK: LazyLock<Mutex<Deployed>> = LazyLock::new(|| Mutex::new(deploy()));
-    STACK.lock().unwrap_or_else(PoisonError::into_inner)
+    Turn(STACK.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The stack for one test, all of whose requests Amazon's schema takes.
+struct Turn(MutexGuard<'static, Deployed>);
+
+impl Deref for Turn {
+    type Target = Deployed;
+
+    fn deref(&self) -> &Deployed {
+        &self.0
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.aws.assert_schema();
+    }
 }
 
 fn deploy() -> Deployed {

@@ -187,20 +187,28 @@ class SchedulerCase(unittest.TestCase):
     def test_what_makes_no_sense_is_refused(self):
         target = self.schedule()["Target"]
         for wrong in (
-            {"Name": "x" * 65},
             {"ScheduleExpression": "at(2026-01-05T10:00:00Z)"},
             {"ScheduleExpression": "at(2026-02-30T10:00:00)"},
             {"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}},
-            {"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1441}},
             {"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}},
-            {"ActionAfterCompletion": "FORGET"},
-            {"Target": {**target, "RetryPolicy": {"MaximumEventAgeInSeconds": 86401}}},
-            {"Target": {**target, "RetryPolicy": {"MaximumRetryAttempts": 186}}},
             {"Target": {**target, "Input": "no JSON"}},
         ):
             with self.subTest(wrong), self.refused("ValidationException", 400):
                 self.scheduler.create_schedule(**{**self.schedule("launch-wrong"), **wrong})
         self.assertNotIn("launch-wrong", self.names())
+
+    def test_what_the_schema_does_not_take_is_refused_and_remembered(self):
+        target = self.schedule()["Target"]
+        for wrong, finding in (
+            ({"Name": "x" * 65}, "Name has a length of 65"),
+            ({"ActionAfterCompletion": "FORGET"}, "ActionAfterCompletion is none of the enumeration: FORGET"),
+            ({"Target": {**target, "RetryPolicy": {"MaximumRetryAttempts": 186}}}, "is not from 0 to 185: 186"),
+        ):
+            with self.subTest(wrong), self.refused("LocalSchemaViolation", 400) as caught:
+                self.scheduler.create_schedule(**{**self.schedule("launch-wrong"), **wrong})
+            self.assertIn(finding, str(caught.exception))
+            with urllib.request.urlopen(f"{self.server.ready['endpoint']}/_local/violations", timeout=DEADLINE) as told:
+                self.assertIn(finding, told.read().decode())
 
     def test_group_name_and_role_to_pass_are_judged(self):
         self.iam.create_user(UserName="clerk")

@@ -41,6 +41,7 @@ from botocore.response import StreamingBody  # noqa: E402
 
 import deploy  # noqa: E402
 import local_aws  # noqa: E402
+import schema  # noqa: E402
 from clients import ACCOUNT, REGION, Clients  # noqa: E402
 from faults import Reply, error_reply  # noqa: E402
 from service import LocalAws, json_reply  # noqa: E402
@@ -162,11 +163,48 @@ def serve_ministack(folder):
 
     def run():
         # Without a trigger of our own it would catch signals, which only the main thread may.
-        asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+        asyncio.run(serve(judged(app), config, shutdown_trigger=asyncio.Event().wait))
 
     threading.Thread(target=run, daemon=True).start()
     wait_for(f"{endpoint}/_ministack/health")
     return endpoint
+
+
+def judged(app):
+    """An ASGI application whose requests and answers are held against Amazon's schema."""
+
+    async def with_judge(scope, receive, send):
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        method, headers = scope["method"], {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        target = scope.get("raw_path", scope["path"].encode()).decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
+        wrong = schema.refusal(method, target, headers, body)
+        if wrong:
+            kind = [(b"content-type", b"application/json"), (b"x-amzn-errortype", schema.REFUSED.encode())]
+            await send({"type": "http.response.start", "status": 400, "headers": kind})
+            said = {"__type": schema.REFUSED, "message": wrong}
+            return await send({"type": "http.response.body", "body": json.dumps(said).encode()})
+        status, content = 0, b""
+
+        async def again():
+            nonlocal body
+            given, body = body, None
+            return {"type": "http.request", "body": given} if given is not None else await receive()
+
+        async def sent(message):
+            nonlocal status, content
+            status, content = message.get("status", status), content + message.get("body", b"")
+            await send(message)
+
+        asked = body
+        await app(scope, again, sent)
+        schema.judge_answer(method, target, headers, asked, status, content)
+
+    return with_judge
 
 
 def wait_for(url):

@@ -20,10 +20,9 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError, MissingParameterError
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.tags import TagResponse
-from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles, is_tag_filter
+from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles
 from moto.iam.exceptions import NotFoundException
 
-MAX_CLIENT_TOKEN_LENGTH = 64
 DEAD_STATES = ("shutting-down", "terminated")
 
 # The WSGI environ may carry a LaunchRefused under this key, to be raised where AWS would launch.
@@ -33,7 +32,6 @@ REFUSAL_ENVIRON_KEY = "local_aws.launch_refused"
 STATE_IN_RUN_INSTANCES = "RunInstances.Reservation.Instances.Instance.State"
 
 moto_run_instances = InstanceResponse.run_instances
-moto_describe_instances = InstanceResponse.describe_instances
 moto_create_tags = TagResponse.create_tags
 
 
@@ -74,14 +72,12 @@ class Binding:
 def install():
     """Put the extension into moto."""
     InstanceResponse.run_instances = run_instances
-    InstanceResponse.describe_instances = describe_instances
     TagResponse.create_tags = create_tags
     filter_dict_attribute_mapping["client-token"] = "client_token"
 
 
 def run_instances(response):
     """RunInstances as AWS does it. `response` is moto's object for the request in hand."""
-    check_client_token(response)
     check_counts(response)
     refusal = response.normalized_request.environ.get(REFUSAL_ENVIRON_KEY)
     if response._get_param("DryRun"):
@@ -109,15 +105,6 @@ def run_instances(response):
     binding.reservation = result.result
     bindings[key] = binding
     return result
-
-
-def describe_instances(response):
-    """moto looks at filters only once it has an instance to try them on, and then fails with HTTP 500."""
-    for name in response._filters_from_querystring():
-        if name not in filter_dict_attribute_mapping and not is_tag_filter(name):
-            message = f"The filter '{name}' is invalid, or unknown to the local AWS"
-            raise EC2ClientError("InvalidParameterValue", message)
-    return moto_describe_instances(response)
 
 
 def create_tags(response):
@@ -205,21 +192,9 @@ def give_volumes_their_speed(response, result):
                     setattr(volume, name, int(value))
 
 
-def check_client_token(response):
-    token = response._get_param("ClientToken") or ""
-    if len(token) > MAX_CLIENT_TOKEN_LENGTH or not token.isascii():
-        raise EC2ClientError(
-            "InvalidParameterValue",
-            f"Value ({token}) for parameter clientToken is invalid."
-            f" It must be at most {MAX_CLIENT_TOKEN_LENGTH} ASCII characters.",
-        )
-
-
 def check_counts(response):
     minimum, maximum = response._get_param("MinCount"), response._get_param("MaxCount")
     for name, count in ("MinCount", minimum), ("MaxCount", maximum):
-        if count is None:
-            raise MissingParameterError(name)
         if count < 1:
             raise EC2ClientError("InvalidParameterValue", f"Value ({count}) for parameter {name} is invalid.")
     if minimum > maximum:

@@ -31,7 +31,7 @@ from moto.ssm.models import Command
 from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.ec2.models import ec2_backends
 
-from ec2_extension import check_client_token, parameters_of
+from ec2_extension import parameters_of
 
 moto_create_volume = ElasticBlockStore.create_volume
 moto_attach_volume = ElasticBlockStore.attach_volume
@@ -94,7 +94,6 @@ def create_network_interface(response):
 
 def once(response, make, stands):
     """One answer for each client token, and none for its other parameters."""
-    check_client_token(response)
     token = response._get_param("ClientToken")
     if not token:
         return make(response)

@@ -12,6 +12,7 @@ client is still there, since AWS too executes what it has received.
     POST /_local/age                     {"seconds": 600} makes every machine, volume, snapshot and key pair that much older, and the marks of orphans
     POST /_local/state                   {"instance": "i-…", "state": "terminated", "reason": "Server.InternalError"}: by itself
     POST /_local/forget                  {"instance": "i-…", "what": "tags" | "entry"} of one that is terminated
+    GET  /_local/violations              what Amazon's schema has against requests and answers so far (schema.py)
     POST /_local/reset                   everything as after the start; calls under way are cut off
 """
 
@@ -32,10 +33,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
+import dynamodb_local
 import ec2_extension
 import habits
 import operate_extension
 import operate_habits
+import schema
 from faults import (
     LAUNCH_REFUSALS,
     Call,
@@ -105,6 +108,7 @@ class LocalAws:
         operate_extension.install()
         operate_habits.install()
         self.moto = DomainDispatcherApplication(create_backend_app)
+        self.dynamodb = dynamodb_local.DynamoDbLocal() if dynamodb_local.is_wanted() else None
         self.lock = threading.RLock()
         self.started = time.monotonic()
         self.reset_event = threading.Event()
@@ -125,6 +129,7 @@ class LocalAws:
             ("POST", "age"): self.age,
             ("POST", "state"): self.put_into_state,
             ("POST", "forget"): self.forget,
+            ("GET", "violations"): lambda _: schema.journal.told(),
             ("POST", "reset"): self.reset,
         }
 
@@ -133,11 +138,14 @@ class LocalAws:
         path = environ["PATH_INFO"]
         if path.startswith("/_local/"):
             return self.control(environ["REQUEST_METHOD"], path.removeprefix("/_local/"), body)
+        wrong = schema.refusal(*received(environ), body)
         with self.lock:
             request = Request(environ, body, self.reset_event)
             if path.startswith("/moto-api"):
                 return self.work(request)
             call = self.log_call(request)
+            if wrong:
+                return self.finish(call, refused_by_schema(environ, wrong))
             fault = next((fault for fault in self.faults if fault.strikes(call)), None)
         return self.answer_with_fault(fault, call, request)
 
@@ -153,6 +161,8 @@ class LocalAws:
         with self.lock:
             if request.reset.is_set():
                 return None
+            if self.dynamodb and request.environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
+                return self.dynamodb.answer(received(request.environ)[2], request.body)
             action = self.ec2_action(request)
             habits.forget_the_dead(ec2_extension.settings)
             refused = action and habits.refusal(action, request.body, ec2_extension.settings)
@@ -167,6 +177,7 @@ class LocalAws:
                 return moto_failure(request.environ, error)
             if action and response.status_code == 200:
                 habits.remove_tags_of_deleted(action, request.body)
+        schema.judge_answer(*received(request.environ), request.body, response.status_code, response.get_data())
         headers = [(k, v) for k, v in response.headers if k.lower() not in ("content-type", "content-length")]
         return Reply(response.status_code, response.content_type or "", response.get_data(), tuple(headers))
 
@@ -385,6 +396,8 @@ class LocalAws:
         ec2_extension.settings = ec2_extension.Settings()
         operate_habits.habits = operate_habits.Habits()
         moto_api_backend.reset()
+        if self.dynamodb:
+            self.dynamodb.reset(received(signed("dynamodb"))[2])
         return {}
 
     def warm_up(self, region):
@@ -397,15 +410,33 @@ class LocalAws:
             ("ec2", {"Content-Type": "application/x-www-form-urlencoded"}, run_instances),
             ("dynamodb", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}, "{}"),
         ]:
-            scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request"
-            builder = EnvironBuilder(method="POST", headers={**headers, "Authorization": scope})
-            self.work(Request(builder.get_environ(), body.encode(), self.reset_event))
+            self.work(Request(signed(service, region, headers), body.encode(), self.reset_event))
+
+
+def signed(service, region="us-west-2", headers=None):
+    """The environ of a request of ours."""
+    scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request"
+    return EnvironBuilder(method="POST", headers={**(headers or {}), "Authorization": scope}).get_environ()
 
 
 def dead_in_xml(body, code, message):
     state = "<instanceState><code>48</code><name>terminated</name></instanceState>"
     reason = f"<stateReason><code>{escape(code)}</code><message>{escape(message)}</message></stateReason>"
     return STATE_IN_XML.sub((state + reason).encode(), STATE_REASON_IN_XML.sub(b"", body))
+
+
+def received(environ):
+    """Method, target and headers of a request."""
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    headers["content-type"] = environ.get("CONTENT_TYPE", "")
+    return environ["REQUEST_METHOD"], environ.get("RAW_URI") or environ["PATH_INFO"], headers
+
+
+def refused_by_schema(environ, wrong):
+    if environ.get("CONTENT_TYPE", "").startswith("application/json") or not environ["REQUEST_METHOD"] == "POST":
+        kind = ("x-amzn-ErrorType", schema.REFUSED)
+        return Reply(400, "application/json", json.dumps({"Message": wrong}).encode(), (kind,))
+    return error_reply(environ, schema.REFUSED, wrong)
 
 
 def moto_failure(environ, error):

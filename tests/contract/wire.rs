@@ -111,6 +111,12 @@ impl Wire {
     }
 }
 
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.shared.aws.assert_schema();
+    }
+}
+
 impl Stage for Wire {
     fn meetings(&self) -> &impl Meetings {
         &self.shared.table

@@ -266,6 +266,17 @@ impl LocalAws {
         self.control("POST", "settings", Some(&settings));
     }
 
+    /// Fails where Amazon's schema has something against a request so far, or against an answer of ours: see
+    /// `tests/aws/schema.py`. One that is dropped looks by itself; whoever shares one has to ask.
+    pub fn assert_schema(&self) {
+        // It may have been ended before us; and a test that fails has its reason.
+        let answer = self.control.get(format!("{}/_local/violations", self.endpoint)).call();
+        let (Ok(mut answer), false) = (answer, std::thread::panicking()) else { return };
+        let found: Vec<Value> = answer.body_mut().read_json().expect("a list of violations");
+        let found: Vec<&str> = found.iter().filter_map(|one| one["text"].as_str()).collect();
+        assert!(found.is_empty(), "what AWS would not take, or not answer:\n{}", found.join("\n"));
+    }
+
     /// One request to the control endpoint; `tests/aws/` says which there are.
     pub fn control(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let url = format!("{}/_local/{what}", self.endpoint);
@@ -276,6 +287,12 @@ impl LocalAws {
         };
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url} with {body:?}: {error}"));
         answer.body_mut().read_json().unwrap_or(Value::Null)
+    }
+}
+
+impl Drop for LocalAws {
+    fn drop(&mut self) {
+        self.assert_schema();
     }
 }
 
