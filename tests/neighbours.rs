@@ -12,7 +12,7 @@ mod system;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_ec2::types::Instance;
+use aws_sdk_ec2::types::{AttributeBooleanValue, Instance};
 use jiff::{SignedDuration, Timestamp};
 use local::aws::Item;
 use local::lambda::Lambda;
@@ -224,6 +224,34 @@ mod the_dead_are_forgotten {
             let again = trial.end.invoke(&json!({"meeting_id": trial.stack.meeting, "wait": true})).answer();
             assert_eq!(again["outcome"], "already_over", "{again:#}");
         }
+    }
+
+    /// A person has protected one against being ended: the other is ended all the same, and the answer says what to mend.
+    #[test]
+    fn but_not_one_that_is_protected() {
+        let mut trial = Trial::begin();
+        trial.launched("protected");
+        let machine = trial.id_of("teacher");
+        let protect = |on: bool| {
+            let attribute = AttributeBooleanValue::builder().value(on).build();
+            let change = trial.stack.aws.ec2.modify_instance_attribute().instance_id(&machine);
+            let changed = trial.stack.aws.wait(change.disable_api_termination(attribute).send());
+            changed.expect("its protection is changed");
+        };
+        protect(true);
+        let over = json!({"meeting_id": trial.stack.meeting, "reason": "over"});
+        for _ in 0..2 {
+            let (kind, said) = trial.end.invoke(&over).error();
+            assert_eq!(kind, "InvalidConfiguration", "{said}");
+            for word in [machine.as_str(), "disableApiTermination", "modify-instance-attribute"] {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+            assert_eq!(trial.live_ids(), BTreeSet::from([machine.clone()]));
+            assert_eq!(trial.stack.attribute("termination_reason"), Some("over".into()));
+        }
+        protect(false);
+        trial.end.invoke(&over).answer();
+        assert_eq!(trial.live_ids(), BTreeSet::new());
     }
 
     /// A machine that is shutting down has lost its tags already.
