@@ -457,6 +457,16 @@ WRONG_JSON = [
         {"RequestItems": {"t": {"Keys": [{"id": {"S": str(n)}} for n in range(101)]}}},
         "RequestItems{t}.Keys has a length of 101, not from 1 to 100",
     ),
+    *(
+        ("dynamodb", DYNAMODB + "PutItem", {"TableName": "t", "Item": {"id": {"S": "m"}, "a": value}}, finding)
+        for value, finding in (
+            ({"N": "1" * 39}, "Item.a.N has more than 38 digits"),
+            ({"N": "1e126"}, "Item.a.N is too large or too small: 1e126"),
+            ({"N": "one"}, "Item.a.N is no number: one"),
+            ({"L": [{"M": {"": {"S": "v"}}}]}, "Item.a.L.M has a key of not 1 to 65535 bytes"),
+            ({"M": {"k" * 65536: {"S": "v"}}}, "Item.a.M has a key of not 1 to 65535 bytes"),
+        )
+    ),
     ("ssm", SSM + "PutParameter", {"Name": "/a", "Value": "v", "Type": "Text"}, "Type is none of the enumeration"),
     ("ssm", SSM + "PutParameter", {"Name": "/a", "Value": "v", "Overwrite": "no"}, "Overwrite is text"),
     ("ssm", SSM + "PutParameter", {"Name": "", "Value": "v"}, "Name has a length of 0"),

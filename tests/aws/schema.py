@@ -56,8 +56,13 @@ WIDE = decimal.Context(prec=5000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 # What EC2 has more of every month: a type that the model does not know is for the engine to refuse, in EC2's words.
 CATALOGUES = {"InstanceType"}
 
-# Answers of the engines that the model does not know: (service, operation, member) → what it is.
-PECULIARITIES = {}
+# Answers that the model does not know: (service, operation, member) → what it is.
+PECULIARITIES = {
+    ("ec2", "DescribeInternetGateways", "internetGatewaySet.attachmentSet.state"): (
+        "EC2 itself says `available` where one is attached, which its enumeration has not: "
+        "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InternetGatewayAttachment.html"
+    ),
+}
 
 
 @dataclass(frozen=True)
