@@ -174,35 +174,37 @@ def judged(app):
     """An ASGI application whose requests and answers are held against Amazon's schema."""
 
     async def with_judge(scope, receive, send):
-        if scope["type"] != "http":
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+        # What else there is, the code of functions above all, passes as it comes.
+        if scope["type"] != "http" or schema.signed_for(headers) is None:
             return await app(scope, receive, send)
-        body, more = b"", True
+        parts, more = [], True
         while more:
             message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        method, headers = scope["method"], {name.decode().lower(): value.decode() for name, value in scope["headers"]}
-        target = scope.get("raw_path", scope["path"].encode()).decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
-        wrong = schema.refusal(method, target, headers, body)
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        query = scope["query_string"].decode()
+        target = scope["raw_path"].decode() + (f"?{query}" if query else "")
+        asked = scope["method"], target, headers, b"".join(parts)
+        wrong = schema.refusal(*asked)
         if wrong:
             kind = [(b"content-type", b"application/json"), (b"x-amzn-errortype", schema.REFUSED.encode())]
             await send({"type": "http.response.start", "status": 400, "headers": kind})
             said = {"__type": schema.REFUSED, "message": wrong}
             return await send({"type": "http.response.body", "body": json.dumps(said).encode()})
-        status, content = 0, b""
+        unread, status, answer = [{"type": "http.request", "body": asked[-1]}], 0, []
 
-        async def again():
-            nonlocal body
-            given, body = body, None
-            return {"type": "http.request", "body": given} if given is not None else await receive()
+        async def read():
+            return unread.pop() if unread else await receive()
 
         async def sent(message):
-            nonlocal status, content
-            status, content = message.get("status", status), content + message.get("body", b"")
+            nonlocal status
+            status = message.get("status", status)
+            answer.append(message.get("body", b""))
             await send(message)
 
-        asked = body
-        await app(scope, again, sent)
-        schema.judge_answer(method, target, headers, asked, status, content)
+        await app(scope, read, sent)
+        schema.judge_answer(*asked, status, b"".join(answer))
 
     return with_judge
 
