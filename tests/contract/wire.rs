@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use aws_sdk_ec2::types::{Filter, Instance};
 use elephant_launch::dynamodb::Table;
 use elephant_launch::ec2::Ec2;
@@ -46,7 +48,7 @@ struct Shared {
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let aws = LocalAws::start(&mut io::stderr()).expect("the local AWS starts");
-    aws.create_table();
+    create_table(&aws);
     let sdk = aws::sdk(&aws.endpoint);
     let ec2 = Ec2::new(&sdk, &Timing::DEFAULT);
     let found = aws.wait(ec2.find_subnets(&Network::Default)).expect("the subnets are listed");
@@ -60,6 +62,15 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         aws,
     }
 });
+
+/// Without an index, as a table may be that was there before us: of what an index has for a key DynamoDB takes no empty value.
+fn create_table(aws: &LocalAws) {
+    let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+    let table = aws.dynamodb.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
+    let table = table.attribute_definitions(id.build().expect("complete"));
+    aws.wait(table.key_schema(key.build().expect("complete")).send()).expect("the table is created");
+}
 
 pub struct Wire {
     shared: &'static Shared,
