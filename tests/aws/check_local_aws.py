@@ -430,7 +430,7 @@ WRONG_LAUNCHES = [
     ({"Filter.1.Name": "vpc-id"}, "Filter is no member that the model knows"),
 ]
 
-# The same of requests in JSON: service, method, target, X-Amz-Target or None, body.
+# The same of requests in JSON: service, X-Amz-Target, body, and what has to be said.
 DYNAMODB, SSM = "DynamoDB_20120810.", "AmazonSSM."
 WRONG_JSON = [
     ("dynamodb", DYNAMODB + "GetItem", {"TableName": "t"}, "Key is missing"),
@@ -478,6 +478,7 @@ SCHEDULE = {
     "ScheduleExpression": "at(2030-01-01T00:00:00)",
     "Target": {"Arn": "arn:aws:lambda:us-west-2:1:function:f", "RoleArn": "arn:aws:iam::123456789012:role/r"},
 }
+# Method, path, body, and what has to be said.
 WRONG_SCHEDULES = [
     ("POST", "/schedules/n", {"FlexibleTimeWindow": {"Mode": "OFF"}}, "ScheduleExpression is missing"),
     ("POST", "/schedules/a%20b", SCHEDULE, "Name does not match"),
@@ -562,6 +563,10 @@ class SchemaCase(LocalAwsCase):
             schema.judge_answer(*asked, body, 200, answer)
             with self.subTest(finding):
                 self.assertIn(finding, " ".join(map(str, schema.journal.violations)))
+        schema.journal.violations.clear()
+        headers = {"authorization": f"Credential=local/20260101/{REGION}/ssm/aws4_request", "x-amz-target": SSM + "GetParameter"}
+        schema.judge_answer("POST", "/", headers, b"{}", 200, b"<html>")
+        self.assertIn("GetParameter, answer: (whole) its body is no JSON", " ".join(map(str, schema.journal.violations)))
         schema.journal.violations.clear()
         schema.judge_answer(*asked, body, 500, b"<html>")
         schema.judge_answer(*asked, body, 200, b"<a><requestId>r</requestId><reservationSet/></a>")

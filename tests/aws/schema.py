@@ -80,16 +80,14 @@ class Violation:
 
 
 class Journal:
-    """What was found, each once, and how often each operation was judged."""
+    """What was found, each once."""
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.judged = collections.Counter()
         self.violations = {}
 
-    def note(self, service, operation, found):
+    def note(self, found):
         with self.lock:
-            self.judged[f"{service} {operation}"] += 1
             self.violations.update(dict.fromkeys(found))
 
     def told(self):
@@ -102,10 +100,8 @@ journal = Journal()
 
 def refusal(method, target, headers, body):
     """What is wrong with a request, as one text; None if nothing is, or nothing of it is judged here."""
-    service, operation, found = request(method, target, headers, body)
-    if service is None:
-        return None
-    journal.note(service, operation, found)
+    found = request(method, target, headers, body)
+    journal.note(found)
     return "; ".join(map(str, found)) or None
 
 
@@ -116,21 +112,22 @@ def judge_answer(method, target, headers, body, status, content):
         return
     name = PROTOCOLS[service].name_of(service, method, target, headers, body)
     shape = operation_of(service, name).output_shape
-    found = () if shape is None else PROTOCOLS[service].answer(shape, content)
-    violations = [
+    try:
+        found = [] if shape is None else list(PROTOCOLS[service].answer(shape, content))
+    except Unreadable as error:
+        found = [("", str(error), "")]
+    journal.note(
         Violation("answer", service, name, at, what, shown(value))
         for at, what, value in found
         if (service, name, re.sub(r"\[\d+\]|\{.*?\}", "", at)) not in PECULIARITIES
-    ]
-    with journal.lock:
-        journal.violations.update(dict.fromkeys(violations))
+    )
 
 
 def request(method, target, headers, body):
-    """The service and operation of a request, and its violations."""
+    """The violations of a request; none of one that is not judged here."""
     service = signed_for(headers)
     if service is None:
-        return None, None, []
+        return []
     protocol = PROTOCOLS[service]
     try:
         name = protocol.name_of(service, method, target, headers, body)
@@ -142,7 +139,7 @@ def request(method, target, headers, body):
         found = list(found)
     except Unreadable as error:
         name, found = "?", [("", str(error), "")]
-    return service, name, [Violation("request", service, name or "?", at, what, shown(v)) for at, what, v in found]
+    return [Violation("request", service, name or "?", at, what, shown(value)) for at, what, value in found]
 
 
 def signed_for(headers):
