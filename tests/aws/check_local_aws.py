@@ -342,6 +342,53 @@ class ValidationCase(LocalAwsCase):
         self.assertEqual(seen[AMAZON_LINUX], ("available", "/dev/xvda", "/dev/xvda"))
         self.assertEqual(seen[UBUNTU], ("available", "/dev/sda1", "/dev/sda1"))
 
+    def test_a_key_of_an_index_has_a_value_of_its_type_or_none(self):
+        key = {"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "status", "KeyType": "HASH"}
+        self.dynamodb.create_table(
+            TableName="indexed",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "status")],
+            KeySchema=key[:1],
+            GlobalSecondaryIndexes=[
+                {"IndexName": "by-status", "KeySchema": key[1:], "Projection": {"ProjectionType": "KEYS_ONLY"}}
+            ],
+        )
+        item = {"id": {"S": "m"}, "status": {"S": "SCHEDULED"}}
+        self.dynamodb.put_item(TableName="indexed", Item=item)
+        set_it = {"TableName": "indexed", "UpdateExpression": "SET #s = :v", "ExpressionAttributeNames": {"#s": "status"}}
+        for value in {"S": ""}, {"NULL": True}, {"N": "1"}:
+            for meeting in "m", "new":
+                put, update = {"id": {"S": meeting}, "status": value}, {":v": value}
+                with self.assertRaises(ClientError) as refused:
+                    self.dynamodb.put_item(TableName="indexed", Item=put)
+                self.assertEqual(refused.exception.response["Error"]["Code"], "ValidationException", value)
+                with self.assertRaises(ClientError) as refused:
+                    self.dynamodb.update_item(Key={"id": {"S": meeting}}, ExpressionAttributeValues=update, **set_it)
+                self.assertEqual(refused.exception.response["Error"]["Code"], "ValidationException", value)
+        self.assertEqual(self.dynamodb.scan(TableName="indexed")["Items"], [item])
+        # Neither a condition nor an item without the attribute is touched by it.
+        update = {":v": {"S": ""}}
+        self.dynamodb.update_item(
+            TableName="indexed",
+            Key={"id": {"S": "m"}},
+            ConditionExpression="#s <> :v",
+            UpdateExpression="REMOVE #s",
+            ExpressionAttributeNames={"#s": "status"},
+            ExpressionAttributeValues=update,
+        )
+        self.assertEqual(self.dynamodb.scan(TableName="indexed")["Items"], [{"id": {"S": "m"}}])
+
+    def test_a_launch_templates_disks_stand_beside_the_requests(self):
+        disk = lambda name, size: {"DeviceName": name, "Ebs": {"VolumeSize": size}}  # noqa: E731
+        template = {"BlockDeviceMappings": [disk("/dev/sdf", 1), disk("/dev/sdg", 1)]}
+        self.ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData=template)
+        asked = {"LaunchTemplate": {"LaunchTemplateName": "t"}, "BlockDeviceMappings": [disk("/dev/sdg", 2)]}
+        [machine] = self.ec2.run_instances(**self.launch_parameters(**asked))["Instances"]
+        filters = [{"Name": "attachment.instance-id", "Values": [machine["InstanceId"]]}]
+        volumes = self.ec2.describe_volumes(Filters=filters)["Volumes"]
+        sizes = {volume["Attachments"][0]["Device"]: volume["Size"] for volume in volumes}
+        self.assertEqual((sizes["/dev/sdf"], sizes["/dev/sdg"]), (1, 2))
+
     def test_launches_that_moto_would_let_through_or_answer_with_html(self):
         vpc_id = self.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
         group = self.ec2.create_security_group(GroupName="far", Description="far", VpcId=vpc_id)["GroupId"]

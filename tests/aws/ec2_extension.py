@@ -33,6 +33,7 @@ STATE_IN_RUN_INSTANCES = "RunInstances.Reservation.Instances.Instance.State"
 
 moto_run_instances = InstanceResponse.run_instances
 moto_create_tags = TagResponse.create_tags
+moto_parse_disks = InstanceResponse._parse_block_device_mapping
 
 
 class LaunchRefused(Exception):
@@ -72,6 +73,7 @@ class Binding:
 def install():
     """Put the extension into moto."""
     InstanceResponse.run_instances = run_instances
+    InstanceResponse._parse_block_device_mapping = parse_disks
     TagResponse.create_tags = create_tags
     filter_dict_attribute_mapping["client-token"] = "client_token"
 
@@ -176,6 +178,17 @@ def launch(response):
         for reservation_id in set(reservations) - earlier:
             del reservations[reservation_id]
         raise
+
+
+def parse_disks(response):
+    """A request's disks stand beside its launch template's; moto forgets those of the template."""
+    disks = moto_parse_disks(response)
+    template = response._get_param("LaunchTemplate")
+    if disks and template:
+        named = {disk["DeviceName"] for disk in disks}
+        data = response.ec2_backend._get_template_from_args(template).data
+        disks += [disk for disk in data.get("BlockDeviceMappings", []) if disk["DeviceName"] not in named]
+    return disks
 
 
 def give_volumes_their_speed(response, result):

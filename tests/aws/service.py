@@ -33,6 +33,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
+import dynamodb_extension
 import dynamodb_local
 import ec2_extension
 import habits
@@ -103,6 +104,7 @@ class Forget:
 
 class LocalAws:
     def __init__(self):
+        dynamodb_extension.install()
         ec2_extension.install()
         habits.install()
         operate_extension.install()
