@@ -1,4 +1,4 @@
-//! What a person meets on a laptop: the demo, and a clear sentence for what is missing.
+//! What a person meets on a laptop: the demo, the probe, and a clear sentence for what is missing.
 
 #[path = "local/stack.rs"]
 mod local;
@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use local::aws::eventually;
+use aws_sdk_ec2::types::{Instance, InstanceStateName};
+use local::aws::{IMAGE, LocalAws, REGION, eventually};
 use local::deployed::Deployed;
 use local::process::Process;
 use local::python;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The demo's promise, once everything is built.
@@ -163,6 +164,146 @@ fn what_the_demo_prints_works_and_everything_is_gone_after_ctrl_c() {
         eventually(&format!("nobody listens at {address} any more"), LIMIT, || {
             TcpStream::connect(address).is_err().then_some(())
         });
+    }
+}
+
+/// Asks this AWS, in the words of a person who has a role at hand.
+fn probe(aws: &LocalAws, more: &[&str]) -> Command {
+    let mut probe = example("probe");
+    probe.envs(aws.environment()).args(["--region", REGION, "--image", IMAGE]).args(more);
+    probe
+}
+
+/// What of a probe's can cost something or be in the way.
+fn left_by_the_probe(aws: &LocalAws) -> Vec<String> {
+    let live = |machine: &Instance| {
+        machine.state().and_then(|state| state.name()).map(InstanceStateName::as_str) != Some("terminated")
+    };
+    let mut left: Vec<String> = aws
+        .machines()
+        .iter()
+        .filter(|one| live(one))
+        .filter_map(|one| one.instance_id().map(str::to_owned))
+        .collect();
+    let templates = aws.wait(aws.ec2.describe_launch_templates().send()).expect("the templates");
+    left.extend(
+        templates.launch_templates().iter().filter_map(|one| one.launch_template_name().map(str::to_owned)),
+    );
+    let tables = aws.wait(aws.dynamodb.list_tables().send()).expect("the tables");
+    left.extend(tables.table_names().iter().cloned());
+    let volumes = aws.wait(aws.ec2.describe_volumes().send()).expect("the volumes");
+    left.extend(volumes.volumes().iter().filter_map(|one| one.volume_id().map(str::to_owned)));
+    left
+}
+
+const PROBE_ROLE: [&str; 2] = ["--role", "arn:aws:iam::123456789012:role/launch"];
+
+#[test]
+fn the_probe_has_its_questions_answered_and_leaves_nothing() {
+    let aws = LocalAws::start(&mut std::io::stderr()).expect("the local AWS starts");
+    aws.set(json!({"forgets_tags_after": 1, "forgets_entry_after": 2}));
+    let output = probe(&aws, &[&PROBE_ROLE[..], &["--long"]].concat()).output().expect("it runs");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}\n{errors}");
+    let asked = example("probe").arg("--list").output().expect("it runs").stdout;
+    let asked = String::from_utf8_lossy(&asked).matches("asked by the probe").count();
+    // EventBridge Scheduler fires nothing here.
+    assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), asked - 1, "{text}");
+    assert!(
+        text.contains(&format!("{} as assumed, 0 differ, 0 could not be asked, 1 not asked", asked - 1)),
+        "{text}"
+    );
+    assert!(text.contains("not asked: schedule-moved (needs --scheduler-role)"), "{text}");
+    assert_eq!(left_by_the_probe(&aws), [""; 0]);
+}
+
+#[test]
+fn the_probe_says_what_differs_and_what_would_have_to_change() {
+    let aws = LocalAws::start(&mut std::io::stderr()).expect("the local AWS starts");
+    // The third launch is the one with other parameters; the actions by tag are never allowed.
+    aws.add_faults(json!([
+        {"action": "RunInstances", "skip": 2, "times": 1, "code": "InvalidParameterCombination", "status": 400},
+        {"action": "DeleteTags", "times": 1, "code": "UnauthorizedOperation", "status": 403},
+        {"action": "TerminateInstances", "times": 1, "code": "InvalidInstanceID.Malformed", "status": 400,
+         "skip": 1},
+    ]));
+    let output = probe(&aws, &PROBE_ROLE).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let after = |start: &str| {
+        let found = text.split(start).nth(1).unwrap_or_else(|| panic!("no {start:?} in {text}"));
+        found.lines().take(4).collect::<Vec<_>>().join("\n")
+    };
+    let refused = after("DIFFERS token-other-parameters");
+    assert!(refused.contains("answer:  InvalidParameterCombination"), "{refused}");
+    assert!(refused.contains("change:  the row of that code in `ec2/meaning.rs`"), "{refused}");
+    assert!(after("FAILED  role-tag-removed").contains("UnauthorizedOperation"), "{text}");
+    assert!(after("DIFFERS tag-allowed-absent").contains("InvalidInstanceID.Malformed"), "{text}");
+    assert!(text.contains("2 differ, 1 could not be asked"), "{text}");
+    assert_eq!(left_by_the_probe(&aws), [""; 0]);
+}
+
+/// Killed after so many answers, or while a launch is on its way.
+#[test]
+fn what_a_killed_probe_leaves_its_clean_up_removes() {
+    let aws = LocalAws::start(&mut std::io::stderr()).expect("the local AWS starts");
+    let clean = |after: &str| {
+        let output = probe(&aws, &["--clean-up"]).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("clean-up: "), "{text}");
+        assert_eq!(left_by_the_probe(&aws), [""; 0], "{after}");
+    };
+    for answers in [1, 4, 9, 14, 16] {
+        let mut running = probe(&aws, &PROBE_ROLE).spawn().expect("it runs");
+        let lines = BufReader::new(running.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let answered = lines.filter(|line| line.starts_with("ok ")).take(answers).count();
+        signal("-KILL", running.id());
+        running.wait().expect("it ends");
+        assert_eq!(answered, answers);
+        clean(&format!("killed after {answers} answers"));
+    }
+    aws.add_faults(json!([{"action": "RunInstances", "late": 2.0, "times": 1}]));
+    let mut running = probe(&aws, &[]).spawn().expect("it runs");
+    eventually("a launch is on its way", LIMIT, || {
+        aws.calls().iter().any(|call| call["status"] == "late").then_some(())
+    });
+    signal("-KILL", running.id());
+    running.wait().expect("it ends");
+    clean("killed while a launch was on its way");
+
+    let mut running = probe(&aws, &PROBE_ROLE).spawn().expect("it runs");
+    let mut lines = BufReader::new(running.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("ok ")), "the probe came to no answer");
+    signal("-INT", running.id());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(running.wait().expect("it ends").code(), Some(130), "{rest:#?}");
+    assert!(rest.iter().any(|line| line.starts_with("clean-up: removed i-")), "{rest:#?}");
+    assert_eq!(left_by_the_probe(&aws), [""; 0], "after Ctrl-C");
+}
+
+#[test]
+fn the_probe_explains_itself_and_the_docs_show_its_table() {
+    let said = |arguments: &[&str]| {
+        let output = example("probe").args(arguments).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (status, list) = said(&["--list"]);
+    assert_eq!(status, Some(0));
+    let docs = std::fs::read_to_string(local::top().join("tests").join("README.md")).expect("the page");
+    assert!(docs.contains(list.trim()), "tests/README.md has another table of assumptions than:\n{list}");
+    let (status, help) = said(&["--help"]);
+    assert_eq!(status, Some(0));
+    assert!(help.contains("--clean-up") && help.contains("--scheduler-role"), "{help}");
+    for (wrong, sentence) in [
+        (&[][..], "--region is missing"),
+        (&["--region"], "--region needs a value"),
+        (&["--region", "--long"], "--region needs a value"),
+        (&["--region", "us-west-2", "--lnog"], "--lnog is no option"),
+    ] {
+        let (status, text) = said(wrong);
+        assert_eq!(status, Some(2), "{wrong:?}: {text}");
+        assert!(text.contains(sentence) && text.contains("usage: cargo run --example probe"), "{text}");
     }
 }
 

@@ -176,12 +176,6 @@ impl Account {
             deleted.map_err(refusal)?;
             removed.push(id);
         }
-        let keys = self.ec2.describe_key_pairs().filters(tagged()).send().await.map_err(refusal)?;
-        for key in keys.key_pairs() {
-            let id = key.key_pair_id().unwrap_or_default().to_owned();
-            self.ec2.delete_key_pair().key_pair_id(&id).send().await.map_err(refusal)?;
-            removed.push(id);
-        }
         let tables = self.dynamodb.list_tables().into_paginator().items().send();
         let tables = tables.collect::<Result<Vec<_>, _>>().await.map_err(refusal)?;
         for table in tables.into_iter().filter(|table| table.starts_with(&prefix)) {

@@ -8,6 +8,8 @@ pub enum Evidence {
     TestedHere(&'static str),
     /// AWS does not say so. The probe asks, if it is given these options.
     Asked(&'static str),
+    /// The deployed function asks EC2 by a dry run, under its own role: nobody else can be that role.
+    Preflight,
     /// Nobody can ask.
     Trusted(&'static str),
 }
@@ -122,12 +124,12 @@ pub const ALL: [Assumption; 27] = [
         "--role",
         "a repeat waits longer where a machine was just tagged (`ending.rs`)",
     ),
-    asked(
-        "dry-run-under-role",
-        "the role of `launch` may launch: plain, on spot, with a key, a template, a profile",
-        "--role, --profile",
-        "the policy of `launch` in both templates gets the permission that is named",
-    ),
+    Assumption {
+        name: "dry-run-under-role",
+        text: "the role of `launch` may launch what the stack is told to: with its profile, key, template, on Spot",
+        evidence: Evidence::Preflight,
+        otherwise: "the policy of `launch` in both templates gets the permission that is named",
+    },
     asked(
         "template-tags",
         "a launch template's tags are added to the request's, which win where both have a key",
@@ -209,6 +211,7 @@ pub fn table() -> String {
             Evidence::TestedHere(tests) => format!("tested here: {tests}"),
             Evidence::Asked("") => "asked by the probe".to_owned(),
             Evidence::Asked(options) => format!("asked by the probe with `{options}`"),
+            Evidence::Preflight => "asked by `launch` with `{\"preflight\": true}`".to_owned(),
             Evidence::Trusted(why) => format!("neither: {why}"),
         };
         format!("| `{}` | {} | {evidence} | {} |", one.name, one.text, one.otherwise)

@@ -6,9 +6,8 @@ Asks an AWS account what the documentation does not say and this project assumes
 ends them, and removes everything that it made. infra/README.md (\"Ask your account\") has the permissions and the cost.
 
   --region REGION         where to ask
-  --role ARN              a role that you may assume, best the one of the function launch: asks what two roles share,
-                          and what a policy that goes by a tag allows
-  --profile NAME          an instance profile, for a dry run under that role
+  --role ARN              a role that you may assume and that may launch and end machines: asks what two identities
+                          share, and what a policy that goes by a tag allows
   --scheduler-role ARN    a role that EventBridge Scheduler may assume and that may do ec2:CreateTags:
                           asks what becomes of a schedule that is moved as it fires (4 minutes more)
   --long                  also asks what EC2 still knows an hour after a termination
@@ -34,7 +33,6 @@ pub enum Told {
 pub struct Options {
     pub region: String,
     pub role: Option<String>,
-    pub profile: Option<String>,
     pub scheduler_role: Option<String>,
     pub long: bool,
     pub image: String,
@@ -48,7 +46,6 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Told, String> {
     let mut options = Options {
         region: String::new(),
         role: None,
-        profile: None,
         scheduler_role: None,
         long: false,
         image: IMAGE.to_owned(),
@@ -67,7 +64,6 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Told, String> {
             "--long" => options.long = true,
             "--region" => region = Some(value()?),
             "--role" => options.role = Some(value()?),
-            "--profile" => options.profile = Some(value()?),
             "--scheduler-role" => options.scheduler_role = Some(value()?),
             "--image" => options.image = value()?,
             "--instance-type" => options.instance_type = value()?,
@@ -75,8 +71,5 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Told, String> {
         }
     }
     options.region = region.ok_or("--region is missing")?;
-    if options.profile.is_some() && options.role.is_none() {
-        return Err("--profile is asked for under a role: give --role as well".to_owned());
-    }
     Ok(if clean_up { Told::CleanUp(options) } else { Told::Ask(options) })
 }
