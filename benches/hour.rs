@@ -5,16 +5,11 @@
 
 #![allow(clippy::print_stdout, reason = "it is what a bench is for")]
 
-#[path = "../tests/hour/simulation.rs"]
-mod simulation;
-#[path = "../tests/world/world.rs"]
-mod world;
-
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use simulation::{Hour, Report, run};
+use elephant_world::hour::{Hour, Report, run};
 
 const COUNTS: [usize; 5] = [1, 10, 100, 500, 2000];
 

@@ -6,21 +6,19 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use elephant_launch::config::{Access, Config};
-use elephant_launch::event::Launch;
-use elephant_launch::machine::{Attempt, Token};
-use elephant_launch::meeting::Role;
-use elephant_launch::network::{Subnet, in_order};
-use elephant_launch::plan::{self, Candidate};
-use elephant_launch::record::{self, Lease, Owner};
-use elephant_launch::timing::{Timing, after};
+use elephant_aws::access::Access;
+use elephant_core::config::Config;
+use elephant_core::event::Launch;
+use elephant_core::machine::{Attempt, Token};
+use elephant_core::meeting::Role;
+use elephant_core::network::{Subnet, in_order};
+use elephant_core::plan::{self, Candidate};
+use elephant_core::record::{self, Lease, Owner};
+use elephant_core::timing::{Timing, after};
+use elephant_world::cloud::image;
+use elephant_world::executor::{Executor, World};
+use elephant_world::{config, meeting, scheduled, start};
 use serde_json::json;
-use world::cloud::image;
-use world::executor::{Executor, World};
-use world::{config, meeting, scheduled, start};
-
-#[path = "../tests/world/world.rs"]
-mod world;
 
 fn subnets() -> Vec<Subnet> {
     let subnet = |zone: char| Subnet {

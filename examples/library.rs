@@ -13,10 +13,10 @@ mod local;
 use std::io;
 use std::process::{Command, ExitCode};
 
+use elephant_core::error::Error;
+use elephant_core::event::{Operate, Target, Verb, WantedVolume};
+use elephant_core::meeting::{MeetingId, Role};
 use elephant_launch::client::Client;
-use elephant_launch::error::Error;
-use elephant_launch::event::{Operate, Target, Verb, WantedVolume};
-use elephant_launch::meeting::{MeetingId, Role};
 use local::aws::{IMAGE, LocalAws};
 
 const MEETING: &str = "LIBRARY_MEETING";
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn run(meeting: &str) -> Result<(), Error> {
     let meeting = MeetingId::new(meeting).map_err(|what| {
-        Error::new(elephant_launch::error::Kind::InvalidEvent, format!("the id {what}"), "set another")
+        Error::new(elephant_core::error::Kind::InvalidEvent, format!("the id {what}"), "set another")
     })?;
     let client = Client::from_env().await?;
 
@@ -69,8 +69,8 @@ async fn run(meeting: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn outcomes(answer: &elephant_launch::launch::Answer) -> Vec<String> {
-    let of = |machine: &elephant_launch::launch::MachineAnswer| format!("{:?}", machine.outcome);
+fn outcomes(answer: &elephant_core::launch::Answer) -> Vec<String> {
+    let of = |machine: &elephant_core::launch::MachineAnswer| format!("{:?}", machine.outcome);
     answer.machines.values().map(of).collect()
 }
 

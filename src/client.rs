@@ -14,9 +14,9 @@
 //!
 //! ```no_run
 //! use elephant_launch::client::Client;
-//! use elephant_launch::error::Error;
-//! use elephant_launch::event::{Target, WantedVolume};
-//! use elephant_launch::meeting::{MeetingId, Role};
+//! use elephant_core::error::Error;
+//! use elephant_core::event::{Target, WantedVolume};
+//! use elephant_core::meeting::{MeetingId, Role};
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
@@ -36,31 +36,32 @@
 //!
 //! `examples/library.rs` is that program, on a local AWS.
 //!
-//! [`Kind::a_repeat_can_help`]: crate::error::Kind::a_repeat_can_help
+//! [`Kind::a_repeat_can_help`]: elephant_core::error::Kind::a_repeat_can_help
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Access, Config, EndConfig, OperateConfig, Problems};
-use crate::dynamodb::Table;
-use crate::ec2::Ec2;
-use crate::end::{self, Ender};
-use crate::error::{Error, Kind};
-use crate::event::{Asked, End, Operate, Status, Target, Verb, WantedVolume};
-use crate::lambda::{RandomTokens, WallClock};
-use crate::launch::{self, Launcher};
-use crate::lookups::Lookups;
-use crate::meeting::MeetingId;
-use crate::metrics::Calls;
-use crate::network::Wanted;
-use crate::operate::{self, ImageAnswer, Operator, Spent, VolumeAnswer};
-use crate::scheduler::Group;
-use crate::sdk;
-use crate::ssm::ParameterStore;
-use crate::status::{self, Observer};
-use crate::timing::{Timing, after};
+use elephant_aws::access::Access;
+use elephant_aws::clock::{RandomTokens, WallClock};
+use elephant_aws::dynamodb::Table;
+use elephant_aws::ec2::Ec2;
+use elephant_aws::scheduler::Group;
+use elephant_aws::sdk;
+use elephant_aws::sdk::Calls;
+use elephant_aws::ssm::ParameterStore;
+use elephant_core::config::{Config, EndConfig, OperateConfig, Problems};
+use elephant_core::end::{self, Ender};
+use elephant_core::error::{Error, Kind};
+use elephant_core::event::{Asked, End, Operate, Status, Target, Verb, WantedVolume};
+use elephant_core::launch::{self, Launcher};
+use elephant_core::lookups::Lookups;
+use elephant_core::meeting::MeetingId;
+use elephant_core::network::Wanted;
+use elephant_core::operate::{self, ImageAnswer, Operator, Spent, VolumeAnswer};
+use elephant_core::status::{self, Observer};
+use elephant_core::timing::{Timing, after};
 
 /// How long a call may take, unless [`Client::within`] says otherwise: as long as the functions may.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -82,7 +83,7 @@ impl Client {
     /// [`Kind::InvalidConfiguration`], with every variable that is wrong or missing.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// # async fn example() -> Result<(), elephant_core::error::Error> {
     /// let client = elephant_launch::client::Client::from_env().await?;
     /// # Ok(()) }
     /// ```
@@ -98,7 +99,7 @@ impl Client {
     /// As [`Client::from_env`].
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// # async fn example() -> Result<(), elephant_core::error::Error> {
     /// use elephant_launch::client::Client;
     /// let settings = |name: &str| {
     ///     let value = match name {
@@ -183,7 +184,7 @@ impl Client {
     /// no time.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), elephant_launch::error::Error> {
+    /// # async fn example() -> Result<(), elephant_core::error::Error> {
     /// use std::time::Duration;
     /// let client = elephant_launch::client::Client::from_env().await?.within(Duration::from_secs(60));
     /// # Ok(()) }
@@ -201,8 +202,8 @@ impl Client {
     /// same call again is safe.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::meeting::MeetingId;
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::meeting::MeetingId;
     /// let answer = client.launch(&MeetingId::new("m").expect("an id")).await?;
     /// println!("{}", serde_json::to_string(&answer).expect("JSON"));
     /// # Ok(()) }
@@ -218,8 +219,8 @@ impl Client {
     /// [`Kind::MeetingNotFound`] without a record.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::meeting::MeetingId;
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::meeting::MeetingId;
     /// let meeting = client.status(&MeetingId::new("m").expect("an id")).await?;
     /// println!("{:?}: {:?}", meeting.status, meeting.last_failure);
     /// # Ok(()) }
@@ -235,8 +236,8 @@ impl Client {
     /// [`Kind::DeadlineTooClose`] where they do not in time, [`Kind::MeetingOver`] where they never will.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::meeting::MeetingId;
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::meeting::MeetingId;
     /// let meeting = client.wait(&MeetingId::new("m").expect("an id")).await?;
     /// println!("{:?}", meeting.machines["student"].dns_name);
     /// # Ok(()) }
@@ -262,9 +263,9 @@ impl Client {
     /// [`Kind::DeadlineTooClose`] where it is not available in time: the same call again waits on.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::event::Target;
-    /// use elephant_launch::machine::InstanceId;
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::event::Target;
+    /// use elephant_core::machine::InstanceId;
     /// let machine = Target::Instance(InstanceId("i-0a1b2c3d4e5f60001".into()));
     /// let image = client.snapshot(&machine, "classroom 2027-01").await?;
     /// println!("AMI_ID={}", image.image_id);
@@ -283,9 +284,9 @@ impl Client {
     /// As for [`Client::snapshot`].
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::event::{Target, WantedVolume};
-    /// use elephant_launch::meeting::{MeetingId, Role};
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::event::{Target, WantedVolume};
+    /// use elephant_core::meeting::{MeetingId, Role};
     /// let teacher = Target::Seat(MeetingId::new("m").expect("an id"), Role::Teacher);
     /// let fast = WantedVolume { iops: Some(6000), ..WantedVolume::new("recordings", 100) };
     /// let volume = client.add_volume(&teacher, fast).await?;
@@ -304,8 +305,8 @@ impl Client {
     /// As README names them for `operate`.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::event::{KeyOrigin, Operate, Verb};
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::event::{KeyOrigin, Operate, Verb};
     /// let verb = Verb::EnsureKey { name: "classroom".into(), origin: KeyOrigin::Created(None) };
     /// let answer = client.operate(&Operate { target: None, verb }).await?;
     /// println!("{:?}", answer.key_pair.map(|pair| pair.private_key_parameter));
@@ -324,8 +325,8 @@ impl Client {
     /// wait for it. The same call again goes on.
     ///
     /// ```no_run
-    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_launch::error::Error> {
-    /// use elephant_launch::meeting::MeetingId;
+    /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
+    /// use elephant_core::meeting::MeetingId;
     /// let ended = client.end(&MeetingId::new("m").expect("an id"), "the lesson is over").await?;
     /// println!("{:?}", ended.machines);
     /// # Ok(()) }

@@ -11,9 +11,8 @@ use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use lambda_runtime::tracing::subscriber;
 use serde::Serialize;
@@ -21,23 +20,15 @@ use serde_json::Value;
 use tracing::instrument::Instrument;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, error, field, info_span};
-use uuid::Uuid;
 
-use crate::config::{self, LogFormat};
-use crate::error::Error;
-use crate::event;
-use crate::machine::Token;
-use crate::metrics::{Ending, Meter, Outcome};
-use crate::needs::{Clock, Tokens};
-use crate::record::Owner;
-use crate::timing::{Timing, after};
+use crate::metrics::{Ending, Meter};
+use elephant_core::answer::Outcome;
+use elephant_core::config::{self, LogFormat};
+use elephant_core::deadline;
+use elephant_core::error::Error;
+use elephant_core::event;
+use elephant_core::timing::Timing;
 use runtime_api::RuntimeApi;
-
-/// What posting the answer may take, at the end of a delivery.
-const ANSWER: Duration = Duration::from_millis(500);
-
-/// A deadline this long ago is none: `cargo lambda watch` sends a duration where Lambda sends an epoch time.
-const LONG_AGO: SignedDuration = SignedDuration::from_hours(1);
 
 /// JSON or text, and how much of it, as Lambda's logging settings say; in text no colours, which a log group shows as
 /// escape sequences. Nothing below INFO: none of it is ours, and the libraries show whole events and requests there.
@@ -83,12 +74,15 @@ pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>
         let delivery = async {
             let started = Timestamp::now();
             let answer = match event::parse(&invocation.event) {
-                Ok(event) => Box::pin(verb(event, deadline(invocation.deadline_ms, started, timing))).await,
+                Ok(event) => {
+                    Box::pin(verb(event, deadline::from_header(invocation.deadline_ms, started, timing)))
+                        .await
+                }
                 Err(error) => Err(error),
             };
             emit(&meter.report(Ending::of(&answer), started, Timestamp::now()));
             // The one line that a person reads.
-            answer.inspect_err(|error| error!("{error:?}")).map_err(Diagnostic::from)
+            answer.inspect_err(|error| error!("{error:?}")).map_err(diagnostic)
         };
         let posted = async {
             match caught(delivery).await {
@@ -140,57 +134,11 @@ fn emit(lines: &str) {
 }
 
 /// From here on this delivery's log lines name its meeting.
-pub fn meeting(id: &crate::meeting::MeetingId) {
+pub fn meeting(id: &elephant_core::meeting::MeetingId) {
     Span::current().record("meeting_id", id.as_str());
 }
 
-/// When the delivery has to be done, from Lambda's header in milliseconds of the epoch.
-pub fn deadline(header_ms: u64, now: Timestamp, timing: &Timing) -> Timestamp {
-    let stated = i64::try_from(header_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    match stated {
-        Some(deadline) if now.duration_since(deadline) < LONG_AGO => {
-            deadline.checked_sub(SignedDuration::try_from(ANSWER).unwrap_or_default()).unwrap_or(deadline)
-        }
-        _ => after(now, timing.delivery),
-    }
-}
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        Diagnostic { error_type: error.kind.as_str().to_owned(), error_message: error.chain() }
-    }
-}
-
-/// The clock on the wall.
-pub struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-
-    async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output> {
-        tokio::time::timeout(duration, future).await.ok()
-    }
-}
-
-/// Random tokens, and random jitter.
-pub struct RandomTokens;
-
-impl Tokens for RandomTokens {
-    fn token(&self) -> Token {
-        Token(Uuid::new_v4().to_string())
-    }
-
-    fn owner(&self) -> Owner {
-        Owner(Uuid::new_v4().to_string())
-    }
-
-    fn jitter(&self) -> f64 {
-        fastrand::f64()
-    }
+/// What Lambda records of it.
+pub fn diagnostic(error: Error) -> Diagnostic {
+    Diagnostic { error_type: error.kind.as_str().to_owned(), error_message: error.chain() }
 }

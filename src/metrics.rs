@@ -9,7 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -18,45 +17,25 @@ use metrique_writer_core::unit::{Count, Second, Unit, WithUnit};
 use metrique_writer_core::{Entry, EntryWriter};
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
-use crate::error::{AwsError, Error, Kind};
-use crate::fleet::{self, Looked};
-use crate::image::{Architecture, Image};
-use crate::key_pair::KeyType;
-use crate::launch_template::{LaunchTemplate, Template};
-use crate::machine::{Attempt, InstanceId, Machine, Parameters, Token};
-use crate::meeting::MeetingId;
-use crate::needs::{
+use elephant_aws::sdk::Calls;
+use elephant_core::answer::Outcome;
+use elephant_core::error::{AwsError, Error, Kind};
+use elephant_core::fleet::{self, Looked};
+use elephant_core::image::{Architecture, Image};
+use elephant_core::key_pair::KeyType;
+use elephant_core::launch_template::{LaunchTemplate, Template};
+use elephant_core::machine::{Attempt, InstanceId, Machine, Parameters, Token};
+use elephant_core::meeting::MeetingId;
+use elephant_core::needs::{
     Counts, Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines,
     Meetings, Networks, NewMeetings, Updated, Views,
 };
-use crate::network::{Found, Network, Offerings};
-use crate::plan::Refusal;
-use crate::record::{MeetTime, NewRecord, Record, Update};
+use elephant_core::network::{Found, Network, Offerings};
+use elephant_core::plan::Refusal;
+use elephant_core::record::{MeetTime, NewRecord, Record, Update};
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "ElephantLaunch";
-
-/// Requests on the wire, the SDK's own repeats included.
-#[derive(Debug, Default)]
-pub struct Calls {
-    sent: AtomicU64,
-    throttled: AtomicU64,
-}
-
-impl Calls {
-    pub fn sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub fn throttled(&self) {
-        self.throttled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many were sent, and how many refused for their rate, since this was last asked.
-    pub fn take(&self) -> (u64, u64) {
-        (self.sent.swap(0, Ordering::Relaxed), self.throttled.swap(0, Ordering::Relaxed))
-    }
-}
 
 /// What is counted during one delivery. What was counted before the first (while the function initialised) is the first's.
 #[derive(Debug, Default)]
@@ -81,7 +60,7 @@ struct Sweep {
     ready: Option<Duration>,
 }
 
-impl Counts for Rc<Tally> {
+impl Counts for Tally {
     fn count(&self, what: fleet::Counted) {
         let mut sweep = self.sweep.get();
         match what {
@@ -102,17 +81,6 @@ impl Counts for Rc<Tally> {
 struct Place {
     availability_zone: String,
     instance_type: String,
-}
-
-/// What an answer that is no error says to the metrics.
-pub trait Outcome {
-    /// One word of few.
-    fn outcome(&self) -> &'static str;
-
-    /// Whether the delivery launched or adopted a machine, and both ids stand in the record now.
-    fn launched(&self) -> bool {
-        false
-    }
 }
 
 /// How a delivery ended.

@@ -53,7 +53,7 @@ pub fn make(folder: &Path) -> Certificates {
     let system = SYSTEM.iter().find(|path| Path::new(path).is_file()).unwrap_or_else(|| {
         panic!("none of {SYSTEM:?} is here; install the system's roots (Debian, Ubuntu: apt install ca-certificates)")
     });
-    let amazon = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sdk/amazon.pem");
+    let amazon = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/aws/src/sdk/amazon.pem");
     Certificates {
         chain: joined(folder, "chain.pem", &[file("server.pem"), file("intermediate.pem")]),
         key: file("server.key"),

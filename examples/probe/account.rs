@@ -6,8 +6,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, ResourceType, Tag, TagSpecification};
-use elephant_launch::config::Access;
-use elephant_launch::sdk;
+use elephant_aws::access::Access;
+use elephant_aws::sdk;
 
 use crate::options::Options;
 

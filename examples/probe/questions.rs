@@ -20,7 +20,7 @@ use aws_sdk_ec2::types::{
 use aws_sdk_scheduler::types::{
     ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
 };
-use elephant_launch::timing::Timing;
+use elephant_core::timing::Timing;
 use serde_json::json;
 
 use crate::account::{self, Account, Refusal, TAG, id, is_live, is_terminated, refusal};

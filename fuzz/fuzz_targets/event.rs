@@ -3,11 +3,11 @@
 #![no_main]
 
 #[allow(dead_code, reason = "the record's part of it")]
-#[path = "../../tests/hostile/model.rs"]
+#[path = "../../tests/it/hostile/model.rs"]
 mod model;
 
-use elephant_launch::error::Kind;
-use elephant_launch::event::{self, Launch};
+use elephant_core::error::Kind;
+use elephant_core::event::{self, Launch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

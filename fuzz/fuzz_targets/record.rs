@@ -2,19 +2,19 @@
 #![no_main]
 
 #[allow(dead_code, reason = "the event's part of it")]
-#[path = "../../tests/hostile/model.rs"]
+#[path = "../../tests/it/hostile/model.rs"]
 mod model;
-#[path = "../../tests/hostile/table.rs"]
+#[path = "../../tests/it/hostile/table.rs"]
 mod table;
 #[allow(dead_code, reason = "a part of it is enough")]
-#[path = "../../tests/hostile/world.rs"]
+#[path = "../../tests/it/hostile/world.rs"]
 mod world;
 
-use elephant_launch::dynamodb::Table;
-use elephant_launch::error::Class;
-use elephant_launch::meeting::MeetingId;
-use elephant_launch::needs::Meetings;
-use elephant_launch::timing::Timing;
+use elephant_aws::dynamodb::Table;
+use elephant_core::error::Class;
+use elephant_core::meeting::MeetingId;
+use elephant_core::needs::Meetings;
+use elephant_core::timing::Timing;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use table::DynamoDb;

@@ -1,15 +1,17 @@
 //! The function `end`: configuration, clients, serve.
 
-use elephant_launch::config::{self, Access, EndConfig};
-use elephant_launch::dynamodb::Table;
-use elephant_launch::ec2::Ec2;
-use elephant_launch::end::{Answer, Ender};
-use elephant_launch::event;
-use elephant_launch::lambda::{self, RandomTokens, WallClock};
+use elephant_aws::access::Access;
+use elephant_aws::clock::{RandomTokens, WallClock};
+use elephant_aws::dynamodb::Table;
+use elephant_aws::ec2::Ec2;
+use elephant_aws::scheduler::Group;
+use elephant_aws::sdk;
+use elephant_core::config::{self, EndConfig};
+use elephant_core::end::{Answer, Ender};
+use elephant_core::event;
+use elephant_core::timing::Timing;
+use elephant_launch::lambda;
 use elephant_launch::metrics::Meter;
-use elephant_launch::scheduler::Group;
-use elephant_launch::sdk;
-use elephant_launch::timing::Timing;
 
 /// One thread, as for `launch`.
 #[tokio::main(flavor = "current_thread")]

@@ -1,18 +1,20 @@
 //! The function `launch`: configuration, clients, serve.
 
-use elephant_launch::config::{self, Access, Config};
-use elephant_launch::dynamodb::Table;
-use elephant_launch::ec2::Ec2;
-use elephant_launch::event;
-use elephant_launch::lambda::{self, RandomTokens, WallClock};
-use elephant_launch::launch::{Answered, Launcher};
-use elephant_launch::lookups::Lookups;
+use elephant_aws::access::Access;
+use elephant_aws::clock::{RandomTokens, WallClock};
+use elephant_aws::dynamodb::Table;
+use elephant_aws::ec2::Ec2;
+use elephant_aws::sdk;
+use elephant_aws::ssm::ParameterStore;
+use elephant_core::config::{self, Config};
+use elephant_core::event;
+use elephant_core::launch::{Answered, Launcher};
+use elephant_core::lookups::Lookups;
+use elephant_core::network::Wanted;
+use elephant_core::timing::Timing;
+use elephant_core::user_data::UserData;
+use elephant_launch::lambda;
 use elephant_launch::metrics::{Meter, Metered};
-use elephant_launch::network::Wanted;
-use elephant_launch::sdk;
-use elephant_launch::ssm::ParameterStore;
-use elephant_launch::timing::Timing;
-use elephant_launch::user_data::UserData;
 use tracing::{info, warn};
 
 /// One thread: Lambda hands an environment one event at a time, and a small function has a fraction of a core.

@@ -1,14 +1,16 @@
 //! The function `schedule`: configuration, clients, serve.
 
-use elephant_launch::config::{self, Access, ScheduleConfig};
-use elephant_launch::dynamodb::Table;
-use elephant_launch::event;
-use elephant_launch::lambda::{self, RandomTokens, WallClock};
+use elephant_aws::access::Access;
+use elephant_aws::clock::{RandomTokens, WallClock};
+use elephant_aws::dynamodb::Table;
+use elephant_aws::scheduler::Group;
+use elephant_aws::sdk;
+use elephant_core::config::{self, ScheduleConfig};
+use elephant_core::event;
+use elephant_core::schedule::{Answer, Scheduler};
+use elephant_core::timing::Timing;
+use elephant_launch::lambda;
 use elephant_launch::metrics::Meter;
-use elephant_launch::schedule::{Answer, Scheduler};
-use elephant_launch::scheduler::Group;
-use elephant_launch::sdk;
-use elephant_launch::timing::Timing;
 
 /// One thread, as for `launch`.
 #[tokio::main(flavor = "current_thread")]

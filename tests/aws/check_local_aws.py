@@ -362,6 +362,9 @@ class ValidationCase(LocalAwsCase):
                 with self.assertRaises(ClientError) as refused:
                     self.dynamodb.put_item(TableName="indexed", Item=put)
                 self.assertEqual(refused.exception.response["Error"]["Code"], "ValidationException", value)
+                # This one Amazon's own DynamoDB Local takes, which it refuses in PutItem.
+                if os.environ.get("DYNAMODB_LOCAL") and "N" in value:
+                    continue
                 with self.assertRaises(ClientError) as refused:
                     self.dynamodb.update_item(Key={"id": {"S": meeting}}, ExpressionAttributeValues=update, **set_it)
                 self.assertEqual(refused.exception.response["Error"]["Code"], "ValidationException", value)

@@ -1,7 +1,7 @@
 """What moto's DynamoDB writes and Amazon's refuses: a value that a key of an index cannot have.
 
 Amazon refuses an empty string and a value of another type, NULL among them, in PutItem and UpdateItem (DynamoDB developer
-guide, "Global secondary indexes"; DynamoDB Local does the same). moto knows the empty string in PutItem alone.
+guide, "Global secondary indexes"; DynamoDB Local does the same, but for a number in UpdateItem). moto knows the empty string in PutItem alone.
 """
 
 import copy

@@ -143,7 +143,7 @@ def table_misses(function):
 
 
 class Launch(Function):
-    """The function `launch`: the calls of src/launch.rs through src/ec2.rs and src/dynamodb.rs."""
+    """The function `launch`: the calls of `launch` through the adapters ec2 and dynamodb."""
 
     def __init__(self, stack, name="LaunchFunction"):
         super().__init__(stack, name)

@@ -1,0 +1,43 @@
+//! Parameters that are made once: whoever is first decides.
+
+use aws_sdk_ssm::error::ProvideErrorMetadata;
+use aws_sdk_ssm::types::ParameterType;
+use jiff::Timestamp;
+
+use super::{ParameterStore, failed};
+use elephant_core::error::AwsError;
+use elephant_core::needs::KeptNames;
+
+impl KeptNames for ParameterStore {
+    async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError> {
+        let request = self.client().put_parameter().name(name).value(value).r#type(ParameterType::String);
+        match request.overwrite(false).send().await {
+            Ok(_) => Ok(true),
+            // It may be this request's own, sent before.
+            Err(error) if error.code() == Some("ParameterAlreadyExists") => {
+                Ok(self.read_kept(name).await?.is_some_and(|(kept, _)| kept == value))
+            }
+            Err(error) => Err(failed("PutParameter", &error)),
+        }
+    }
+
+    async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError> {
+        match self.client().get_parameter().name(name).send().await {
+            Ok(answer) => Ok(answer.parameter().and_then(|parameter| {
+                let since = parameter.last_modified_date();
+                let since = since.and_then(|time| Timestamp::from_second(time.secs()).ok());
+                Some((parameter.value()?.to_owned(), since))
+            })),
+            Err(error) if error.code() == Some("ParameterNotFound") => Ok(None),
+            Err(error) => Err(failed("GetParameter", &error)),
+        }
+    }
+
+    async fn forget_kept(&self, name: &str) -> Result<bool, AwsError> {
+        match self.client().delete_parameter().name(name).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ParameterNotFound") => Ok(false),
+            Err(error) => Err(failed("DeleteParameter", &error)),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A deadline, and what may still be begun before it.
+//!
+//! Shared by the verbs: a request that may be repeated (it was refused for its rate, its answer was lost, or it came too
+//! early) is repeated with a random pause, as long as its answer can still come in time. Not handled here: RunInstances,
+//! whose repeats are the launch protocol's.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::info;
+
+use crate::error::{AwsError, Class, Service};
+use crate::needs::{Clock, Tokens};
+use crate::plan;
+use crate::timing::{Timing, after};
+
+/// The first pause between two tries of the same request, and the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    pub first: Duration,
+    pub ceiling: Duration,
+}
+
+impl Backoff {
+    /// DynamoDB refills its buckets quickly.
+    pub const TABLE: Backoff = Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
+    /// EC2 where it did not answer, or not yet.
+    pub const EC2: Backoff = Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
+    /// RunInstances refused for its rate. The account's bucket refills twice a second, and on the hour everybody waits
+    /// for it: the longer the pauses, the fewer requests are refused, and the longer tokens lie about in the end, when
+    /// few are left to take them. This ceiling serves some five hundred meetings (`benches/hour.rs`).
+    pub const LAUNCH: Backoff =
+        Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(45) };
+    /// What a cold function looks up: a bucket of its own, ten times as fast, for three requests that the SDK repeats.
+    pub const LOOK_UP: Backoff = Backoff { first: Duration::from_secs(2), ceiling: Duration::from_secs(60) };
+    /// EventBridge Scheduler answers a burst of writes with 429, and recovers within seconds.
+    pub const SCHEDULER: Backoff =
+        Backoff { first: Duration::from_millis(200), ceiling: Duration::from_secs(4) };
+
+    /// The pause after this many tries; `fraction` is the random part of it, from 0 to 1.
+    pub fn pause(self, tries: u32, fraction: f64) -> Duration {
+        plan::backoff(tries, fraction, self.first, self.ceiling)
+    }
+}
+
+/// The time by which a delivery has to be answered, by the clock that its pauses are slept on.
+pub struct Deadline<'d, C, T> {
+    pub clock: &'d C,
+    pub tokens: &'d T,
+    pub at: Timestamp,
+}
+
+impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
+    /// Whether something that takes this long ends in time.
+    pub fn fits(&self, duration: Duration) -> bool {
+        after(self.clock.now(), duration) <= self.at
+    }
+
+    /// A request that may be repeated, in the manner of its service, for as long as there is time.
+    pub async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        timing: &Timing,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        let (limit, backoff) = manner(service, timing);
+        self.persist(limit, backoff, || true, request).await
+    }
+
+    /// The same, so often at most: for what others do not wait for.
+    pub async fn ask_times<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        times: u32,
+        service: Service,
+        timing: &Timing,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        let (limit, backoff) = manner(service, timing);
+        let left = Cell::new(times);
+        let wanted = || {
+            left.set(left.get().saturating_sub(1));
+            left.get() > 0
+        };
+        self.persist(limit, backoff, wanted, request).await
+    }
+
+    /// Send a request, which takes at least `limit` where it is answered in pages, and repeat it while it is `wanted`.
+    pub async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        limit: Duration,
+        backoff: Backoff,
+        wanted: impl Fn() -> bool,
+        request: impl Fn() -> F,
+    ) -> Result<R, AwsError> {
+        if !self.fits(limit) {
+            return Err(not_sent());
+        }
+        let mut tries = 0;
+        loop {
+            let left = self.at.duration_since(self.clock.now()).try_into().unwrap_or_default();
+            let answer = self.clock.within(left, request()).await;
+            let error = match answer.unwrap_or_else(|| Err(not_answered())) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            let pause = least_pause(&error) + backoff.pause(tries, self.tokens.jitter());
+            let again = matches!(error.class, Class::Throttled | Class::Ambiguous | Class::Propagating);
+            if !again || !self.fits(pause + limit) {
+                return Err(error);
+            }
+            info!(%error, tries, "the same request is sent again");
+            self.clock.sleep(pause).await;
+            if !wanted() {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// How long an answer may take, or a page of it, and how long the pauses are.
+fn manner(service: Service, timing: &Timing) -> (Duration, Backoff) {
+    match service {
+        Service::DynamoDb => (timing.table, Backoff::TABLE),
+        Service::Ec2 | Service::Ssm => (timing.ec2, Backoff::EC2),
+        Service::Scheduler => (timing.scheduler, Backoff::SCHEDULER),
+    }
+}
+
+fn not_answered() -> AwsError {
+    AwsError {
+        action: "the last request",
+        class: Class::Ambiguous,
+        code: None,
+        message: "no complete answer before the deadline".to_owned(),
+        request_id: None,
+        advice: String::new(),
+    }
+}
+
+/// EC2 tells how long to wait between two snapshots of a volume, [at least][codes]; of how many are made at a time it is as true.
+///
+/// [codes]: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+fn least_pause(error: &AwsError) -> Duration {
+    match error.code() {
+        "SnapshotCreationPerVolumeRateExceeded"
+        | "ConcurrentSnapshotLimitExceeded"
+        | "PendingSnapshotLimitExceeded" => Duration::from_secs(15),
+        _ => Duration::ZERO,
+    }
+}
+
+/// What a request is answered with that is not begun, because its answer could come too late.
+pub fn not_sent() -> AwsError {
+    AwsError {
+        action: "the next request",
+        class: Class::NotSent,
+        code: None,
+        message: "not sent, because its answer could come after the deadline".to_owned(),
+        request_id: None,
+        advice: String::new(),
+    }
+}
+
+/// What posting the answer may take, at the end of a delivery.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// A deadline this long ago is none: `cargo lambda watch` sends a duration where Lambda sends an epoch time.
+const LONG_AGO: SignedDuration = SignedDuration::from_hours(1);
+
+/// When the delivery has to be done, from Lambda's header in milliseconds of the epoch.
+pub fn from_header(header_ms: u64, now: Timestamp, timing: &Timing) -> Timestamp {
+    let stated = i64::try_from(header_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    match stated {
+        Some(deadline) if now.duration_since(deadline) < LONG_AGO => {
+            deadline.checked_sub(SignedDuration::try_from(ANSWER).unwrap_or_default()).unwrap_or(deadline)
+        }
+        _ => after(now, timing.delivery),
+    }
+}

@@ -1,0 +1,572 @@
+//! What the verbs ask of the world, in our own words. No type of an SDK crosses these traits.
+//!
+//! Each method names the IAM action behind it: the bounds on a verb are its policy, line for line. Each answers within
+//! the limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class). `run` and `update` are one
+//! request each; the others may repeat theirs, which does no harm. The futures need not be `Send`: Lambda hands an environment one
+//! event at a time, and the tests' world runs on one thread.
+#![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::command::{Invocation, NewCommand};
+use crate::companion::{Companion, CompanionName, Offsets};
+use crate::error::{AwsError, Error};
+use crate::fleet::{Counted, Leftover, Looked, Report, Sighting, Watched};
+use crate::hardware::{
+    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, OwnSnapshot, Volume,
+};
+use crate::image::{Architecture, Image};
+use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
+use crate::launch_template::{LaunchTemplate, Template};
+use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
+use crate::meeting::MeetingId;
+use crate::network::{Found, Network, Offerings};
+use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
+use crate::record::{NewRecord, Owner, Record, Update};
+use crate::vpc::{Contents, Vpc};
+
+/// The table of meetings.
+pub trait Meetings {
+    /// `dynamodb:GetItem`, consistently.
+    async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError>;
+
+    /// `dynamodb:UpdateItem`, atomically: every requirement and then every change, or nothing.
+    async fn update(&self, update: &Update) -> Result<Updated, AwsError>;
+}
+
+/// The answer to a conditional write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated {
+    Done,
+    /// A requirement did not hold: the record that stood there instead, if one did.
+    Refused(Option<Box<Record>>),
+}
+
+/// The table of meetings, for whoever only looks.
+pub trait Reports {
+    /// `dynamodb:GetItem`, consistently, with what is there for the operator.
+    async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError>;
+}
+
+/// Records that do not stand yet.
+pub trait NewMeetings {
+    /// `dynamodb:PutItem`, on condition that no record stands under the id.
+    async fn create(&self, record: &NewRecord) -> Result<Created, AwsError>;
+}
+
+/// The answer to a record that was to be the first of its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    Done,
+    /// This one stands already.
+    Exists(Box<Record>),
+}
+
+/// How a one-time schedule is taken back.
+pub trait Deletes {
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
+}
+
+/// One-time schedules of EventBridge Scheduler, in the group of the configuration.
+pub trait Schedules: Deletes {
+    /// `scheduler:CreateSchedule` (with `iam:PassRole`); `false`: one of this name stands already.
+    async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
+
+    /// `scheduler:GetSchedule`.
+    async fn find(&self, name: &ScheduleName) -> Result<Standing, AwsError>;
+
+    /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
+    async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
+}
+
+/// Schedules of other programs that belong to a meeting, where a setting names them (COMPANION_SCHEDULES).
+pub trait CompanionSchedules {
+    /// `scheduler:GetSchedule`.
+    async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError>;
+
+    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError>;
+}
+
+/// And that move with it.
+pub trait MovingCompanions: CompanionSchedules {
+    /// `scheduler:GetSchedule`, then `scheduler:UpdateSchedule` (with `iam:PassRole` of the role that it runs with) with
+    /// everything as it was read but its time; `false`: there is none by now that fires once.
+    async fn move_companion(&self, name: &CompanionName, at: Timestamp) -> Result<bool, AwsError>;
+}
+
+/// How far a meeting's companions stood from its time before it was first moved.
+pub trait CompanionNotes {
+    /// `dynamodb:GetItem`, consistently; `None`: nothing is noted.
+    async fn read_offsets(&self, meeting: &MeetingId) -> Result<Option<Offsets>, AwsError>;
+
+    /// `dynamodb:UpdateItem`, on condition that the record stands and nothing is noted there yet; whether it was written.
+    async fn note_offsets(&self, meeting: &MeetingId, offsets: &Offsets) -> Result<bool, AwsError>;
+}
+
+/// How a machine is ended.
+pub trait Ends {
+    /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
+    async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:TerminateInstances`.
+    async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// How the machine of an attempt is found.
+pub trait Finds {
+    /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
+    async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
+}
+
+/// EC2's instances, and how they come about.
+pub trait Machines: Ends + Finds + Views {
+    /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
+    async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
+}
+
+/// Machines by their ids.
+pub trait Views {
+    /// `ec2:DescribeInstances` by id. What of it cannot be seen, as in a zone's disruption, is left out.
+    async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError>;
+}
+
+/// Machines that run again.
+pub trait Starts {
+    /// `ec2:StartInstances`.
+    async fn start(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// The machines of ours.
+pub trait Fleet: Views {
+    /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, those that died within the last
+    /// hour included.
+    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
+    async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteTags` of the same.
+    async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError>;
+}
+
+/// Machines that run and fail EC2's own checks.
+pub trait StatusChecks {
+    /// `ec2:DescribeInstanceStatus`: every machine of the account whose system or instance check fails.
+    async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError>;
+}
+
+/// What a machine wrote to its console.
+pub trait Consoles {
+    /// `ec2:GetConsoleOutput`: the latest where the type has it, else what EC2 kept of the start; `None`: nothing yet.
+    async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError>;
+}
+
+/// Volumes and network interfaces of ours that are attached to nothing.
+pub trait Leftovers {
+    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`; with those that are in use again and
+    /// `marked` all the same, if they are wanted.
+    async fn list_leftovers(&self, project: &str, marked: bool) -> Result<Vec<Leftover>, AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
+    async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteTags` of the same.
+    async fn unmark_leftover(&self, leftover: &Leftover) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`; `false`: it is gone, or in use again.
+    async fn remove(&self, leftover: &Leftover) -> Result<bool, AwsError>;
+}
+
+/// Who counts what a sweep finds and does.
+pub trait Counts {
+    fn count(&self, what: Counted);
+}
+
+impl<C: Counts> Counts for Rc<C> {
+    fn count(&self, what: Counted) {
+        (**self).count(what);
+    }
+}
+
+/// The records of many meetings at once.
+pub trait Watch {
+    /// `dynamodb:BatchGetItem`, consistently: one for each that is asked for.
+    async fn read_all(
+        &self,
+        meetings: &BTreeSet<MeetingId>,
+    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError>;
+
+    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, whatever their status, but for
+    /// a missing or an unknown one. Eventually consistent; those with a time that cannot be read may come along.
+    async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError>;
+}
+
+/// The verb `launch`, for a verb that finds a meeting without its machines.
+pub trait Launches {
+    async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error>;
+}
+
+/// One machine with all that is attached to it.
+pub trait Inspects {
+    /// `ec2:DescribeInstances` by id; `None`: EC2 does not show it.
+    async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError>;
+}
+
+/// Machines that are stopped, started, and started anew.
+pub trait Powers: Starts {
+    /// `ec2:StopInstances`.
+    async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:RebootInstances`.
+    async fn reboot(&self, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:reboot` alone.
+    async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateTags` of the tag `elephant:stopped` alone: whether a sweep is to leave it stopped.
+    async fn tag_stopped(&self, instance: &InstanceId, stopped: bool) -> Result<(), AwsError>;
+}
+
+/// Images of this account.
+pub trait OwnImages {
+    /// `ec2:CreateImage` (with `ec2:CreateTags`); `None`: an image of this name stands already.
+    async fn create_image(&self, image: &NewImage) -> Result<Option<String>, AwsError>;
+
+    /// `ec2:DescribeImages` by name, disabled ones too, as below.
+    async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError>;
+
+    /// `ec2:DescribeImages` by id, whosever it is; `None`: there is none.
+    async fn find_by_id(&self, image_id: &str) -> Result<Option<OwnImage>, AwsError>;
+
+    /// `ec2:DescribeImages` by the tag `Project`.
+    async fn list_own(&self, project: &str) -> Result<Vec<OwnImage>, AwsError>;
+
+    /// `ec2:DeregisterImage`; one that is gone is as good.
+    async fn deregister(&self, image_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DescribeSnapshots` by the tag `Project` and by what CreateImage writes in their description: those of an image,
+    /// also of one that is gone.
+    async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DescribeSnapshots` by id; `None`: there is none.
+    async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError>;
+
+    /// `ec2:DeleteSnapshot`; one that is gone is as good.
+    async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
+}
+
+/// Disks of EBS.
+pub trait DataVolumes {
+    /// `ec2:CreateVolume` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_volume(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError>;
+
+    /// `ec2:DescribeVolumes` by id; `None`: there is none.
+    async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError>;
+
+    /// `ec2:DescribeVolumes` by the tags that say for which machine it was made, and under which name.
+    async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError>;
+
+    /// `ec2:AttachVolume`.
+    async fn attach_volume(
+        &self,
+        volume_id: &str,
+        instance: &InstanceId,
+        device: &str,
+    ) -> Result<Attached, AwsError>;
+
+    /// `ec2:ModifyInstanceAttribute`: the disk at this device is deleted with the machine.
+    async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachVolume`; one that is detached is as good.
+    async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVolume`; one that is gone is as good.
+    async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError>;
+}
+
+/// Network interfaces besides the first.
+pub trait ExtraInterfaces {
+    /// `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_interface(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError>;
+
+    /// `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
+    async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError>;
+
+    /// `ec2:DescribeNetworkInterfaces` by the tags that say for which machine it was made, and under which name.
+    async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError>;
+
+    /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
+    async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError>;
+
+    /// `ec2:DescribeSubnets` by id: its zone; `None`: there is none.
+    async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError>;
+
+    /// `ec2:AttachNetworkInterface`.
+    async fn attach_interface(
+        &self,
+        id: &str,
+        instance: &InstanceId,
+        device_index: i32,
+    ) -> Result<Attached, AwsError>;
+
+    /// `ec2:ModifyNetworkInterfaceAttribute`: it is deleted with the machine.
+    async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachNetworkInterface`; one that is detached is as good.
+    async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteNetworkInterface`; one that is gone is as good.
+    async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
+}
+
+/// Commands on machines, by SSM's Run Command.
+pub trait Commands {
+    /// `ssm:SendCommand`; its id. Sent once: SSM knows no client token.
+    async fn send_command(&self, command: &NewCommand) -> Result<String, AwsError>;
+
+    /// `ssm:ListCommands` of a machine: the last one of this name.
+    async fn find_command(&self, instance: &InstanceId, name: &str) -> Result<Option<String>, AwsError>;
+
+    /// `ssm:GetCommandInvocation`; `None`: it is not to be seen yet.
+    async fn read_command(
+        &self,
+        command_id: &str,
+        instance: &InstanceId,
+    ) -> Result<Option<Invocation>, AwsError>;
+}
+
+/// Key pairs of this account.
+pub trait OwnKeyPairs {
+    /// `ec2:CreateKeyPair` (with `ec2:CreateTags`); `None`: the name is taken.
+    async fn create_key_pair(
+        &self,
+        name: &str,
+        key_type: KeyType,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Option<(OwnKeyPair, PrivateKey)>, AwsError>;
+
+    /// `ec2:ImportKeyPair` (with `ec2:CreateTags`); `false`: the name is taken.
+    async fn import_key_pair(
+        &self,
+        name: &str,
+        public_key: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<bool, AwsError>;
+
+    /// `ec2:DescribeKeyPairs`; `None`: there is none of this name.
+    async fn find_own_key_pair(&self, name: &str) -> Result<Option<OwnKeyPair>, AwsError>;
+
+    /// `ec2:DeleteKeyPair`; one that is gone is as good.
+    async fn delete_key_pair(&self, key_pair_id: &str) -> Result<(), AwsError>;
+}
+
+/// Private keys in SSM's Parameter Store: written, and never read.
+pub trait PrivateKeys {
+    /// `ssm:PutParameter` of a SecureString where none stands; one that stands is as good.
+    async fn keep(&self, key_pair_id: &str, private_key: &PrivateKey) -> Result<(), AwsError>;
+
+    /// `ssm:DescribeParameters`: whether it stands.
+    async fn is_kept(&self, key_pair_id: &str) -> Result<bool, AwsError>;
+}
+
+/// VPCs of ours, and what is in them.
+pub trait OwnVpcs {
+    /// `ec2:DescribeVpcs` by the tags `Name` and `Project`.
+    async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError>;
+
+    /// `ec2:CreateVpc` (with `ec2:CreateTags`); its id.
+    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+
+    /// `ec2:ModifyVpcAttribute`: machines in it get names.
+    async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteVpc`; one that is gone is as good, as for all that follow.
+    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
+    async fn list_zones(&self) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables` and `ec2:DescribeSecurityGroups`, of
+    /// ours alone.
+    async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError>;
+
+    /// `ec2:CreateSubnet` (with `ec2:CreateTags`); one that has the block already is as good.
+    async fn create_subnet(
+        &self,
+        vpc_id: &str,
+        cidr: &str,
+        zone: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
+
+    /// `ec2:ModifySubnetAttribute`: machines in it get a public address.
+    async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateInternetGateway` (with `ec2:CreateTags`); its id.
+    async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+
+    /// `ec2:AttachInternetGateway`; that the VPC has one already is as good.
+    async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateRouteTable` (with `ec2:CreateTags`).
+    async fn create_route_table(&self, vpc_id: &str, tags: &BTreeMap<String, String>)
+    -> Result<(), AwsError>;
+
+    /// `ec2:CreateRoute`, to everywhere; one that is there is as good.
+    async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:AssociateRouteTable`; that the subnet has one is as good.
+    async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); one of this name in the VPC is as good.
+    async fn create_security_group(
+        &self,
+        vpc_id: &str,
+        name: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
+
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups` and
+    /// `ec2:DescribeNetworkInterfaces` by VPC: what stands in it and is neither ours nor a machine's, each in a few words.
+    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
+
+    /// `ec2:DescribeInstances` by VPC: all that are not terminated.
+    async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
+
+    /// `ec2:DeleteSecurityGroup`.
+    async fn delete_security_group(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteSubnet`.
+    async fn delete_subnet(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DisassociateRouteTable`.
+    async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteRouteTable`.
+    async fn delete_route_table(&self, id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DetachInternetGateway`.
+    async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+
+    /// `ec2:DeleteInternetGateway`.
+    async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError>;
+}
+
+/// Parameters that are made once, so that of two who make one the first decides.
+pub trait KeptNames {
+    /// `ssm:PutParameter` where none stands; whether it stands with this value.
+    async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError>;
+
+    /// `ssm:GetParameter`: its value, and since when it stands; `None`: there is none.
+    async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError>;
+
+    /// `ssm:DeleteParameter`; `false`: there was none.
+    async fn forget_kept(&self, name: &str) -> Result<bool, AwsError>;
+}
+
+/// Launches that are only asked about.
+pub trait DryRuns {
+    /// `ec2:RunInstances` with `DryRun`, and the permissions that go with it: whether EC2 would take this request. It
+    /// launches nothing, and binds no client token. Room in the zone is not looked at.
+    async fn dry_run(&self, parameters: &Request) -> Result<(), AwsError>;
+}
+
+/// What does not depend on the meeting.
+pub trait Networks {
+    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC or one that is named.
+    async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError>;
+}
+
+pub trait Images {
+    /// `ec2:DescribeImages` of one id; an error if it is not there, or cannot be started from.
+    async fn find_image(&self, image_id: &str) -> Result<Image, AwsError>;
+
+    /// `ec2:DescribeImages`: every image of this name that is available and not deprecated.
+    async fn find_images(
+        &self,
+        pattern: &str,
+        owner: &str,
+        architecture: Option<Architecture>,
+    ) -> Result<Vec<Image>, AwsError>;
+}
+
+pub trait KeyPairs {
+    /// `ec2:DescribeKeyPairs`: its type, if EC2 says one that we know; an error if there is none of this name.
+    async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError>;
+}
+
+/// SSM's Parameter Store.
+pub trait Parameters {
+    /// `ssm:GetParameter`, with `:version` or `:label` after the name if one is asked for.
+    async fn parameter(&self, name: &str) -> Result<String, AwsError>;
+}
+
+/// Which zone has which type.
+pub trait InstanceTypes {
+    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it. Not repeated.
+    async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError>;
+}
+
+pub trait LaunchTemplates {
+    /// `ec2:DescribeLaunchTemplateVersions`: the version that is asked for, by its number; an error if there is none.
+    async fn find_launch_template(&self, wanted: &LaunchTemplate) -> Result<Template, AwsError>;
+}
+
+/// Everything that is looked up at the start.
+pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates {}
+
+impl<T: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates> LookUps for T {}
+
+/// All that the verb `operate` asks of EC2.
+pub trait Machinery:
+    Inspects
+    + Powers
+    + OwnImages
+    + DataVolumes
+    + ExtraInterfaces
+    + OwnKeyPairs
+    + OwnVpcs
+    + Images
+    + LaunchTemplates
+{
+}
+
+impl<E> Machinery for E where
+    E: Inspects
+        + Powers
+        + OwnImages
+        + DataVolumes
+        + ExtraInterfaces
+        + OwnKeyPairs
+        + OwnVpcs
+        + Images
+        + LaunchTemplates
+{
+}
+
+/// All that it asks of Systems Manager.
+pub trait Ssm: Commands + PrivateKeys + Parameters + KeptNames {}
+
+impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
+
+pub trait Clock {
+    fn now(&self) -> Timestamp;
+    async fn sleep(&self, duration: Duration);
+    /// What the future answers, or `None` after this long.
+    async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output>;
+}
+
+/// Everything random.
+pub trait Tokens {
+    fn token(&self) -> Token;
+    fn owner(&self) -> Owner;
+    /// From 0 to 1: how much of a back-off is waited.
+    fn jitter(&self) -> f64;
+}

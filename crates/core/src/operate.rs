@@ -1,0 +1,678 @@
+//! The verb `operate`: what is done by hand, or by another program, to a machine that is up, and to what was made of it.
+//!
+//! A request may come twice. What it makes is known by its caller's name for it, in a tag or as EC2's own unique name, and
+//! made under a client token that depends on nothing else; so a repeat finds what the first one made, and goes on where
+//! that one stopped. Only machines, images, disks and network interfaces that carry our tag `Project` are touched: looked at
+//! here, and enforced by the function's policy.
+//!
+//! EC2 has more than one "no": it judges permission by tags before it looks whether there is anything, it lags behind the step
+//! before, and what is new is not to be seen for a while. So a refusal that may be one for the moment is settled by a look at
+//! what it is about, by its id (`settle`), and what is not to be seen counts as removed only once it would be (`until_seen`).
+//!
+//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a
+//! machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
+
+mod commands;
+mod images;
+mod interfaces;
+mod keys;
+mod volumes;
+mod vpcs;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::answer;
+use crate::config::OperateConfig;
+use crate::deadline::{Backoff, Deadline};
+use crate::error::{AwsError, Class, Error, Kind, Service};
+use crate::event::{self, Target, Verb};
+use crate::fleet::is_stopped_on_purpose;
+use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
+use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State, Token};
+use crate::meeting::{MeetingId, Role};
+use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::plan::operate::{self as plan, Power};
+use crate::record;
+use crate::timing::{Timing, after};
+
+pub use commands::CommandAnswer;
+pub use images::{ImageAnswer, LatestImage};
+pub use interfaces::InterfaceAnswer;
+pub use keys::KeyAnswer;
+pub use volumes::VolumeAnswer;
+pub use vpcs::VpcAnswer;
+
+/// How often what has one name may have been made and removed, at most.
+const GENERATIONS: u32 = 100;
+
+/// How long a machine may still look stopped after EC2 has taken a request to start it.
+const START: Duration = Duration::from_secs(10);
+
+/// Neither on its way up nor down.
+const AT_REST: [State; 2] = [State::Running, State::Stopped];
+
+/// What to do after most failures.
+const AGAIN: &str = "ask again: what was begun is found again by its name";
+
+/// What a look at something that was just made found.
+enum Sight<R> {
+    /// Nothing, which it may be for a moment.
+    Unseen,
+    NotYet,
+    There(R),
+    Gone,
+}
+
+/// What a look is at: a volume or network interface, or whether the machine has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Attachment,
+}
+
+/// What a look finds of that which EC2 would not touch.
+enum Found {
+    Gone,
+    /// As it should be, since this time, if EC2 says so.
+    Stands(Option<Timestamp>),
+}
+
+/// The verb with everything that it needs; lives as long as the function's environment.
+pub struct Operator<M, E, S, C, T> {
+    pub meetings: M,
+    pub ec2: E,
+    pub ssm: S,
+    pub clock: C,
+    pub tokens: T,
+    pub config: OperateConfig,
+    /// Where a VPC gets subnets; `None`: in every zone of the Region.
+    pub zones: Option<Vec<String>>,
+    pub timing: Timing,
+    pub spent: Spent,
+}
+
+/// The first client token of each name that is not known to be history: to find that out takes a while, each time.
+#[derive(Debug, Default)]
+pub struct Spent(RefCell<BTreeMap<Token, u32>>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    #[default]
+    Done,
+    /// It was so already: nothing was changed, or all of it by an earlier request.
+    Unchanged,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    #[serde(rename = "do")]
+    pub verb: &'static str,
+    pub outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// EC2's word, as it was seen last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<ImageAnswer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_snapshot_ids: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface: Option<InterfaceAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_pair: Option<KeyAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_image: Option<LatestImage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_vpc_id: Option<String>,
+}
+
+impl answer::Outcome for Answer {
+    fn outcome(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Done => "done",
+            Outcome::Unchanged => "unchanged",
+        }
+    }
+}
+
+impl<M, E, S, C, T> Operator<M, E, S, C, T>
+where
+    M: Meetings,
+    E: Machinery,
+    S: Ssm,
+    C: Clock,
+    T: Tokens,
+{
+    /// One delivery, answered before `deadline`.
+    pub async fn operate(&self, request: &event::Operate, deadline: Timestamp) -> Result<Answer, Error> {
+        let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
+        let delivery = Delivery { operator: self, deadline, verb: request.verb.as_str() };
+        let answer = delivery.run(request).await?;
+        info!(verb = answer.verb, outcome = ?answer.outcome, instance_id = answer.instance_id, "operated");
+        Ok(answer)
+    }
+}
+
+struct Delivery<'o, M, E, S, C, T> {
+    operator: &'o Operator<M, E, S, C, T>,
+    deadline: Deadline<'o, C, T>,
+    verb: &'static str,
+}
+
+impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
+where
+    M: Meetings,
+    E: Machinery,
+    S: Ssm,
+    C: Clock,
+    T: Tokens,
+{
+    async fn run(&self, request: &event::Operate) -> Result<Answer, Error> {
+        let machine = match &request.target {
+            None => None,
+            Some(Target::Instance(instance)) => Some(instance.clone()),
+            Some(Target::Seat(meeting, role)) => Some(self.machine_of(meeting, *role).await?),
+        };
+        match (&request.verb, machine) {
+            (Verb::Images, None) => self.images(None).await,
+            (Verb::DeleteImage { image_id }, _) => self.delete_image(image_id).await,
+            (Verb::EnsureKey { name, origin }, _) => self.ensure_key(name, origin).await,
+            (Verb::LatestImage, _) => self.latest_image().await,
+            (Verb::EnsureVpc { name, cidr }, _) => self.ensure_vpc(name, *cidr).await,
+            (Verb::DeleteVpc { name }, _) => self.delete_vpc(name).await,
+            (_, None) => Err(self.refused("no machine is named".to_owned())),
+            (verb, Some(instance)) => {
+                let of = self.ours(&instance).await?;
+                match verb {
+                    Verb::Stop { wait } => self.stop(of, *wait).await,
+                    Verb::Start { wait } => self.start(of, *wait).await,
+                    Verb::Reboot { name } => self.reboot(of, name).await,
+                    Verb::Snapshot { name, reboot, wait } => self.snapshot(&of, name, *reboot, *wait).await,
+                    Verb::AddVolume(wanted) => self.add_volume(&of, wanted).await,
+                    Verb::RemoveVolume(named) => self.remove_volume(&of, named).await,
+                    Verb::AddNetworkInterface(wanted) => self.add_interface(&of, wanted).await,
+                    Verb::RemoveNetworkInterface(named) => self.remove_interface(&of, named).await,
+                    Verb::Run(wanted) => self.run_command(&of, wanted).await,
+                    Verb::Images => self.images(Some(&instance)).await,
+                    Verb::DeleteImage { .. }
+                    | Verb::EnsureKey { .. }
+                    | Verb::LatestImage
+                    | Verb::EnsureVpc { .. }
+                    | Verb::DeleteVpc { .. } => Err(self.refused("it is not about a machine".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// The machine that the record names.
+    async fn machine_of(&self, meeting: &MeetingId, role: Role) -> Result<InstanceId, Error> {
+        let meetings = &self.operator.meetings;
+        let record = self.ask(Service::DynamoDb, || meetings.read(meeting)).await?;
+        let record = record.ok_or_else(|| Error::no_such_meeting(meeting))?;
+        record.seat(role).instance_id.clone().ok_or_else(|| {
+            Error::new(
+                Kind::MachineNotFound,
+                format!("meeting {meeting}: the {role} has no machine"),
+                "ask `status` for what became of it, or name the machine by `instance_id`",
+            )
+        })
+    }
+
+    /// The machine with all that it has, if it is one of ours.
+    async fn ours(&self, instance: &InstanceId) -> Result<Hardware, Error> {
+        let ec2 = &self.operator.ec2;
+        let found = self.ask(Service::Ec2, || ec2.inspect(instance)).await?;
+        let found = found.ok_or_else(|| self.no_machine(format!("EC2 does not show {instance}")))?;
+        match self.is_ours(&found.machine.tags) && found.machine.tags.contains_key(MEETING_TAG) {
+            true => Ok(found),
+            false => Err(self.no_machine(format!("{instance} has not the tag Project of ours"))),
+        }
+    }
+
+    fn is_ours(&self, tags: &BTreeMap<String, String>) -> bool {
+        tags.get("Project") == Some(&self.operator.config.project_tag)
+    }
+
+    /// What is made of a machine, or for it, carries the tags that say whose it is, and which request made it.
+    fn tags(&self, of: &Hardware, name: &str) -> BTreeMap<String, String> {
+        let mut tags: BTreeMap<String, String> = [MEETING_TAG, ROLE_TAG]
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), of.machine.tags.get(*key)?.clone())))
+            .collect();
+        tags.insert("Project".to_owned(), self.operator.config.project_tag.clone());
+        tags.insert("Name".to_owned(), name.to_owned());
+        tags.insert(NAME_TAG.to_owned(), name.to_owned());
+        tags.insert(INSTANCE_TAG.to_owned(), of.instance_id().to_string());
+        tags
+    }
+
+    // --- Power ---
+
+    async fn stop(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        // First, or a sweep could start it again.
+        self.mark_stopped(&of, true).await?;
+        let (of, outcome) = match self.once_it_may(of, plan::stop).await? {
+            (of, Power::Already) => (of, Outcome::Unchanged),
+            _ => {
+                self.settle(Service::Ec2, || ec2.stop(&instance), async |_| self.alive(&instance).await)
+                    .await?;
+                (self.ours(&instance).await?, Outcome::Done)
+            }
+        };
+        let of = if wait { self.until_it_is(of, &[State::Stopped]).await? } else { of };
+        self.note(&of).await?;
+        Ok(self.answer(&of, outcome))
+    }
+
+    async fn start(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
+        self.mark_stopped(&of, false).await?;
+        let (of, outcome) = match self.once_it_may(of, plan::start).await? {
+            (of, Power::Already) => (of, Outcome::Unchanged),
+            (of, _) => {
+                self.settle(Service::Ec2, || ec2.start(&instance), async |_| self.alive(&instance).await)
+                    .await?;
+                (self.until_it_starts(of, false).await?, Outcome::Done)
+            }
+        };
+        let of = if wait { self.until_it_starts(of, true).await? } else { of };
+        self.note(&of).await?;
+        Ok(self.answer(&of, outcome))
+    }
+
+    async fn mark_stopped(&self, of: &Hardware, stopped: bool) -> Result<(), Error> {
+        if is_stopped_on_purpose(&of.machine.tags) == stopped {
+            return Ok(());
+        }
+        let (ec2, instance) = (&self.operator.ec2, of.instance_id());
+        self.settle(
+            Service::Ec2,
+            || ec2.tag_stopped(instance, stopped),
+            async |_| self.alive(instance).await,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Until it is on its way or, with `up`, there. EC2 takes a request for a machine that it then cannot start: that one is
+    /// stopped again a moment later, and says why.
+    async fn until_it_starts(&self, before: Hardware, up: bool) -> Result<Hardware, Error> {
+        let instance = before.instance_id().clone();
+        let began = self.operator.clock.now();
+        let on_its_way = Cell::new(before.machine.state == State::Pending);
+        self.until(&format!("{instance} does not run yet"), async || {
+            let of = self.ours(&instance).await?;
+            let reason = of.machine.state_reason.as_deref();
+            match of.machine.state {
+                State::Running => Ok(Some(of)),
+                State::Pending if !up => Ok(Some(of)),
+                State::Stopped => {
+                    let late = self.operator.clock.now() > after(began, START);
+                    if on_its_way.get() || late || reason != before.machine.state_reason.as_deref() {
+                        return Err(self.not_started(&of));
+                    }
+                    Ok(None)
+                }
+                state if !state.is_live() => Err(self.is_gone(&of)),
+                state => {
+                    on_its_way.set(state == State::Pending);
+                    Ok(None)
+                }
+            }
+        })
+        .await
+    }
+
+    fn not_started(&self, of: &Hardware) -> Error {
+        let reason = of.machine.state_reason.as_deref();
+        let (kind, advice) = plan::not_started(reason);
+        let why = reason.unwrap_or("EC2 gives no reason");
+        let problem =
+            format!("{}: {} was told to start, and is stopped again: {why}", self.verb, of.instance_id());
+        Error::new(kind, problem, advice)
+    }
+
+    /// EC2 keeps nothing of a reboot, so the tag does: a repeat that finds it reboots nothing. It is written afterwards; a
+    /// delivery that dies in between leaves a machine that the repeat reboots once more, and none that nobody did. Its room
+    /// is taken before the first: a machine that takes no further tag would be rebooted by each repeat.
+    async fn reboot(&self, of: Hardware, name: &str) -> Result<Answer, Error> {
+        let ec2 = &self.operator.ec2;
+        let mark = of.machine.tags.get(REBOOT_TAG).cloned();
+        if mark.as_ref().is_some_and(|done| done == name) {
+            return Ok(self.answer(&of, Outcome::Unchanged));
+        }
+        let (of, _) = self.once_it_may(of, plan::reboot).await?;
+        let instance = of.instance_id();
+        let alive = async |_: &AwsError| self.alive(instance).await;
+        if mark.is_none() {
+            self.settle(Service::Ec2, || ec2.tag_reboot(instance, ""), alive).await?;
+        }
+        self.settle(Service::Ec2, || ec2.reboot(instance), alive).await?;
+        self.settle(Service::Ec2, || ec2.tag_reboot(instance, name), alive).await?;
+        Ok(self.answer(&of, Outcome::Done))
+    }
+
+    /// A machine on its way to somewhere is waited for until it is there.
+    async fn once_it_may(
+        &self,
+        of: Hardware,
+        judge: fn(&Hardware) -> Power,
+    ) -> Result<(Hardware, Power), Error> {
+        let of = match judge(&of) {
+            Power::Later => self.until_it_is(of, &AT_REST).await?,
+            _ => of,
+        };
+        match judge(&of) {
+            Power::Refused(why) => Err(self.refused(why)),
+            power => Ok((of, power)),
+        }
+    }
+
+    /// What is attached to a machine, or taken away, it takes only where it is at rest.
+    async fn at_rest(&self, of: &Hardware) -> Result<Hardware, Error> {
+        match of.machine.state {
+            state if AT_REST.contains(&state) => Ok(of.clone()),
+            state if !state.is_live() => Err(self.is_gone(of)),
+            _ => self.until_it_is(of.clone(), &AT_REST).await,
+        }
+    }
+
+    async fn until_it_is(&self, of: Hardware, wanted: &[State]) -> Result<Hardware, Error> {
+        if wanted.contains(&of.machine.state) {
+            return Ok(of);
+        }
+        let instance = of.instance_id().clone();
+        let words = wanted.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(" or ");
+        self.until(&format!("{instance} is not {words} yet"), async || {
+            let of = self.ours(&instance).await?;
+            match of.machine.state {
+                state if wanted.contains(&state) => Ok(Some(of)),
+                state if !state.is_live() => Err(self.is_gone(&of)),
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
+    fn is_gone(&self, of: &Hardware) -> Error {
+        let why = of.machine.state_reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        self.refused(format!("{} is {}{why}", of.instance_id(), of.machine.state.as_str()))
+    }
+
+    /// A look at a machine that EC2 would not touch.
+    async fn alive(&self, instance: &InstanceId) -> Result<Found, Error> {
+        let of = self.ours(instance).await?;
+        match of.machine.state.is_live() {
+            true => Ok(Found::Stands(of.launched_at)),
+            false => Err(self.is_gone(&of)),
+        }
+    }
+
+    /// The record's note of the machine stays true; one that the record does not name has none.
+    async fn note(&self, of: &Hardware) -> Result<(), Error> {
+        let meeting = of.machine.tags.get(MEETING_TAG).and_then(|id| MeetingId::new(id).ok());
+        let role = of.machine.tags.get(ROLE_TAG);
+        let role = Role::BOTH.into_iter().find(|known| role.is_some_and(|role| role == known.as_str()));
+        let (Some(meeting), Some(role)) = (meeting, role) else { return Ok(()) };
+        let note = Note { state: of.machine.state, addresses: of.addresses.clone() };
+        let update = record::note(&meeting, role, of.instance_id(), note);
+        let meetings = &self.operator.meetings;
+        self.ask(Service::DynamoDb, || meetings.update(&update)).await.map(|_| ())
+    }
+
+    fn answer(&self, of: &Hardware, outcome: Outcome) -> Answer {
+        Answer {
+            verb: self.verb,
+            outcome,
+            instance_id: Some(of.instance_id().to_string()),
+            state: Some(of.machine.state.as_str()),
+            private_ip: of.addresses.private_ip.clone(),
+            public_ip: of.addresses.public_ip.clone(),
+            dns_name: of.addresses.dns_name.clone(),
+            ..Answer::default()
+        }
+    }
+
+    // --- Asking and waiting ---
+
+    /// Look again and again, with pauses, until there is something.
+    async fn until<R>(
+        &self,
+        not_yet: &str,
+        look: impl AsyncFn() -> Result<Option<R>, Error>,
+    ) -> Result<R, Error> {
+        self.until_by(not_yet, &Cell::new(Timestamp::MIN), look).await
+    }
+
+    /// One of the looks is taken right after `moment`, if that is still to come.
+    async fn until_by<R>(
+        &self,
+        not_yet: &str,
+        moment: &Cell<Timestamp>,
+        look: impl AsyncFn() -> Result<Option<R>, Error>,
+    ) -> Result<R, Error> {
+        let Operator { clock, tokens, timing, .. } = self.operator;
+        let mut tries = 0;
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            tries += 1;
+            let mut pause = Backoff::EC2.pause(tries, tokens.jitter());
+            if let Ok(left) = Duration::try_from(moment.get().duration_since(clock.now())) {
+                pause = pause.min(left + Duration::from_millis(100));
+            }
+            if !self.deadline.fits(pause + timing.ec2) {
+                return Err(Error::new(
+                    Kind::DeadlineTooClose,
+                    format!("{}: {not_yet}, and the time was up", self.verb),
+                    AGAIN,
+                ));
+            }
+            clock.sleep(pause).await;
+        }
+    }
+
+    /// Look until it is there; `None`: it is gone, or has been there so long that it would be seen. `made`: when it was made,
+    /// if that is known.
+    async fn until_seen<R>(
+        &self,
+        not_yet: &str,
+        made: Option<Timestamp>,
+        look: impl AsyncFn() -> Result<Sight<R>, Error>,
+    ) -> Result<Option<R>, Error> {
+        let Operator { clock, timing, .. } = self.operator;
+        let seen_by = Cell::new(after(made.unwrap_or_else(|| clock.now()), timing.margin));
+        self.until_by(not_yet, &seen_by, async || match look().await? {
+            Sight::Unseen if clock.now() <= seen_by.get() => Ok(None),
+            Sight::NotYet => Ok(None),
+            Sight::There(found) => Ok(Some(Some(found))),
+            Sight::Unseen | Sight::Gone => Ok(Some(None)),
+        })
+        .await
+    }
+
+    /// A request; every one may be repeated.
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let answer = self.deadline.ask(service, &self.operator.timing, request).await;
+        answer.map_err(|error| self.told(service, error))
+    }
+
+    fn told(&self, service: Service, error: AwsError) -> Error {
+        if let Some((problem, advice)) = plan::obstacle(&error) {
+            return Error::new(Kind::OperationRefused, format!("{}: {problem}", self.verb), advice)
+                .caused_by(error);
+        }
+        if let Some(field) = plan::field_at_fault(&error) {
+            return self.misfit(field, "is not taken").caused_by(error);
+        }
+        Error::of_request(self.verb, service, error, AGAIN)
+    }
+
+    /// What the event asks for is not to be had, and nothing was made.
+    fn misfit(&self, field: &str, why: &str) -> Error {
+        Error::new(
+            Kind::InvalidEvent,
+            format!("{}: the event's {field} {why}", self.verb),
+            format!("change {field} in the event"),
+        )
+    }
+
+    /// A request about something that may be gone, or whose tags EC2 may not know yet, or that a step before may still stand
+    /// in the way of: what is refused for one of these is settled by a look. `None`: it is gone, and nothing was done.
+    async fn settle<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        request: impl Fn() -> F,
+        look: impl AsyncFn(&AwsError) -> Result<Found, Error>,
+    ) -> Result<Option<R>, Error> {
+        let Operator { clock, timing, .. } = self.operator;
+        let (first, last) = (Cell::new(None), RefCell::new(None));
+        let seen_by = Cell::new(Timestamp::MIN);
+        let settled = self.until_by("EC2 has not caught up with the step before", &seen_by, async || {
+            // Not repeated before the look.
+            let request = || async {
+                match request().await {
+                    Err(error) if plan::is_settled_by_a_look(&error) => Ok(Err(error)),
+                    answer => answer.map(Ok),
+                }
+            };
+            let error = match self.ask(service, request).await? {
+                Ok(done) => return Ok(Some(Some(done))),
+                Err(error) => error,
+            };
+            let now = clock.now();
+            let known = first.get().unwrap_or(now);
+            first.set(Some(known));
+            let since = match look(&error).await? {
+                Found::Gone => return Ok(Some(None)),
+                Found::Stands(since) => since.unwrap_or(known),
+            };
+            seen_by.set(after(since, timing.margin));
+            if error.class != Class::Propagating && now > seen_by.get() {
+                let mut told = self.told(service, error);
+                told.problem = format!("{}, though it stands there with our tag", told.problem);
+                return Err(told);
+            }
+            info!(%error, "what it is about stands there, so it is asked for again");
+            last.replace(Some(error));
+            Ok(None)
+        });
+        settled.await.map_err(|error| match last.take() {
+            Some(cause) if error.cause.is_none() && error.kind == Kind::DeadlineTooClose => {
+                error.caused_by(cause)
+            }
+            _ => error,
+        })
+    }
+
+    /// What could not be attached, `made`, is not left behind; where a repeat can help, it stays for that.
+    async fn without<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        made: &str,
+        attached: Result<bool, Error>,
+        delete: impl Fn() -> F,
+        remove: &str,
+        mut error: Error,
+    ) -> Error {
+        if attached.unwrap_or(true) || error.kind.a_repeat_can_help() {
+            error.advice = format!("{}; {made} stands, and a repeat goes on with it", error.advice);
+        } else if !self.try_to(&format!("delete {made}, which could not be attached"), delete).await {
+            error.advice = format!("{}; {made} is left: {remove} it", error.advice);
+        }
+        error
+    }
+
+    /// One whose failure is told after another's.
+    async fn try_to<F: Future<Output = Result<(), AwsError>>>(
+        &self,
+        what: &str,
+        request: impl Fn() -> F,
+    ) -> bool {
+        // Nobody waits until what stands in its way is gone.
+        let request = || async {
+            match request().await {
+                Err(error) if plan::is_settled_by_a_look(&error) => Ok(Err(error)),
+                answer => answer.map(Ok),
+            }
+        };
+        match self.deadline.ask(Service::Ec2, &self.operator.timing, request).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) | Err(error) => {
+                warn!(what, %error, "it stays for now");
+                false
+            }
+        }
+    }
+
+    // --- Client tokens ---
+
+    /// From the first that is not known to be history.
+    fn generations(
+        &self,
+        kind: &str,
+        of: &Hardware,
+        name: &str,
+    ) -> impl Iterator<Item = u32> + use<M, E, S, C, T> {
+        let key = plan::token(kind, of.instance_id(), name, 1);
+        self.operator.spent.0.borrow().get(&key).copied().unwrap_or(1)..=GENERATIONS
+    }
+
+    /// What was made under this one stands.
+    fn stands_under(&self, kind: &str, of: &Hardware, name: &str, generation: u32) {
+        let key = plan::token(kind, of.instance_id(), name, 1);
+        self.operator.spent.0.borrow_mut().insert(key, generation);
+    }
+
+    /// What stood under the last one is gone.
+    fn is_history(&self, kind: &str, of: &Hardware, name: &str) {
+        let key = plan::token(kind, of.instance_id(), name, 1);
+        if let Some(generation) = self.operator.spent.0.borrow_mut().get_mut(&key) {
+            *generation += 1;
+        }
+    }
+
+    fn refused(&self, why: String) -> Error {
+        Error::new(
+            Kind::OperationRefused,
+            format!("{}: {why}", self.verb),
+            "ask for something else, or change what it says",
+        )
+    }
+
+    fn no_machine(&self, why: String) -> Error {
+        Error::new(
+            Kind::MachineNotFound,
+            format!("{}: {why}", self.verb),
+            "name a machine of a meeting: its id, or meeting_id and role",
+        )
+    }
+}

@@ -1,0 +1,436 @@
+//! The verb `status`: what a person wants to know of a meeting, from its record and from EC2, now. It changes nothing.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::answer;
+use crate::deadline::{Backoff, Deadline};
+use crate::ending::{Acted, OnMachine, PATIENTLY};
+use crate::error::{AwsError, Error, Kind, Service};
+use crate::event::{self, Asked};
+use crate::fleet::{Looked, Report, Sighting, Watched};
+use crate::machine::{Attempt, InstanceId};
+use crate::meeting::{MeetingId, Role};
+use crate::needs::{Clock, Consoles, Finds, Reports, Tokens, Views};
+use crate::plan::settled;
+use crate::plan::status::{Running, running};
+use crate::record::{MeetTime, Record};
+use crate::timing::Timing;
+
+/// The verb with everything that it needs; lives as long as the function's environment.
+pub struct Observer<M, E, C, T> {
+    pub meetings: M,
+    pub ec2: E,
+    pub clock: C,
+    pub tokens: T,
+    /// For the links into the console.
+    pub region: Option<String>,
+    pub timing: Timing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Meeting(Box<Meeting>),
+    Console(Console),
+}
+
+/// A meeting, as record and EC2 have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Meeting {
+    pub meeting_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meet_time: Option<String>,
+    /// Until when a delivery of `launch` is at work, or has been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_lease_until: Option<String>,
+    /// How many machines died and were launched again.
+    pub replaced: u32,
+    pub machines: BTreeMap<&'static str, MachineAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<FailureAnswer>,
+    /// What of the record cannot be understood; then nothing else of it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// Why EC2 could not be asked for all of it, as in a zone's disruption; the rest is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_seen: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MachineAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Whether the record names it; if not, it was found by its attempt's token.
+    pub recorded: bool,
+    /// EC2's, or `unknown` where EC2 does not show it: it was ended more than an hour ago, or launched a moment ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launched_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptAnswer>,
+    /// The last machine of the role that died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostAnswer>,
+}
+
+/// The last attempt of a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttemptAnswer {
+    pub number: u32,
+    pub image_id: String,
+    pub instance_type: String,
+    pub market: String,
+    pub availability_zone: String,
+    pub subnet_id: String,
+    /// EC2 refused it for good, or its machine died.
+    pub refused: bool,
+    /// Its machine is being ended.
+    pub ending: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostAnswer {
+    pub instance_id: String,
+    pub reason: String,
+    pub at: String,
+}
+
+/// Why the last delivery of `launch` failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailureAnswer {
+    pub reason: String,
+    pub code: String,
+    pub at: String,
+}
+
+/// What a machine wrote to its console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Console {
+    pub meeting_id: String,
+    pub role: &'static str,
+    pub instance_id: String,
+    /// `null`: nothing yet. EC2 has it a few minutes after the start.
+    pub console: Option<String>,
+}
+
+impl answer::Outcome for Answer {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Answer::Meeting(_) => "shown",
+            Answer::Console(_) => "console",
+        }
+    }
+}
+
+impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Observer<M, E, C, T> {
+    /// One delivery, answered before `deadline`.
+    pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<Answer, Error> {
+        let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
+        Delivery { observer: self, meeting: &request.meeting_id, deadline }.run(request.asked).await
+    }
+}
+
+struct Delivery<'o, M, E, C, T> {
+    observer: &'o Observer<M, E, C, T>,
+    meeting: &'o MeetingId,
+    deadline: Deadline<'o, C, T>,
+}
+
+impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+    async fn run(&self, asked: Asked) -> Result<Answer, Error> {
+        match asked {
+            Asked::Now => Ok(Answer::Meeting(Box::new(self.look().await?.0))),
+            Asked::WaitUntilRunning => self.wait_until_running().await,
+            Asked::Console(role) => self.console(role).await,
+        }
+    }
+
+    async fn wait_until_running(&self) -> Result<Answer, Error> {
+        let mut tries = 0;
+        loop {
+            let (meeting, record, seen) = self.look().await?;
+            match running(record.as_ref(), &seen) {
+                Running::Both => return Ok(Answer::Meeting(Box::new(meeting))),
+                Running::Never(why) => return Err(self.never(&why)),
+                Running::NotYet(why) => {
+                    tries += 1;
+                    let Observer { tokens, clock, timing, .. } = self.observer;
+                    let pause = Backoff::EC2.pause(tries, tokens.jitter());
+                    // A look is one request to the table, and to EC2 one, or three where a machine is not recorded yet.
+                    if !self.deadline.fits(pause + timing.table + 3 * timing.ec2) {
+                        return Err(self.not_yet(&why));
+                    }
+                    clock.sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn console(&self, role: Role) -> Result<Answer, Error> {
+        let report = self.report().await?;
+        let record = match report.watched {
+            Watched::Stands { record, .. } => record,
+            Watched::Unreadable(what) => return Err(self.unreadable(&what)),
+            Watched::Missing => return Err(self.no_such_meeting()),
+        };
+        let found = self.of_the_attempt(&record, role).await?;
+        let Some(instance) = record.seat(role).instance_id.clone().or(found) else {
+            return Err(self.no_machine(role));
+        };
+        let Some(console) = self.read_console(&record, &instance).await? else {
+            return Err(self.gone(role, &instance));
+        };
+        Ok(Answer::Console(Console {
+            meeting_id: self.meeting.to_string(),
+            role: role.as_str(),
+            instance_id: instance.to_string(),
+            console,
+        }))
+    }
+
+    /// `None`: the machine is gone.
+    async fn read_console(
+        &self,
+        record: &Record,
+        instance: &InstanceId,
+    ) -> Result<Option<Option<String>>, Error> {
+        let Observer { ec2, timing, .. } = self.observer;
+        let read = Cell::new(None);
+        let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: PATIENTLY };
+        let reading = || async {
+            read.set(ec2.read_console(instance).await?);
+            Ok(())
+        };
+        let acted = on.act(instance, settled(record, timing), reading).await;
+        match acted.map_err(|error| self.failed(Service::Ec2, error))? {
+            Acted::Done => Ok(Some(read.take())),
+            Acted::Gone => Ok(None),
+        }
+    }
+
+    /// The record first: what EC2 shows is then as young as can be.
+    async fn look(&self) -> Result<(Meeting, Option<Record>, Vec<Sighting>), Error> {
+        let report = self.report().await?;
+        let meeting_id = self.meeting.to_string();
+        let (record, replaced) = match report.watched {
+            Watched::Missing => return Err(self.no_such_meeting()),
+            Watched::Unreadable(what) => {
+                let meeting = Meeting { meeting_id, unreadable: Some(what), ..Meeting::default() };
+                return Ok((meeting, None, Vec::new()));
+            }
+            Watched::Stands { record, replaced, .. } => (record, replaced),
+        };
+        let mut ids = BTreeMap::new();
+        let mut not_seen = None;
+        for role in Role::BOTH {
+            let id = match record.seat(role).instance_id.clone() {
+                Some(id) => Some(id),
+                None => seen_or(self.of_the_attempt(&record, role).await, &mut not_seen)?,
+            };
+            ids.extend(id.map(|id| (role, id)));
+        }
+        let all: Vec<InstanceId> = ids.values().cloned().collect();
+        let Observer { ec2, timing, .. } = self.observer;
+        let looked = match all.is_empty() {
+            true => Looked::default(),
+            false => {
+                let looked = self.deadline.ask_times(LOOKS, Service::Ec2, timing, || ec2.look(&all)).await;
+                seen_or(looked.map_err(|error| self.failed(Service::Ec2, error)), &mut not_seen)?
+            }
+        };
+        let seen = looked.seen;
+        let mut machines = BTreeMap::new();
+        for (role, lost) in Role::BOTH.into_iter().zip(report.lost) {
+            let seat = record.seat(role);
+            let machine = MachineAnswer {
+                recorded: seat.instance_id.is_some(),
+                attempt: seat.attempt.as_ref().map(to_attempt),
+                lost: lost.map(|lost| LostAnswer {
+                    instance_id: lost.instance_id.to_string(),
+                    reason: lost.reason,
+                    at: lost.at.to_string(),
+                }),
+                ..self.to_machine(ids.get(&role), &seen)
+            };
+            if machine != MachineAnswer::default() {
+                machines.insert(role.as_str(), machine);
+            }
+        }
+        let meeting = Meeting {
+            meeting_id,
+            status: record.status.as_ref().map(|status| status.as_str().to_owned()),
+            termination_reason: record.termination_reason.clone(),
+            meet_time: match &record.meet_time {
+                MeetTime::Missing => None,
+                MeetTime::At(time) => Some(time.to_string()),
+                MeetTime::Unreadable(text) => Some(text.clone()),
+            },
+            launch_lease_until: record.lease.as_ref().map(|lease| lease.until.to_string()),
+            replaced,
+            machines,
+            last_failure: report.failure.map(|failure| FailureAnswer {
+                reason: failure.reason,
+                code: failure.code,
+                at: failure.at.to_string(),
+            }),
+            unreadable: None,
+            not_seen,
+        };
+        Ok((meeting, Some(record), seen))
+    }
+
+    /// A machine that a delivery launched and has not recorded yet.
+    async fn of_the_attempt(&self, record: &Record, role: Role) -> Result<Option<InstanceId>, Error> {
+        let Some(attempt) = record.seat(role).open_attempt() else { return Ok(None) };
+        let ec2 = &self.observer.ec2;
+        let find = || ec2.find(&attempt.token);
+        let found = self.deadline.ask_times(LOOKS, Service::Ec2, &self.observer.timing, find).await;
+        let mut found = found.map_err(|error| self.failed(Service::Ec2, error))?;
+        found.sort_by_key(|machine| !machine.state.is_live());
+        Ok(found.into_iter().next().map(|machine| machine.instance_id))
+    }
+
+    fn to_machine(&self, id: Option<&InstanceId>, seen: &[Sighting]) -> MachineAnswer {
+        let Some(id) = id else { return MachineAnswer::default() };
+        let sighting = seen.iter().find(|sighting| sighting.instance_id() == id);
+        let addresses = sighting.map(|sighting| sighting.addresses.clone()).unwrap_or_default();
+        MachineAnswer {
+            instance_id: Some(id.to_string()),
+            state: Some(sighting.map_or("unknown", |sighting| sighting.machine.state.as_str())),
+            state_reason: sighting.and_then(|sighting| sighting.machine.state_reason.clone()),
+            private_ip: addresses.private_ip,
+            public_ip: addresses.public_ip,
+            dns_name: addresses.dns_name,
+            launched_at: sighting.map(|sighting| sighting.launched_at.to_string()),
+            console_url: self.observer.region.as_deref().map(|region| console_url(region, id)),
+            ..MachineAnswer::default()
+        }
+    }
+
+    async fn report(&self) -> Result<Report, Error> {
+        let meetings = &self.observer.meetings;
+        self.ask(Service::DynamoDb, || meetings.report(self.meeting)).await
+    }
+
+    async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
+        &self,
+        service: Service,
+        request: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let answer = self.deadline.ask(service, &self.observer.timing, request).await;
+        answer.map_err(|error| self.failed(service, error))
+    }
+
+    fn failed(&self, service: Service, error: AwsError) -> Error {
+        Error::of_request(&self.of(), service, error, "ask again")
+    }
+
+    fn of(&self) -> String {
+        format!("meeting {}", self.meeting)
+    }
+
+    fn no_such_meeting(&self) -> Error {
+        Error::no_such_meeting(self.meeting)
+    }
+
+    fn unreadable(&self, what: &str) -> Error {
+        Error::new(
+            Kind::InvalidRecord,
+            format!("{}: {what}", self.of()),
+            "correct the attribute in the record and ask again",
+        )
+    }
+
+    fn no_machine(&self, role: Role) -> Error {
+        Error::new(
+            Kind::MachineNotFound,
+            format!("{}: the {role} has no machine", self.of()),
+            "ask without `console` for what became of it",
+        )
+    }
+
+    fn gone(&self, role: Role, instance: &InstanceId) -> Error {
+        Error::new(
+            Kind::MachineNotFound,
+            format!(
+                "{}: the {role}'s machine {instance} is dead, and EC2 has no console of it any more",
+                self.of()
+            ),
+            "ask without `console` for what became of it",
+        )
+    }
+
+    fn never(&self, why: &str) -> Error {
+        Error::new(
+            Kind::MeetingOver,
+            format!("{}: {why}, so its machines will not run", self.of()),
+            "ask without `wait` for what became of them",
+        )
+    }
+
+    fn not_yet(&self, why: &str) -> Error {
+        Error::new(
+            Kind::DeadlineTooClose,
+            format!("{}: {why}, and the time was up", self.of()),
+            "ask again to wait on, or raise the function's time-out",
+        )
+    }
+}
+
+/// How often a look at EC2 is tried, where the record alone is worth showing.
+const LOOKS: u32 = 3;
+
+/// What EC2 showed; where it gave no answer nothing, with the reason. What somebody has to mend is an error.
+fn seen_or<S: Default>(looked: Result<S, Error>, not_seen: &mut Option<String>) -> Result<S, Error> {
+    match looked {
+        Err(error) if error.kind.a_repeat_can_help() => {
+            not_seen.get_or_insert(error.chain());
+            Ok(S::default())
+        }
+        looked => looked,
+    }
+}
+
+fn to_attempt(attempt: &Attempt) -> AttemptAnswer {
+    let p = &attempt.parameters;
+    AttemptAnswer {
+        number: attempt.number,
+        image_id: p.image_id.clone(),
+        instance_type: p.instance_type.clone(),
+        market: p.market.to_string(),
+        availability_zone: p.availability_zone.clone(),
+        subnet_id: p.subnet_id.clone(),
+        refused: attempt.refused,
+        ending: attempt.ending,
+    }
+}
+
+/// The machine's page in the AWS console of its partition.
+fn console_url(region: &str, id: &InstanceId) -> String {
+    let domain = match region {
+        region if region.starts_with("cn-") => "amazonaws.cn",
+        region if region.starts_with("us-gov-") => "amazonaws-us-gov.com",
+        _ => "aws.amazon.com",
+    };
+    format!("https://{region}.console.{domain}/ec2/home?region={region}#InstanceDetails:instanceId={id}")
+}

@@ -1,0 +1,18 @@
+//! What is decided, told as stories, tables and properties, in the world in memory. One binary: the world is linked once.
+
+mod config;
+mod course;
+mod deadline;
+mod end;
+mod error;
+mod event;
+mod hour;
+mod launch;
+mod lookups;
+mod network;
+mod plan;
+mod reconcile;
+mod record;
+mod schedule;
+mod status;
+mod user_data;

@@ -1,0 +1,462 @@
+//! The template deployed to an AWS on this machine, with the real binaries: a schedule fires, and the function launches
+//! with its own role and configuration; what fails is seen; what a role may not do is refused; and nothing is left.
+
+use crate::local;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::local::aws::eventually;
+use crate::local::deployed::{Deployed, NAMESPACE, STACK};
+use crate::meeting::{LIMIT, ROLES, id, live, recorded, tag};
+use aws_sdk_ec2::types::Instance;
+use elephant_core::config::{
+    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// One for all tests but the last; each has its own meetings, and one at a time has it. It ends with this process.
+fn stack() -> Turn {
+    static STACK: LazyLock<Mutex<Deployed>> = LazyLock::new(|| Mutex::new(deploy()));
+    Turn(STACK.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The stack for one test, all of whose requests Amazon's schema takes.
+struct Turn(MutexGuard<'static, Deployed>);
+
+impl Deref for Turn {
+    type Target = Deployed;
+
+    fn deref(&self) -> &Deployed {
+        &self.0
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.aws.assert_schema();
+    }
+}
+
+fn deploy() -> Deployed {
+    let binaries = [
+        ("launch", Path::new(env!("CARGO_BIN_EXE_launch"))),
+        ("schedule", Path::new(env!("CARGO_BIN_EXE_schedule"))),
+        ("end", Path::new(env!("CARGO_BIN_EXE_end"))),
+        ("reconcile", Path::new(env!("CARGO_BIN_EXE_reconcile"))),
+        ("status", Path::new(env!("CARGO_BIN_EXE_status"))),
+        ("operate", Path::new(env!("CARGO_BIN_EXE_operate"))),
+    ];
+    let parameters =
+        [("VolumeSizeGb", "61"), ("AlarmTopicArn", "arn:aws:sns:us-west-2:123456789012:operators")];
+    Deployed::start(&binaries, &parameters, &mut io::stderr()).expect("the template is deployed")
+}
+
+/// When the meetings of these tests begin, and a moment at which their schedules are due, both from now on.
+const BEGINS: Duration = Duration::from_secs(60 * 60);
+const DUE: Duration = Duration::from_secs(46 * 60);
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+fn in_words(time: Timestamp) -> String {
+    format!("{time:.0}")
+}
+
+impl Deployed {
+    /// The record and the schedule, by the deployed function; the schedule's name.
+    fn schedule_meeting(&self, meeting: &str) -> String {
+        let begins = in_words(Timestamp::now() + BEGINS);
+        let asked = json!({"meeting_id": meeting, "meet_time": begins, "teacher_name": "Ada"});
+        let answer = self.invoke("schedule", &asked).answer();
+        assert_eq!(answer["outcome"], "scheduled", "{answer}");
+        answer["schedule"]["name"].as_str().expect("a name").to_owned()
+    }
+
+    /// Do this while the schedules are due that stand; no other is made meanwhile.
+    fn when_due<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.put_scheduler_ahead(DUE);
+        let done = work();
+        self.put_scheduler_ahead(Duration::ZERO);
+        done
+    }
+
+    /// Both machines, once the record names both.
+    fn machines(&self, meeting: &str) -> Vec<Instance> {
+        eventually(&format!("both machines of {meeting} are recorded"), LIMIT, || {
+            (recorded(&self.aws.record(meeting)?).len() == 2).then_some(())
+        });
+        self.aws.instances(meeting)
+    }
+
+    /// The lines of a delivery of this meeting, in JSON.
+    fn log_of(&self, meeting: &str) -> Vec<Value> {
+        let lines = self.log("launch");
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["span"]["meeting_id"] == meeting).collect()
+    }
+}
+
+#[test]
+fn the_stack_has_exactly_what_the_template_says() {
+    let stack = stack();
+    let listed = stack.ask("cloudformation", "list_stack_resources", json!({"StackName": STACK}));
+    let listed = listed["StackResourceSummaries"].as_array().cloned().unwrap_or_default();
+    let made: BTreeMap<String, String> = listed
+        .iter()
+        .map(|resource| {
+            (text(resource, "LogicalResourceId").to_owned(), text(resource, "ResourceType").to_owned())
+        })
+        .collect();
+    assert_eq!(made, stack.resources);
+    for resource in &listed {
+        assert_eq!(resource["ResourceStatus"], "CREATE_COMPLETE", "{resource}");
+    }
+
+    let of_reconcile: BTreeSet<&str> = VARIABLES.into_iter().chain(RECONCILE_VARIABLES).collect();
+    let of_reconcile: Vec<&str> = of_reconcile.into_iter().collect();
+    for (verb, known, output) in [
+        ("launch", &VARIABLES[..], "Launch"),
+        ("schedule", &SCHEDULE_VARIABLES[..], "Schedule"),
+        ("end", &END_VARIABLES[..], "End"),
+        ("reconcile", &of_reconcile[..], "Reconcile"),
+        ("status", &STATUS_VARIABLES[..], "Status"),
+        ("operate", &OPERATE_VARIABLES[..], "Operate"),
+    ] {
+        let output = |what: &str| stack.output(&format!("{output}{what}"));
+        let name = stack.function(verb);
+        assert_eq!(output("FunctionName"), name);
+        let function = stack.ask("lambda", "get_function_configuration", json!({"FunctionName": name}));
+        let variables = function["Environment"]["Variables"].as_object().expect("variables");
+        let names: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+        assert_eq!(names, known.iter().copied().collect());
+        for (name, value) in expected_variables(&stack) {
+            assert!(
+                variables.get(name).is_none_or(|found| found == value),
+                "{name} of {verb}: {variables:?}"
+            );
+        }
+        assert_eq!(function["Role"], output("RoleArn"));
+        assert_eq!(function["LoggingConfig"]["LogGroup"], stack.log_group(verb));
+        // The qualifier that SAM names for a function without versions.
+        let asked = json!({"FunctionName": name, "Qualifier": "$LATEST"});
+        let invocations = stack.ask("lambda", "get_function_event_invoke_config", asked);
+        let on_failure = &invocations["DestinationConfig"]["OnFailure"]["Destination"];
+        // The next sweep does what a failed one left, and whoever asks of a meeting or of a machine waits for the answer.
+        if !["reconcile", "status", "operate"].contains(&verb) {
+            assert_eq!(on_failure, output("FailuresArn"));
+        }
+        let asked = json!({"logGroupNamePrefix": stack.log_group(verb)});
+        assert_eq!(stack.ask("logs", "describe_log_groups", asked)["logGroups"][0]["retentionInDays"], 30);
+    }
+}
+
+/// What the functions must be told, each the part that it reads.
+fn expected_variables(stack: &Deployed) -> [(&str, &str); 9] {
+    [
+        ("AMI_ID", &stack.parameters["AmiId"]),
+        ("INSTANCE_TYPE", "t3.large,m5.large"),
+        ("SECURITY_GROUP_IDS", &stack.parameters["SecurityGroupIds"]),
+        ("VOLUME_SIZE_GB", "61"),
+        ("TABLE_NAME", stack.output("MeetingsTableName")),
+        ("LAUNCH_FUNCTION_ARN", stack.output("LaunchFunctionArn")),
+        ("SCHEDULER_ROLE_ARN", stack.output("SchedulerRoleArn")),
+        ("SCHEDULE_GROUP", stack.output("ScheduleGroupName")),
+        ("SCHEDULE_DEAD_LETTERS_ARN", stack.output("ScheduleDeadLettersArn")),
+    ]
+}
+
+#[test]
+fn a_schedule_fires_the_function_which_launches_and_its_repeat_changes_nothing() {
+    let (stack, meeting) = (stack(), "m-fires");
+    let schedule = stack.schedule_meeting(meeting);
+    let machines = stack.when_due(|| stack.machines(meeting));
+    eventually("a schedule that has fired is gone", LIMIT, || {
+        stack.schedule(&schedule).is_none().then_some(())
+    });
+
+    let record = stack.aws.record(meeting).expect("a record");
+    assert_eq!(live(&machines), recorded(&record), "one live machine for each role, and the record names it");
+    assert_eq!(stack.aws.attribute(meeting, "status").as_deref(), Some("LAUNCHED"));
+    for (machine, role) in machines.iter().map(|machine| (machine, tag(machine, "Role"))) {
+        assert!(ROLES.contains(&role.as_str()), "{machine:?}");
+        assert_eq!(tag(machine, "MeetingID"), meeting);
+        assert_eq!(tag(machine, "Name"), format!("{meeting}_{role}"));
+        assert_eq!(tag(machine, "Project"), "Elephant");
+        assert_eq!(machine.image_id(), Some(stack.parameters["AmiId"].as_str()));
+    }
+
+    let log = eventually("the delivery is logged", LIMIT, || {
+        let log = stack.log_of(meeting);
+        (!log.is_empty()).then_some(log)
+    });
+    let delivery = log.iter().find(|line| line["fields"]["message"] == "delivery").expect("its first line");
+    // Filled in by Scheduler, from the placeholders in the schedule's input.
+    let arn = delivery["fields"]["schedule_arn"].as_str().unwrap_or_default();
+    assert!(arn.ends_with(&format!("schedule/{STACK}/{schedule}")), "{delivery}");
+    let launched = log.iter().filter(|line| line["fields"]["message"] == "machine launched").count();
+    assert_eq!(launched, 2, "{log:#?}");
+
+    let of_launch = json!([{"Name": "FunctionName", "Value": stack.function("launch")}]);
+    for metric in ["Deliveries", "LaunchDuration", "LeadTime", "Attempts", "AwsCalls"] {
+        assert!(!stack.metric(metric, "Sum", &of_launch).is_empty(), "{metric}");
+    }
+
+    let again = stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    for role in ROLES {
+        assert_eq!(again["machines"][role]["outcome"], "already_recorded", "{again}");
+    }
+    assert_eq!(stack.aws.record(meeting), Some(record));
+    assert_eq!(
+        stack.aws.instances(meeting).iter().map(id).collect::<Vec<_>>(),
+        machines.iter().map(id).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_meeting_is_moved_and_cancelled_and_its_schedule_with_it() {
+    let (stack, meeting) = (stack(), "m-moves");
+    let name = stack.schedule_meeting(meeting);
+    let schedule = stack.schedule(&name).expect("a schedule");
+    let target = &schedule["Target"];
+    assert_eq!(target["Arn"], stack.output("LaunchFunctionArn"));
+    assert_eq!(target["RoleArn"], stack.output("SchedulerRoleArn"));
+    assert_eq!(target["DeadLetterConfig"]["Arn"], stack.output("ScheduleDeadLettersArn"));
+    assert_eq!(schedule["ActionAfterCompletion"], "DELETE");
+
+    let begins = Timestamp::now() + 2 * BEGINS;
+    let lead = Duration::from_secs(15 * 60);
+    let later = json!({"meeting_id": meeting, "meet_time": in_words(begins)});
+    assert_eq!(stack.invoke("schedule", &later).answer()["outcome"], "moved");
+    let moved = stack.schedule(&name).expect("a schedule");
+    let due = (begins - lead).strftime("at(%Y-%m-%dT%H:%M:%S)").to_string();
+    assert_eq!(moved["ScheduleExpression"], due);
+    assert_eq!(moved["Target"], schedule["Target"]);
+    assert_eq!(stack.aws.attribute(meeting, "meet_time"), Some(in_words(begins)));
+    assert_eq!(stack.invoke("schedule", &later).answer()["outcome"], "unchanged");
+
+    let cancel = json!({"meeting_id": meeting, "cancel": true});
+    assert_eq!(stack.invoke("schedule", &cancel).answer()["outcome"], "cancelled");
+    assert_eq!(stack.schedule(&name), None);
+    assert_eq!(stack.aws.attribute(meeting, "status").as_deref(), Some("TERMINATED"));
+    let skipped = stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    assert!(skipped["skipped"].is_string(), "{skipped}");
+}
+
+/// What each alarm on a metric of ours looks at is there once a meeting was scheduled, refused for want of capacity in one
+/// zone, and launched in another; and the alarm for that goes off.
+#[test]
+fn the_alarms_watch_what_the_functions_write() {
+    let (stack, meeting) = (stack(), "m-alarms");
+    stack.schedule_meeting(meeting);
+    let refusal = json!({"action": "RunInstances", "role": "teacher", "code": "InsufficientInstanceCapacity", "times": 1});
+    stack.aws.add_faults(json!([refusal]));
+    stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    stack.invoke("reconcile", &json!({"sweep": true})).answer();
+    stack.invoke("end", &json!({"meeting_id": meeting})).answer();
+    let described = stack.ask("cloudwatch", "describe_alarms", json!({}));
+    let alarms = described["MetricAlarms"].as_array().expect("alarms");
+    let ours: Vec<&Value> = alarms.iter().filter(|alarm| alarm["Namespace"] == NAMESPACE).collect();
+    assert!(ours.len() >= 4, "{ours:#?}");
+    for alarm in ours {
+        let (metric, statistic) = (text(alarm, "MetricName"), text(alarm, "Statistic"));
+        let found = stack.metric(metric, statistic, &alarm["Dimensions"]);
+        assert!(
+            !found.is_empty(),
+            "nothing for {} ({metric} under {})",
+            alarm["AlarmName"],
+            alarm["Dimensions"]
+        );
+        if metric == "CapacityRefusals" {
+            let threshold = alarm["Threshold"].as_f64().expect("a number");
+            let goes_off = |point: &Value| point[statistic].as_f64().is_some_and(|value| value >= threshold);
+            assert!(found.iter().any(goes_off), "{found:?} against {alarm:#}");
+        }
+    }
+}
+
+#[test]
+fn a_delivery_that_fails_to_the_last_ends_in_the_on_failure_queue() {
+    let stack = stack();
+    stack.send("launch", &json!({"meeting_id": "m-nobody"}));
+    let event = json!({"meeting_id": "m-nobody"});
+    let message = eventually("the queue has the failed delivery", LIMIT, || {
+        let messages = stack.take_messages("LaunchFailuresUrl");
+        messages.into_iter().find(|message| message["requestPayload"] == event)
+    });
+    assert_eq!(message["requestContext"]["condition"], "RetriesExhausted");
+    assert_eq!(message["responsePayload"]["errorType"], "MeetingNotFound");
+    let failed = stack
+        .log("launch")
+        .iter()
+        .filter(|line| line.contains("m-nobody") && line.contains("MeetingNotFound"))
+        .count();
+    assert_eq!(failed, 3, "one delivery and two repeats");
+    let dimensions = json!([{"Name": "FunctionName", "Value": stack.function("launch")},
+                            {"Name": "ErrorType", "Value": "MeetingNotFound"}]);
+    let failures = stack.metric("Failures", "Sum", &dimensions);
+    assert!(failures.iter().any(|point| point["Sum"].as_f64() >= Some(3.0)), "{failures:?}");
+}
+
+#[test]
+fn what_the_schedules_role_may_not_do_ends_in_the_dead_letter_queue() {
+    let (stack, meeting) = (stack(), "m-dead-letter");
+    let role = Role::of(&stack, "SchedulerRoleArn");
+    let schedule = stack.schedule_meeting(meeting);
+    let message = role.without("lambda:InvokeFunction", &stack, || {
+        stack.when_due(|| {
+            eventually("the queue has the delivery", LIMIT, || {
+                // Schedules of other tests are due as well.
+                let messages = stack.take_messages("ScheduleDeadLettersUrl");
+                messages.into_iter().find(|message| message["meeting_id"] == meeting)
+            })
+        })
+    });
+    let arn = text(&message, "schedule_arn");
+    assert!(arn.ends_with(&schedule), "{message}");
+    assert!(stack.schedule(&schedule).is_none());
+    assert!(stack.aws.instances(meeting).is_empty());
+}
+
+#[test]
+fn without_one_permission_of_its_role_the_delivery_is_refused() {
+    let (stack, meeting) = (stack(), "m-refused");
+    stack.aws.put_meeting(&[("id", meeting), ("status", "SCHEDULED")]);
+    let role = Role::of(&stack, "LaunchRoleArn");
+    role.without("dynamodb:UpdateItem", &stack, || {
+        let (error_type, message) = stack.invoke("launch", &json!({"meeting_id": meeting})).error();
+        assert_eq!(error_type, "Unauthorized", "{message}");
+        assert!(message.contains("dynamodb:UpdateItem"), "{message}");
+    });
+    assert!(stack.aws.instances(meeting).is_empty(), "without a claim nothing is launched");
+    stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    assert_eq!(stack.machines(meeting).len(), 2, "with the permission back the same delivery launches");
+}
+
+/// The machines of a meeting are kept, shown and ended by the deployed functions, each with its own role.
+#[test]
+fn a_machine_that_dies_is_replaced_and_the_meeting_is_shown_and_ended() {
+    let (stack, meeting) = (stack(), "m-kept");
+    let schedule = stack.schedule_meeting(meeting);
+    stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    assert_eq!(stack.machines(meeting).len(), 2);
+    let teacher = stack.aws.attribute(meeting, "teacher_ec2_id").expect("an id");
+    let killed = stack.aws.ec2.terminate_instances().instance_ids(&teacher).send();
+    stack.aws.wait(killed).expect("it is killed");
+    let told = json!({
+        "detail-type": "EC2 Instance State-change Notification",
+        "detail": {"instance-id": teacher, "state": "terminated"},
+    });
+    stack.aws.date_lease(meeting, "2020-01-01T00:00:00.000Z");
+    let answer = stack.invoke("reconcile", &told).answer();
+    let words: Vec<&str> = answer["repairs"]
+        .as_array()
+        .expect("repairs")
+        .iter()
+        .filter_map(|done| done["repair"].as_str())
+        .collect();
+    assert_eq!(words, ["machine_lost", "launched", "machine_noted"], "{answer}");
+    let shown = stack.invoke("status", &json!({"meeting_id": meeting, "wait": "running"})).answer();
+    assert_eq!(shown["machines"]["teacher"]["lost"]["instance_id"], teacher, "{shown:#}");
+    assert_ne!(shown["machines"]["teacher"]["instance_id"], teacher);
+    stack.invoke("status", &json!({"meeting_id": meeting, "role": "student", "console": true})).answer();
+
+    let ended = stack.invoke("end", &json!({"meeting_id": meeting, "wait": true})).answer();
+    assert_eq!((&ended["outcome"], &ended["schedule_deleted"]), (&json!("ended"), &json!(true)), "{ended}");
+    assert!(live(&stack.aws.instances(meeting)).is_empty());
+    assert!(stack.schedule(&schedule).is_none());
+}
+
+/// Two rules invoke the sweep, and may.
+#[test]
+fn the_rules_have_the_sweep_for_their_target() {
+    let stack = stack();
+    let rules = stack.ask("events", "list_rules", json!({}));
+    let mut found = BTreeSet::new();
+    for rule in rules["Rules"].as_array().expect("rules") {
+        let targets = stack.ask("events", "list_targets_by_rule", json!({"Rule": text(rule, "Name")}));
+        assert_eq!(targets["Targets"][0]["Arn"], stack.output("ReconcileFunctionArn"), "{targets}");
+        assert_eq!(rule["State"], "ENABLED");
+        found.insert(match rule["ScheduleExpression"].as_str() {
+            Some(expression) => expression.to_owned(),
+            None => serde_json::from_str::<Value>(text(rule, "EventPattern")).expect("JSON")["source"][0]
+                .to_string(),
+        });
+    }
+    assert_eq!(found, BTreeSet::from(["rate(5 minutes)".to_owned(), "\"aws.ec2\"".to_owned()]));
+}
+
+/// A role of the stack, and those of its policies that allow an action.
+struct Role {
+    name: String,
+    policies: Vec<(String, Value)>,
+}
+
+impl Role {
+    fn of(stack: &Deployed, output: &str) -> Role {
+        let name = stack.output(output).rsplit('/').next().expect("a name").to_owned();
+        let listed = stack.ask("iam", "list_role_policies", json!({"RoleName": name}));
+        let names = listed["PolicyNames"].as_array().expect("policies");
+        let document = |policy: &Value| {
+            let asked = json!({"RoleName": name, "PolicyName": policy});
+            let found = stack.ask("iam", "get_role_policy", asked)["PolicyDocument"].clone();
+            (policy.as_str().expect("a name").to_owned(), found)
+        };
+        let policies = names.iter().map(document).collect();
+        Role { name, policies }
+    }
+
+    fn put(&self, policy: &str, document: &Value, stack: &Deployed) {
+        let document = document.to_string();
+        let asked = json!({"RoleName": self.name, "PolicyName": policy, "PolicyDocument": document});
+        stack.ask("iam", "put_role_policy", asked);
+    }
+
+    /// Do this while the role lacks that action.
+    fn without<T>(&self, action: &str, stack: &Deployed, work: impl FnOnce() -> T) -> T {
+        let quoted = format!("{action:?}");
+        let has = |(_, document): &&(String, Value)| document.to_string().contains(&quoted);
+        let allowing: Vec<&(String, Value)> = self.policies.iter().filter(has).collect();
+        assert!(!allowing.is_empty(), "{action} is in {:?}", self.policies);
+        for (policy, document) in &allowing {
+            let less = document.to_string().replace(&quoted, "\"none:None\"");
+            self.put(policy, &serde_json::from_str(&less).expect("JSON"), stack);
+        }
+        let done = work();
+        for (policy, document) in allowing {
+            self.put(policy, document, stack);
+        }
+        done
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_stack_when_it_ends() {
+    let stack = deploy();
+    // So that the function has a process.
+    stack.invoke("launch", &json!({"meeting_id": "m-nobody"})).error();
+    let remains = stack.remains.clone();
+    let running = remains.processes();
+    assert!(running.iter().any(|process| process.contains("bootstrap")), "{running:#?}");
+    let found = remains.found();
+    let [ec2, aws] = remains.addresses.clone();
+    assert!(found.ends_with(&[remains.folder.display().to_string(), ec2, aws]), "{found:#?}");
+    drop(stack);
+    eventually("nothing is left", LIMIT, || remains.found().is_empty().then_some(()));
+}
+
+/// It does what AWS does where MiniStack does not, and EC2 knows its callers: checked by its own program.
+#[test]
+fn the_aws_for_stacks_is_faithful_where_it_has_to_be() {
+    let folder = local::top().join("tests").join("aws");
+    let python = local::python::environment("local-aws", &folder.join("requirements.txt"), &mut io::stderr());
+    let mut check = std::process::Command::new(python.expect("the virtual environment"));
+    let output = check.arg(folder.join("check_deployed_aws.py")).output().expect("Python runs");
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+}

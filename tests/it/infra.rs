@@ -1,0 +1,646 @@
+//! The template: cfn-lint on it and on what SAM makes of it, exactly the variables that the functions read, alarms and a
+//! dashboard on metrics that are written, policies that are shown to be sufficient and necessary, schedule expressions
+//! that EventBridge takes, and a Terraform module that is the same stack. And each check finds what it is there for.
+
+use crate::local;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use elephant_core::config::{
+    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
+};
+use elephant_core::error::Kind;
+
+/// Each function of the template, and the verb that it runs.
+const FUNCTIONS: [(&str, &str); 6] = [
+    ("LaunchFunction", "launch"),
+    ("ScheduleFunction", "schedule"),
+    ("EndFunction", "end"),
+    ("ReconcileFunction", "reconcile"),
+    ("StatusFunction", "status"),
+    ("OperateFunction", "operate"),
+];
+
+/// What `reconcile` reads: it launches, so it is told all that `launch` is.
+fn read_by_reconcile() -> Vec<&'static str> {
+    let all: BTreeSet<&str> = VARIABLES.into_iter().chain(RECONCILE_VARIABLES).collect();
+    all.into_iter().collect()
+}
+
+/// The exit code of one of the checks in `tests/infra/`, and everything that it printed.
+fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
+    let folder = local::top().join("tests").join("infra");
+    let python = local::python::environment("infra", &folder.join("requirements.txt"), &mut io::stderr())
+        .expect("the virtual environment");
+    let output = Command::new(python).arg(folder.join(script)).args(arguments).output().expect("Python runs");
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn template() -> PathBuf {
+    local::top().join("infra").join("template.yaml")
+}
+
+fn check_template(templates: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
+    let reconcile = read_by_reconcile();
+    let read: [(&str, &[&str]); 6] = [
+        ("LaunchFunction", &VARIABLES),
+        ("ScheduleFunction", &SCHEDULE_VARIABLES),
+        ("EndFunction", &END_VARIABLES),
+        ("ReconcileFunction", &reconcile),
+        ("StatusFunction", &STATUS_VARIABLES),
+        ("OperateFunction", &OPERATE_VARIABLES),
+    ];
+    let variables =
+        read.map(|(function, names)| ["--variables".to_owned(), format!("{function}={}", names.join(","))]);
+    let options = options.iter().map(|&option| option.to_owned()).collect();
+    check("check_template.py", &[words(templates), variables.concat(), options].concat())
+}
+
+fn check_policies(templates: &[PathBuf]) -> (Option<i32>, String) {
+    let asks = FUNCTIONS.map(|(function, verb)| {
+        let mut actions = actions_asked_for_by(verb);
+        if verb == "reconcile" {
+            actions.extend(actions_asked_for_by("launch"));
+        }
+        let actions: Vec<String> = actions.into_iter().collect();
+        ["--asks".to_owned(), format!("{function}={}", actions.join(","))]
+    });
+    check("check_policies.py", &[words(templates), asks.concat()].concat())
+}
+
+fn words(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+/// The template with one thing changed, once for each change, in files of their own.
+fn sabotaged(folder: &Path, changes: &[(&str, &str)]) -> Vec<PathBuf> {
+    let right = fs::read_to_string(template()).expect("the template");
+    let each = changes.iter().enumerate().map(|(number, (from, to))| {
+        assert!(right.contains(from), "{from} is in the template");
+        let wrong = folder.join(format!("{number}.yaml"));
+        fs::write(&wrong, right.replace(from, to)).expect("it is written");
+        wrong
+    });
+    each.collect()
+}
+
+/// What was printed about one of several files.
+fn about<'t>(file: &Path, text: &'t str) -> Vec<&'t str> {
+    text.lines().filter(|line| line.starts_with(&format!("{}:", file.display()))).collect()
+}
+
+// --- The template --------------------------------------------------------------------------------------------
+
+#[test]
+fn the_template_has_no_finding() {
+    let (code, text) = check_template(&[template()], &[]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+/// Each change, and a part of what the linter has to say about it.
+#[rustfmt::skip]
+const UNDEPLOYABLE: [(&str, &str, &str); 3] = [
+    ("provided.al2023", "provided.al2099", "provided.al2099"),
+    ("Timeout: 30", "Timeout: 1000", "1000 is greater than the maximum of 900"),
+    ("ec2:RunInstances", "ec2:RunInstance", "'runinstance' is not one of"),
+];
+
+/// Each change, and a part of what the other checks have to say about it.
+#[rustfmt::skip]
+const FAULTY: [(&str, &str, &str); 27] = [
+    // Variables.
+    ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
+    ("          LEAD_MINUTES: !Ref LeadMinutes\n", "", "ScheduleFunction reads LEAD_MINUTES, which the template does not set"),
+    // A failure that nobody sees.
+    ("          Destination: !GetAtt ScheduleFailures.Arn", "          Destination: !GetAtt LaunchFailures.Arn", "two functions share a queue"),
+    ("      MaximumEventAgeInSeconds: 3600\n", "", "ScheduleFunction: an event may grow as old as Lambda likes"),
+    ("    Default: 8100", "    Default: 7200", "LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = 8100"),
+    ("    Default: 3\n    MinValue: 0\n    MaxValue: 1440", "    Default: 5\n    MinValue: 0\n    MaxValue: 1440", "the default of DueMinutes"),
+    ("    Default: 180\n", "    Default: 300\n", "the default of ShortLeadSeconds"),
+    ("      RetentionInDays: !Ref LogRetentionDays\n", "", "LaunchFunction: its log is kept for ever"),
+    ("      Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
+    ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),
+    // An alarm that never comes, or comes to nobody.
+    ("MetricName: LaunchDuration", "MetricName: LaunchTime", "SlowLaunchAlarm: nobody writes ElephantLaunch LaunchTime"),
+    ("        - Name: ScheduleGroup\n", "        - Name: GroupName\n", "InvocationsFailedToBeSentToDeadLetterCount is not written with the dimensions GroupName"),
+    ("          Value: !GetAtt ScheduleDeadLetters.QueueName", "          Value: !GetAtt ScheduleFailures.QueueName", "no alarm watches AWS/SQS ApproximateNumberOfMessagesVisible of elephant-ScheduleDeadLetters-"),
+    ("          Value: !GetAtt LaunchFailures.QueueName", "          Value: !Ref LaunchFailures", "this stack has no QueueName https://sqs"),
+    ("      Statistic: Minimum", "      Statistic: Average", "ShortLeadAlarm: expected the statistic Minimum"),
+    ("LessThanThreshold", "GreaterThanThreshold", "ShortLeadAlarm: Minimum and GreaterThanThreshold do not go together"),
+    ("${SlowLaunchSeconds}000", "${SlowLaunchSeconds}", "SlowLaunchAlarm: not at SlowLaunchSeconds, in milliseconds"),
+    ("\"300\": 270000", "\"300\": 305000", "LaunchDurationAlarm: 305000 ms is not near the time-out of 300000 ms"),
+    ("TreatMissingData: notBreaching", "TreatMissingData: missing", "a minute without a figure is not a bad one"),
+    ("TreatMissingData: breaching", "TreatMissingData: notBreaching", "NoSweepAlarm: without a figure it stands still"),
+    ("EvaluationPeriods: 3", "EvaluationPeriods: 1", "NoSweepAlarm: expected 3 period(s)"),
+    ("AlarmActions: [!Ref AlarmTopicArn]", "AlarmActions: []", "does not tell the topic"),
+    ("    Condition: HasAlarms\n", "", "an alarm that tells nobody [with what must be answered"),
+    // A dashboard that shows nothing.
+    ("\"Refusals\\\" FunctionName", "\"Refusal\\\" FunctionName", "Which zones refused: nobody writes ElephantLaunch Refusal"),
+    ("\"Outcome\", \"moved\"", "\"Outcome\", \"shifted\"", "elephant-schedule knows no outcome shifted"),
+    ("\"start\": \"-PT12H\",", "\"start\": \"-PT12H\"", "its body is not the JSON of a dashboard"),
+    ("\"x\": 16, \"y\": 6", "\"x\": 15, \"y\": 6", "Launch requests to EC2: lies over Errors by type"),
+];
+
+#[test]
+fn the_linter_finds_what_cannot_be_deployed() {
+    each_is_found(&UNDEPLOYABLE, &[]);
+}
+
+#[test]
+fn the_check_finds_what_is_wrong_with_a_template() {
+    each_is_found(&FAULTY, &["--without-linter"]);
+}
+
+fn each_is_found(faulty: &[(&str, &str, &str)], options: &[&str]) {
+    let changes: Vec<(&str, &str)> = faulty.iter().map(|&(from, to, _)| (from, to)).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = sabotaged(folder.path(), &changes);
+    let (code, text) = check_template(&wrong, options);
+    assert_eq!(code, Some(1), "{text}");
+    for (file, (_, to, finding)) in wrong.iter().zip(faulty) {
+        let name = file.display().to_string();
+        let found: Vec<&str> = text.lines().filter(|line| line.starts_with(&name)).collect();
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{to:?}: {finding:?} is not among its findings:\n{}",
+            found.join("\n")
+        );
+    }
+}
+
+// --- Its policies --------------------------------------------------------------------------------------------
+
+#[test]
+fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
+    let (code, text) = check_policies(&[template()]);
+    assert_eq!(code, Some(0), "{text}");
+    eprint!("{text}");
+}
+
+/// Each change, and a part of what has to be said about it.
+#[rustfmt::skip]
+const WIDER_OR_WRONG: [(&str, &str, &str); 93] = [
+    // A resource widened.
+    ("key-pair/${Name}", "key-pair/*", "should not be: launch with another key pair"),
+    ("key-pair/${Name}", "key-pair/${Name}*", "should not be: launch with a key pair whose name begins like ours"),
+    ("image/${AmiId}", "image/*", "should not be: launch another image"),
+    ("table/${ExistingTableName}", "table/*", "should not be: read another table"),
+    ("parameter${Path}", "parameter/*", "should not be: read a parameter of another path"),
+    ("::parameter/aws/service/*", "::parameter/*", "should not be: read a parameter of another path"),
+    ("arn:*:ec2:*:*:security-group/", "arn:*:ec2:*:*:*/", "a wildcard in the kind of a resource"),
+    ("vpc/${VpcId}", "vpc/*", "should not be: launch into a subnet of another VPC"),
+    ("Resource: !Ref VolumeKmsKeyArn", "Resource: !Sub arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*", "should not be: use another key for a disk"),
+    ("Resource: !GetAtt LaunchFailures.Arn", "Resource: \"*\"", "should not be: send to another queue"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}/*", "should not be: CreateSchedule of the safety net"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/*/launch-*", "should not be: UpdateSchedule in the default group"),
+    ("schedule/${ScheduleGroup}/launch-*", "schedule/${ScheduleGroup}*/launch-*", "should not be: GetSchedule in a group whose name begins like ours"),
+    ("!Split [\",\", !Join [\"*\", !Split [\"{meeting_id}\", !Ref CompanionSchedules]]]", "[\"default/*\"]", "should not be: GetSchedule beside the companions"),
+    ("Resource: !Ref CompanionRoleArn", "Resource: \"*\"", "should not be: pass a role beside the companions'"),
+    ("                  Action:\n                    - scheduler:GetSchedule\n                    - scheduler:DeleteSchedule\n", "                  Action:\n                    - scheduler:GetSchedule\n                    - scheduler:UpdateSchedule\n                    - scheduler:DeleteSchedule\n", "should not be: move a companion"),
+    ("      - Assert: !Not [!Equals [!Ref CompanionRoleArn, \"\"]]\n", "      - Assert: !Equals [\"\", \"\"]\n", "CloudFormation would take companions without their role"),
+    ("Resource: !GetAtt SchedulerRole.Arn", "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*", "should not be: pass the role of launch"),
+    ("Resource: !GetAtt ScheduleFailures.Arn", "Resource: !Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:*", "should not be: send to the schedules' dead letters"),
+    ("/index/open-meetings", "/index/*", "should not be: ask another index"),
+    ("- !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:security-group/*\n", "- arn:*:ec2:*:*:*/*\n", "OperateRole: MakeInterfacesInSubnets: a wildcard in the kind of a resource"),
+    ("- !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:subnet/*\n", "- arn:*:ec2:*:*:subnet/*\n", "should not be: make a network interface there, in another account"),
+    ("document/AWS-RunShellScript", "document/*", "should not be: run a script from elsewhere"),
+    ("parameter/ec2/keypair/*", "parameter/ec2/*", "should not be: keep something beside the private keys"),
+    ("parameter/elephant/vpc/*", "parameter/elephant/*", "should not be: remember a VPC at another path"),
+    // A condition left out.
+    ("                Action: ec2:TerminateInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:TerminateInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "EndRole: allowed, and should not be: end a machine of another project"),
+    ("                  - ec2:RebootInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                  - ec2:RebootInstances\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "OperateRole: allowed, and should not be: StopInstances: machine of another project"),
+    ("                Action: ec2:CreateImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action: ec2:CreateImage\n                Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:instance/*\n", "should not be: CreateImage: machine of no project"),
+    ("                Action:\n                  - ec2:DeregisterImage\n                  - ec2:DeleteSnapshot\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action:\n                  - ec2:DeregisterImage\n                  - ec2:DeleteSnapshot\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n", "should not be: DeregisterImage: image of another project"),
+    ("                Action:\n                  - ec2:DeleteVolume\n                  - ec2:DeleteNetworkInterface\n                  - ec2:DeleteKeyPair\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:network-interface/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:key-pair/*\n                Condition:\n                  StringEquals:\n                    aws:ResourceTag/Project: !Ref ProjectTag\n", "                Action:\n                  - ec2:DeleteVolume\n                  - ec2:DeleteNetworkInterface\n                  - ec2:DeleteKeyPair\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:network-interface/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:key-pair/*\n", "should not be: DeleteKeyPair: key-pair of another project"),
+    ("                Action:\n                  - ec2:CreateVolume\n                  - ec2:CreateNetworkInterface\n                  - ec2:CreateKeyPair\n                  - ec2:ImportKeyPair\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:network-interface/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:key-pair/*\n                Condition:\n                  StringEquals:\n                    aws:RequestTag/Project: !Ref ProjectTag\n", "                Action:\n                  - ec2:CreateVolume\n                  - ec2:CreateNetworkInterface\n                  - ec2:CreateKeyPair\n                  - ec2:ImportKeyPair\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:volume/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:network-interface/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:key-pair/*\n", "should not be: make a new key-pair without tags"),
+    ("                Action: ec2:CreateImage\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n                Condition:\n                  StringEquals:\n                    aws:RequestTag/Project: !Ref ProjectTag\n", "                Action: ec2:CreateImage\n                Resource:\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n                  - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*\n", "should not be: make a new snapshot of another project"),
+    ("                    ec2:CreateAction: CreateImage\n", "", "should not be: tag the image that exists"),
+    ("                Condition:\n                  StringEquals:\n                    ec2:CreateAction: CreateVolume\n", "", "should not be: tag the volume that exists"),
+    ("ec2:CreateAction: CreateNetworkInterface\n", "ec2:CreateAction: [CreateNetworkInterface, RunInstances]\n", "should not be: tag a new network-interface in RunInstances"),
+    ("                Condition:\n                  StringEquals:\n                    ssm:resourceTag/Project: !Ref ProjectTag\n", "", "should not be: run a command on a machine of another project"),
+    ("                Condition:\n                  StringNotEquals:\n                    ssm:Overwrite: \"true\"\n", "", "should not be: replace a private key"),
+    ("                    ec2:CreateAction:\n                      - CreateKeyPair\n", "                    ec2:CreateAction:\n                      - RunInstances\n                      - CreateKeyPair\n", "should not be: tag a new key-pair in RunInstances"),
+    ("            Action: ec2:CreateVpc\n            Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/*\n            Condition:\n              StringEquals:\n                aws:RequestTag/Project: !Ref ProjectTag\n", "            Action: ec2:CreateVpc\n            Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/*\n", "should not be: make a new vpc without tags"),
+    ("              - ec2:CreateSecurityGroup\n            Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/*\n            Condition:\n              StringEquals:\n                aws:ResourceTag/Project: !Ref ProjectTag\n", "              - ec2:CreateSecurityGroup\n            Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/*\n", "should not be: CreateSubnet: vpc of another project"),
+    ("              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:internet-gateway/*\n              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:route-table/*\n            Condition:\n              StringEquals:\n                aws:ResourceTag/Project: !Ref ProjectTag\n", "              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:internet-gateway/*\n              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:route-table/*\n", "should not be: AssociateRouteTable: subnet of no project"),
+    ("              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:route-table/*\n              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:security-group/*\n            Condition:\n              StringEquals:\n                aws:ResourceTag/Project: !Ref ProjectTag\n", "              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:route-table/*\n              - !Sub arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:security-group/*\n", "should not be: DeleteVpc: vpc of another project"),
+    ("            Condition:\n              StringEquals:\n                ec2:CreateAction: CreateSubnet\n", "", "should not be: tag the subnet that exists"),
+    ("              Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n              Condition:\n                StringEquals:\n                  aws:ResourceTag/Project: !Ref ProjectTag\n", "              Resource: !Sub arn:${AWS::Partition}:ec2:${AWS::Region}::image/*\n", "LaunchRole: allowed, and should not be: launch another project's image"),
+    ("[elephant:orphan-since]", "[elephant:orphan-since, elephant:keep]", "should not be: the tag that keeps a machine"),
+    ("!Equals [!Ref CleanUp, \"true\"]", "!Equals [!Ref CleanUp, \"false\"]", "denied: remove what is left over"),
+    ("                    iam:PassedToService: scheduler.amazonaws.com\n", "                    iam:PassedToService: [scheduler.amazonaws.com, lambda.amazonaws.com]\n", "should not be: pass the role to Lambda"),
+    ("              StringEquals:\n                ec2:CreateAction: RunInstances\n", "", "should not be: tag a machine that runs"),
+    ("                  \"Null\":\n                    aws:TagKeys: \"false\"\n", "", "should not be: take all tags"),
+    ("                ec2:MetadataHttpTokens: !If [ImdsV2Only, required, !Ref AWS::NoValue]\n", "", "should not be: launch a machine with IMDSv1"),
+    ("                StringEquals:\n                  iam:PassedToService: !Sub ec2.${AWS::URLSuffix}\n", "", "should not be: pass the role to Auto Scaling"),
+    ("                aws:SourceArn: !GetAtt ScheduleGroup.Arn\n", "", "should not be: a schedule of another group"),
+    ("                aws:SourceAccount: !Ref AWS::AccountId\n", "", "should not be: a schedule of another account"),
+    ("                ec2:InstanceMarketType: !FindInMap [Markets, !Ref Market, Allowed]\n", "", "should not be: launch as Spot"),
+    ("    spot:\n      Allowed: [spot]", "    spot:\n      Allowed: [spot, on-demand]", "should not be: launch on demand"),
+    ("[!Equals [!Ref Market, on-demand]]", "[!Equals [!Ref Market, \"\"]]", "should not be: make a Spot request"),
+    ("                StringEquals:\n                  kms:ViaService: !Sub ec2.${AWS::Region}.${AWS::URLSuffix}\n                Bool:\n", "                Bool:\n", "should not be: grant the key to AWS, and not through EC2"),
+    ("                Bool:\n                  kms:GrantIsForAWSResource: \"true\"\n", "", "should not be: grant the key through EC2, and not to AWS"),
+    // More than is needed.
+    ("- dynamodb:PutItem\n", "- dynamodb:PutItem\n                  - dynamodb:BatchGetItem\n", "nothing breaks without dynamodb:BatchGetItem"),
+    ("!If [LooksUpVpcs, ec2:DescribeVpcs, !Ref AWS::NoValue]", "ec2:DescribeVpcs", "nothing breaks without ec2:DescribeVpcs"),
+    ("!If [HasLaunchTemplate, ec2:DescribeLaunchTemplateVersions, !Ref AWS::NoValue]", "ec2:DescribeLaunchTemplateVersions", "should not be: read launch templates, of which none is needed"),
+    ("!If [HasKey, ec2:DescribeKeyPairs, !Ref AWS::NoValue]", "ec2:DescribeKeyPairs", "should not be: list the key pairs, of which none is needed"),
+    ("    - !Equals [!Join [\"\", !Split [\":daily:\", !Ref AmiId]], !Ref AmiId]\n", "", "should not be: read a public parameter that is not the image's"),
+    ("[Name, MeetingID, Role, Project]", "[Name, MeetingID, Role, Project, Owner]", "nothing breaks without Owner"),
+    ("Service: lambda.amazonaws.com", "Service: [lambda.amazonaws.com, edgelambda.amazonaws.com]", "nothing breaks without edgelambda.amazonaws.com"),
+    ("                  - scheduler:UpdateSchedule\n                  - scheduler:DeleteSchedule\n", "                  - scheduler:UpdateSchedule\n                  - scheduler:DeleteSchedule\n                  - scheduler:TagResource\n", "nothing breaks without scheduler:TagResource"),
+    ("- xray:PutTelemetryRecords\n", "- xray:PutTelemetryRecords\n                  - xray:GetSamplingRules\n", "nothing breaks without xray:GetSamplingRules"),
+    ("- ec2:RebootInstances\n", "- ec2:RebootInstances\n                  - ec2:TerminateInstances\n", "OperateRole: allowed, and should not be: end a machine"),
+    ("Action: ssm:PutParameter\n", "Action: [ssm:PutParameter, ssm:GetParameter]\n", "should not be: read or delete a private key (ssm:GetParameter"),
+    ("- ec2:DisassociateRouteTable\n", "- ec2:DisassociateRouteTable\n              - ec2:AuthorizeSecurityGroupIngress\n", "nothing breaks without ec2:AuthorizeSecurityGroupIngress"),
+    ("  OperateNetworksPolicy:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: What the operate function may do with VPCs.\n", "  OperateNetworksPolicy:\n    Type: AWS::IAM::Policy\n    Properties:\n      PolicyName: operate-networks\n", "OperateRole: its own policies have"),
+    ("!Ref OverrideInstanceTypes]]]", "!Ref OverrideInstanceTypes, t3.nano]]]", "nothing breaks without t3.nano"),
+    ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
+    ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
+    // Misspelt, or somewhere else.
+    ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref NewKeyName", "denied: with the key pair (ec2:RunInstances on arn:aws-cn:ec2:cn-north-1:123456789012:key-pair/support)"),
+    ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref KeyName", "denied: with the key pair (ec2:RunInstances on arn:aws:ec2:us-west-2:123456789012:key-pair/classroom)"),
+    ("    - !Condition HasNewKey\n  HasNewKey", "    - !Equals [!Ref NewKeyName, \"*\"]\n  HasNewKey", "denied: see whether there is the key pair"),
+    ("[\"=ami-\"", "[\"ami-\"", "denied: read which image it is"),
+    ("Account: !If [ImageIsInAPublicParameter, \"\", !Ref AWS::AccountId]", "Account: !Ref AWS::AccountId", "denied: read which image it is"),
+    ("!Select [9, !Split", "!Select [8, !Split", "denied: tag the machine at launch"),
+    ("!Split [\",\", !Join [\",\", [!Join [\",\", !Ref InstanceType], !Ref OverrideInstanceTypes]]]", "!Ref InstanceType", "denied: launch a machine of the type that its record asks for"),
+    ("ec2:CreateAction: CreateImage\n", "ec2:CreateAction: CopyImage\n", "denied: tag a new snapshot"),
+    ("ssm:resourceTag/Project", "ssm:ResourceTags/Project", "denied: run a command on a machine"),
+    ("Action: iam:PassRole", "Action: iam:PasRole", "UNKNOWN_ACTION"),
+    ("aws:ResourceTag/Project", "aws:ResourceTagg/Project", "UNKNOWN_CONDITION_FOR_ACTION"),
+    ("- scheduler:GetSchedule\n", "- scheduler:ReadSchedule\n", "UNKNOWN_ACTION"),
+    ("Role: !GetAtt ScheduleRole.Arn", "Role: !GetAtt LaunchRole.Arn", "ScheduleFunction: does not run with ScheduleRole"),
+    ("Role: !GetAtt LaunchRole.Arn", "Role: !GetAtt SchedulerRole.Arn", "LaunchFunction: does not run with LaunchRole"),
+    // A parameter that lets a wildcard in, or a rule that lets two answers to one question pass.
+    ("^([a-z0-9-]+\\.[a-z0-9-]+(,[a-z0-9-]+\\.[a-z0-9-]+)*)?$", "^.*$", "CloudFormation would take a wildcard among the types that a record may ask for"),
+    ("(/[A-Za-z0-9_.-]+)+", "(/.+)+", "CloudFormation would take a wildcard in the image's parameter"),
+    ("      - Assert: !Or [!Equals [!Ref AmiId, \"\"], !Equals [!Ref AmiName, \"\"]]\n        AssertDescription: AmiId and AmiName each name the image. Keep one.\n", "", "CloudFormation would take two images"),
+    ("      - Assert: !Or [!Equals [!Ref KeyName, \"\"], !Equals [!Ref NewKeyName, \"\"]]\n", "      - Assert: !Equals [\"\", \"\"]\n", "CloudFormation would take two key pairs"),
+    ("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "^.{0,255}$", "CloudFormation would take a wildcard in the name of the key pair"),
+];
+
+#[test]
+fn the_check_finds_what_is_wrong_with_a_policy() {
+    let changes = WIDER_OR_WRONG.map(|(from, to, _)| (from, to));
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = sabotaged(folder.path(), &changes);
+    // The right one first: of the others, only what differs from it is judged.
+    let (code, text) = check_policies(&[vec![template()], wrong.clone()].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(about(&template(), &text)[0].contains("mutations found"), "{text}");
+    for (file, (_, to, finding)) in wrong.iter().zip(WIDER_OR_WRONG) {
+        let found = about(file, &text);
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{to:?}: {finding:?} is not among its findings:\n{}",
+            found.join("\n")
+        );
+    }
+}
+
+#[test]
+fn the_check_knows_what_the_function_asks_for() {
+    let changes = [
+        ("LaunchFunction", "launch", "ec2:DeleteTags", "ec2:StopInstances"),
+        ("ScheduleFunction", "schedule", "scheduler:UpdateSchedule", "scheduler:ListSchedules"),
+    ];
+    let mut arguments = vec![template().display().to_string()];
+    for (function, verb, forgotten, new) in changes {
+        let mut asks = actions_asked_for_by(verb);
+        assert!(asks.remove(forgotten), "{verb} asks for {forgotten}: {asks:?}");
+        asks.insert(new.to_owned());
+        let asks = asks.into_iter().collect::<Vec<_>>().join(",");
+        arguments.extend(["--asks".to_owned(), format!("{function}={asks}")]);
+    }
+    let (code, text) = check("check_policies.py", &arguments);
+    assert_eq!(code, Some(1), "{text}");
+    for (function, _, forgotten, new) in changes {
+        let [unasked, unknown] = [
+            format!("{function}: calls.py has {forgotten}, for which its source does not ask"),
+            format!("{function}: its source asks for {new}, of which calls.py knows nothing"),
+        ];
+        assert!(text.contains(&unasked) && text.contains(&unknown), "{unasked}; {unknown}: {text}");
+    }
+}
+
+/// A verb's policy is what its signatures ask for: the actions that `needs.rs` names for the traits that they are bound to.
+fn actions_asked_for_by(verb: &str) -> BTreeSet<String> {
+    let bounds = bounds(&sources("core", verb));
+    let traits = actions_of_traits();
+    let bound = traits.into_iter().filter(|(name, _)| bounds.contains(name));
+    bound.flat_map(|(_, actions)| actions).collect()
+}
+
+/// What stands as a bound in the head of an `impl` or of a function; a comment has none.
+fn bounds(code: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let heads = ["impl<", "fn "].into_iter().flat_map(|start| code.split(start).skip(1));
+    let heads = heads.map(|rest| rest.split(['{', ';']).next().unwrap_or_default());
+    let bounds = heads.flat_map(|head| {
+        head.split([':', '+'])
+            .skip(1)
+            .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != ' ').next())
+    });
+    bounds.map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn what_a_verb_asks_for_is_read_from_its_bounds_alone() {
+    let code = "//! Machines, `Meetings`.\n/// E: Powers\nimpl<M: Meetings, E: Finds + Views> Ender<M, E> {\n    // C: Clock\n    \
+        fn end<S>(&self, said: &str) where\n    S: Deletes,\n    { let text = \"Starts\"; Machines }\n}";
+    let found = bounds(code);
+    for name in ["Meetings", "Finds", "Views", "Deletes"] {
+        assert!(found.contains(name), "{name}: {found:?}");
+    }
+    for name in ["Machines", "Powers", "Clock", "Starts"] {
+        assert!(!found.contains(name), "{name}: {found:?}");
+    }
+    assert!(actions_asked_for_by("end").contains("ec2:TerminateInstances"));
+    assert!(
+        !actions_asked_for_by("end").contains("ec2:RunInstances"),
+        "its documentation speaks of machines"
+    );
+}
+
+/// Each trait of `needs.rs` with the actions that its comments name, and those of the traits that it is made of.
+fn actions_of_traits() -> BTreeMap<String, BTreeSet<String>> {
+    let needs = sources("core", "needs");
+    let mut traits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for text in needs.split("\npub trait ").skip(1) {
+        let (head, body) = text.split_once('{').expect("a body");
+        let mut names = head.split(|c: char| !c.is_alphanumeric());
+        let name = names.next().expect("a name");
+        let mut actions: BTreeSet<String> =
+            names.filter_map(|part| traits.get(part)).flatten().cloned().collect();
+        let body = if body.starts_with('}') { "" } else { body.split("\n}").next().unwrap_or_default() };
+        actions.extend(body.split('`').filter(|word| is_action(word)).map(str::to_owned));
+        traits.insert(name.to_owned(), actions);
+    }
+    traits
+}
+
+/// `ec2:RunInstances`
+fn is_action(word: &str) -> bool {
+    word.split_once(':').is_some_and(|(service, name)| {
+        service.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().all(char::is_alphanumeric)
+    })
+}
+
+#[test]
+fn every_request_of_the_adapters_is_named_in_needs() {
+    let named: BTreeSet<String> = actions_of_traits().into_values().flatten().collect();
+    let sent: BTreeSet<String> =
+        ["dynamodb", "ec2", "scheduler", "ssm"].into_iter().flat_map(requests_of).collect();
+    assert!(sent.len() >= 17, "the requests are found: {sent:?}");
+    let unnamed: Vec<&String> = sent.difference(&named).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?} are sent, and needs.rs does not name them");
+    // What AWS judges besides, within RunInstances.
+    let besides: Vec<&str> = named.difference(&sent).map(String::as_str).collect();
+    assert_eq!(besides, ["iam:PassRole"], "named in needs.rs beside the requests that are sent");
+}
+
+/// The operations that an adapter calls on its SDK client, as actions.
+fn requests_of(adapter: &str) -> Vec<String> {
+    let code = sources("aws", adapter);
+    // A client that is made when it is first asked for is asked for with `client()`.
+    let after_client = code
+        .split("client")
+        .skip(1)
+        .filter_map(|rest| rest.strip_prefix("()").unwrap_or(rest).trim_start().strip_prefix('.'));
+    let calls = after_client.filter_map(|rest| rest.split_once("()")).map(|(name, _)| name);
+    // A client is asked for its configuration too, which is no request.
+    let operations =
+        calls.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && *name != "config");
+    operations.map(|name| format!("{adapter}:{}", camel_case(name))).collect()
+}
+
+fn camel_case(name: &str) -> String {
+    let mut letters = String::new();
+    for word in name.split('_') {
+        let mut rest = word.chars();
+        letters.extend(rest.next().map(|first| first.to_ascii_uppercase()));
+        letters.extend(rest);
+    }
+    letters
+}
+
+/// A room's file in one of the crates, and those of its folder.
+fn sources(krate: &str, room: &str) -> String {
+    let folder = local::top().join("crates").join(krate).join("src");
+    let mut code = fs::read_to_string(folder.join(room).with_extension("rs")).expect("a source file");
+    for file in fs::read_dir(folder.join(room)).into_iter().flatten() {
+        code += &fs::read_to_string(file.expect("a file").path()).expect("a source file");
+    }
+    code
+}
+
+// --- Terraform -----------------------------------------------------------------------------------------------
+
+#[test]
+fn the_terraform_module_is_the_same_stack_in_every_value() {
+    let (code, text) = check_terraform(&[module()], &["--bite"]);
+    assert_eq!(code, Some(0), "{text}");
+    eprint!("{text}");
+}
+
+/// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
+#[rustfmt::skip]
+const DRIFTED: [(&str, &str, &str, &str); 33] = [
+    ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: Statement: ReadAndWriteMeetings: Action: expected"),
+    ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
+    ("roles.tf", "StringEquals = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
+    ("roles.tf", "          Null                        = { \"aws:TagKeys\" = \"false\" }\n", "", "RemoveTheirRoleTag: Condition: Null is missing"),
+    ("roles.tf", "            \"aws:SourceArn\"     = aws_scheduler_schedule_group.meetings.arn\n", "", "SchedulerRole: AssumeRolePolicyDocument: Statement: 1: Condition: StringEquals: aws:SourceArn is missing"),
+    ("roles.tf", "        local.send_traces,\n", "", "LaunchRole: Policies: Statement: SendTraces is missing"),
+    ("roles.tf", "element(split(\":\", var.ami_id), 2)", "element(split(\":\", var.ami_id), 1)", "Statement: ReadWhichImageItIs: Resource: 1: expected"),
+    ("roles.tf", "          Bool         = { \"kms:GrantIsForAWSResource\" = \"true\" }\n", "", "Statement: LetEc2OpenTheirDisks: Condition: Bool is missing"),
+    ("roles.tf", "[for tag in var.extra_tags : element(split(\"=\", tag), 0)],", "var.extra_tags,", "aws:TagKeys: 1: expected \"Cost centre\", found \"Cost centre=4=2\""),
+    ("roles.tf", "StringNotEquals = { \"ssm:Overwrite\" = \"true\" }", "", "KeepPrivateKeys: Condition: StringNotEquals is missing"),
+    ("roles.tf", "  role       = aws_iam_role.operate.name\n", "  role       = aws_iam_role.end.name\n", "OperateNetworksPolicy: Roles: 1: expected"),
+    ("roles.tf", "\"${local.ec2}:internet-gateway/*\",\n", "\"${local.ec2}:egress-only-internet-gateway/*\",\n", "OperateNetworksPolicy: PolicyDocument: Statement: ChangeOurNetworks: Resource: 1: expected"),
+    ("variables.tf", "(var.ami_name == \"\") == (var.ami_owner == \"\")", "true", "\"AmiName\": \"classroom-*\", \"AmiOwner\": \"\"}, and Terraform does not"),
+    ("variables.tf", "var.new_key_name == \"\" || var.public_key != \"\"", "true", "to {\"NewKeyName\": \"classroom\", \"PublicKey\": \"\"} says nothing: ONLY_CLOUDFORMATION expects a refusal"),
+    ("variables.tf", "would be kept in its state.", "would be lost.", "and a private key that Terraform made itself would be lost.: ONLY_CLOUDFORMATION expects a refusal, and in its own words"),
+    ("variables.tf", "var.public_key == \"\" || var.new_key_name != \"\"", "true", "CloudFormation refuses {\"PublicKey\": \"ssh-ed25519"),
+    ("main.tf", "  public_key = var.public_key\n", "  public_key = \"\"\n", "KeyPair: PublicKeyMaterial: expected \"ssh-ed25519"),
+    ("outputs.tf", "output \"launch_failures_url\"", "output \"new_key_parameter\" {\n  value = \"/ec2/keypair/key-0a1b2c3d4e5f60718\"\n}\n\noutput \"launch_failures_url\"", "outputs: new_key_parameter is not in the template"),
+    ("variables.tf", "max(var.volume_iops / 4, 750)", "max(var.volume_iops / 4, 1000)", "takes {\"VolumeThroughput\": \"751\"}"),
+    ("variables.tf", "length(var.extra_tags) <= 10", "length(var.extra_tags) <= 11", "CloudFormation refuses {\"ExtraTags\": \"t0="),
+    ("variables.tf", "default     = 120", "default     = 60", "launch_window_minutes: expected the default 120, found 60"),
+    ("variables.tf", "[\"TRACE\", \"DEBUG\", \"INFO\"]", "[\"TRACE\", \"DEBUG\", \"INFO\", \"WARN\"]", "CloudFormation refuses {\"LogLevel\": \"WARN\"}, and Terraform does not"),
+    ("variables.tf", "variable \"project_tag\"", "variable \"project\"", "no variable project_tag, for the parameter ProjectTag"),
+    ("variables.tf", " && var.volume_size_gb <= 65536", "", "CloudFormation refuses {\"VolumeSizeGb\": \"65537\"}, and Terraform does not"),
+    ("variables.tf", "var.lead_minutes >= var.flexible_window_minutes + 2", "true", "takes {\"LeadMinutes\": \"6\", \"FlexibleWindowMinutes\": \"5\"}"),
+    ("main.tf", "    SUBNET_IDS            = join(\",\", var.subnet_ids)\n", "", "LaunchFunction: Environment: Variables: SUBNET_IDS is missing"),
+    ("main.tf", "var.volume_iops == 0 ? \"\" : tostring(var.volume_iops)", "tostring(var.volume_iops)", "Variables: VOLUME_IOPS: expected \"\", found \"0\""),
+    ("main.tf", "maximum_retry_attempts       = 2", "maximum_retry_attempts       = 0", "MaximumRetryAttempts: expected \"2\", found \"0\""),
+    ("main.tf", "    prevent_destroy = true\n", "", "MeetingsTable: DeletionPolicy: expected \"Retain\", found \"Delete\""),
+    ("main.tf", "  depends_on = [aws_iam_role_policy.schedule]\n", "", "aws_lambda_function.schedule: expected depends_on"),
+    ("operation.tf", "launch_timeout_seconds - 30", "launch_timeout_seconds - 20", "elephant-launch-duration: Threshold: expected \"270000\", found \"280000\""),
+    ("operation.tf", "FunctionName,ErrorType}", "ErrorType}", "Dashboard: DashboardBody: widgets: 5: properties: metrics"),
+    ("outputs.tf", "aws_sqs_queue.launch_failures.url", "aws_sqs_queue.schedule_failures.url", "outputs: launch_failures_url: expected"),
+];
+
+#[test]
+fn the_check_finds_what_is_not_the_same_in_terraform() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let each = DRIFTED.iter().enumerate().map(|(number, (file, from, to, _))| {
+        let wrong = folder.path().join(number.to_string());
+        fs::create_dir(&wrong).expect("a folder");
+        for entry in fs::read_dir(module()).expect("the module") {
+            let path = entry.expect("a file").path();
+            fs::copy(&path, wrong.join(path.file_name().expect("a name"))).expect("it is copied");
+        }
+        let right = fs::read_to_string(wrong.join(file)).expect("a file of the module");
+        assert!(right.contains(from), "{from} is in {file}");
+        fs::write(wrong.join(file), right.replace(from, to)).expect("it is written");
+        wrong
+    });
+    let wrong: Vec<PathBuf> = each.collect();
+    let (code, text) = check_terraform(&wrong, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    for (place, (_, from, _, finding)) in wrong.iter().zip(DRIFTED) {
+        let found = about(place, &text);
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{from:?}: {finding:?} is not among its findings:\n{}",
+            found.join("\n")
+        );
+    }
+}
+
+fn check_terraform(modules: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
+    let options = options.iter().map(|&option| option.to_owned());
+    let arguments = words(&[template()]).into_iter().chain(words(modules)).chain(options);
+    check("check_terraform.py", &arguments.collect::<Vec<_>>())
+}
+
+fn module() -> PathBuf {
+    local::top().join("infra").join("terraform")
+}
+
+// --- Schedules -----------------------------------------------------------------------------------------------
+
+#[test]
+fn schedule_expressions_are_such_as_eventbridge_takes() {
+    // Of the template, of the README's example, and one of every form.
+    let right = [
+        "at(2026-01-05T09:50:00)",
+        "rate(1 hour)",
+        "rate(5 minutes)",
+        "cron(0/5 * * * ? *)",
+        "cron(30 9 ? * MON-FRI *)",
+        "cron(0 18 L * ? 2026-2030)",
+    ];
+    let (code, text) = check_schedules(&[template(), readme()], &right);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("README.md: 1 schedule expression,"), "the README's is found: {text}");
+}
+
+#[test]
+fn the_check_finds_schedule_expressions_that_eventbridge_refuses() {
+    let wrong = [
+        "at(2026-02-30T09:50:00)",
+        "at(2026-01-05T09:50:00Z)",
+        "at(2026-01-05 09:50:00)",
+        "at(2026-01-05T24:00:00)",
+        "rate(0 minutes)",
+        "rate(1 minutes)",
+        "rate(5 minute)",
+        "rate(2 weeks)",
+        "rate(1.5 hours)",
+        "cron(30 9 * * *)",
+        "cron(30 9 * * * *)",
+        "cron(60 9 ? * MON-FRI *)",
+        "cron(30 9 ? * MON#6 *)",
+        "every 5 minutes",
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    // EventBridge's rules, which SAM makes of an event of type Schedule, know no at(…).
+    let handler = "      Handler: bootstrap\n";
+    let [scheduled, ruled] = [
+        "Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 minutes)}",
+        "Type: Schedule, Properties: {Schedule: 'at(2026-01-05T09:50:00)'}",
+    ]
+    .map(|event| format!("{handler}      Events: {{Sweep: {{{event}}}}}\n"));
+    let mut files = sabotaged(folder.path(), &[(handler, &scheduled), (handler, &ruled)]);
+    // The README's example says how a time is written.
+    let (from, to) = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S");
+    let example = fs::read_to_string(readme()).expect("the README");
+    assert!(example.contains(from), "{from} is in the README");
+    files.push(folder.path().join("README.md"));
+    fs::write(&files[2], example.replace(from, to)).expect("it is written");
+
+    let (code, text) = check_schedules(&files, &wrong);
+    assert_eq!(code, Some(1), "{text}");
+    for place in wrong.map(Path::new).into_iter().chain(files.iter().map(PathBuf::as_path)) {
+        assert!(!about(place, &text).is_empty(), "nothing is found in {}:\n{text}", place.display());
+    }
+}
+
+fn check_schedules(files: &[PathBuf], expressions: &[&str]) -> (Option<i32>, String) {
+    let each = expressions.iter().flat_map(|expression| ["--expression", expression]).map(str::to_owned);
+    check("check_schedules.py", &words(files).into_iter().chain(each).collect::<Vec<_>>())
+}
+
+fn readme() -> PathBuf {
+    local::top().join("infra").join("README.md")
+}
+
+// --- The runbook ---------------------------------------------------------------------------------------------
+
+#[test]
+fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
+    let written = fs::read_to_string(template()).expect("the template");
+    let alarms: Vec<&str> = written
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub ${AWS::StackName}-"))
+        .collect();
+    let parameters: Vec<&str> = written
+        .split_once("\nParameters:\n")
+        .and_then(|(_, rest)| rest.split_once("\nRules:\n"))
+        .expect("parameters, then rules")
+        .0
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| name.chars().all(char::is_alphanumeric))
+        .collect();
+    assert!(alarms.len() == 33 && parameters.len() == 60, "{alarms:?} {parameters:?}");
+
+    let text = fs::read_to_string(readme()).expect("the README");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    let errors = Kind::ALL.map(Kind::as_str);
+    for name in alarms.iter().chain(&parameters).chain(&errors) {
+        let row = rows
+            .iter()
+            .find(|row| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`"))));
+        let says = row.map_or(0, |row| row.len());
+        assert!(says > name.len() + 20, "infra/README.md has no line for {name}");
+    }
+}
+
+// --- The workflow --------------------------------------------------------------------------------------------
+
+#[test]
+fn every_action_of_the_workflow_is_named_by_its_commit() {
+    let file = local::top().join(".github").join("workflows").join("ci.yml");
+    let workflow = fs::read_to_string(file).expect("the workflow");
+    let uses: Vec<&str> =
+        workflow.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, rest)| rest).collect();
+    assert!(uses.len() >= 3, "the actions are found: {uses:?}");
+    for action in uses {
+        let (reference, version) = action.split_once(" # v").unwrap_or((action, ""));
+        let commit = reference.split_once('@').map_or("", |(_, commit)| commit);
+        let is_commit = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+        assert!(is_commit && !version.is_empty(), "expected NAME@COMMIT # vVERSION, found {action}");
+    }
+    assert!(workflow.contains("run: .ci/run"), "the workflow calls .ci/run");
+}
