@@ -124,7 +124,7 @@ fn demo(serve: bool) -> Result<(), String> {
     println!("Both ids stand in the record, and the second delivery launched nothing.");
     keep_and_end(&stack, meeting, &machines)?;
     heading("One meeting, launched once, kept and ended; nothing of it is left.");
-    println!("Next: cargo demo -- --serve, to try it by hand; infra/README.md, to deploy it.");
+    println!("Next: cargo demo -- --serve, to try it by hand; docs/install.md, to deploy it.");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Starts an AWS on 127.0.0.1 with a table and a meeting in it, and runs itself once more with that AWS in its environment: the
 //! second is what a program of one's own would be, from `Client::from_env` to the end of the meeting. On the real AWS, with the
-//! variables of README set, `LIBRARY_MEETING=<id>` makes it work on a meeting of yours; it makes and deletes an image, adds a
+//! variables of docs/settings.md set, `LIBRARY_MEETING=<id>` makes it work on a meeting of yours; it makes and deletes an image, adds a
 //! disk, and ends the meeting.
 
 #![allow(clippy::print_stdout, reason = "this program talks to a person")]

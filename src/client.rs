@@ -1,7 +1,7 @@
 //! The same as a library: launch a meeting's machines, wait for them, make images of them, give them disks, end them, from
 //! any Rust program and without Lambda.
 //!
-//! A [`Client`] is told what the functions are told, by the same variables (README, "Environment"), and finds Region,
+//! A [`Client`] is told what the functions are told, by the same variables (`docs/settings.md`), and finds Region,
 //! credentials and endpoints where every AWS SDK does. What it does is what the functions do: the same attempts, leases and
 //! names, so programs and functions may work on one meeting at the same time.
 //!
@@ -198,7 +198,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while another delivery launches it,
-    /// [`Kind::CapacityExhausted`] where no zone has room, and every other that README names for `launch`. Whatever it is, the
+    /// [`Kind::CapacityExhausted`] where no zone has room, and every other that `docs/errors.md` names for `launch`. Whatever it is, the
     /// same call again is safe.
     ///
     /// ```no_run
@@ -302,7 +302,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As README names them for `operate`.
+    /// As `docs/errors.md` names them for `operate`.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {

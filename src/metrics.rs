@@ -2,7 +2,7 @@
 //!
 //! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting. Counted is
 //! at the ports ([`Metered`] stands between a verb and its adapters) and on the wire ([`Calls`]), so no verb knows of it.
-//! Dimensions stay few: the function, and one of outcome, error type, or zone and type. `infra/README.md` explains each
+//! Dimensions stay few: the function, and one of outcome, error type, or zone and type. `docs/watch.md` explains each
 //! metric, `infra/template.yaml` watches them.
 
 use std::cell::{Cell, RefCell};

@@ -3,7 +3,7 @@
 pub const USAGE: &str = "usage: cargo run --example probe -- --region REGION [options]
 
 Asks an AWS account what the documentation does not say and this project assumes. It launches about seven machines,
-ends them, and removes everything that it made. infra/README.md (\"Ask your account\") has the permissions and the cost.
+ends them, and removes everything that it made. docs/ask-your-account.md has the permissions and the cost.
 
   --region REGION         where to ask
   --role ARN              a role that you may assume and that may launch and end machines: asks what two identities

@@ -1,5 +1,5 @@
 # The stack of ../template.yaml as a Terraform module; tests/infra/check_terraform.py holds the two equal, resource by
-# resource, under every set of answers. What each part is for stands there and in ../README.md.
+# resource, under every set of answers. What each part is for stands there and in ../../docs/cost.md.
 
 locals {
   create_table = var.existing_table_name == ""
@@ -458,7 +458,7 @@ resource "aws_cloudwatch_log_group" "operate" {
 
 # --- The meetings -----------------------------------------------------------------------------------
 
-# The data of other programs too: Terraform refuses to destroy it. To let go of it: ../README.md, "Terraform".
+# The data of other programs too: Terraform refuses to destroy it. To let go of it: ../../docs/install.md, "Terraform".
 resource "aws_dynamodb_table" "meetings" {
   count = local.create_table ? 1 : 0
 

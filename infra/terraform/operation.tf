@@ -1,4 +1,4 @@
-# What an operator sees. infra/README.md has a line for each alarm: what to do.
+# What an operator sees. docs/runbook.md has a line for each alarm: what to do.
 
 locals {
   queues = {

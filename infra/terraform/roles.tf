@@ -1,4 +1,4 @@
-# What the functions and the schedules may do: the statements of ../template.yaml, which ../README.md explains one by one.
+# What the functions and the schedules may do: the statements of ../template.yaml, which ../../docs/permissions.md explains one by one.
 
 locals {
   partition = data.aws_partition.current.partition

@@ -1,6 +1,6 @@
 """Finds schedule expressions that EventBridge would refuse, which the linter of templates does not.
 
-    check_schedules.py infra/template.yaml infra/README.md
+    check_schedules.py infra/template.yaml docs/operate.md
     check_schedules.py --expression 'rate(5 minutes)' --expression 'at(2026-01-05T09:50:00)'
 
 In a SAM template: every ScheduleExpression of the translation, under every set of answers to the parameters

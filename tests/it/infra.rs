@@ -531,7 +531,7 @@ fn module() -> PathBuf {
 
 #[test]
 fn schedule_expressions_are_such_as_eventbridge_takes() {
-    // Of the template, of the README's example, and one of every form.
+    // Of the template, of the example in the docs, and one of every form.
     let right = [
         "at(2026-01-05T09:50:00)",
         "rate(1 hour)",
@@ -540,9 +540,9 @@ fn schedule_expressions_are_such_as_eventbridge_takes() {
         "cron(30 9 ? * MON-FRI *)",
         "cron(0 18 L * ? 2026-2030)",
     ];
-    let (code, text) = check_schedules(&[template(), readme()], &right);
+    let (code, text) = check_schedules(&[template(), page("operate.md")], &right);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("README.md: 1 schedule expression,"), "the README's is found: {text}");
+    assert!(text.contains("operate.md: 1 schedule expression,"), "the page's is found: {text}");
 }
 
 #[test]
@@ -572,11 +572,11 @@ fn the_check_finds_schedule_expressions_that_eventbridge_refuses() {
     ]
     .map(|event| format!("{handler}      Events: {{Sweep: {{{event}}}}}\n"));
     let mut files = sabotaged(folder.path(), &[(handler, &scheduled), (handler, &ruled)]);
-    // The README's example says how a time is written.
+    // The example in the docs says how a time is written.
     let (from, to) = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S");
-    let example = fs::read_to_string(readme()).expect("the README");
-    assert!(example.contains(from), "{from} is in the README");
-    files.push(folder.path().join("README.md"));
+    let example = fs::read_to_string(page("operate.md")).expect("the page");
+    assert!(example.contains(from), "{from} is in the page");
+    files.push(folder.path().join("operate.md"));
     fs::write(&files[2], example.replace(from, to)).expect("it is written");
 
     let (code, text) = check_schedules(&files, &wrong);
@@ -591,8 +591,8 @@ fn check_schedules(files: &[PathBuf], expressions: &[&str]) -> (Option<i32>, Str
     check("check_schedules.py", &words(files).into_iter().chain(each).collect::<Vec<_>>())
 }
 
-fn readme() -> PathBuf {
-    local::top().join("infra").join("README.md")
+fn page(name: &str) -> PathBuf {
+    local::top().join("docs").join(name)
 }
 
 // --- The runbook ---------------------------------------------------------------------------------------------
@@ -615,15 +615,18 @@ fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
         .collect();
     assert!(alarms.len() == 33 && parameters.len() == 60, "{alarms:?} {parameters:?}");
 
-    let text = fs::read_to_string(readme()).expect("the README");
-    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
     let errors = Kind::ALL.map(Kind::as_str);
-    for name in alarms.iter().chain(&parameters).chain(&errors) {
-        let row = rows
-            .iter()
-            .find(|row| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`"))));
-        let says = row.map_or(0, |row| row.len());
-        assert!(says > name.len() + 20, "infra/README.md has no line for {name}");
+    let says = [("runbook.md", &alarms[..]), ("install.md", &parameters), ("errors.md", &errors)];
+    for (name, words) in says {
+        let text = fs::read_to_string(page(name)).expect("the page");
+        for word in words {
+            let is_its_row = |row: &&str| {
+                row.starts_with("| ")
+                    && row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{word}`")))
+            };
+            let says = text.lines().find(is_its_row).map_or(0, str::len);
+            assert!(says > word.len() + 20, "docs/{name} has no line for {word}");
+        }
     }
 }
 

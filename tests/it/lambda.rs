@@ -70,7 +70,7 @@ async fn a_panic_ends_its_delivery_and_shows_only_what_stands_in_the_program() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let binary = folder.path().join("function");
-    let test = "a_panic_ends_its_delivery_and_shows_only_what_stands_in_the_program";
+    let test = "lambda::a_panic_ends_its_delivery_and_shows_only_what_stands_in_the_program";
     let program = std::env::current_exe().expect("this program");
     let script = format!("#!/bin/sh\nexec '{}' --exact {test} --nocapture\n", program.display());
     let mut file = std::fs::File::create(&binary).expect("the folder can be written");

@@ -7,6 +7,7 @@ mod local;
 mod choosing;
 mod contract;
 mod deployed;
+mod docs;
 mod faults;
 mod hostile;
 mod house;

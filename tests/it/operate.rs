@@ -229,19 +229,14 @@ fn the_samples_are_what_their_names_say_and_there_is_one_for_each_verb() {
         .into_iter()
         .filter_map(|(verb, _)| verb.strip_prefix("operate ").map(str::to_owned))
         .collect();
-    assert_eq!(of_operate, Verb::ALL.map(str::to_owned).into(), "README's table");
+    assert_eq!(of_operate, Verb::ALL.map(str::to_owned).into(), "the table of docs/functions.md");
 }
 
-/// README's table of features: the verb, `operate stop` for one of `operate`, and its sample.
+/// The table of docs/functions.md: the verb, `operate stop` for one of `operate`, and its sample.
 fn features() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(local::top().join("README.md")).expect("README.md");
-    let table = readme
-        .split("\n## What there is\n")
-        .nth(1)
-        .expect("the table")
-        .split("\n## ")
-        .next()
-        .expect("its end");
+    let page = std::fs::read_to_string(local::top().join("docs/functions.md")).expect("docs/functions.md");
+    let table =
+        page.split("\n## What there is\n").nth(1).expect("the table").split("\n## ").next().expect("its end");
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let verb = cells.next()?.replace(['`', ':'], "");
@@ -1081,7 +1076,7 @@ fn what_is_none_of_ours_is_left_alone() {
     assert!(none.1.contains("meeting unlaunched: the student has no machine"), "{}", none.1);
 }
 
-/// README's table, row by row, from the schedule to the end: each sample twice, the second time without any effect; and nothing
+/// The table of docs/functions.md, row by row, from the schedule to the end: each sample twice, the second time without any effect; and nothing
 /// is left over.
 #[test]
 fn every_sample_of_the_readmes_table_is_done_twice_and_leaves_nothing() {

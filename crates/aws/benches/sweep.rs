@@ -5,9 +5,9 @@
 
 #![allow(clippy::print_stdout, reason = "it is what a bench is for")]
 
-#[path = "../tests/it/fleet.rs"]
+#[path = "../tests/adapters/fleet.rs"]
 mod fleet;
-#[path = "../tests/it/server.rs"]
+#[path = "../tests/adapters/server.rs"]
 mod server;
 
 use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@ use crate::overrides::{
 use crate::timing::Window;
 use crate::user_data::UserData;
 
-/// Every variable that is read, in the order of the README's table.
+/// Every variable that is read, in the order of the table in `docs/settings.md`.
 pub const VARIABLES: [&str; 30] = [
     "LAUNCH_TEMPLATE",
     "AMI_ID",

@@ -139,7 +139,7 @@ impl Service {
     }
 }
 
-/// The stable `errorType` of a delivery that failed. `infra/README.md` says for each what to do.
+/// The stable `errorType` of a delivery that failed. `docs/errors.md` says for each what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     InvalidEvent,

@@ -1,7 +1,7 @@
 //! Many cases of one property, and the smallest one that breaks it.
 //!
 //! proptest is here without its `std` (see Cargo.toml), so catching panics, seeds and the number of cases are ours.
-//! `HOSTILE_CASES=100000 HOSTILE_SEED=7 cargo test --test hostile` looks further, and elsewhere.
+//! `HOSTILE_CASES=100000 HOSTILE_SEED=7 cargo test --test it hostile::` looks further, and elsewhere.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
