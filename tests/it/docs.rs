@@ -115,7 +115,7 @@ fn wrong_line(line: &str) -> Option<String> {
         };
         folders.iter().any(named)
     };
-    if words.iter().any(|word| *word == "cargo") {
+    if words.contains(&"cargo") {
         let every = [
             ("--test", ["tests", "crates/core/tests", "crates/aws/tests"].as_slice()),
             ("--example", &["examples"]),
@@ -133,7 +133,7 @@ fn wrong_line(line: &str) -> Option<String> {
             let line = format!("name = \"{name}\"");
             let is_one =
                 |file: &&str| fs::read_to_string(top().join(file)).is_ok_and(|text| text.contains(&line));
-            if !manifests.iter().any(|file| is_one(&file)) {
+            if !manifests.iter().any(is_one) {
                 return no("package", name);
             }
         }
