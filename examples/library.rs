@@ -52,7 +52,7 @@ async fn run(meeting: &str) -> Result<(), Error> {
         println!("the {role}'s machine {:?} is at {:?}", machine.instance_id, machine.dns_name);
     }
 
-    let teacher = Target::Seat(meeting.clone(), Role::Teacher);
+    let teacher = Target::RoleRecord(meeting.clone(), Role::Teacher);
     let volume = client.add_volume(&teacher, WantedVolume::new("recordings", 100)).await?;
     println!("its disk {} is at {:?}", volume.volume_id, volume.device);
 

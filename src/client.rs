@@ -6,7 +6,7 @@
 //! names, so programs and functions may work on one meeting at the same time.
 //!
 //! Times are [`Timestamp`]s in UTC, sizes whole GiB, throughput MiB/s, states and zones EC2's own words. Every
-//! error is an [`Error`]: its [`kind`](Error::kind) is the stable name, [`Kind::a_repeat_can_help`] says whether to ask again,
+//! error is an [`Error`]: its [`kind`](Error::kind) is the stable name, [`Kind::is_retryable`] says whether to ask again,
 //! [`Error::chain`] tells the whole story in one line, with what AWS answered and what to do.
 //!
 //! Its futures are not `Send`, as Lambda gives a function one event at a time: use one client a thread, in a runtime of one
@@ -25,7 +25,7 @@
 //!     client.launch(&meeting).await?;
 //!     let running = client.wait(&meeting).await?;
 //!     println!("{:?}", running.machines["teacher"].public_ip);
-//!     let teacher = Target::Seat(meeting.clone(), Role::Teacher);
+//!     let teacher = Target::RoleRecord(meeting.clone(), Role::Teacher);
 //!     client.add_volume(&teacher, WantedVolume::new("recordings", 100)).await?;
 //!     let image = client.snapshot(&teacher, "classroom 2027-01").await?;
 //!     println!("next week starts from {}", image.image_id);
@@ -36,7 +36,7 @@
 //!
 //! `examples/library.rs` is that program, on a local AWS.
 //!
-//! [`Kind::a_repeat_can_help`]: elephant_core::error::Kind::a_repeat_can_help
+//! [`Kind::is_retryable`]: elephant_core::error::Kind::is_retryable
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ use elephant_aws::ec2::Ec2;
 use elephant_aws::scheduler::Group;
 use elephant_aws::sdk;
 use elephant_aws::sdk::Calls;
-use elephant_aws::ssm::ParameterStore;
+use elephant_aws::ssm::Ssm;
 use elephant_core::config::{Config, EndConfig, OperateConfig, Problems};
 use elephant_core::end::{self, Ender};
 use elephant_core::error::{Error, Kind};
@@ -58,7 +58,7 @@ use elephant_core::event::{Asked, End, Operate, Status, Target, Verb, WantedVolu
 use elephant_core::launch::{self, Launcher};
 use elephant_core::lookups::Lookups;
 use elephant_core::meeting::MeetingId;
-use elephant_core::network::Wanted;
+use elephant_core::network::SubnetSelection;
 use elephant_core::operate::{self, ImageAnswer, Operator, Spent, VolumeAnswer};
 use elephant_core::status::{self, Observer};
 use elephant_core::timing::{Timing, after};
@@ -68,9 +68,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Everything that the functions do for a meeting, but for its schedule and the sweep.
 pub struct Client {
-    launcher: Launcher<Table, Ec2, ParameterStore, WallClock, RandomTokens>,
+    launcher: Launcher<Table, Ec2, Ssm, WallClock, RandomTokens>,
     observer: Observer<Table, Ec2, WallClock, RandomTokens>,
-    operator: Operator<Table, Ec2, ParameterStore, WallClock, RandomTokens>,
+    operator: Operator<Table, Ec2, Ssm, WallClock, RandomTokens>,
     ender: Ender<Table, Ec2, Group, WallClock, RandomTokens>,
     limit: Duration,
 }
@@ -137,7 +137,7 @@ impl Client {
         let timing = Timing::DEFAULT;
         let calls = Arc::<Calls>::default();
         let table = || Table::new(&aws, &launch.table_name, timing.table);
-        let ssm = || ParameterStore::counted(&aws, timing.ec2, &calls);
+        let ssm = || Ssm::counted(&aws, timing.ec2, &calls);
         let operator = Operator {
             meetings: table(),
             ec2: Ec2::new(&aws, &timing),
@@ -172,7 +172,10 @@ impl Client {
             parameters: ssm(),
             clock: WallClock,
             tokens: RandomTokens,
-            wanted: Wanted { network: launch.network.clone(), zones: launch.zones(region.as_deref()) },
+            wanted: SubnetSelection {
+                network: launch.network.clone(),
+                zones: launch.zones(region.as_deref()),
+            },
             config: launch,
             timing,
             lookups: Lookups::default(),
@@ -250,7 +253,7 @@ impl Client {
         let request = Status { meeting_id: meeting.clone(), asked };
         match self.observer.status(&request, self.deadline()).await? {
             status::Answer::Meeting(meeting) => Ok(*meeting),
-            status::Answer::Console(_) => Err(odd("a console")),
+            status::Answer::Console(_) => Err(unexpected("a console")),
         }
     }
 
@@ -274,7 +277,7 @@ impl Client {
     pub async fn snapshot(&self, machine: &Target, name: &str) -> Result<ImageAnswer, Error> {
         let verb = Verb::Snapshot { name: name.to_owned(), reboot: false, wait: true };
         let answer = self.operate(&Operate { target: Some(machine.clone()), verb }).await?;
-        answer.image.ok_or_else(|| odd("no image"))
+        answer.image.ok_or_else(|| unexpected("no image"))
     }
 
     /// A new disk for the machine, attached and deleted with it. The one that has this name already is answered as it is.
@@ -287,7 +290,7 @@ impl Client {
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
     /// use elephant_core::event::{Target, WantedVolume};
     /// use elephant_core::meeting::{MeetingId, Role};
-    /// let teacher = Target::Seat(MeetingId::new("m").expect("an id"), Role::Teacher);
+    /// let teacher = Target::RoleRecord(MeetingId::new("m").expect("an id"), Role::Teacher);
     /// let fast = WantedVolume { iops: Some(6000), ..WantedVolume::new("recordings", 100) };
     /// let volume = client.add_volume(&teacher, fast).await?;
     /// println!("{:?}", volume.device_on_nitro);
@@ -295,7 +298,7 @@ impl Client {
     /// ```
     pub async fn add_volume(&self, machine: &Target, volume: WantedVolume) -> Result<VolumeAnswer, Error> {
         let request = Operate { target: Some(machine.clone()), verb: Verb::AddVolume(volume) };
-        self.operate(&request).await?.volume.ok_or_else(|| odd("no volume"))
+        self.operate(&request).await?.volume.ok_or_else(|| unexpected("no volume"))
     }
 
     /// Everything else that `operate` does: see [`Verb`].
@@ -342,6 +345,6 @@ impl Client {
 }
 
 /// An answer that its verb does not give.
-fn odd(what: &str) -> Error {
+fn unexpected(what: &str) -> Error {
     Error::new(Kind::InvalidEvent, format!("the answer has {what}"), "report this; it is a fault of ours")
 }

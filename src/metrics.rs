@@ -26,12 +26,12 @@ use elephant_core::key_pair::KeyType;
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::machine::{Attempt, InstanceId, Machine, Parameters, Token};
 use elephant_core::meeting::MeetingId;
-use elephant_core::needs::{
-    Counts, Created, DryRuns, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines,
-    Meetings, Networks, NewMeetings, Updated, Views,
-};
 use elephant_core::network::{Found, Network, Offerings};
 use elephant_core::plan::Refusal;
+use elephant_core::ports::{
+    Counts, Created, DescribeById, DryRuns, FindByToken, Images, InstanceTypes, KeyPairs, LaunchTemplates,
+    Machines, Meetings, Networks, NewMeetings, Terminate, Updated,
+};
 use elephant_core::record::{MeetTime, NewRecord, Record, Update};
 
 /// The namespace of every metric.
@@ -277,7 +277,7 @@ impl<P: NewMeetings> NewMeetings for Metered<P> {
     }
 }
 
-impl<P: Views> Views for Metered<P> {
+impl<P: DescribeById> DescribeById for Metered<P> {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         self.port.look(instances).await
     }
@@ -301,13 +301,13 @@ impl<P: Machines> Machines for Metered<P> {
     }
 }
 
-impl<P: Finds> Finds for Metered<P> {
+impl<P: FindByToken> FindByToken for Metered<P> {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.port.find(token).await
     }
 }
 
-impl<P: Ends> Ends for Metered<P> {
+impl<P: Terminate> Terminate for Metered<P> {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.port.remove_role_tag(instance).await
     }

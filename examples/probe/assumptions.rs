@@ -48,7 +48,7 @@ pub const ALL: [Assumption; 27] = [
         name: "on-the-wire",
         text: "a request that was not answered takes effect within 45 s, or never",
         evidence: Evidence::Trusted("no request can be watched inside AWS; the SDK gives up after 10 s"),
-        otherwise: "`margin` grows (`timing.rs`)",
+        otherwise: "`max_effect_delay` grows (`timing.rs`)",
     },
     Assumption {
         name: "adapters",
@@ -62,7 +62,7 @@ pub const ALL: [Assumption; 27] = [
         "list-lag",
         "DescribeInstances by client token shows a new machine within 45 s",
         "",
-        "`margin` grows (`timing.rs`): a machine that is not shown yet would be launched again",
+        "`max_effect_delay` grows (`timing.rs`): a machine that is not shown yet would be launched again",
     ),
     asked(
         "token-repeated",
@@ -86,7 +86,7 @@ pub const ALL: [Assumption; 27] = [
         "token-in-flight",
         "two requests with one token at once make one machine",
         "",
-        "a repeat waits until the first request is over (`margin`) before it is sent",
+        "a repeat waits until the first request is over (`max_effect_delay`) before it is sent",
     ),
     asked(
         "dry-run-binds-nothing",
@@ -104,7 +104,7 @@ pub const ALL: [Assumption; 27] = [
         "token-two-roles",
         "two identities of one account share their tokens",
         "--role",
-        "`reconcile` may not replay an attempt of `launch`: it looks for the machine by token, after `margin`",
+        "`reconcile` may not replay an attempt of `launch`: it looks for the machine by token, after `max_effect_delay`",
     ),
     asked(
         "role-tag-removed",

@@ -27,7 +27,7 @@ use crate::account::{self, Account, Refusal, TAG, id, is_live, is_terminated, re
 use crate::assumptions::{ALL, Evidence, named};
 use crate::options::Options;
 
-const MARGIN: Duration = Timing::DEFAULT.margin;
+const MARGIN: Duration = Timing::DEFAULT.max_effect_delay;
 const LOOK: Duration = Duration::from_millis(200);
 /// Until a machine is terminated, or a table is made.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -13,7 +13,7 @@ mod world;
 use elephant_aws::dynamodb::Table;
 use elephant_core::error::Class;
 use elephant_core::meeting::MeetingId;
-use elephant_core::needs::Meetings;
+use elephant_core::ports::Meetings;
 use elephant_core::timing::Timing;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};

@@ -5,12 +5,12 @@ use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
 use elephant_aws::sdk;
-use elephant_aws::ssm::ParameterStore;
+use elephant_aws::ssm::Ssm;
 use elephant_core::config::{self, Config};
 use elephant_core::event;
 use elephant_core::launch::{Answered, Launcher};
 use elephant_core::lookups::Lookups;
-use elephant_core::network::Wanted;
+use elephant_core::network::SubnetSelection;
 use elephant_core::timing::Timing;
 use elephant_core::user_data::UserData;
 use elephant_launch::lambda;
@@ -40,10 +40,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             tally: meter.tally.clone(),
         },
         ec2: Metered { port: Ec2::counted(&aws, &timing, &meter.tally.calls), tally: meter.tally.clone() },
-        parameters: ParameterStore::counted(&aws, timing.ec2, &meter.tally.calls),
+        parameters: Ssm::counted(&aws, timing.ec2, &meter.tally.calls),
         clock: WallClock,
         tokens: RandomTokens,
-        wanted: Wanted {
+        wanted: SubnetSelection {
             network: config.network.clone(),
             zones: config.zones(aws.region().map(AsRef::as_ref)),
         },

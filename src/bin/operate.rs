@@ -5,7 +5,7 @@ use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
 use elephant_aws::sdk;
-use elephant_aws::ssm::ParameterStore;
+use elephant_aws::ssm::Ssm;
 use elephant_core::config::{self, OperateConfig};
 use elephant_core::event;
 use elephant_core::operate::{Answer, Operator, Spent};
@@ -31,7 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let operator = Operator {
         meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
         ec2: Ec2::counted(&aws, &timing, calls),
-        ssm: ParameterStore::counted(&aws, timing.ec2, calls),
+        ssm: Ssm::counted(&aws, timing.ec2, calls),
         clock: WallClock,
         tokens: RandomTokens,
         zones: config.zones(aws.region().map(AsRef::as_ref)),
@@ -41,7 +41,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     lambda::serve("operate", &timing, &meter, async |event, deadline| {
         let request = event::Operate::from_json(&event)?;
-        if let Some(event::Target::Seat(meeting, _)) = &request.target {
+        if let Some(event::Target::RoleRecord(meeting, _)) = &request.target {
             lambda::meeting(meeting);
         }
         operator.operate(&request, deadline).await

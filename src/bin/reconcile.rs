@@ -8,12 +8,12 @@ use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
 use elephant_aws::sdk;
-use elephant_aws::ssm::ParameterStore;
+use elephant_aws::ssm::Ssm;
 use elephant_core::config::{self, Config, Problems, ReconcileConfig};
 use elephant_core::event;
 use elephant_core::launch::Launcher;
 use elephant_core::lookups::Lookups;
-use elephant_core::network::Wanted;
+use elephant_core::network::SubnetSelection;
 use elephant_core::reconcile::{Answer, Reconciler};
 use elephant_core::timing::Timing;
 use elephant_core::user_data::UserData;
@@ -46,10 +46,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let launcher = Launcher {
         meetings: Metered { port: table(), tally: meter.tally.clone() },
         ec2: Metered { port: Ec2::counted(&aws, &timing, calls), tally: meter.tally.clone() },
-        parameters: ParameterStore::counted(&aws, timing.ec2, calls),
+        parameters: Ssm::counted(&aws, timing.ec2, calls),
         clock: WallClock,
         tokens: RandomTokens,
-        wanted: Wanted {
+        wanted: SubnetSelection {
             network: launch.network.clone(),
             zones: launch.zones(aws.region().map(AsRef::as_ref)),
         },

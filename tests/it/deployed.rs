@@ -196,7 +196,7 @@ fn a_schedule_fires_the_function_which_launches_and_its_repeat_changes_nothing()
         (!log.is_empty()).then_some(log)
     });
     let delivery = log.iter().find(|line| line["fields"]["message"] == "delivery").expect("its first line");
-    // Filled in by Scheduler, from the placeholders in the schedule's input.
+    // InRecord in by Scheduler, from the placeholders in the schedule's input.
     let arn = delivery["fields"]["schedule_arn"].as_str().unwrap_or_default();
     assert!(arn.ends_with(&format!("schedule/{STACK}/{schedule}")), "{delivery}");
     let launched = log.iter().filter(|line| line["fields"]["message"] == "machine launched").count();

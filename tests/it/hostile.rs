@@ -20,14 +20,14 @@ use elephant_aws::dynamodb::Table;
 use elephant_core::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES};
 use elephant_core::error::{AwsError, Class, Error, Kind};
 use elephant_core::event::{End, Launch, Schedule};
-use elephant_core::fleet::Watched;
+use elephant_core::fleet::MeetingSnapshot;
 use elephant_core::image::Source;
 use elephant_core::machine::InstanceProfile;
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{Created, Meetings, NewMeetings, Reports, Updated, Watch};
 use elephant_core::network::Network;
 use elephant_core::plan::schedule::one_time;
-use elephant_core::record::{self, Lease, MeetTime, NewRecord, Owner, Record, Seat};
+use elephant_core::ports::{Created, Meetings, NewMeetings, Reports, Updated, Watch};
+use elephant_core::record::{self, Lease, MeetTime, NewRecord, Owner, Record, RoleRecord};
 use elephant_core::timing::{Timing, after};
 use input::{ENDPOINTS, REQUIRED, RIGHT, meeting};
 use model::{Item, Wrong};
@@ -118,7 +118,7 @@ mod events {
             assert_eq!(written.meet_time, MeetTime::At(appointment.meet_time));
             assert_eq!(
                 (written.lease, written.teacher, written.student),
-                (None, Seat::default(), Seat::default())
+                (None, RoleRecord::default(), RoleRecord::default())
             );
             let ours = [
                 "teacher_ec2_id",
@@ -259,7 +259,7 @@ mod events {
             let fields = fields.or_else(|| model::fields(&event)).expect("it has fields");
             assert_eq!(fields["do"].as_str().map(str::trim), Some(request.verb.as_str()));
             match (&request.target, request.verb.is_about_a_machine()) {
-                (Some(Target::Seat(meeting, role)), Some(true) | None) => {
+                (Some(Target::RoleRecord(meeting, role)), Some(true) | None) => {
                     assert_eq!(model::named(&event), Some(meeting.as_str()));
                     assert_eq!(fields["role"].as_str().map(str::trim), Some(role.as_str()));
                     assert!(fields.get("instance_id").is_none_or(Value::is_null), "{event}");
@@ -570,13 +570,13 @@ mod records {
             let all = block_on(table(&item).read_all(&BTreeSet::from([meeting()]))).expect("it is answered");
             for watched in [report.watched, all[&meeting()].clone()] {
                 match (watched, delivered.clone()) {
-                    (Watched::Stands { mut record, .. }, Ok(delivered)) => {
+                    (MeetingSnapshot::Stands { mut record, .. }, Ok(delivered)) => {
                         if let MeetTime::Unreadable(shown) = &mut record.meet_time {
                             shown.clear();
                         }
                         assert_eq!(record, delivered);
                     }
-                    (Watched::Unreadable(what), Err(named)) => {
+                    (MeetingSnapshot::Unreadable(what), Err(named)) => {
                         is_shown_well(&what);
                         assert!(what.contains(named), "{what:?} does not name {named}");
                     }
@@ -620,9 +620,10 @@ mod records {
             let read = block_on(table.read(&meeting())).expect("readable").expect("a record");
             let claim = record::claim(&read, lease.clone(), &attempts);
             assert_eq!(block_on(table.update(&claim)), Ok(Updated::Done));
-            let seat = |attempt| Seat { instance_id: None, attempt: Some(attempt), launched_at: None };
+            let of_role =
+                |attempt| RoleRecord { instance_id: None, attempt: Some(attempt), launched_at: None };
             let expected =
-                Record { lease: Some(lease), teacher: seat(teacher), student: seat(student), ..read };
+                Record { lease: Some(lease), teacher: of_role(teacher), student: of_role(student), ..read };
             assert_eq!(block_on(table.read(&meeting())), Ok(Some(expected)));
             for (role, attempt) in attempts {
                 let item = dynamodb.item().expect("it is there");
@@ -667,13 +668,13 @@ mod records {
             (found, said) => assert_eq!(*found, said),
         }
         for role in Role::BOTH {
-            let seat = record.seat(role);
-            assert_eq!(Ok(seat.instance_id.as_ref().map(|id| id.0.clone())), text(model::id_of(role)));
+            let of_role = record.role(role);
+            assert_eq!(Ok(of_role.instance_id.as_ref().map(|id| id.0.clone())), text(model::id_of(role)));
             match model::attempt(item, &meeting(), role) {
-                Ok(attempt) => assert_eq!(seat.attempt, attempt),
+                Ok(attempt) => assert_eq!(of_role.attempt, attempt),
                 // Other types may mean the same, but not in what a write is conditional on.
                 Err(Wrong) => {
-                    let attempt = seat.attempt.as_ref().expect("something stands there");
+                    let attempt = of_role.attempt.as_ref().expect("something stands there");
                     assert!(model::is_ours(attempt, &meeting(), role), "{attempt:#?}");
                     let map = &item[model::attempt_of(role)]["M"];
                     assert_eq!(map["token"], json!({"S": attempt.token.0}));

@@ -24,7 +24,7 @@ fn rooms(folder: &str) -> BTreeMap<String, u32> {
     map.lines().filter_map(row).collect()
 }
 
-/// Every source file of a crate with the name of its room: `launch/seat.rs` is in the room `launch`.
+/// Every source file of a crate with the name of its room: `launch/role.rs` is in the room `launch`.
 fn sources(folder: &str) -> Vec<(String, PathBuf, String)> {
     let source = top().join(folder);
     let mut folders = vec![source.clone()];

@@ -328,7 +328,7 @@ fn the_check_knows_what_the_function_asks_for() {
     }
 }
 
-/// A verb's policy is what its signatures ask for: the actions that `needs.rs` names for the traits that they are bound to.
+/// A verb's policy is what its signatures ask for: the actions that `ports.rs` names for the traits that they are bound to.
 fn actions_asked_for_by(verb: &str) -> BTreeSet<String> {
     let bounds = bounds(&sources("core", verb));
     let traits = actions_of_traits();
@@ -352,13 +352,13 @@ fn bounds(code: &str) -> BTreeSet<String> {
 
 #[test]
 fn what_a_verb_asks_for_is_read_from_its_bounds_alone() {
-    let code = "//! Machines, `Meetings`.\n/// E: Powers\nimpl<M: Meetings, E: Finds + Views> Ender<M, E> {\n    // C: Clock\n    \
+    let code = "//! Machines, `Meetings`.\n/// E: PowerControl\nimpl<M: Meetings, E: FindByToken + DescribeById> Ender<M, E> {\n    // C: Clock\n    \
         fn end<S>(&self, said: &str) where\n    S: Deletes,\n    { let text = \"Starts\"; Machines }\n}";
     let found = bounds(code);
-    for name in ["Meetings", "Finds", "Views", "Deletes"] {
+    for name in ["Meetings", "FindByToken", "DescribeById", "Deletes"] {
         assert!(found.contains(name), "{name}: {found:?}");
     }
-    for name in ["Machines", "Powers", "Clock", "Starts"] {
+    for name in ["Machines", "PowerControl", "Clock", "Starts"] {
         assert!(!found.contains(name), "{name}: {found:?}");
     }
     assert!(actions_asked_for_by("end").contains("ec2:TerminateInstances"));
@@ -368,11 +368,11 @@ fn what_a_verb_asks_for_is_read_from_its_bounds_alone() {
     );
 }
 
-/// Each trait of `needs.rs` with the actions that its comments name, and those of the traits that it is made of.
+/// Each trait of `ports.rs` with the actions that its comments name, and those of the traits that it is made of.
 fn actions_of_traits() -> BTreeMap<String, BTreeSet<String>> {
-    let needs = sources("core", "needs");
+    let ports = sources("core", "ports");
     let mut traits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for text in needs.split("\npub trait ").skip(1) {
+    for text in ports.split("\npub trait ").skip(1) {
         let (head, body) = text.split_once('{').expect("a body");
         let mut names = head.split(|c: char| !c.is_alphanumeric());
         let name = names.next().expect("a name");
@@ -395,16 +395,16 @@ fn is_action(word: &str) -> bool {
 }
 
 #[test]
-fn every_request_of_the_adapters_is_named_in_needs() {
+fn every_request_of_the_adapters_is_named_in_the_ports() {
     let named: BTreeSet<String> = actions_of_traits().into_values().flatten().collect();
     let sent: BTreeSet<String> =
         ["dynamodb", "ec2", "scheduler", "ssm"].into_iter().flat_map(requests_of).collect();
     assert!(sent.len() >= 17, "the requests are found: {sent:?}");
     let unnamed: Vec<&String> = sent.difference(&named).collect();
-    assert!(unnamed.is_empty(), "{unnamed:?} are sent, and needs.rs does not name them");
+    assert!(unnamed.is_empty(), "{unnamed:?} are sent, and ports.rs does not name them");
     // What AWS judges besides, within RunInstances.
     let besides: Vec<&str> = named.difference(&sent).map(String::as_str).collect();
-    assert_eq!(besides, ["iam:PassRole"], "named in needs.rs beside the requests that are sent");
+    assert_eq!(besides, ["iam:PassRole"], "named in ports.rs beside the requests that are sent");
 }
 
 /// The operations that an adapter calls on its SDK client, as actions.

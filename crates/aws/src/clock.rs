@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use elephant_core::machine::Token;
-use elephant_core::needs::{Clock, Tokens};
+use elephant_core::ports::{Clock, Tokens};
 use elephant_core::record::Owner;
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -34,10 +34,10 @@ use crate::sdk::{self, CallCounter};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{Created, Meetings, NewMeetings, Updated};
 use elephant_core::overrides::Overrides;
+use elephant_core::ports::{Created, Meetings, NewMeetings, Updated};
 use elephant_core::record::{
-    Change, Lease, MeetTime, NewRecord, OTHERS_LIMIT, Owner, Record, Requires, Seat, Update,
+    Change, Lease, MeetTime, NewRecord, OTHERS_LIMIT, Owner, Record, Requires, RoleRecord, Update,
 };
 
 type Item = HashMap<String, AttributeValue>;
@@ -319,8 +319,8 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
         meet_time: to_meet_time(item),
         meet_time_text: text(item, MEET_TIME).ok().flatten(),
         lease: to_lease(item)?,
-        teacher: to_seat(meeting, item, Role::Teacher)?,
-        student: to_seat(meeting, item, Role::Student)?,
+        teacher: to_role_record(meeting, item, Role::Teacher)?,
+        student: to_role_record(meeting, item, Role::Student)?,
         overrides: Role::BOTH.map(|role| match size_of_others(item) {
             size if size > OTHERS_LIMIT => Err(format!(
                 "the record has {size} bytes without what a launch writes to it, and has room for {OTHERS_LIMIT}: {TOO_LARGE}"
@@ -408,7 +408,7 @@ fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
     }
 }
 
-fn to_seat(meeting: &MeetingId, item: &Item, role: Role) -> Result<Seat, String> {
+fn to_role_record(meeting: &MeetingId, item: &Item, role: Role) -> Result<RoleRecord, String> {
     let name = attempt_attribute(role);
     let attempt = match item.get(&name) {
         None | Some(AttributeValue::Null(_)) => None,
@@ -419,7 +419,7 @@ fn to_seat(meeting: &MeetingId, item: &Item, role: Role) -> Result<Seat, String>
     };
     // For people, and for how old a machine is that EC2 does not show: one that cannot be read is none.
     let launched_at = text(item, &format!("{role}_{LAUNCHED_AT}")).ok().flatten();
-    Ok(Seat {
+    Ok(RoleRecord {
         instance_id: text(item, &id_attribute(role))?.map(InstanceId),
         attempt,
         launched_at: launched_at.and_then(|text| text.parse().ok()),

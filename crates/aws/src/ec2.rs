@@ -39,7 +39,7 @@ use elephant_core::machine::{
     Attempt, ImdsTokens, InstanceId, InstanceProfile, Machine, Market, Parameters, ROLE_TAG, RootVolume,
     State, Token,
 };
-use elephant_core::needs::{DryRuns, Ends, Finds, Machines};
+use elephant_core::ports::{DryRuns, FindByToken, Machines, Terminate};
 use elephant_core::timing::Timing;
 
 pub struct Ec2 {
@@ -90,7 +90,7 @@ impl Machines for Ec2 {
     }
 }
 
-impl Finds for Ec2 {
+impl FindByToken for Ec2 {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let ours = filter("client-token", &token.0);
         let pages = self.client.describe_instances().filters(ours).into_paginator().items().send();
@@ -103,7 +103,7 @@ impl Finds for Ec2 {
     }
 }
 
-impl Ends for Ec2 {
+impl Terminate for Ec2 {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let tag = Tag::builder().key(ROLE_TAG).build();
         let answer = self.client.delete_tags().resources(&instance.0).tags(tag).send().await;

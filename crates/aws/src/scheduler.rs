@@ -1,7 +1,7 @@
 //! One-time schedules over EventBridge Scheduler: [`OneTimeSchedule`] ⇄ its requests and answers.
 //!
 //! Constant in each of ours: the time is UTC, the schedule is deleted once it has fired, and it is enabled. What stands
-//! in our group under our name and differs in one of these cannot be ours, and is [`Standing::Other`].
+//! in our group under our name and differs in one of these cannot be ours, and is [`ExistingSchedule::Other`].
 
 mod companions;
 
@@ -25,8 +25,8 @@ use jiff::tz::TimeZone;
 use crate::sdk::Calls;
 use crate::sdk::{self, CallCounter};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::needs::{Deletes, Schedules};
-use elephant_core::one_time::{self, OneTimeSchedule, Retry, ScheduleName, Standing};
+use elephant_core::launch_schedule::{self, ExistingSchedule, OneTimeSchedule, Retry, ScheduleName};
+use elephant_core::ports::{Deletes, Schedules};
 
 pub struct Group {
     client: Client,
@@ -167,11 +167,13 @@ impl Schedules for Group {
         }
     }
 
-    async fn find(&self, name: &ScheduleName) -> Result<Standing, AwsError> {
+    async fn find(&self, name: &ScheduleName) -> Result<ExistingSchedule, AwsError> {
         let answer = self.client.get_schedule().name(name.as_str()).group_name(&self.name).send().await;
         match answer {
-            Ok(found) => Ok(to_one_time(name, &found).map_or(Standing::Other, Standing::OneTime)),
-            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(Standing::Absent),
+            Ok(found) => {
+                Ok(to_one_time(name, &found).map_or(ExistingSchedule::Other, ExistingSchedule::OneTime))
+            }
+            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(ExistingSchedule::Absent),
             Err(error) => Err(self.failed("GetSchedule", error)),
         }
     }
@@ -264,7 +266,7 @@ fn to_one_time(name: &ScheduleName, found: &GetScheduleOutput) -> Option<OneTime
             FlexibleTimeWindowMode::Off => 0,
             _ => window.maximum_window_in_minutes()?.try_into().ok()?,
         },
-        target: one_time::Target {
+        target: launch_schedule::Target {
             function: target.arn().to_owned(),
             role: target.role_arn().to_owned(),
             dead_letters: target.dead_letter_config()?.arn()?.to_owned(),

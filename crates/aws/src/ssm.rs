@@ -19,19 +19,19 @@ use aws_sdk_ssm::operation::RequestId;
 use crate::sdk::Calls;
 use crate::sdk::{self, CallCounter};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::needs::Parameters;
+use elephant_core::ports::ParameterStore;
 
-pub struct ParameterStore {
+pub struct Ssm {
     sdk: aws_config::SdkConfig,
     limit: Duration,
     calls: Arc<Calls>,
     client: OnceCell<Client>,
 }
 
-impl ParameterStore {
+impl Ssm {
     /// One whose requests are counted. The SDK repeats what may be repeated, within the limit.
     pub fn counted(sdk: &aws_config::SdkConfig, limit: Duration, calls: &Arc<Calls>) -> Self {
-        ParameterStore { sdk: sdk.clone(), limit, calls: calls.clone(), client: OnceCell::new() }
+        Ssm { sdk: sdk.clone(), limit, calls: calls.clone(), client: OnceCell::new() }
     }
 
     fn client(&self) -> &Client {
@@ -44,7 +44,7 @@ impl ParameterStore {
     }
 }
 
-impl Parameters for ParameterStore {
+impl ParameterStore for Ssm {
     async fn parameter(&self, name: &str) -> Result<String, AwsError> {
         let answer = self.client().get_parameter().name(name).send().await.map_err(|error| {
             let answer =

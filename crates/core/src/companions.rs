@@ -16,7 +16,7 @@ use crate::companion::{Companion, CompanionName, Offsets, Pattern};
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Service};
 use crate::meeting::MeetingId;
-use crate::needs::{Clock, CompanionNotes, CompanionSchedules, MovingCompanions, Tokens};
+use crate::ports::{Clock, CompanionNotes, CompanionSchedules, MovingCompanions, Tokens};
 use crate::record::{MeetTime, Record};
 use crate::timing::{Timing, after};
 

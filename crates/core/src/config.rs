@@ -13,11 +13,11 @@ use crate::companion;
 use crate::error::{Error, Kind};
 use crate::fleet::Limits;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
+use crate::launch_schedule::{self, Target};
 use crate::launch_template::LaunchTemplate;
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
-use crate::one_time::{self, Target};
 use crate::overrides::{
     self, INSTANCE_TYPES_EXPECTED, VOLUME_SIZE_EXPECTED, VOLUME_SIZES, list, resource_id,
 };
@@ -675,13 +675,13 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             self.optional("COMPANION_SCHEDULES", expected, |text| list(text, companion::Pattern::parse));
         let patterns = patterns.unwrap_or_default();
         let ours = |pattern: &&companion::Pattern| {
-            group.is_some_and(|group| pattern.may_be(group, one_time::PREFIX))
+            group.is_some_and(|group| pattern.may_be(group, launch_schedule::PREFIX))
         };
         if let Some(pattern) = patterns.iter().find(ours) {
             self.problems.push(format!(
                 "COMPANION_SCHEDULES names {pattern}, expected schedules of others: those of this group that begin with {} are \
                  this function's own (SCHEDULE_GROUP)",
-                one_time::PREFIX
+                launch_schedule::PREFIX
             ));
         }
         patterns

@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
 use crate::error::{AwsError, Class, Service};
-use crate::needs::{Clock, Tokens};
 use crate::plan;
+use crate::ports::{Clock, Tokens};
 use crate::timing::{Timing, after};
 
 /// The first pause between two tries of the same request, and the longest.
@@ -66,7 +66,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         request: impl Fn() -> F,
     ) -> Result<R, AwsError> {
         let (limit, backoff) = manner(service, timing);
-        self.persist(limit, backoff, || true, request).await
+        self.retry(limit, backoff, || true, request).await
     }
 
     /// The same, so often at most: for what others do not wait for.
@@ -83,11 +83,11 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
             left.set(left.get().saturating_sub(1));
             left.get() > 0
         };
-        self.persist(limit, backoff, wanted, request).await
+        self.retry(limit, backoff, wanted, request).await
     }
 
     /// Send a request, which takes at least `limit` where it is answered in pages, and repeat it while it is `wanted`.
-    pub async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
+    pub async fn retry<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
         backoff: Backoff,

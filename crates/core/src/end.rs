@@ -20,12 +20,14 @@ use crate::deadline::{Backoff, Deadline};
 use crate::ending::{Acted, Ended, Ending, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event;
+use crate::launch_schedule::ScheduleName;
 use crate::machine::{InstanceId, State, Token};
 use crate::meeting::{Role, Status};
-use crate::needs::{Clock, CompanionSchedules, Deletes, Ends, Finds, Meetings, Tokens, Updated, Views};
-use crate::one_time::ScheduleName;
 use crate::plan::end::{Done, Next, OWNER, next, sent};
-use crate::plan::settled;
+use crate::plan::quiescent_at;
+use crate::ports::{
+    Clock, CompanionSchedules, Deletes, DescribeById, FindByToken, Meetings, Terminate, Tokens, Updated,
+};
 use crate::record::{self, Owner, Record};
 use crate::timing::{Timing, after};
 
@@ -80,8 +82,13 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: Clock, T: Tokens>
-    Ender<M, E, S, C, T>
+impl<
+    M: Meetings,
+    E: FindByToken + DescribeById + Terminate,
+    S: Deletes + CompanionSchedules,
+    C: Clock,
+    T: Tokens,
+> Ender<M, E, S, C, T>
 {
     /// One delivery, answered before `deadline`.
     pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<Answer, Error> {
@@ -96,8 +103,13 @@ struct Delivery<'e, M, E, S, C, T> {
     deadline: Deadline<'e, C, T>,
 }
 
-impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: Clock, T: Tokens>
-    Delivery<'_, M, E, S, C, T>
+impl<
+    M: Meetings,
+    E: FindByToken + DescribeById + Terminate,
+    S: Deletes + CompanionSchedules,
+    C: Clock,
+    T: Tokens,
+> Delivery<'_, M, E, S, C, T>
 {
     async fn run(&self) -> Result<Answer, Error> {
         let mut done = Done::default();
@@ -126,7 +138,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
                 Next::Settle(open) => {
                     for (role, token) in open {
                         let sent = sent(&record, &token);
-                        match self.settle(&record, role, token, &mut done).await {
+                        match self.clean_up(&record, role, token, &mut done).await {
                             Ok(found) => machines.extend(found.map(|id| (id, role))),
                             Err(error) => {
                                 done.failed.insert(sent);
@@ -178,8 +190,8 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
     /// Everything of it is ended, so its attempts have served. If one may still be on the wire, or the record has moved on,
     /// they stay, and the sweep removes them.
     async fn prune(&self, read: &Record) -> Result<(), Error> {
-        let attempted = Role::BOTH.iter().any(|role| read.seat(*role).attempt.is_some());
-        if !attempted || self.now() < settled(read, &self.ender.timing) {
+        let attempted = Role::BOTH.iter().any(|role| read.role(*role).attempt.is_some());
+        if !attempted || self.now() < quiescent_at(read, &self.ender.timing) {
             return Ok(());
         }
         let (meetings, update) = (&self.ender.meetings, record::prune(read));
@@ -205,8 +217,8 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         for (role, id) in named {
             done.terminated.insert(id.clone());
             // One that a person entered may have come up a moment ago.
-            let launched_at = record.seat(*role).launched_at.unwrap_or_else(|| self.now());
-            let known_by = after(launched_at, timing.margin + timing.skew);
+            let launched_at = record.role(*role).launched_at.unwrap_or_else(|| self.now());
+            let known_by = after(launched_at, timing.max_effect_delay + timing.skew);
             match on.act(id, known_by, || ec2.terminate(id)).await {
                 Ok(Acted::Done) => info!(%role, instance_id = %id, "machine ended"),
                 Ok(Acted::Gone) => info!(%role, instance_id = %id, "machine gone already"),
@@ -220,7 +232,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
     }
 
     /// End what the attempt made, if that is known already.
-    async fn settle(
+    async fn clean_up(
         &self,
         record: &Record,
         role: Role,
@@ -233,10 +245,10 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         let live = found.iter().find(|machine| machine.state.is_live());
         if let Some(machine) = live {
             // It may have come up a moment ago.
-            let known_by = after(asked, timing.margin);
+            let known_by = after(asked, timing.max_effect_delay);
             let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by };
             let standing = (self.request.meeting_id.clone(), role, token.clone());
-            let ended = ending.end_unnamed(&machine.instance_id, Some(&standing)).await;
+            let ended = ending.terminate_unrecorded(&machine.instance_id, Some(&standing)).await;
             match ended.map_err(|(service, error)| self.failed(service, error))? {
                 Ended::Ended => {}
                 // Somebody has the meeting go on: from the start.
@@ -244,7 +256,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
             }
         }
         // A token makes one machine, and no other once that is dead.
-        if !found.is_empty() || asked >= settled(record, timing) {
+        if !found.is_empty() || asked >= quiescent_at(record, timing) {
             done.settled.insert(sent(record, &token));
         } else {
             done.looked_at.insert(sent(record, &token));
@@ -257,7 +269,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         let pause: Duration = until.duration_since(self.now()).try_into().unwrap_or_default();
         // What is found then has to be ended, too.
         if !self.deadline.fits(pause + 2 * timing.table + 3 * timing.ec2) {
-            return Err(self.unsettled(until));
+            return Err(self.not_quiescent(until));
         }
         info!(%until, "a machine may still come of a launch that was under way");
         clock.sleep(pause).await;
@@ -289,8 +301,8 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         while !ids.is_empty() {
             let looked = self.ask(Service::Ec2, || ec2.look(&ids)).await?;
             let how = |id: &InstanceId| match looked.seen.iter().find(|s| s.instance_id() == id) {
-                Some(sighting) if sighting.machine.state == State::Terminated => None,
-                Some(sighting) => Some(format!("{id} is {}", sighting.machine.state.as_str())),
+                Some(observed) if observed.machine.state == State::Terminated => None,
+                Some(observed) => Some(format!("{id} is {}", observed.machine.state.as_str())),
                 None if looked.missing.contains(id) => None,
                 None => Some(format!("{id} cannot be seen")),
             };
@@ -352,7 +364,7 @@ impl<M: Meetings, E: Finds + Views + Ends, S: Deletes + CompanionSchedules, C: C
         Error { advice: advice.to_owned(), ..Error::no_such_meeting(&self.request.meeting_id) }
     }
 
-    fn unsettled(&self, until: Timestamp) -> Error {
+    fn not_quiescent(&self, until: Timestamp) -> Error {
         Error::new(
             Kind::MeetingBusy,
             format!(

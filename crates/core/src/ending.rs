@@ -8,11 +8,11 @@ use tracing::info;
 
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Class, Service};
-use crate::fleet::Sighting;
+use crate::fleet::ObservedMachine;
 use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{Clock, Ends, Meetings, Tokens, Updated, Views};
 use crate::plan;
+use crate::ports::{Clock, DescribeById, Meetings, Terminate, Tokens, Updated};
 use crate::record;
 use crate::timing::{Timing, after};
 
@@ -34,13 +34,13 @@ pub struct Ending<'d, M, E, C, T> {
     pub known_by: Timestamp,
 }
 
-impl<M: Meetings, E: Ends + Views, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
+impl<M: Meetings, E: Terminate + DescribeById, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
     /// `standing` is the attempt that made it, if that stands in the record of its meeting still.
     ///
     /// First the record is told, so that nobody takes the machine over meanwhile: the
     /// watchdog may write a status that allows a launch over TERMINATED. Then its `Role` tag goes: the watchdog would
     /// otherwise write TERMINATED over the meeting, which may be going on with another machine.
-    pub async fn end_unnamed(
+    pub async fn terminate_unrecorded(
         &self,
         instance: &InstanceId,
         standing: Option<&(MeetingId, Role, Token)>,
@@ -71,7 +71,7 @@ impl<M: Meetings, E: Ends + Views, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
     }
 }
 
-/// As often as there is time: what is repeated settles within the margin, or the deadline ends it.
+/// As often as there is time: what is repeated settles within the effect delay, or the deadline ends it.
 pub const PATIENTLY: u32 = u32::MAX;
 
 /// What became of an action on a machine.
@@ -94,7 +94,7 @@ pub struct OnMachine<'d, E, C, T> {
     pub tries: u32,
 }
 
-impl<E: Views, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
+impl<E: DescribeById, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
     /// From `known_by` on EC2 shows the machine, if it exists.
     pub async fn act<F: Future<Output = Result<(), AwsError>>>(
         &self,
@@ -121,18 +121,18 @@ impl<E: Views, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
         let Ok(looked) = self.ec2.look(std::slice::from_ref(instance)).await else { return Err(error) };
         let now = self.deadline.clock.now();
         let again = |error: AwsError| Err(AwsError { class: Class::Propagating, ..error });
-        let Some(sighting) = looked.seen.first() else {
+        let Some(observed) = looked.seen.first() else {
             return match looked.missing.contains(instance) {
                 true if now >= known_by => Ok(Acted::Gone),
                 true => again(error),
                 false => Err(error),
             };
         };
-        let Sighting { machine, launched_at, .. } = sighting;
+        let ObservedMachine { machine, launched_at, .. } = observed;
         if !machine.state.is_live() {
             return Ok(Acted::Gone);
         }
-        if error.class == Class::Propagating || now < after(*launched_at, self.timing.margin) {
+        if error.class == Class::Propagating || now < after(*launched_at, self.timing.max_effect_delay) {
             return again(error);
         }
         let advice = match machine.tags.get(PROJECT_TAG) {

@@ -217,7 +217,7 @@ impl Kind {
     }
 
     /// Whether the same event, delivered again, may succeed without anybody changing anything.
-    pub fn a_repeat_can_help(self) -> bool {
+    pub fn is_retryable(self) -> bool {
         match self {
             Kind::MeetingBusy
             | Kind::CapacityExhausted
@@ -347,7 +347,7 @@ impl fmt::Display for Error {
 /// The runtime logs a returned error in this form, once: so it is the line that a person reads.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let repeat = if self.kind.a_repeat_can_help() { "a repeat can help" } else { "a repeat cannot help" };
+        let repeat = if self.kind.is_retryable() { "a repeat can help" } else { "a repeat cannot help" };
         write!(f, "{} ({repeat}): {}", self.kind, self.chain())
     }
 }

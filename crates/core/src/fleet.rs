@@ -100,7 +100,7 @@ pub enum Counted {
 
 /// A machine of ours as one list showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ObservedMachine {
     pub machine: Machine,
     /// Of the request that made it.
     pub token: Option<Token>,
@@ -111,12 +111,12 @@ pub struct Sighting {
 /// What a look by ids showed. What is in neither could not be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
-    pub seen: Vec<Sighting>,
+    pub seen: Vec<ObservedMachine>,
     /// EC2 says that these do not exist: they died more than an hour ago, or came up a moment ago.
     pub missing: BTreeSet<InstanceId>,
 }
 
-impl Sighting {
+impl ObservedMachine {
     pub fn instance_id(&self) -> &InstanceId {
         &self.machine.instance_id
     }
@@ -148,7 +148,7 @@ impl Sighting {
 /// What stands in the table for a meeting that a sweep looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them stand")]
-pub enum Watched {
+pub enum MeetingSnapshot {
     Missing,
     /// Which attribute cannot be understood.
     Unreadable(String),
@@ -166,7 +166,7 @@ pub enum Watched {
 /// The same with what is there for the operator alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    pub watched: Watched,
+    pub watched: MeetingSnapshot,
     /// Why the last delivery of `launch` failed.
     pub failure: Option<Failure>,
     /// The last machine of each role that died, in the order of [`crate::meeting::Role::BOTH`].

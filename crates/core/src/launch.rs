@@ -1,13 +1,13 @@
 //! The story of one delivery: read → plan → claim → launch → record → answer.
 //!
 //! This file orders the effects; every choice is made in `plan.rs`, every condition of a write stands in `record.rs`.
-//! `launch/seat.rs` is one role's way from its attempt to an id in the record, `launch/pair.rs` the way of both where they
+//! `launch/role.rs` is one role's way from its attempt to an id in the record, `launch/pair.rs` the way of both where they
 //! stay in one zone, `launch/answer.rs` what is said at the end. The promise is in `lib.rs`.
 
 mod answer;
 mod pair;
 mod preflight;
-mod seat;
+mod role;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,17 +26,17 @@ use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::ending::{Ended, Ending};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::image::{self, Image, Source};
-use crate::lookups::{LookupError, Lookups, Surroundings, own_image_fits};
+use crate::lookups::{LookupError, Lookups, ResolvedInputs, own_image_fits};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{Clock, Launches, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::network::{Pair, Wanted, in_order};
+use crate::network::{Pair, SubnetSelection, in_order};
 use crate::overrides::Overrides;
-use crate::plan::{self, Bound, Candidate, Origin, Plan, Reason, Sending, Step};
+use crate::plan::{self, Candidate, Origin, Plan, Reason, Sending, Step, ZoneConstraint};
+use crate::ports::{Clock, Launches, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, Window, after};
 use answer::failed_lookup;
-use seat::{Failed, Filled, Unfilled};
+use role::{Failed, InRecord, NotRecorded};
 
 /// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
 const NOBODYS: &str = "warm-up";
@@ -50,12 +50,12 @@ pub struct Launcher<M, E, P, C, T> {
     pub tokens: T,
     pub config: Config,
     /// The configuration's choice of subnets, in this Region.
-    pub wanted: Wanted,
+    pub wanted: SubnetSelection,
     pub timing: Timing,
     pub lookups: Lookups,
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Launcher<M, E, P, C, T> {
+impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launcher<M, E, P, C, T> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
     /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
     /// again, and reports.
@@ -66,7 +66,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Lau
                 Err(_) => None,
             }
         };
-        let (found, table) = tokio::join!(self.surroundings(), open);
+        let (found, table) = tokio::join!(self.resolved_inputs(), open);
         if let Err(error) = found {
             warn!(error = %failed_lookup(&error).chain(), "the look-ups failed; the first delivery tries again");
         }
@@ -87,13 +87,13 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Lau
         Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline, overrides }
     }
 
-    async fn surroundings(&self) -> Result<Rc<Surroundings>, LookupError> {
+    async fn resolved_inputs(&self) -> Result<Rc<ResolvedInputs>, LookupError> {
         let Launcher { ec2, parameters, clock, config, wanted, timing, .. } = self;
         self.lookups.get(ec2, parameters, clock, config, wanted, timing).await
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Launches
+impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launches
     for Launcher<M, E, P, C, T>
 {
     async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error> {
@@ -113,7 +113,7 @@ struct Delivery<'l, M, E, P, C, T> {
 
 /// What this meeting's attempts are made from: what every meeting's are, and the images that its record names.
 struct Materials {
-    surroundings: Rc<Surroundings>,
+    surroundings: Rc<ResolvedInputs>,
     own_images: BTreeMap<Role, Image>,
 }
 
@@ -141,7 +141,7 @@ enum Claimed {
     Changed(Option<Box<Record>>),
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
@@ -156,8 +156,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 Plan::Skip(reason) => return Ok(self.skipped(status, &reason)),
                 Plan::AlreadyRecorded => return Ok(self.already_recorded(&record)),
                 Plan::Leased(until) => return Err(self.busy(until)),
-                Plan::Unsettled(reason, until) => return Err(self.unsettled(&reason, until)),
-                Plan::Settle(reason, open) => return self.settle(status, &reason, open).await,
+                Plan::NotQuiescent(reason, until) => return Err(self.not_quiescent(&reason, until)),
+                Plan::CleanUp(reason, open) => return self.clean_up(status, &reason, open).await,
                 Plan::Launch(steps) => steps,
             };
             let (work, failed) = self.work(&record, steps).await;
@@ -183,7 +183,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn read(&self) -> Result<Option<Record>, AwsError> {
         let launcher = self.launcher;
         let read = || launcher.meetings.read(self.meeting);
-        self.persist(launcher.timing.table, Backoff::TABLE, || true, read).await
+        self.retry(launcher.timing.table, Backoff::TABLE, || true, read).await
     }
 
     /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
@@ -245,7 +245,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 other => Ok(other),
             }
         };
-        let found = self.persist(self.look_up_limit(roles), Backoff::LOOK_UP, || true, look_up).await;
+        let found = self.retry(self.look_up_limit(roles), Backoff::LOOK_UP, || true, look_up).await;
         found.map_err(LookupError::Aws)?
     }
 
@@ -257,7 +257,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     async fn materials(&self, roles: &[Role]) -> Result<Materials, LookupError> {
-        let surroundings = self.launcher.surroundings().await?;
+        let surroundings = self.launcher.resolved_inputs().await?;
         let mut own_images = BTreeMap::new();
         for role in roles {
             let configured = &surroundings.origin.image.image_id;
@@ -305,7 +305,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     fn places(&self, found: &Materials, role: Role) -> Result<Places, Error> {
         let overrides = self.overrides_of(role)?;
         let own = found.own_images.get(&role);
-        let Surroundings { offerings, instance_types, origin, .. } = &*found.surroundings;
+        let ResolvedInputs { offerings, instance_types, origin, .. } = &*found.surroundings;
         let subnets = in_order(self.meeting, found.surroundings.subnets.clone());
         let markets = &self.launcher.config.markets;
         let mut candidates =
@@ -320,7 +320,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     fn keep_fitting(
         &self,
         role: Role,
-        surroundings: &Surroundings,
+        surroundings: &ResolvedInputs,
         image: &Image,
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
@@ -371,7 +371,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         }
         let launcher = self.launcher;
         let write = || launcher.meetings.update(&update);
-        let answer = self.persist(launcher.timing.table, Backoff::TABLE, in_window, write).await;
+        let answer = self.retry(launcher.timing.table, Backoff::TABLE, in_window, write).await;
         match answer.map_err(|error| self.table_failed(error))? {
             Updated::Refused(found) => {
                 let planned: Vec<(Role, Attempt)> =
@@ -400,25 +400,27 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             self.give_up(&ends).await;
             return self.answer(ends);
         }
-        let seat = |role: Role| {
+        let of_role = |role: Role| {
             let bound = match plan::zone_of_the_pair(pair, record, role) {
-                Some(zone) => Bound::Within(zone.to_owned()),
-                None => Bound::Anywhere,
+                Some(zone) => ZoneConstraint::Within(zone.to_owned()),
+                None => ZoneConstraint::Anywhere,
             };
             let work = work.iter().find(|w| w.role == role).cloned();
             let error = failed.iter().find(|(of, _)| *of == role).map(|(_, error)| error.clone());
             async move {
                 match (work, error) {
-                    (Some(work), _) => self.fill_seat(work, held, record.status.clone(), &bound).await,
-                    (None, Some(error)) => Err(Unfilled::Failed(Box::new(Failed { error, refused: None }))),
-                    (None, None) => Ok(Filled {
-                        machine: answer::recorded(record.seat(role)),
+                    (Some(work), _) => self.launch_role(work, held, record.status.clone(), &bound).await,
+                    (None, Some(error)) => {
+                        Err(NotRecorded::Failed(Box::new(Failed { error, refused: None })))
+                    }
+                    (None, None) => Ok(InRecord {
+                        machine: answer::recorded(record.role(role)),
                         status: record.status.clone(),
                     }),
                 }
             }
         };
-        let (teacher, student) = tokio::join!(seat(Role::Teacher), seat(Role::Student));
+        let (teacher, student) = tokio::join!(of_role(Role::Teacher), of_role(Role::Student));
         let ends = [(Role::Teacher, teacher), (Role::Student, student)];
         self.give_up(&ends).await;
         self.answer(ends)
@@ -426,7 +428,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
 
     /// Write down why, mark what EC2 refused, and let go of the lease if nothing of ours is open. The error itself
     /// reaches the caller whether or not this can be written.
-    async fn give_up(&self, ends: &[(Role, Result<Filled, Unfilled>)]) {
+    async fn give_up(&self, ends: &[(Role, Result<InRecord, NotRecorded>)]) {
         let mut reasons = Vec::new();
         let mut code = None;
         let mut refused: Vec<(Role, Token)> = Vec::new();
@@ -434,7 +436,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         for (role, end) in ends {
             match end {
                 Ok(_) => {}
-                Err(Unfilled::Failed(failed)) => {
+                Err(NotRecorded::Failed(failed)) => {
                     reasons.push(failed.error.brief());
                     code.get_or_insert(failed.error.code());
                     match &failed.refused {
@@ -443,7 +445,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     }
                 }
                 // Whoever moved the record on has the say over it.
-                Err(Unfilled::Gone | Unfilled::Over(..) | Unfilled::TakenOver) => return,
+                Err(NotRecorded::Gone | NotRecorded::Over(..) | NotRecorded::TakenOver) => return,
             }
         }
         let Some(code) = code else { return };
@@ -467,7 +469,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// The meeting is over, or its window is: end what its open attempts made and the record does not name.
-    async fn settle(
+    async fn clean_up(
         &self,
         status: Option<&Status>,
         reason: &Reason,
@@ -476,7 +478,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         for (role, token) in open {
             let ec2 = &self.launcher.ec2;
             let found = self
-                .persist(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&token))
+                .retry(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&token))
                 .await
                 .map_err(|error| self.left_running(role, None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {
@@ -495,26 +497,26 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     async fn end(&self, role: Role, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
         let Launcher { meetings, ec2, timing, .. } = self.launcher;
         // It may have come up a moment ago.
-        let known_by = after(self.now(), timing.margin);
+        let known_by = after(self.now(), timing.max_effect_delay);
         let ending = Ending { meetings, ec2, deadline: &self.deadline(), timing: *timing, known_by };
         let standing = (self.meeting.clone(), role, token.clone());
-        ending.end_unnamed(instance, Some(&standing)).await.map_err(|(_, error)| error)
+        ending.terminate_unrecorded(instance, Some(&standing)).await.map_err(|(_, error)| error)
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
         let launcher = self.launcher;
         let write = || launcher.meetings.update(update);
-        self.persist(launcher.timing.table, Backoff::TABLE, || true, write).await
+        self.retry(launcher.timing.table, Backoff::TABLE, || true, write).await
     }
 
-    async fn persist<R, F: Future<Output = Result<R, AwsError>>>(
+    async fn retry<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
         backoff: Backoff,
         wanted: impl Fn() -> bool,
         request: impl Fn() -> F,
     ) -> Result<R, AwsError> {
-        self.deadline().persist(limit, backoff, wanted, request).await
+        self.deadline().retry(limit, backoff, wanted, request).await
     }
 
     /// Whether something that takes this long ends before the deadline.

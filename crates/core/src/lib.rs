@@ -33,7 +33,7 @@
 //! | [`image`] | 0 | where an image's id comes from, what is known of an image |
 //! | [`launch_template`] | 0 | which launch template, and what of it has to be known |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
-//! | [`one_time`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
+//! | [`launch_schedule`] | 1 | the one-time schedule that launches a meeting: its name, its target, its input |
 //! | [`companion`] | 1 | a schedule of another program that belongs to a meeting, and how far from its time it stands |
 //! | [`user_data`] | 1 | what a machine is told at its first start |
 //! | [`network`] | 1 | subnets and zones: which can host a meeting, in which order |
@@ -47,7 +47,7 @@
 //! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
 //! | [`event`] | 4 | the JSON that arrives → typed requests |
 //! | [`plan`] | 5 | every decision, as pure functions |
-//! | [`needs`] | 5 | the small traits that the verbs ask for |
+//! | [`ports`] | 5 | the small traits that the verbs ask for |
 //! | [`answer`] | 5 | what every answer of a verb can be asked |
 //! | [`deadline`] | 6 | what may still be begun before a deadline: repeats with a pause |
 //! | [`lookups`] | 6 | what is looked up once and kept: subnets, the zones of each type, the image, a record's own image, the key |
@@ -80,16 +80,16 @@ pub mod hardware;
 pub mod image;
 pub mod key_pair;
 pub mod launch;
+pub mod launch_schedule;
 pub mod launch_template;
 pub mod lookups;
 pub mod machine;
 pub mod meeting;
-pub mod needs;
 pub mod network;
-pub mod one_time;
 pub mod operate;
 pub mod overrides;
 pub mod plan;
+pub mod ports;
 pub mod reconcile;
 pub mod record;
 pub mod schedule;

@@ -19,14 +19,14 @@ use crate::image::{self, Image, Source, newest};
 use crate::key_pair::KeyType;
 use crate::launch_template::{LaunchTemplate, Pinned, Template};
 use crate::machine::{IDENTITY_TAGS, Market};
-use crate::needs::{Clock, Images, LaunchTemplates, LookUps, Parameters};
-use crate::network::{Found, Offerings, Subnet, Wanted, usable};
+use crate::network::{Found, Offerings, Subnet, SubnetSelection, usable};
 use crate::plan::Origin;
+use crate::ports::{Clock, Images, LaunchTemplates, LookUps, ParameterStore};
 use crate::timing::{Timing, after};
 
 /// What a new attempt is made from, beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct ResolvedInputs {
     /// At least one of the configured types is offered in the zone of one of them.
     pub subnets: Vec<Subnet>,
     /// `None`: EC2 had no time to say. A zone that does not offer a type then says so itself.
@@ -53,7 +53,7 @@ pub enum LookupError {
 
 #[derive(Default)]
 pub struct Lookups {
-    kept: RefCell<Option<(Timestamp, Rc<Surroundings>)>>,
+    kept: RefCell<Option<(Timestamp, Rc<ResolvedInputs>)>>,
     /// What was found while something else was not: where many functions start at once EC2 refuses some of their
     /// look-ups, and a function that asked for everything again would make it refuse more.
     found: RefCell<Part<Found>>,
@@ -72,12 +72,12 @@ impl Lookups {
     pub async fn get(
         &self,
         ec2: &impl LookUps,
-        parameters: &impl Parameters,
+        parameters: &impl ParameterStore,
         clock: &impl Clock,
         config: &Config,
-        wanted: &Wanted,
+        wanted: &SubnetSelection,
         timing: &Timing,
-    ) -> Result<Rc<Surroundings>, LookupError> {
+    ) -> Result<Rc<ResolvedInputs>, LookupError> {
         let now = clock.now();
         if let Some((since, kept)) = &*self.kept.borrow()
             && now < after(*since, timing.lookups)
@@ -120,7 +120,7 @@ impl Lookups {
                 "VOLUME_SIZE_GB is less than the image's snapshot has: the volume gets the snapshot's size"
             );
         }
-        let fresh = Rc::new(Surroundings {
+        let fresh = Rc::new(ResolvedInputs {
             subnets,
             offerings: offerings.1,
             instance_types: basis.instance_types,
@@ -191,9 +191,9 @@ pub struct Looked {
 impl Looked {
     pub async fn at(
         ec2: &impl LookUps,
-        parameters: &impl Parameters,
+        parameters: &impl ParameterStore,
         config: &Config,
-        wanted: &Wanted,
+        wanted: &SubnetSelection,
     ) -> Self {
         let basis = find_template(ec2, config).await.and_then(|template| basis(config, template));
         let of_basis = async {
@@ -221,9 +221,9 @@ impl Looked {
     }
 
     /// What machines are made from, of what was found: all but where they may be.
-    pub fn surroundings(&self) -> Option<Surroundings> {
+    pub fn resolved_inputs(&self) -> Option<ResolvedInputs> {
         let (Ok(basis), Ok(image)) = (&self.basis, &self.image) else { return None };
-        Some(Surroundings {
+        Some(ResolvedInputs {
             subnets: Vec::new(),
             offerings: None,
             instance_types: basis.instance_types.clone(),
@@ -397,7 +397,7 @@ async fn offerings_if_there_is_time(
 /// The image that a launch would take now, found in the way of a launch.
 pub async fn latest_image(
     ec2: &(impl Images + LaunchTemplates),
-    parameters: &impl Parameters,
+    parameters: &impl ParameterStore,
     image: &Source,
     instance_types: &[String],
     launch_template: Option<&LaunchTemplate>,
@@ -425,7 +425,7 @@ fn of_template(text: String) -> Source {
 
 async fn find_image(
     ec2: &impl Images,
-    parameters: &impl Parameters,
+    parameters: &impl ParameterStore,
     source: &Source,
     instance_types: &[String],
 ) -> Result<Image, LookupError> {
@@ -484,7 +484,7 @@ fn takes_the_key(config: &Config, key_type: Option<KeyType>, image: &Image) -> R
 /// Whether a machine from an image that its record names can be what was asked for, of one of these types; if not, why.
 /// Its disk is no question: it is made for this image's root device.
 pub fn own_image_fits(
-    surroundings: &Surroundings,
+    surroundings: &ResolvedInputs,
     config: &Config,
     image: &Image,
     types: &[String],

@@ -49,7 +49,7 @@ pub type Offerings = BTreeSet<(String, String)>;
 
 /// Which subnets may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SubnetSelection {
     pub network: Network,
     /// Only subnets in these zones; `None`: every zone.
     pub zones: Option<Vec<String>>,
@@ -57,7 +57,7 @@ pub struct Wanted {
 
 /// The subnets that can host a machine. If there is none, the error lists what was found instead, and says which
 /// variable to change.
-pub fn usable(found: &Found, wanted: &Wanted) -> Result<Vec<Subnet>, String> {
+pub fn usable(found: &Found, wanted: &SubnetSelection) -> Result<Vec<Subnet>, String> {
     let of = |vpc: &String| found.subnets.iter().filter(|s| s.vpc_id == *vpc).collect::<Vec<&Subnet>>();
     let candidates = match (&wanted.network, &found.vpcs[..]) {
         (Network::Subnets(ids), _) => found.subnets.iter().filter(|s| ids.contains(&s.subnet_id)).collect(),

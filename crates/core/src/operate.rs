@@ -37,8 +37,8 @@ use crate::fleet::is_stopped_on_purpose;
 use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State, Token};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate::{self as plan, Power};
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::record;
 use crate::timing::{Timing, after};
 
@@ -194,7 +194,7 @@ where
         let machine = match &request.target {
             None => None,
             Some(Target::Instance(instance)) => Some(instance.clone()),
-            Some(Target::Seat(meeting, role)) => Some(self.machine_of(meeting, *role).await?),
+            Some(Target::RoleRecord(meeting, role)) => Some(self.machine_of(meeting, *role).await?),
         };
         match (&request.verb, machine) {
             (Verb::Images, None) => self.images(None).await,
@@ -232,7 +232,7 @@ where
         let meetings = &self.operator.meetings;
         let record = self.ask(Service::DynamoDb, || meetings.read(meeting)).await?;
         let record = record.ok_or_else(|| Error::no_such_meeting(meeting))?;
-        record.seat(role).instance_id.clone().ok_or_else(|| {
+        record.role(role).instance_id.clone().ok_or_else(|| {
             Error::new(
                 Kind::MachineNotFound,
                 format!("meeting {meeting}: the {role} has no machine"),
@@ -506,7 +506,7 @@ where
         look: impl AsyncFn() -> Result<Sight<R>, Error>,
     ) -> Result<Option<R>, Error> {
         let Operator { clock, timing, .. } = self.operator;
-        let seen_by = Cell::new(after(made.unwrap_or_else(|| clock.now()), timing.margin));
+        let seen_by = Cell::new(after(made.unwrap_or_else(|| clock.now()), timing.max_effect_delay));
         self.until_by(not_yet, &seen_by, async || match look().await? {
             Sight::Unseen if clock.now() <= seen_by.get() => Ok(None),
             Sight::NotYet => Ok(None),
@@ -523,10 +523,10 @@ where
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
         let answer = self.deadline.ask(service, &self.operator.timing, request).await;
-        answer.map_err(|error| self.told(service, error))
+        answer.map_err(|error| self.describe(service, error))
     }
 
-    fn told(&self, service: Service, error: AwsError) -> Error {
+    fn describe(&self, service: Service, error: AwsError) -> Error {
         if let Some((problem, advice)) = plan::obstacle(&error) {
             return Error::new(Kind::OperationRefused, format!("{}: {problem}", self.verb), advice)
                 .caused_by(error);
@@ -576,9 +576,9 @@ where
                 Found::Gone => return Ok(Some(None)),
                 Found::Stands(since) => since.unwrap_or(known),
             };
-            seen_by.set(after(since, timing.margin));
+            seen_by.set(after(since, timing.max_effect_delay));
             if error.class != Class::Propagating && now > seen_by.get() {
-                let mut told = self.told(service, error);
+                let mut told = self.describe(service, error);
                 told.problem = format!("{}, though it stands there with our tag", told.problem);
                 return Err(told);
             }
@@ -595,7 +595,7 @@ where
     }
 
     /// What could not be attached, `made`, is not left behind; where a repeat can help, it stays for that.
-    async fn without<F: Future<Output = Result<(), AwsError>>>(
+    async fn roll_back<F: Future<Output = Result<(), AwsError>>>(
         &self,
         made: &str,
         attached: Result<bool, Error>,
@@ -603,7 +603,7 @@ where
         remove: &str,
         mut error: Error,
     ) -> Error {
-        if attached.unwrap_or(true) || error.kind.a_repeat_can_help() {
+        if attached.unwrap_or(true) || error.kind.is_retryable() {
             error.advice = format!("{}; {made} stands, and a repeat goes on with it", error.advice);
         } else if !self.try_to(&format!("delete {made}, which could not be attached"), delete).await {
             error.advice = format!("{}; {made} is left: {remove} it", error.advice);

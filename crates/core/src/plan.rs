@@ -34,9 +34,9 @@ pub enum Plan {
     /// Another delivery has the lease until then.
     Leased(Timestamp),
     /// Nothing is launched, but an open attempt may still make a machine until then: look again afterwards.
-    Unsettled(Reason, Timestamp),
+    NotQuiescent(Reason, Timestamp),
     /// Nothing is launched; what the open attempts made is found by its token and ended.
-    Settle(Reason, Vec<(Role, Token)>),
+    CleanUp(Reason, Vec<(Role, Token)>),
     /// Take the lease, then do this for each role without a machine.
     Launch(Vec<(Role, Step)>),
 }
@@ -72,16 +72,16 @@ pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) ->
     if let Some(reason) = reason_to_skip(record, now, window) {
         let open: Vec<(Role, Token)> = Role::BOTH
             .into_iter()
-            .filter_map(|role| Some((role, record.seat(role).open_attempt()?.token.clone())))
+            .filter_map(|role| Some((role, record.role(role).open_attempt()?.token.clone())))
             .collect();
         if open.is_empty() {
             return Plan::Skip(reason);
         }
-        let settled = settled(record, timing);
-        return if now < settled { Plan::Unsettled(reason, settled) } else { Plan::Settle(reason, open) };
+        let settled = quiescent_at(record, timing);
+        return if now < settled { Plan::NotQuiescent(reason, settled) } else { Plan::CleanUp(reason, open) };
     }
     let without: Vec<Role> =
-        Role::BOTH.into_iter().filter(|role| record.seat(*role).instance_id.is_none()).collect();
+        Role::BOTH.into_iter().filter(|role| record.role(*role).instance_id.is_none()).collect();
     if without.is_empty() {
         return Plan::AlreadyRecorded;
     }
@@ -89,17 +89,17 @@ pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) ->
     if let Some(end) = lease_end.filter(|end| now < *end) {
         return Plan::Leased(end);
     }
-    let step = |role: Role| match record.seat(role).open_attempt() {
+    let step = |role: Role| match record.role(role).open_attempt() {
         Some(attempt) => Step::Replay { attempt: attempt.clone(), unanswered: lease_end.unwrap_or(now) },
-        None => Step::New { number: record.seat(role).attempt.as_ref().map_or(1, Attempt::next_number) },
+        None => Step::New { number: record.role(role).attempt.as_ref().map_or(1, Attempt::next_number) },
     };
     Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
 }
 
 /// From when on a look-up shows every machine that the attempts of this record have made: until then one may still be
 /// coming. An open attempt without a lease is not of our making; somebody has mended the record by hand, long after.
-pub fn settled(record: &Record, timing: &Timing) -> Timestamp {
-    let until = |lease: &Lease| after(lease.until, timing.skew + timing.margin);
+pub fn quiescent_at(record: &Record, timing: &Timing) -> Timestamp {
+    let until = |lease: &Lease| after(lease.until, timing.skew + timing.max_effect_delay);
     record.lease.as_ref().map_or(Timestamp::MIN, until)
 }
 
@@ -226,7 +226,7 @@ impl Origin {
 
 /// Where the next attempt of a role may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub enum ZoneConstraint {
     Anywhere,
     /// In this zone, where the other role's machine is.
     Within(String),
@@ -237,7 +237,7 @@ pub enum Bound {
 /// The zone to which a role is bound because the other one's machine is there, or an attempt of it that may have made
 /// one.
 pub fn zone_of_the_pair(pair: Pair, record: &Record, role: Role) -> Option<&str> {
-    let other = record.seat(role.other());
+    let other = record.role(role.other());
     let standing = match (pair, &other.instance_id) {
         (Pair::Any, _) => None,
         (Pair::SameAz, Some(_)) => other.attempt.as_ref(),
@@ -365,16 +365,18 @@ impl Refusals {
         &self,
         candidates: &'c [Candidate],
         standing: &Parameters,
-        bound: &Bound,
+        bound: &ZoneConstraint,
     ) -> Option<&'c Candidate> {
         let (before, after) =
             candidates.split_at(position(candidates, standing).map_or(0, |index| index + 1));
         let left = after.iter().chain(before);
         let mut left = left.filter(|candidate| !self.rule_out(candidate, &standing.image_id));
         match bound {
-            Bound::Anywhere => left.next(),
-            Bound::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
-            Bound::Together => left.next().filter(|candidate| candidate.is_in(&standing.availability_zone)),
+            ZoneConstraint::Anywhere => left.next(),
+            ZoneConstraint::Within(zone) => left.find(|candidate| candidate.is_in(zone)),
+            ZoneConstraint::Together => {
+                left.next().filter(|candidate| candidate.is_in(&standing.availability_zone))
+            }
         }
     }
 
@@ -457,12 +459,12 @@ impl Refusals {
 pub fn same_again<'c>(
     candidates: &'c [Candidate],
     standing: &Parameters,
-    bound: &Bound,
+    bound: &ZoneConstraint,
 ) -> Option<&'c Candidate> {
     let zone = match bound {
-        Bound::Anywhere => None,
-        Bound::Within(zone) => Some(zone.as_str()),
-        Bound::Together => Some(standing.availability_zone.as_str()),
+        ZoneConstraint::Anywhere => None,
+        ZoneConstraint::Within(zone) => Some(zone.as_str()),
+        ZoneConstraint::Together => Some(standing.availability_zone.as_str()),
     };
     let same = position(candidates, standing).and_then(|index| candidates.get(index));
     same.filter(|same| zone.is_none_or(|zone| same.is_in(zone))).or_else(|| first(candidates, zone))
@@ -515,13 +517,13 @@ pub fn lease_end(now: Timestamp, deadline: Timestamp, timing: &Timing) -> Timest
 }
 
 /// Whether a refusal of a request sent at `sent` is the last word on its attempt: every earlier sending was answered,
-/// or is older than the margin. If not, the time from which a refusal is.
+/// or is older than the effect delay. If not, the time from which a refusal is.
 pub fn refusal_counts(
     unanswered: Option<Timestamp>,
     sent: Timestamp,
     timing: &Timing,
 ) -> Result<(), Timestamp> {
-    match unanswered.map(|earlier| after(earlier, timing.margin)) {
+    match unanswered.map(|earlier| after(earlier, timing.max_effect_delay)) {
         Some(settled) if sent < settled => Err(settled),
         _ => Ok(()),
     }
@@ -536,7 +538,7 @@ pub fn backoff(tries: u32, fraction: f64, first: Duration, ceiling: Duration) ->
 
 /// What a refused write tells of the record that it met, for the delivery whose write it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ConflictMeaning {
     /// It already holds what was to be written: an answer was lost, the write was not.
     Written,
     /// The record is gone: the meeting was deleted.
@@ -549,7 +551,7 @@ pub enum Standing {
 
 /// Whether a claim that was refused stands all the same: its answer was lost, the write was not.
 pub fn claim_stands(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)]) -> bool {
-    let ours = attempts.iter().all(|(role, attempt)| found.seat(*role).attempt.as_ref() == Some(attempt));
+    let ours = attempts.iter().all(|(role, attempt)| found.role(*role).attempt.as_ref() == Some(attempt));
     found.is_owned_by(owner) && ours && !found.is_over()
 }
 
@@ -560,13 +562,13 @@ pub fn after_refused_next_attempt(
     owner: &Owner,
     role: Role,
     next: &Token,
-) -> Standing {
+) -> ConflictMeaning {
     match found {
-        None => Standing::Gone,
-        Some(record) if !record.is_owned_by(owner) => Standing::TakenOver,
-        Some(record) if record.is_over() => Standing::Over,
-        Some(record) if token(record, role) == Some(next) => Standing::Written,
-        Some(_) => Standing::TakenOver,
+        None => ConflictMeaning::Gone,
+        Some(record) if !record.is_owned_by(owner) => ConflictMeaning::TakenOver,
+        Some(record) if record.is_over() => ConflictMeaning::Over,
+        Some(record) if token(record, role) == Some(next) => ConflictMeaning::Written,
+        Some(_) => ConflictMeaning::TakenOver,
     }
 }
 
@@ -576,27 +578,27 @@ pub fn after_refused_instance(
     role: Role,
     ours: &Token,
     machine: &Machine,
-) -> Option<Standing> {
-    let Some(record) = found else { return Some(Standing::Gone) };
-    let seat = record.seat(role);
-    if seat.instance_id.as_ref() == Some(&machine.instance_id) {
-        return Some(Standing::Written);
+) -> Option<ConflictMeaning> {
+    let Some(record) = found else { return Some(ConflictMeaning::Gone) };
+    let of_role = record.role(role);
+    if of_role.instance_id.as_ref() == Some(&machine.instance_id) {
+        return Some(ConflictMeaning::Written);
     }
-    if seat.instance_id.is_some() || token(record, role) != Some(ours) {
-        return Some(Standing::TakenOver);
+    if of_role.instance_id.is_some() || token(record, role) != Some(ours) {
+        return Some(ConflictMeaning::TakenOver);
     }
     if record.is_over() {
-        return Some(Standing::Over);
+        return Some(ConflictMeaning::Over);
     }
-    seat.attempt.as_ref().is_some_and(|attempt| attempt.ending).then_some(Standing::TakenOver)
+    of_role.attempt.as_ref().is_some_and(|attempt| attempt.ending).then_some(ConflictMeaning::TakenOver)
 }
 
 /// Whether a machine of this attempt stays although it was to be ended, from the record that the mark met: another
 /// delivery has recorded it.
 pub fn is_kept(found: Option<&Record>, role: Role, machine: &InstanceId) -> bool {
-    found.is_some_and(|record| record.seat(role).instance_id.as_ref() == Some(machine))
+    found.is_some_and(|record| record.role(role).instance_id.as_ref() == Some(machine))
 }
 
 fn token(record: &Record, role: Role) -> Option<&Token> {
-    record.seat(role).attempt.as_ref().map(|attempt| &attempt.token)
+    record.role(role).attempt.as_ref().map(|attempt| &attempt.token)
 }

@@ -22,14 +22,14 @@ use crate::deadline::Deadline;
 use crate::ending::{Acted, Ended, Ending, OnMachine};
 use crate::error::{AwsError, Error, Service};
 use crate::event;
-use crate::fleet::{Counted, Leftover, Sighting, Watched};
+use crate::fleet::{Counted, Leftover, MeetingSnapshot, ObservedMachine};
 use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{
-    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Tokens,
+use crate::plan::reconcile::{Repair, Seen, reconcile, to_look_at};
+use crate::ports::{
+    Clock, Consoles, Counts, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Terminate, Tokens,
     Updated, Watch,
 };
-use crate::plan::reconcile::{Repair, Seen, reconcile, to_look_at};
 use crate::record::{self, Lost, Update};
 use crate::timing::{Timing, after, before};
 
@@ -96,7 +96,7 @@ impl answer::Outcome for Answer {
 impl<M, E, L, N, C, T> Reconciler<M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends + Starts + StatusChecks + Consoles + Leftovers,
+    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
     L: Launches,
     N: Counts,
     C: Clock,
@@ -117,7 +117,7 @@ struct Delivery<'r, M, E, L, N, C, T> {
 impl<M, E, L, N, C, T> Delivery<'_, M, E, L, N, C, T>
 where
     M: Meetings + Watch,
-    E: Fleet + Ends + Starts + StatusChecks + Consoles + Leftovers,
+    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
     L: Launches,
     N: Counts,
     C: Clock,
@@ -132,7 +132,8 @@ where
         }) else {
             return Ok(Answer::default());
         };
-        let mut wanted: BTreeSet<MeetingId> = found.machines.iter().filter_map(Sighting::meeting).collect();
+        let mut wanted: BTreeSet<MeetingId> =
+            found.machines.iter().filter_map(ObservedMachine::meeting).collect();
         if *request == event::Reconcile::Sweep {
             let now = self.deadline.clock.now();
             let from = before(now, config.limits.window.latest);
@@ -144,7 +145,7 @@ where
         let records = self.ask(Service::DynamoDb, || meetings.read_all(&wanted)).await?;
         self.look_at_what_is_recorded(&mut found, &records).await;
         for (meeting, watched) in &records {
-            if let Watched::Unreadable(what) = watched {
+            if let MeetingSnapshot::Unreadable(what) = watched {
                 warn!(meeting_id = %meeting, what, "the record cannot be understood: its machines are left alone");
             }
         }
@@ -207,10 +208,10 @@ where
     async fn one(&self, instance: &InstanceId) -> Result<Option<Found>, Error> {
         let Reconciler { ec2, config, .. } = self.reconciler;
         let looked = self.ask(Service::Ec2, || ec2.look(std::slice::from_ref(instance))).await?;
-        let ours = |s: &Sighting| {
+        let ours = |s: &ObservedMachine| {
             s.machine.tags.get(PROJECT_TAG) == Some(&config.project_tag) && s.meeting().is_some()
         };
-        let machines: Vec<Sighting> = looked.seen.into_iter().filter(ours).collect();
+        let machines: Vec<ObservedMachine> = looked.seen.into_iter().filter(ours).collect();
         if machines.is_empty() {
             info!(instance_id = %instance, "no machine of ours");
             return Ok(None);
@@ -220,21 +221,25 @@ where
 
     /// EC2 takes its tags from a machine that has died, and forgets it within the hour; then no list shows it. What is looked
     /// at is younger than the records, which matters for orphans only.
-    async fn look_at_what_is_recorded(&self, found: &mut Found, records: &BTreeMap<MeetingId, Watched>) {
+    async fn look_at_what_is_recorded(
+        &self,
+        found: &mut Found,
+        records: &BTreeMap<MeetingId, MeetingSnapshot>,
+    ) {
         let Reconciler { ec2, config, timing, .. } = self.reconciler;
         let now = self.deadline.clock.now();
         let stand = records.values().filter_map(|watched| match watched {
-            Watched::Stands { record, .. } => Some(record),
-            Watched::Missing | Watched::Unreadable(_) => None,
+            MeetingSnapshot::Stands { record, .. } => Some(record),
+            MeetingSnapshot::Missing | MeetingSnapshot::Unreadable(_) => None,
         });
-        let listed = found.machines.iter().map(Sighting::instance_id).collect();
+        let listed = found.machines.iter().map(ObservedMachine::instance_id).collect();
         let ids: BTreeSet<InstanceId> =
             stand.flat_map(|record| to_look_at(now, record, &listed, &config.limits)).collect();
         if ids.is_empty() {
             return;
         }
         let asked: Vec<InstanceId> = ids.iter().cloned().collect();
-        found.machines.retain(|sighting| !ids.contains(sighting.instance_id()));
+        found.machines.retain(|observed| !ids.contains(observed.instance_id()));
         match self.deadline.ask_times(BRIEFLY, Service::Ec2, timing, || ec2.look(&asked)).await {
             Ok(looked) => {
                 let known = looked.seen.len() + looked.missing.len();
@@ -252,7 +257,7 @@ where
     async fn repair(
         &self,
         mut repairs: Vec<Repair>,
-        records: &BTreeMap<MeetingId, Watched>,
+        records: &BTreeMap<MeetingId, MeetingSnapshot>,
         answer: &mut Answer,
         failures: &mut Vec<Error>,
     ) {
@@ -277,7 +282,7 @@ where
             match done {
                 Ok(true) => {
                     endings += usize::from(repair.ends().is_some());
-                    let mut told = told(repair);
+                    let mut told = describe(repair);
                     if let Repair::Unready { instance, .. } = repair
                         && consoles < CONSOLES
                     {
@@ -338,11 +343,15 @@ where
     }
 
     /// `false`: what it rests on does not hold any more.
-    async fn apply(&self, repair: &Repair, records: &BTreeMap<MeetingId, Watched>) -> Result<bool, Error> {
+    async fn apply(
+        &self,
+        repair: &Repair,
+        records: &BTreeMap<MeetingId, MeetingSnapshot>,
+    ) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
         let now = self.deadline.clock.now();
         let record_of = |meeting: &MeetingId| match records.get(meeting) {
-            Some(Watched::Stands { record, .. }) => Some(record),
+            Some(MeetingSnapshot::Stands { record, .. }) => Some(record),
             _ => None,
         };
         match repair {
@@ -355,7 +364,7 @@ where
                 self.act(instance, || ec2.terminate(instance)).await.map(|_| true)
             }
             Repair::EndOrphan { instance, standing } => {
-                let ended = self.ending().end_unnamed(instance, standing.as_ref()).await;
+                let ended = self.ending().terminate_unrecorded(instance, standing.as_ref()).await;
                 Ok(ended.map_err(|(service, error)| failed(service, error))? == Ended::Ended)
             }
             Repair::Mark { instance } => self.act(instance, || ec2.mark(instance, now)).await,
@@ -501,7 +510,7 @@ const BRIEFLY: u32 = 3;
 /// What EC2 has shown a delivery.
 #[derive(Default)]
 struct Found {
-    machines: Vec<Sighting>,
+    machines: Vec<ObservedMachine>,
     missing: BTreeSet<InstanceId>,
     /// Whether every machine of ours was listed.
     is_whole: bool,
@@ -520,7 +529,7 @@ fn tail(text: &str, lines: usize) -> String {
     said[said.len().saturating_sub(lines)..].join("\n")
 }
 
-fn told(repair: &Repair) -> Repaired {
+fn describe(repair: &Repair) -> Repaired {
     let of = |repair, meeting: Option<&MeetingId>, instance: Option<&InstanceId>| Repaired {
         repair,
         meeting_id: meeting.map(ToString::to_string),

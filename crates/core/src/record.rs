@@ -26,22 +26,22 @@ pub struct Record {
     /// The same in the words of whoever wrote it, if it is a text.
     pub meet_time_text: Option<String>,
     pub lease: Option<Lease>,
-    pub teacher: Seat,
-    pub student: Seat,
+    pub teacher: RoleRecord,
+    pub student: RoleRecord,
     /// What its machines are launched with in place of the configuration, in the order of [`Role::BOTH`]; or which
     /// attribute cannot be understood, for which nothing new is launched.
     pub overrides: [Result<Overrides, String>; 2],
 }
 
 impl Record {
-    pub fn seat(&self, role: Role) -> &Seat {
+    pub fn role(&self, role: Role) -> &RoleRecord {
         match role {
             Role::Teacher => &self.teacher,
             Role::Student => &self.student,
         }
     }
 
-    pub fn seat_mut(&mut self, role: Role) -> &mut Seat {
+    pub fn role_mut(&mut self, role: Role) -> &mut RoleRecord {
         match role {
             Role::Teacher => &mut self.teacher,
             Role::Student => &mut self.student,
@@ -69,7 +69,7 @@ pub enum MeetTime {
 
 /// One role's part of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seat {
+pub struct RoleRecord {
     /// The machine's id. An empty or NULL attribute counts as missing.
     pub instance_id: Option<InstanceId>,
     /// The last attempt to launch it. It stays when the id is written, until the meeting is over.
@@ -78,7 +78,7 @@ pub struct Seat {
     pub launched_at: Option<Timestamp>,
 }
 
-impl Seat {
+impl RoleRecord {
     /// The attempt that may have made a machine which the record does not name.
     pub fn open_attempt(&self) -> Option<&Attempt> {
         match self.instance_id {
@@ -233,11 +233,11 @@ fn unchanged(read: &Record) -> Vec<Requires> {
         Requires::TerminationReason(read.termination_reason.clone()),
     ];
     for role in Role::BOTH {
-        let seat = read.seat(role);
-        requires.push(Requires::Instance(role, seat.instance_id.clone()));
+        let of_role = read.role(role);
+        requires.push(Requires::Instance(role, of_role.instance_id.clone()));
         // An attempt may change, or be marked as refused, under one and the same lease: an old one would be written
         // over a new one, or one be sent again that the next delivery takes for dead.
-        let attempt = seat.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
+        let attempt = of_role.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
         requires.push(Requires::Attempt(role, attempt));
     }
     requires
@@ -442,7 +442,7 @@ pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
     let mut requires = vec![Requires::Exists, Requires::Instance(role, Some(lost.instance_id.clone()))];
     requires.extend(Requires::meeting_is_on());
     let mut changes = vec![Change::Lost(role, lost)];
-    if let Some(attempt) = &read.seat(role).attempt {
+    if let Some(attempt) = &read.role(role).attempt {
         requires.push(Requires::Token(role, attempt.token.clone()));
         changes.push(Change::Refused(role));
     }

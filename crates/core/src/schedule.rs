@@ -19,12 +19,12 @@ use crate::config::ScheduleConfig;
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Appointment};
+use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::needs::{
+use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, DesiredSchedule};
+use crate::ports::{
     Clock, CompanionNotes, Created, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens, Updated,
 };
-use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
-use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, Wanted};
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
 
@@ -230,15 +230,15 @@ where
             }
             let changed;
             (agreed.schedule, changed) = match wanted {
-                Wanted::AsItIs => (None, false),
-                Wanted::None => (None, self.delete_schedule().await?),
-                Wanted::For(meet_time) => {
+                DesiredSchedule::AsItIs => (None, false),
+                DesiredSchedule::None => (None, self.delete_schedule().await?),
+                DesiredSchedule::For(meet_time) => {
                     let (schedule, changed) = self.ensure(meet_time).await?;
                     (Some(schedule), changed)
                 }
             };
             agreed.changed |= changed;
-            if wanted == Wanted::AsItIs {
+            if wanted == DesiredSchedule::AsItIs {
                 return Ok(agreed);
             }
             done = Some(wanted);
@@ -259,7 +259,7 @@ where
             match plan::adjustment(&standing, &wanted, self.now()) {
                 Adjustment::Keep => {
                     let standing = match standing {
-                        Standing::OneTime(found) => found,
+                        ExistingSchedule::OneTime(found) => found,
                         _ => wanted,
                     };
                     return Ok((standing, false));
@@ -409,7 +409,7 @@ where
     }
 
     fn launched(&self, record: &Record, roles: &[Role]) -> Error {
-        let machine = |role: &Role| match &record.seat(*role).instance_id {
+        let machine = |role: &Role| match &record.role(*role).instance_id {
             Some(id) => format!("{role}: {id}"),
             None => format!("{role}: a launch that is not settled"),
         };

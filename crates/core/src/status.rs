@@ -12,12 +12,12 @@ use crate::deadline::{Backoff, Deadline};
 use crate::ending::{Acted, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Asked};
-use crate::fleet::{Looked, Report, Sighting, Watched};
+use crate::fleet::{Looked, MeetingSnapshot, ObservedMachine, Report};
 use crate::machine::{Attempt, InstanceId};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{Clock, Consoles, Finds, Reports, Tokens, Views};
-use crate::plan::settled;
+use crate::plan::quiescent_at;
 use crate::plan::status::{Running, running};
+use crate::ports::{Clock, Consoles, DescribeById, FindByToken, Reports, Tokens};
 use crate::record::{MeetTime, Record};
 use crate::timing::Timing;
 
@@ -142,7 +142,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Observer<M, E, C, T> {
+impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Observer<M, E, C, T> {
     /// One delivery, answered before `deadline`.
     pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -156,7 +156,7 @@ struct Delivery<'o, M, E, C, T> {
     deadline: Deadline<'o, C, T>,
 }
 
-impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
     async fn run(&self, asked: Asked) -> Result<Answer, Error> {
         match asked {
             Asked::Now => Ok(Answer::Meeting(Box::new(self.look().await?.0))),
@@ -189,12 +189,12 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     async fn console(&self, role: Role) -> Result<Answer, Error> {
         let report = self.report().await?;
         let record = match report.watched {
-            Watched::Stands { record, .. } => record,
-            Watched::Unreadable(what) => return Err(self.unreadable(&what)),
-            Watched::Missing => return Err(self.no_such_meeting()),
+            MeetingSnapshot::Stands { record, .. } => record,
+            MeetingSnapshot::Unreadable(what) => return Err(self.unreadable(&what)),
+            MeetingSnapshot::Missing => return Err(self.no_such_meeting()),
         };
         let found = self.of_the_attempt(&record, role).await?;
-        let Some(instance) = record.seat(role).instance_id.clone().or(found) else {
+        let Some(instance) = record.role(role).instance_id.clone().or(found) else {
             return Err(self.no_machine(role));
         };
         let Some(console) = self.read_console(&record, &instance).await? else {
@@ -221,7 +221,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
             read.set(ec2.read_console(instance).await?);
             Ok(())
         };
-        let acted = on.act(instance, settled(record, timing), reading).await;
+        let acted = on.act(instance, quiescent_at(record, timing), reading).await;
         match acted.map_err(|error| self.failed(Service::Ec2, error))? {
             Acted::Done => Ok(Some(read.take())),
             Acted::Gone => Ok(None),
@@ -229,21 +229,21 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
     }
 
     /// The record first: what EC2 shows is then as young as can be.
-    async fn look(&self) -> Result<(Meeting, Option<Record>, Vec<Sighting>), Error> {
+    async fn look(&self) -> Result<(Meeting, Option<Record>, Vec<ObservedMachine>), Error> {
         let report = self.report().await?;
         let meeting_id = self.meeting.to_string();
         let (record, replaced) = match report.watched {
-            Watched::Missing => return Err(self.no_such_meeting()),
-            Watched::Unreadable(what) => {
+            MeetingSnapshot::Missing => return Err(self.no_such_meeting()),
+            MeetingSnapshot::Unreadable(what) => {
                 let meeting = Meeting { meeting_id, unreadable: Some(what), ..Meeting::default() };
                 return Ok((meeting, None, Vec::new()));
             }
-            Watched::Stands { record, replaced, .. } => (record, replaced),
+            MeetingSnapshot::Stands { record, replaced, .. } => (record, replaced),
         };
         let mut ids = BTreeMap::new();
         let mut not_seen = None;
         for role in Role::BOTH {
-            let id = match record.seat(role).instance_id.clone() {
+            let id = match record.role(role).instance_id.clone() {
                 Some(id) => Some(id),
                 None => seen_or(self.of_the_attempt(&record, role).await, &mut not_seen)?,
             };
@@ -261,10 +261,10 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         let seen = looked.seen;
         let mut machines = BTreeMap::new();
         for (role, lost) in Role::BOTH.into_iter().zip(report.lost) {
-            let seat = record.seat(role);
+            let of_role = record.role(role);
             let machine = MachineAnswer {
-                recorded: seat.instance_id.is_some(),
-                attempt: seat.attempt.as_ref().map(to_attempt),
+                recorded: of_role.instance_id.is_some(),
+                attempt: of_role.attempt.as_ref().map(to_attempt),
                 lost: lost.map(|lost| LostAnswer {
                     instance_id: lost.instance_id.to_string(),
                     reason: lost.reason,
@@ -301,7 +301,7 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
 
     /// A machine that a delivery launched and has not recorded yet.
     async fn of_the_attempt(&self, record: &Record, role: Role) -> Result<Option<InstanceId>, Error> {
-        let Some(attempt) = record.seat(role).open_attempt() else { return Ok(None) };
+        let Some(attempt) = record.role(role).open_attempt() else { return Ok(None) };
         let ec2 = &self.observer.ec2;
         let find = || ec2.find(&attempt.token);
         let found = self.deadline.ask_times(LOOKS, Service::Ec2, &self.observer.timing, find).await;
@@ -310,18 +310,18 @@ impl<M: Reports, E: Views + Finds + Consoles, C: Clock, T: Tokens> Delivery<'_, 
         Ok(found.into_iter().next().map(|machine| machine.instance_id))
     }
 
-    fn to_machine(&self, id: Option<&InstanceId>, seen: &[Sighting]) -> MachineAnswer {
+    fn to_machine(&self, id: Option<&InstanceId>, seen: &[ObservedMachine]) -> MachineAnswer {
         let Some(id) = id else { return MachineAnswer::default() };
-        let sighting = seen.iter().find(|sighting| sighting.instance_id() == id);
-        let addresses = sighting.map(|sighting| sighting.addresses.clone()).unwrap_or_default();
+        let observed = seen.iter().find(|observed| observed.instance_id() == id);
+        let addresses = observed.map(|observed| observed.addresses.clone()).unwrap_or_default();
         MachineAnswer {
             instance_id: Some(id.to_string()),
-            state: Some(sighting.map_or("unknown", |sighting| sighting.machine.state.as_str())),
-            state_reason: sighting.and_then(|sighting| sighting.machine.state_reason.clone()),
+            state: Some(observed.map_or("unknown", |observed| observed.machine.state.as_str())),
+            state_reason: observed.and_then(|observed| observed.machine.state_reason.clone()),
             private_ip: addresses.private_ip,
             public_ip: addresses.public_ip,
             dns_name: addresses.dns_name,
-            launched_at: sighting.map(|sighting| sighting.launched_at.to_string()),
+            launched_at: observed.map(|observed| observed.launched_at.to_string()),
             console_url: self.observer.region.as_deref().map(|region| console_url(region, id)),
             ..MachineAnswer::default()
         }
@@ -403,7 +403,7 @@ const LOOKS: u32 = 3;
 /// What EC2 showed; where it gave no answer nothing, with the reason. What somebody has to mend is an error.
 fn seen_or<S: Default>(looked: Result<S, Error>, not_seen: &mut Option<String>) -> Result<S, Error> {
     match looked {
-        Err(error) if error.kind.a_repeat_can_help() => {
+        Err(error) if error.kind.is_retryable() => {
             not_seen.get_or_insert(error.chain());
             Ok(S::default())
         }

@@ -1,7 +1,7 @@
 //! How long things may take: every duration that the launch protocol rests on, in one place.
 //!
 //! The values hold each other up, so a change here is a change of the protocol (`lib.rs`):
-//! a lease outlives one RunInstances with its skew; margin and skew together stay below the minute
+//! a lease outlives one RunInstances with its skew; effect delay and skew together stay below the minute
 //! after which Lambda repeats a failed delivery; that minute counts from the failure, so how long a delivery lives is
 //! free: one that outlives its lease renews it before it sends, and gives way if another has taken it. The reserve lets
 //! an answer be written before the deadline, and is no shorter than the skew, or a lease that is cut short by the
@@ -16,7 +16,7 @@ pub struct Timing {
     /// How long a claim gives the exclusive right to send RunInstances for a meeting.
     pub lease: Duration,
     /// The longest time that a request which was sent and not answered may still take effect.
-    pub margin: Duration,
+    pub max_effect_delay: Duration,
     /// How far the clocks of two functions may differ.
     pub skew: Duration,
     /// The longest life of one delivery, whatever the function's time-out is (300 s in the template), and the allowance
@@ -38,7 +38,7 @@ pub struct Timing {
 impl Timing {
     pub const DEFAULT: Timing = Timing {
         lease: Duration::from_secs(30),
-        margin: Duration::from_secs(45),
+        max_effect_delay: Duration::from_secs(45),
         skew: Duration::from_secs(5),
         delivery: Duration::from_secs(900),
         run_instances: Duration::from_secs(10),

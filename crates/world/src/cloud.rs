@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elephant_core::error::{AwsError, Class};
-use elephant_core::fleet::{Leftover, Looked, ORPHAN_TAG, Sighting};
+use elephant_core::fleet::{Leftover, Looked, ORPHAN_TAG, ObservedMachine};
 use elephant_core::image::Image;
 use elephant_core::machine::{Addresses, Attempt, InstanceId, Machine, Parameters, ROLE_TAG, State, Token};
 use elephant_core::network::{Found, Offerings, Subnet};
@@ -151,9 +151,9 @@ impl Cloud {
         self.if_whole(self.shown().filter(|l| l.token == *token).map(|l| l.machine.clone()).collect())
     }
 
-    pub fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+    pub fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError> {
         let ours = |l: &&Launched| l.machine.tags.get("Project").is_some_and(|tag| tag == project);
-        self.if_whole(self.shown().filter(ours).map(sighting).collect())
+        self.if_whole(self.shown().filter(ours).map(observed).collect())
     }
 
     pub fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
@@ -164,7 +164,7 @@ impl Cloud {
         let of = |id: &InstanceId| self.shown().find(|l| l.machine.instance_id == *id);
         let dark = |l: &Launched| self.disrupted.as_ref() == Some(&l.parameters.availability_zone);
         Looked {
-            seen: instances.iter().filter_map(of).filter(|l| !dark(l)).map(sighting).collect(),
+            seen: instances.iter().filter_map(of).filter(|l| !dark(l)).map(observed).collect(),
             missing: instances.iter().filter(|id| of(id).is_none()).cloned().collect(),
         }
     }
@@ -303,8 +303,8 @@ impl Cloud {
     }
 }
 
-fn sighting(launched: &Launched) -> Sighting {
-    Sighting {
+fn observed(launched: &Launched) -> ObservedMachine {
+    ObservedMachine {
         machine: launched.machine.clone(),
         token: Some(launched.token.clone()),
         launched_at: launched.since,

@@ -18,21 +18,21 @@ use elephant_core::config::{Config, ReconcileConfig};
 use elephant_core::end::{self, Ender};
 use elephant_core::error::{AwsError, Class, Error};
 use elephant_core::event;
-use elephant_core::fleet::{Counted, Leftover, Looked, ORPHAN_TAG, Report, Sighting, Watched};
+use elephant_core::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ORPHAN_TAG, ObservedMachine, Report};
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
 use elephant_core::launch::{Answer, Launcher};
+use elephant_core::launch_schedule::ScheduleName;
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, Machine, State as MachineState, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{
-    Clock, CompanionSchedules, Consoles, Counts, Deletes, Ends, Finds, Fleet, Images, InstanceTypes,
-    KeyPairs, LaunchTemplates, Leftovers, Machines, Meetings, Networks, Parameters, Reports, Starts,
-    StatusChecks, Tokens, Updated, Views, Watch,
+use elephant_core::network::{Found, Network, Offerings, Pair, SubnetSelection};
+use elephant_core::ports::{
+    Clock, CompanionSchedules, Consoles, Counts, Deletes, DescribeById, FindByToken, Fleet, Images,
+    InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines, Meetings, Networks, ParameterStore,
+    Reports, Starts, StatusChecks, Terminate, Tokens, Updated, Watch,
 };
-use elephant_core::network::{Found, Network, Offerings, Pair, Wanted};
-use elephant_core::one_time::ScheduleName;
 use elephant_core::reconcile::{self, Reconciler};
 use elephant_core::record::{Change, Owner, Record, Update};
 use elephant_core::timing::{Timing, Window};
@@ -230,9 +230,9 @@ pub enum Reply {
     Subnets(Result<Found, AwsError>),
     Image(Result<Image, AwsError>),
     Deleted(Result<bool, AwsError>),
-    Sightings(Result<Vec<Sighting>, AwsError>),
+    Sightings(Result<Vec<ObservedMachine>, AwsError>),
     Looked(Result<Looked, AwsError>),
-    Records(Result<BTreeMap<MeetingId, Watched>, AwsError>),
+    Records(Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError>),
     Due(Result<BTreeSet<MeetingId>, AwsError>),
     Woken,
 }
@@ -529,8 +529,8 @@ impl State {
             self.take_effect(index);
         }
         self.now = self.now.max(until);
-        let margin = self.truth.margin;
-        self.in_flight.retain(|request| request.sent + margin > until);
+        let delay = self.truth.max_effect_delay;
+        self.in_flight.retain(|request| request.sent + delay > until);
         self.check();
     }
 
@@ -623,16 +623,16 @@ impl State {
         }
     }
 
-    /// An answer in which nothing is to be seen yet that came up within the margin.
+    /// An answer in which nothing is to be seen yet that came up within the effect delay.
     fn lagging(&mut self, call: &Call, delivery: usize) -> Reply {
-        let (now, margin) = (self.now, self.truth.margin);
-        let old = |sighting: &Sighting| now >= sighting.launched_at + margin;
+        let (now, delay) = (self.now, self.truth.max_effect_delay);
+        let old = |observed: &ObservedMachine| now >= observed.launched_at + delay;
         match (call, self.apply(call, delivery)) {
             (Call::DescribeInstances(_), _) => Reply::Machines(Ok(Vec::new())),
             (_, Reply::Sightings(Ok(seen))) => Reply::Sightings(Ok(seen.into_iter().filter(old).collect())),
             (_, Reply::Looked(Ok(mut looked))) => {
                 let (seen, young): (Vec<_>, Vec<_>) = looked.seen.into_iter().partition(old);
-                looked.missing.extend(young.iter().map(|sighting| sighting.instance_id().clone()));
+                looked.missing.extend(young.iter().map(|observed| observed.instance_id().clone()));
                 Reply::Looked(Ok(Looked { seen, ..looked }))
             }
             (_, reply) => reply,
@@ -728,7 +728,7 @@ impl Port {
             parameters: self.clone(),
             clock: self.clone(),
             tokens: self.clone(),
-            wanted: Wanted { network: config.network.clone(), zones: config.zones(None) },
+            wanted: SubnetSelection { network: config.network.clone(), zones: config.zones(None) },
             config,
             timing,
             lookups: Lookups::default(),
@@ -811,13 +811,13 @@ impl Machines for Port {
     }
 }
 
-impl Finds for Port {
+impl FindByToken for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         answered!(self, Call::DescribeInstances(token.clone()), Machines)
     }
 }
 
-impl Ends for Port {
+impl Terminate for Port {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         answered!(self, Call::DeleteTags(instance.clone()), Done)
     }
@@ -827,7 +827,7 @@ impl Ends for Port {
     }
 }
 
-impl Views for Port {
+impl DescribeById for Port {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         answered!(self, Call::Look(instances.to_vec()), Looked)
     }
@@ -840,7 +840,7 @@ impl Starts for Port {
 }
 
 impl Fleet for Port {
-    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+    async fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError> {
         answered!(self, Call::List(project.to_owned()), Sightings)
     }
 
@@ -894,7 +894,7 @@ impl Watch for Port {
     async fn read_all(
         &self,
         meetings: &BTreeSet<MeetingId>,
-    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
+    ) -> Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError> {
         answered!(self, Call::ReadAll(meetings.clone()), Records)
     }
 
@@ -908,7 +908,7 @@ impl Reports for Port {
         let state = self.world.0.borrow();
         let watched = state.table.read_all(&BTreeSet::from([meeting.clone()])).remove(meeting);
         let watched = match state.unreadable {
-            true => Watched::Unreadable("the attribute teacher_attempt is no attempt of ours".into()),
+            true => MeetingSnapshot::Unreadable("the attribute teacher_attempt is no attempt of ours".into()),
             false => watched.expect("it was asked for"),
         };
         let lost = Role::BOTH.map(|role| state.table.lost.get(&(meeting.clone(), role)).cloned());
@@ -978,7 +978,7 @@ impl LaunchTemplates for Port {
     }
 }
 
-impl Parameters for Port {
+impl ParameterStore for Port {
     async fn parameter(&self, _: &str) -> Result<String, AwsError> {
         Ok("ami-1".to_owned())
     }
@@ -1320,16 +1320,16 @@ fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
         Reply::Updated(Ok(Updated::Refused(record))) => record_digest(record.as_deref(), hasher),
         Reply::Machine(Ok(found)) => machine(found, hasher),
         Reply::Machines(Ok(found)) => found.iter().for_each(|found| machine(found, hasher)),
-        Reply::Sightings(Ok(seen)) => seen.iter().for_each(|sighting| {
-            machine(&sighting.machine, hasher);
-            sighting.orphan_since().hash(hasher);
+        Reply::Sightings(Ok(seen)) => seen.iter().for_each(|observed| {
+            machine(&observed.machine, hasher);
+            observed.orphan_since().hash(hasher);
         }),
         Reply::Looked(Ok(looked)) => {
             looked.missing.hash(hasher);
-            looked.seen.iter().for_each(|sighting| machine(&sighting.machine, hasher));
+            looked.seen.iter().for_each(|observed| machine(&observed.machine, hasher));
         }
         Reply::Records(Ok(records)) => records.values().for_each(|watched| match watched {
-            Watched::Stands { record, replaced, .. } => {
+            MeetingSnapshot::Stands { record, replaced, .. } => {
                 record_digest(Some(record), hasher);
                 replaced.hash(hasher);
             }
@@ -1346,10 +1346,14 @@ fn record_digest(record: Option<&Record>, hasher: &mut DefaultHasher) {
     (&record.status, &record.termination_reason).hash(hasher);
     record.lease.as_ref().map(|lease| (&lease.owner, lease.until)).hash(hasher);
     for role in Role::BOTH {
-        let seat = record.seat(role);
-        seat.instance_id.hash(hasher);
+        let of_role = record.role(role);
+        of_role.instance_id.hash(hasher);
         // A token stands for its attempt: none is ever used for two.
-        seat.attempt.as_ref().map(|attempt| (&attempt.token, attempt.refused, attempt.ending)).hash(hasher);
+        of_role
+            .attempt
+            .as_ref()
+            .map(|attempt| (&attempt.token, attempt.refused, attempt.ending))
+            .hash(hasher);
     }
 }
 

@@ -28,11 +28,11 @@ use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, Machine, Token};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{
-    Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings, Networks,
-    Parameters, Tokens, Updated, Views,
+use elephant_core::network::{Found, Network, Offerings, SubnetSelection};
+use elephant_core::ports::{
+    Clock, DescribeById, FindByToken, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Meetings,
+    Networks, ParameterStore, Terminate, Tokens, Updated,
 };
-use elephant_core::network::{Found, Network, Offerings, Wanted};
 use elephant_core::record::{Change, MeetTime, Owner, Record, Update};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
@@ -313,7 +313,7 @@ impl Meetings for Port {
     }
 }
 
-impl Views for Port {
+impl DescribeById for Port {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         Ok(self.state.borrow().cloud.look(instances))
     }
@@ -340,14 +340,14 @@ impl Machines for Port {
     }
 }
 
-impl Finds for Port {
+impl FindByToken for Port {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         self.look_up("DescribeInstances").await?;
         self.state.borrow().cloud.find(token)
     }
 }
 
-impl Ends for Port {
+impl Terminate for Port {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.ask("DeleteTags", |buckets| &mut buckets.other).await?;
         self.pass(MUTATE).await;
@@ -409,7 +409,7 @@ impl KeyPairs for Port {
     }
 }
 
-impl Parameters for Port {
+impl ParameterStore for Port {
     async fn parameter(&self, _: &str) -> Result<String, AwsError> {
         Ok("ami-1".to_owned())
     }
@@ -576,7 +576,7 @@ impl Function {
             parameters: port.clone(),
             clock: port.clone(),
             tokens: port,
-            wanted: Wanted { network: config.network.clone(), zones: None },
+            wanted: SubnetSelection { network: config.network.clone(), zones: None },
             config,
             timing: Timing::DEFAULT,
             lookups: Lookups::default(),
@@ -630,10 +630,10 @@ fn report(function: Function, arrivals: &[Duration]) -> Report {
         live.entry((launched.meeting(), launched.role())).or_default().push(&launched.machine.instance_id);
     }
     for record in state.table.records.values() {
-        lost += usize::from(Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none()));
+        lost += usize::from(Role::BOTH.iter().any(|role| record.role(*role).instance_id.is_none()));
         for role in Role::BOTH {
             let live = live.remove(&(record.meeting_id.as_str(), role.as_str())).unwrap_or_default();
-            let named = record.seat(role).instance_id.as_ref();
+            let named = record.role(role).instance_id.as_ref();
             twice += usize::from(live.len() > 1 || live.iter().any(|id| Some(*id) != named));
         }
     }

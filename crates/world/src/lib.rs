@@ -23,7 +23,7 @@ use elephant_core::machine::Market;
 use elephant_core::meeting::{MeetingId, Status};
 use elephant_core::network::{Network, Pair};
 use elephant_core::overrides::Overrides;
-use elephant_core::record::{MeetTime, Record, Seat};
+use elephant_core::record::{MeetTime, Record, RoleRecord};
 use elephant_core::timing::Window;
 use jiff::Timestamp;
 
@@ -53,8 +53,8 @@ pub fn scheduled(id: &str) -> Record {
         meet_time: MeetTime::At(meet_time()),
         meet_time_text: Some(meet_time().to_string()),
         lease: None,
-        teacher: Seat::default(),
-        student: Seat::default(),
+        teacher: RoleRecord::default(),
+        student: RoleRecord::default(),
         overrides: Overrides::none(),
     }
 }

@@ -58,7 +58,7 @@ impl State {
             Some(launched.parameters.availability_zone.clone())
         };
         let zones = |record: &Record| {
-            let of = |role: Role| record.seat(role).instance_id.as_ref().and_then(zone);
+            let of = |role: Role| record.role(role).instance_id.as_ref().and_then(zone);
             Some((of(Role::Teacher)?, of(Role::Student)?)).filter(|(one, other)| one != other)
         };
         if let Some((one, other)) = self.table.records.values().find_map(zones)
@@ -71,7 +71,7 @@ impl State {
     /// The record of a meeting that is on names no machine that a delivery has ended.
     fn check_nobody_is_left_with_the_dead(&mut self) {
         let named = |record: &Record| {
-            let ids = Role::BOTH.map(|role| record.seat(role).instance_id.clone());
+            let ids = Role::BOTH.map(|role| record.role(role).instance_id.clone());
             let gone = |id: &InstanceId| self.ended.contains(id) && !self.is_being_replaced(record, id);
             ids.into_iter().flatten().find(|id| !record.is_over() && gone(id))
         };
@@ -106,9 +106,9 @@ impl State {
                 return false;
             }
             !Role::BOTH.into_iter().any(|role| {
-                let seat = record.seat(role);
-                seat.instance_id.as_ref() == Some(&l.machine.instance_id)
-                    || seat.open_attempt().is_some_and(|attempt| attempt.token == l.token)
+                let of_role = record.role(role);
+                of_role.instance_id.as_ref() == Some(&l.machine.instance_id)
+                    || of_role.open_attempt().is_some_and(|attempt| attempt.token == l.token)
             })
         });
         let lost = lost.map(|l| format!("{} of the {}", l.machine.instance_id, l.role()));
@@ -149,11 +149,11 @@ impl State {
         let attempts = update.changes.iter().any(|change| matches!(change, Change::Attempt(..)));
         for change in &update.changes {
             match change {
-                Change::Attempt(role, _) if before.seat(*role).instance_id.is_some() => self.breach(format!(
+                Change::Attempt(role, _) if before.role(*role).instance_id.is_some() => self.breach(format!(
                     "3, never blind: an attempt is written for the {role}, whose machine stands in the record"
                 )),
                 Change::Instance(role, machine) => {
-                    let standing = before.seat(*role).instance_id.as_ref();
+                    let standing = before.role(*role).instance_id.as_ref();
                     if standing.is_some_and(|standing| *standing != machine.instance_id) {
                         self.breach(format!(
                             "5, nothing trampled: the {role}'s machine is written over another"
@@ -234,8 +234,8 @@ impl State {
         // Whoever ends the meeting has taken it over as it was: it is over when it would have been.
         let sends = |lease: &&Lease| Some(&lease.owner) == known.owner.as_ref() || lease.owner.0 == OWNER;
         let lease = record.lease.as_ref().filter(sends);
-        let seats = Role::BOTH.map(|role| record.seat(role).attempt.as_ref());
-        let standing = seats.into_iter().flatten().find(|standing| standing.token == attempt.token);
+        let of_roles = Role::BOTH.map(|role| record.role(role).attempt.as_ref());
+        let standing = of_roles.into_iter().flatten().find(|standing| standing.token == attempt.token);
         let what = match (lease, standing) {
             (None, _) => "a launch by a delivery that has not got the lease".to_owned(),
             (Some(lease), _) if own_clock + self.truth.run_instances > lease.until => {
@@ -277,7 +277,7 @@ impl State {
         }
         let recorded = |record: &Record| {
             !record.is_over()
-                && Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
+                && Role::BOTH.iter().any(|role| record.role(*role).instance_id.as_ref() == Some(id))
                 && !self.is_being_replaced(record, id)
         };
         if self.table.records.values().any(recorded) {
@@ -382,7 +382,7 @@ impl State {
         let named = |l: &Launched| {
             Role::BOTH
                 .iter()
-                .any(|role| record.seat(*role).instance_id.as_ref() == Some(&l.machine.instance_id))
+                .any(|role| record.role(*role).instance_id.as_ref() == Some(&l.machine.instance_id))
         };
         let unnamed = self.cloud.live().filter(this_life).find(|l| !named(l));
         let coming = self.in_flight.iter().filter_map(InFlight::launch).find(|attempt| {
@@ -393,7 +393,7 @@ impl State {
                     .any(|(a, life)| a.token == attempt.token && *life == self.life(meeting))
                 && !self.cloud.machines.iter().any(|l| l.token == attempt.token)
         });
-        let missing = Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
+        let missing = Role::BOTH.into_iter().find(|role| record.role(*role).instance_id.is_none());
         let what = match (&answer.skipped, unnamed, coming, missing) {
             (_, Some(l), ..) => format!("{} is up and the record does not name it", l.machine.instance_id),
             (_, _, Some(attempt), _) => format!("a machine of {} may still come", attempt.token),

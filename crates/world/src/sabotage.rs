@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_core::error::AwsError;
-use elephant_core::fleet::{Looked, Sighting, Watched};
+use elephant_core::fleet::{Looked, MeetingSnapshot, ObservedMachine};
 use elephant_core::machine::{Attempt, InstanceId, Machine, Parameters, State as Condition, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::plan::end::OWNER;
@@ -140,7 +140,9 @@ impl State {
         let truth = self.truth;
         match self.off {
             Some(Guard::SkewIsAllowedFor) => Timing { skew: Duration::ZERO, ..truth },
-            Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => Timing { margin: Duration::ZERO, ..truth },
+            Some(Guard::ARefusalAfterAnUnansweredSendingWaits) => {
+                Timing { max_effect_delay: Duration::ZERO, ..truth }
+            }
             Some(Guard::TheReserveBeforeTheDeadline) => Timing { table: Duration::from_millis(1), ..truth },
             _ => truth,
         }
@@ -220,7 +222,7 @@ impl State {
                 // A path inside a map that is not there cannot be set, with or without a condition.
                 let standing = self.table.records.get(&update.meeting_id);
                 let attempted =
-                    |role: &Role| standing.is_some_and(|record| record.seat(*role).attempt.is_some());
+                    |role: &Role| standing.is_some_and(|record| record.role(*role).attempt.is_some());
                 update.changes.retain(|change| match change {
                     Change::Refused(role) | Change::Ending(role) => attempted(role),
                     _ => true,
@@ -244,7 +246,7 @@ impl State {
             (Guard::AnOpenAttemptIsNotMarkedRefused, Write::GiveUp) => {
                 let open = |role: &Role| {
                     let record = self.table.records.get(&update.meeting_id);
-                    record.is_some_and(|record| record.seat(*role).open_attempt().is_some())
+                    record.is_some_and(|record| record.role(*role).open_attempt().is_some())
                 };
                 let roles: Vec<Role> = Role::BOTH.into_iter().filter(open).collect();
                 update.changes.extend(roles.into_iter().map(Change::Refused));
@@ -261,7 +263,7 @@ impl State {
         if let (Some(Guard::EachRoleMovesTheStatus), Write::Id(role)) = (self.off, write_of(&update)) {
             let standing = self.table.records.get(&update.meeting_id);
             let others = Role::BOTH.into_iter().filter(|other| *other != role);
-            let last = |other: Role| standing.is_some_and(|record| record.seat(other).instance_id.is_some());
+            let last = |other: Role| standing.is_some_and(|record| record.role(other).instance_id.is_some());
             if !others.into_iter().all(last) {
                 update.changes.retain(|change| *change != Change::Launched);
             }
@@ -302,17 +304,17 @@ impl State {
     }
 
     /// Records as a sweep gets to see them.
-    pub fn as_read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, Watched> {
+    pub fn as_read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, MeetingSnapshot> {
         let mut all = self.table.read_all(meetings);
         for watched in all.values_mut() {
-            let Watched::Stands { record, .. } = watched else { continue };
+            let MeetingSnapshot::Stands { record, .. } = watched else { continue };
             match self.off {
                 Some(Guard::AReasonIsTheEnd) => record.termination_reason = None,
                 Some(Guard::AYoungMachineIsNotMissing) => {
                     let long_ago = super::start() - Duration::from_secs(24 * 3600);
-                    let launched = Role::BOTH.map(|role| record.seat(role).launched_at.is_some());
+                    let launched = Role::BOTH.map(|role| record.role(role).launched_at.is_some());
                     for (role, _) in Role::BOTH.into_iter().zip(launched).filter(|(_, launched)| *launched) {
-                        record.seat_mut(role).launched_at = Some(long_ago);
+                        record.role_mut(role).launched_at = Some(long_ago);
                     }
                 }
                 _ => {}
@@ -328,7 +330,7 @@ impl State {
         }
     }
 
-    pub fn as_listed(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+    pub fn as_listed(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError> {
         self.cloud.list(project).map(|seen| self.as_seen(seen))
     }
 
@@ -342,9 +344,9 @@ impl State {
         }
     }
 
-    fn as_seen(&self, mut seen: Vec<Sighting>) -> Vec<Sighting> {
-        for sighting in &mut seen {
-            let machine = &mut sighting.machine;
+    fn as_seen(&self, mut seen: Vec<ObservedMachine>) -> Vec<ObservedMachine> {
+        for observed in &mut seen {
+            let machine = &mut observed.machine;
             match self.off {
                 Some(Guard::WhatSomebodyEndedStaysEnded) => machine.state_reason = None,
                 Some(Guard::WhatIsStoppedIsStarted) if machine.state == Condition::Stopped => {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use elephant_core::config::ReconcileConfig;
 use elephant_core::error::{AwsError, Error};
 use elephant_core::event::Reconcile;
-use elephant_core::fleet::{Counted, Leftover, Limits, Looked, ORPHAN_TAG, Sighting, Watched};
+use elephant_core::fleet::{Counted, Leftover, Limits, Looked, MeetingSnapshot, ORPHAN_TAG, ObservedMachine};
 use elephant_core::machine::{InstanceId, Token};
 use elephant_core::meeting::MeetingId;
-use elephant_core::needs::{
-    Clock, Consoles, Counts, Ends, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Tokens,
-    Updated, Views, Watch,
+use elephant_core::ports::{
+    Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
+    Terminate, Tokens, Updated, Watch,
 };
 use elephant_core::reconcile::{Answer, Reconciler};
 use elephant_core::record::{Owner, Record, Update};
@@ -114,7 +114,7 @@ impl Watch for Sweep {
     async fn read_all(
         &self,
         meetings: &BTreeSet<MeetingId>,
-    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
+    ) -> Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError> {
         Ok(self.world.0.borrow().as_read_all(meetings))
     }
 
@@ -123,14 +123,14 @@ impl Watch for Sweep {
     }
 }
 
-impl Views for Sweep {
+impl DescribeById for Sweep {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         Ok(self.world.0.borrow().as_looked(instances))
     }
 }
 
 impl Fleet for Sweep {
-    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
+    async fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError> {
         self.world.0.borrow().as_listed(project)
     }
 
@@ -143,7 +143,7 @@ impl Fleet for Sweep {
     }
 }
 
-impl Ends for Sweep {
+impl Terminate for Sweep {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.world.0.borrow_mut().cloud.remove_role_tag(instance)
     }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use elephant_core::fleet::Watched;
+use elephant_core::fleet::MeetingSnapshot;
 use elephant_core::machine::{Attempt, Note};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{Created, Updated};
+use elephant_core::ports::{Created, Updated};
 use elephant_core::record::{Change, Failure, Lease, Lost, MeetTime, NewRecord, Record, Requires, Update};
 use jiff::Timestamp;
 
@@ -34,10 +34,10 @@ impl Table {
         self.ready.remove(id);
     }
 
-    pub fn read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, Watched> {
+    pub fn read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, MeetingSnapshot> {
         let watched = |meeting: &MeetingId| match self.records.get(meeting) {
-            None => Watched::Missing,
-            Some(record) => Watched::Stands {
+            None => MeetingSnapshot::Missing,
+            Some(record) => MeetingSnapshot::Stands {
                 record: record.clone(),
                 replaced: self.replaced.get(meeting).copied().unwrap_or_default(),
                 notes: Role::BOTH.map(|role| self.notes.get(&(meeting.clone(), role)).cloned()),
@@ -85,13 +85,13 @@ impl Table {
             match change {
                 Change::Lease(lease) => record.lease = Some(as_kept(lease)),
                 Change::DropLease => record.lease = None,
-                Change::Attempt(role, attempt) => record.seat_mut(*role).attempt = Some(attempt.clone()),
+                Change::Attempt(role, attempt) => record.role_mut(*role).attempt = Some(attempt.clone()),
                 Change::Refused(role) => standing(record, *role).refused = true,
                 Change::Ending(role) => standing(record, *role).ending = true,
                 Change::Instance(role, machine) => {
-                    let seat = record.seat_mut(*role);
-                    seat.instance_id = Some(machine.instance_id.clone());
-                    seat.launched_at = Some(to_the_millisecond(machine.launched_at));
+                    let of_role = record.role_mut(*role);
+                    of_role.instance_id = Some(machine.instance_id.clone());
+                    of_role.launched_at = Some(to_the_millisecond(machine.launched_at));
                 }
                 Change::Launched => record.status = Some(Status::Launched),
                 Change::Failure(failure) => {
@@ -110,7 +110,7 @@ impl Table {
                 }
                 Change::Lost(role, lost) => {
                     self.lost.insert((update.meeting_id.clone(), *role), lost.clone());
-                    record.seat_mut(*role).instance_id = None;
+                    record.role_mut(*role).instance_id = None;
                     self.notes.remove(&(update.meeting_id.clone(), *role));
                     self.ready.remove(&update.meeting_id);
                     *self.replaced.entry(update.meeting_id.clone()).or_default() += 1;
@@ -124,7 +124,7 @@ impl Table {
                 Change::Pruned => {
                     record.lease = None;
                     for role in Role::BOTH {
-                        record.seat_mut(role).attempt = None;
+                        record.role_mut(role).attempt = None;
                         self.notes.remove(&(update.meeting_id.clone(), role));
                         self.lost.remove(&(update.meeting_id.clone(), role));
                     }
@@ -140,7 +140,7 @@ impl Table {
 
 /// The attempt that a mark is set on.
 fn standing(record: &mut Record, role: Role) -> &mut Attempt {
-    record.seat_mut(role).attempt.as_mut().expect("UpdateItem cannot set a path inside a missing map")
+    record.role_mut(role).attempt.as_mut().expect("UpdateItem cannot set a path inside a missing map")
 }
 
 /// The record has times to the millisecond.
@@ -154,9 +154,9 @@ fn to_the_millisecond(time: Timestamp) -> Timestamp {
 
 fn holds(requirement: &Requires, found: Option<&Record>, ready: bool) -> bool {
     let token = |role: Role| {
-        found.and_then(|record| record.seat(role).attempt.as_ref()).map(|attempt| &attempt.token)
+        found.and_then(|record| record.role(role).attempt.as_ref()).map(|attempt| &attempt.token)
     };
-    let instance = |role: Role| found.and_then(|record| record.seat(role).instance_id.as_ref());
+    let instance = |role: Role| found.and_then(|record| record.role(role).instance_id.as_ref());
     match requirement {
         Requires::Exists => found.is_some(),
         Requires::Lease(lease) => {
@@ -167,13 +167,13 @@ fn holds(requirement: &Requires, found: Option<&Record>, ready: bool) -> bool {
         Requires::Instance(role, id) => instance(*role) == id.as_ref(),
         Requires::NoOtherInstance(role, id) => instance(*role).is_none_or(|standing| standing == id),
         Requires::Attempt(role, expected) => {
-            let standing = found.and_then(|record| record.seat(*role).attempt.as_ref());
+            let standing = found.and_then(|record| record.role(*role).attempt.as_ref());
             standing.map(|attempt| (&attempt.token, attempt.refused))
                 == expected.as_ref().map(|(token, refused)| (token, *refused))
         }
         Requires::Token(role, expected) => token(*role) == Some(expected),
         Requires::NotEnding(role) => !found
-            .and_then(|record| record.seat(*role).attempt.as_ref())
+            .and_then(|record| record.role(*role).attempt.as_ref())
             .is_some_and(|attempt| attempt.ending),
         Requires::MeetTime(expected) => {
             found.and_then(|record| record.meet_time_text.as_ref()) == expected.as_ref()

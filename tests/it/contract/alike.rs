@@ -9,9 +9,9 @@ use std::time::Duration;
 use elephant_core::error::Class;
 use elephant_core::machine::{Attempt, InstanceId, Machine, ROLE_TAG, Token, tags};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{Ends, Finds, Machines, Meetings, Updated};
+use elephant_core::ports::{FindByToken, Machines, Meetings, Terminate, Updated};
 use elephant_core::record::{
-    self, Change, Lease, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
+    self, Change, Lease, Owner, Record, Recorded, Requires, RoleRecord, StatusMove, Update,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -102,8 +102,8 @@ async fn tell(memory: &Memory, wire: &Wire, record: Option<Record>, steps: Vec<S
     let here = |mut record: Record| {
         record.meeting_id = meeting.clone();
         for role in Role::BOTH {
-            let seat = record.seat_mut(role);
-            seat.attempt = seat.attempt.take().map(|attempt| attempt_of(&meeting, role, attempt));
+            let of_role = record.role_mut(role);
+            of_role.attempt = of_role.attempt.take().map(|attempt| attempt_of(&meeting, role, attempt));
         }
         record
     };
@@ -164,7 +164,7 @@ async fn put(stage: &impl Stage, record: Option<Record>) {
 
 fn of_record(read: &Record, write: Write) -> Update {
     let m = &read.meeting_id;
-    let standing = |role: Role| match &read.seat(role).attempt {
+    let standing = |role: Role| match &read.role(role).attempt {
         Some(attempt) => attempt.token.clone(),
         None => token("token-1"),
     };
@@ -212,7 +212,7 @@ fn of_wishes(
     let mut requires: Vec<Requires> = wishes.into_iter().map(|wish| wish.of(standing)).collect();
     for change in &changes {
         if let Change::Refused(role) | Change::Ending(role) = change {
-            let attempt = standing.and_then(|record| record.seat(*role).attempt.as_ref());
+            let attempt = standing.and_then(|record| record.role(*role).attempt.as_ref());
             let token = attempt.map_or(token("token-1"), |attempt| attempt.token.clone());
             requires.push(Requires::Token(*role, token));
         }
@@ -227,14 +227,14 @@ impl Requirement {
             Requirement::Fitting(kind, role) => (kind, role),
         };
         let Some(record) = standing else { return Requires::Lease(None) };
-        let seat = record.seat(role);
-        let attempt = || seat.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
+        let of_role = record.role(role);
+        let attempt = || of_role.attempt.as_ref().map(|attempt| (attempt.token.clone(), attempt.refused));
         match (kind, &record.lease, attempt()) {
             (0, ..) => Requires::Exists,
             (1, Some(lease), _) => Requires::Owner(lease.owner.clone()),
             (2, ..) => Requires::Status(vec![record.status.clone()]),
-            (3, ..) => Requires::Instance(role, seat.instance_id.clone()),
-            (4, ..) => Requires::NoOtherInstance(role, seat.instance_id.clone().unwrap_or(id("i-1"))),
+            (3, ..) => Requires::Instance(role, of_role.instance_id.clone()),
+            (4, ..) => Requires::NoOtherInstance(role, of_role.instance_id.clone().unwrap_or(id("i-1"))),
             (5, _, Some((token, _))) => Requires::Token(role, token),
             (6, _, attempt) => Requires::Attempt(role, attempt),
             (_, lease, _) => Requires::Lease(lease.clone()),
@@ -283,14 +283,14 @@ fn any_id() -> impl Strategy<Value = InstanceId> + Clone {
 }
 
 fn any_record() -> impl Strategy<Value = Record> + Clone {
-    let seat = || {
+    let of_role = || {
         (prop::option::weighted(0.3, any_id()), prop::option::of(any_attempt()))
-            .prop_map(|(instance_id, attempt)| Seat { instance_id, attempt, launched_at: None })
+            .prop_map(|(instance_id, attempt)| RoleRecord { instance_id, attempt, launched_at: None })
     };
     let status = select(every_status().to_vec());
     let time = select(every_meet_time().to_vec());
     let reason = select(vec![None, None, Some("ended".to_owned())]);
-    (status, reason, time, prop::option::of(any_kept_lease()), seat(), seat()).prop_map(
+    (status, reason, time, prop::option::of(any_kept_lease()), of_role(), of_role()).prop_map(
         |(status, termination_reason, meet_time, lease, teacher, student)| {
             let any = elephant_world::timed(elephant_world::scheduled("any"), meet_time);
             Record { status, termination_reason, lease, teacher, student, ..any }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use elephant_core::machine::Token;
-use elephant_core::needs::{Clock, Tokens};
+use elephant_core::ports::{Clock, Tokens};
 use jiff::SignedDuration;
 
 use super::Stage;

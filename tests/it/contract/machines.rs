@@ -6,7 +6,7 @@ use elephant_core::error::{AwsError, Class};
 use elephant_core::machine::{
     Attempt, ImdsTokens, InstanceProfile, Machine, Parameters, ROLE_TAG, State, Token,
 };
-use elephant_core::needs::{Ends, Finds, Machines};
+use elephant_core::ports::{FindByToken, Machines, Terminate};
 
 use super::Stage;
 use super::samples::*;

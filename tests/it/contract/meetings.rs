@@ -5,9 +5,9 @@ use std::time::Duration;
 use elephant_core::error::Class;
 use elephant_core::machine::{Addresses, Note, State};
 use elephant_core::meeting::{Role, Status};
-use elephant_core::needs::{Created, Meetings, NewMeetings, Updated};
+use elephant_core::ports::{Created, Meetings, NewMeetings, Updated};
 use elephant_core::record::{
-    self, Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Seat, StatusMove, Update,
+    self, Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, RoleRecord, StatusMove, Update,
 };
 
 use Role::{Student, Teacher};
@@ -41,8 +41,8 @@ pub async fn what_a_claim_writes_reads_back_to_the_letter(stage: &impl Stage) {
     done(stage, &record::claim(&read, lease("me", 30), &attempts), "the claim").await;
     let claimed = Record {
         lease: Some(lease("me", 30)),
-        teacher: Seat { instance_id: None, attempt: Some(attempts[0].1.clone()), launched_at: None },
-        student: Seat { instance_id: None, attempt: Some(attempts[1].1.clone()), launched_at: None },
+        teacher: RoleRecord { instance_id: None, attempt: Some(attempts[0].1.clone()), launched_at: None },
+        student: RoleRecord { instance_id: None, attempt: Some(attempts[1].1.clone()), launched_at: None },
         ..read
     };
     stands(stage, Some(&claimed), "after the claim").await;
@@ -355,8 +355,8 @@ fn cancelled(record: &mut Record) {
     (record.status, record.termination_reason) = (Some(Status::Terminated), Some("ill".into()));
 }
 
-fn filled(seat: &mut Seat) {
-    (seat.instance_id, seat.launched_at) = (Some(id("i-3")), Some(at(5)));
+fn filled(of_role: &mut RoleRecord) {
+    (of_role.instance_id, of_role.launched_at) = (Some(id("i-3")), Some(at(5)));
 }
 
 fn pruned(record: &mut Record) {
@@ -384,8 +384,8 @@ fn every_write(stage: &impl Stage) -> Vec<Write> {
         [(Teacher, plain_attempt(m, Teacher, "token-3")), (Student, full_attempt(m, Student, "token-4"))];
     let on = StatusMove::Keep;
     let healthy = Record { status: Some(Status::Healthy), ..old.clone() };
-    let pair = Record { teacher: Seat { instance_id: None, ..old.teacher.clone() }, ..old.clone() };
-    let by_hand = Record { teacher: Seat { attempt: None, ..old.teacher.clone() }, ..old.clone() };
+    let pair = Record { teacher: RoleRecord { instance_id: None, ..old.teacher.clone() }, ..old.clone() };
+    let by_hand = Record { teacher: RoleRecord { attempt: None, ..old.teacher.clone() }, ..old.clone() };
     let both_refused = [(Teacher, token("token-1")), (Student, token("token-2"))];
     let owner_changed: Other = |r| r.lease = Some(lease("you", 30));
     let lease_gone: Other = |r| r.lease = None;

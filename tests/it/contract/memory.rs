@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::machine::{InstanceId, Parameters};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{Clock, Created, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_core::network::Subnet;
+use elephant_core::ports::{Clock, Created, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_core::record::{Failure, NewRecord, Record};
 use elephant_core::timing::Timing;
 use jiff::SignedDuration;
@@ -120,7 +120,7 @@ impl Stage for Memory {
             "status" => record.status = None,
             "launch_owner" | "launch_lease_until" => record.lease = None,
             "teacher_ec2_id" => record.teacher.instance_id = None,
-            "student_attempt" => record.seat_mut(Role::Student).attempt = None,
+            "student_attempt" => record.role_mut(Role::Student).attempt = None,
             other => unreachable!("{other} is blanked by no promise"),
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use elephant_core::error::Class;
-use elephant_core::needs::{Images, Networks};
 use elephant_core::network::Network;
+use elephant_core::ports::{Images, Networks};
 
 use super::Stage;
 use elephant_world::executor::Fate;

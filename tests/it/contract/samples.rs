@@ -8,7 +8,7 @@ use std::time::Duration;
 use elephant_core::machine::{Attempt, InstanceId, Parameters, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::network::Subnet;
-use elephant_core::record::{Failure, Lease, Lost, MeetTime, Owner, Record, Recorded, Seat};
+use elephant_core::record::{Failure, Lease, Lost, MeetTime, Owner, Record, Recorded, RoleRecord};
 use jiff::Timestamp;
 
 use Role::{Student, Teacher};
@@ -38,12 +38,12 @@ pub fn half_done(stage: &impl Stage) -> Record {
     Record {
         status: Some(Status::Launched),
         lease: Some(lease("me", 30)),
-        teacher: Seat {
+        teacher: RoleRecord {
             instance_id: Some(id("i-1")),
             attempt: Some(plain_attempt(m, Teacher, "token-1")),
             launched_at: None,
         },
-        student: Seat {
+        student: RoleRecord {
             instance_id: None,
             attempt: Some(full_attempt(m, Student, "token-2")),
             launched_at: None,

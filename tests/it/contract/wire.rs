@@ -19,8 +19,8 @@ use elephant_aws::ec2::Ec2;
 use elephant_core::error::Class;
 use elephant_core::machine::{ImdsTokens, InstanceId, Market, Parameters, RootVolume};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{Clock, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_core::network::{Network, Subnet};
+use elephant_core::ports::{Clock, Images, Machines, Meetings, Networks, NewMeetings, Tokens};
 use elephant_core::record::{Failure, Record};
 use elephant_core::timing::Timing;
 use serde_json::json;
@@ -320,10 +320,10 @@ fn ours(record: &Record) -> Item {
     set("launch_owner".into(), record.lease.as_ref().map(|lease| text(&lease.owner.0)));
     set("launch_lease_until".into(), record.lease.as_ref().map(|lease| text(&format!("{:.3}", lease.until))));
     for role in Role::BOTH {
-        let seat = record.seat(role);
-        set(format!("{role}_launched_at"), seat.launched_at.map(|at| text(&format!("{at:.3}"))));
-        set(format!("{role}_ec2_id"), seat.instance_id.as_ref().map(|id| text(&id.0)));
-        let attempt = seat.attempt.as_ref().map(serde_dynamo::to_attribute_value);
+        let of_role = record.role(role);
+        set(format!("{role}_launched_at"), of_role.launched_at.map(|at| text(&format!("{at:.3}"))));
+        set(format!("{role}_ec2_id"), of_role.instance_id.as_ref().map(|id| text(&id.0)));
+        let attempt = of_role.attempt.as_ref().map(serde_dynamo::to_attribute_value);
         set(format!("{role}_attempt"), attempt.map(|attempt| attempt.expect("an attempt is plain data")));
     }
     item

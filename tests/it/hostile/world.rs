@@ -19,11 +19,11 @@ use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{
-    Clock, Ends, Finds, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks, Parameters,
-    Tokens, Views,
+use elephant_core::network::{Found, Network, Offerings, Subnet, SubnetSelection};
+use elephant_core::ports::{
+    Clock, DescribeById, FindByToken, Images, InstanceTypes, KeyPairs, LaunchTemplates, Machines, Networks,
+    ParameterStore, Terminate, Tokens,
 };
-use elephant_core::network::{Found, Network, Offerings, Subnet, Wanted};
 use elephant_core::record::Owner;
 use elephant_core::timing::{Timing, after};
 use jiff::Timestamp;
@@ -97,7 +97,7 @@ fn launched(
         parameters: Store,
         clock: Hand(Rc::new(Cell::new(start()))),
         tokens: Counted(Cell::default()),
-        wanted: Wanted { network: config.network.clone(), zones: config.zones(Some("us-west-2")) },
+        wanted: SubnetSelection { network: config.network.clone(), zones: config.zones(Some("us-west-2")) },
         config,
         timing,
         lookups: Lookups::default(),
@@ -272,7 +272,7 @@ impl Told {
     }
 }
 
-/// How long after its lease a delivery's last launch may take effect: margin and skew, less a second for the clock.
+/// How long after its lease a delivery's last launch may take effect: effect delay and skew, less a second for the clock.
 const LATEST: Duration = Duration::from_secs(49);
 
 /// Whether no lease stands in the item that ends later than this.
@@ -353,7 +353,7 @@ impl Ec2 {
     }
 }
 
-impl Views for Ec2 {
+impl DescribeById for Ec2 {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         self.asked("DescribeInstances");
         Ok(Looked { missing: instances.iter().cloned().collect(), ..Looked::default() })
@@ -384,7 +384,7 @@ impl Machines for Ec2 {
     }
 }
 
-impl Finds for Ec2 {
+impl FindByToken for Ec2 {
     /// In a filter of EC2 `*` and `?` are wildcards.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let cloud = self.asked("DescribeInstances");
@@ -394,7 +394,7 @@ impl Finds for Ec2 {
     }
 }
 
-impl Ends for Ec2 {
+impl Terminate for Ec2 {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         self.asked("DeleteTags").machine(instance).tags.remove(ROLE_TAG);
         Ok(())
@@ -468,7 +468,7 @@ impl KeyPairs for Ec2 {
 /// Parameters of SSM, each of which holds an image's id.
 struct Store;
 
-impl Parameters for Store {
+impl ParameterStore for Store {
     async fn parameter(&self, _: &str) -> Result<String, AwsError> {
         Ok("ami-1".to_owned())
     }

@@ -7,7 +7,7 @@ use super::{ID, Item, Table, unreadable};
 use elephant_core::companion::Offsets;
 use elephant_core::error::AwsError;
 use elephant_core::meeting::MeetingId;
-use elephant_core::needs::CompanionNotes;
+use elephant_core::ports::CompanionNotes;
 
 const COMPANIONS: &str = "launch_companions";
 

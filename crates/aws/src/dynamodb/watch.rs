@@ -14,10 +14,10 @@ use super::{
     to_meet_time, to_record,
 };
 use elephant_core::error::{AwsError, Class};
-use elephant_core::fleet::{Report, Watched};
+use elephant_core::fleet::{MeetingSnapshot, Report};
 use elephant_core::machine::{Addresses, InstanceId, Note, State};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{Reports, Watch};
+use elephant_core::ports::{Reports, Watch};
 use elephant_core::record::{Failure, Lost, MeetTime};
 
 /// What one BatchGetItem may ask for.
@@ -41,9 +41,9 @@ impl Watch for Table {
     async fn read_all(
         &self,
         meetings: &BTreeSet<MeetingId>,
-    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError> {
-        let mut all: BTreeMap<MeetingId, Watched> =
-            meetings.iter().map(|meeting| (meeting.clone(), Watched::Missing)).collect();
+    ) -> Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError> {
+        let mut all: BTreeMap<MeetingId, MeetingSnapshot> =
+            meetings.iter().map(|meeting| (meeting.clone(), MeetingSnapshot::Missing)).collect();
         let ids: Vec<&MeetingId> = meetings.iter().collect();
         for batch in ids.chunks(BATCH) {
             for item in self.read_batch(batch).await? {
@@ -95,7 +95,7 @@ impl Reports for Table {
     async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError> {
         let item = self.item(meeting).await?;
         Ok(match &item {
-            None => Report { watched: Watched::Missing, failure: None, lost: [None, None] },
+            None => Report { watched: MeetingSnapshot::Missing, failure: None, lost: [None, None] },
             Some(item) => Report {
                 watched: to_watched(meeting, item),
                 failure: to_failure(item),
@@ -138,15 +138,15 @@ impl Table {
     }
 }
 
-fn to_watched(meeting: &MeetingId, item: &Item) -> Watched {
+fn to_watched(meeting: &MeetingId, item: &Item) -> MeetingSnapshot {
     match to_record(meeting, item) {
-        Ok(record) => Watched::Stands {
+        Ok(record) => MeetingSnapshot::Stands {
             record,
             replaced: replaced(item),
             notes: Role::BOTH.map(|role| to_note(item, role)),
             was_ready: !matches!(text(item, READY_AT), Ok(None)),
         },
-        Err(what) => Watched::Unreadable(shown(&what)),
+        Err(what) => MeetingSnapshot::Unreadable(shown(&what)),
     }
 }
 

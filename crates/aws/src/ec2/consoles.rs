@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::{Ec2, failed};
 use elephant_core::error::AwsError;
 use elephant_core::machine::InstanceId;
-use elephant_core::needs::Consoles;
+use elephant_core::ports::Consoles;
 
 impl Consoles for Ec2 {
     async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError> {

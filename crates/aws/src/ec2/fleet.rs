@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::{Ec2, failed, filter, to_machine};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::fleet::{Looked, ORPHAN_TAG, Sighting};
+use elephant_core::fleet::{Looked, ORPHAN_TAG, ObservedMachine};
 use elephant_core::machine::{Addresses, InstanceId, Token};
-use elephant_core::needs::{Fleet, Starts, StatusChecks, Views};
+use elephant_core::ports::{DescribeById, Fleet, Starts, StatusChecks};
 
 /// The most that a page may hold: a sweep over thousands of machines is few requests.
 const PAGE: i32 = 1000;
@@ -17,7 +17,7 @@ const PAGE: i32 = 1000;
 /// How many machines are asked for by their ids at once. EC2 allows a thousand, and no page limit beside them.
 const IDS: usize = 100;
 
-impl Views for Ec2 {
+impl DescribeById for Ec2 {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
         // By `InstanceIds` and not by a filter: in a zone's disruption a request that names none fails altogether.
         let mut looked = Looked::default();
@@ -30,7 +30,7 @@ impl Views for Ec2 {
             let error = match answer {
                 Ok(answer) => {
                     let shown = answer.reservations().iter().flat_map(|r| r.instances());
-                    let shown: Vec<Sighting> = shown.filter_map(to_sighting).collect();
+                    let shown: Vec<ObservedMachine> = shown.filter_map(to_sighting).collect();
                     // What an answer leaves out without a word is not there.
                     let is_shown = |id: &InstanceId| shown.iter().any(|s| s.instance_id() == id);
                     looked.missing.extend(ids.iter().filter(|id| !is_shown(id)).map(|id| (*id).clone()));
@@ -79,8 +79,8 @@ impl Starts for Ec2 {
 }
 
 impl Fleet for Ec2 {
-    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError> {
-        self.sightings(filter("tag:Project", project)).await
+    async fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError> {
+        self.observed_machines(filter("tag:Project", project)).await
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
@@ -110,7 +110,7 @@ impl Ec2 {
         answer.map(|_| ()).map_err(|error| failed("CreateTags", &error))
     }
 
-    async fn sightings(&self, filter: Filter) -> Result<Vec<Sighting>, AwsError> {
+    async fn observed_machines(&self, filter: Filter) -> Result<Vec<ObservedMachine>, AwsError> {
         let request = self.client.describe_instances().filters(filter);
         let pages = request.into_paginator().page_size(PAGE).items().send();
         let reservations = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
@@ -118,9 +118,9 @@ impl Ec2 {
     }
 }
 
-fn to_sighting(instance: &Instance) -> Option<Sighting> {
+fn to_sighting(instance: &Instance) -> Option<ObservedMachine> {
     let launched_at = instance.launch_time()?;
-    Some(Sighting {
+    Some(ObservedMachine {
         machine: to_machine(instance)?,
         token: instance.client_token().filter(|token| !token.is_empty()).map(|token| Token(token.to_owned())),
         launched_at: Timestamp::from_second(launched_at.secs()).ok()?,

@@ -21,7 +21,7 @@ use elephant_core::hardware::{
     NewVolume, OwnImage, OwnSnapshot, REBOOT_TAG, Volume, VolumeAttachment,
 };
 use elephant_core::machine::InstanceId;
-use elephant_core::needs::{DataVolumes, ExtraInterfaces, Inspects, OwnImages, Powers};
+use elephant_core::ports::{DataVolumes, ExtraInterfaces, Inspects, OwnImages, PowerControl};
 
 impl Inspects for Ec2 {
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError> {
@@ -57,7 +57,7 @@ fn to_hardware(instance: &Instance) -> Option<Hardware> {
     })
 }
 
-impl Powers for Ec2 {
+impl PowerControl for Ec2 {
     async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let answer = self.client.stop_instances().instance_ids(&instance.0).send().await;
         answer.map(|_| ()).map_err(|error| failed("StopInstances", &error))

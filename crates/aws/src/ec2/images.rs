@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Ec2, filter, pattern};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::image::{Architecture, Image};
-use elephant_core::needs::Images;
+use elephant_core::ports::Images;
 
 impl Images for Ec2 {
     async fn find_image(&self, image_id: &str) -> Result<Image, AwsError> {

@@ -6,8 +6,8 @@ use aws_sdk_ec2::types::LocationType;
 
 use super::{Ec2, filter_of};
 use elephant_core::error::AwsError;
-use elephant_core::needs::InstanceTypes;
 use elephant_core::network::Offerings;
+use elephant_core::ports::InstanceTypes;
 
 impl InstanceTypes for Ec2 {
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError> {

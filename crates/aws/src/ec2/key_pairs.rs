@@ -10,7 +10,7 @@ use super::hardware::is_code;
 use super::{Ec2, failed, tagged, to_tags};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::key_pair::{KeyType, OwnKeyPair, PrivateKey};
-use elephant_core::needs::{KeyPairs, OwnKeyPairs};
+use elephant_core::ports::{KeyPairs, OwnKeyPairs};
 
 impl KeyPairs for Ec2 {
     async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError> {

@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{LaunchTemplateInstanceMetadataEndpointState, LaunchTemp
 
 use elephant_core::error::{AwsError, Class};
 use elephant_core::launch_template::{LaunchTemplate, Named, Pinned, Template};
-use elephant_core::needs::LaunchTemplates;
+use elephant_core::ports::LaunchTemplates;
 
 use super::{Ec2, failed};
 

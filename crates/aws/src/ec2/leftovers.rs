@@ -7,7 +7,7 @@ use super::{Ec2, failed, filter, to_tags};
 use elephant_core::error::AwsError;
 use elephant_core::fleet::{Leftover, LeftoverKind, ORPHAN_TAG};
 use elephant_core::machine::MEETING_TAG;
-use elephant_core::needs::Leftovers;
+use elephant_core::ports::Leftovers;
 
 /// EC2's word for attached to nothing, of either.
 const AVAILABLE: &str = "available";

@@ -4,8 +4,8 @@ use aws_sdk_ec2::types::Filter;
 
 use super::{Ec2, filter};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::needs::Networks;
 use elephant_core::network::{Found, Network, Subnet};
+use elephant_core::ports::Networks;
 
 impl Networks for Ec2 {
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError> {

@@ -8,7 +8,7 @@ use super::hardware::{PAGE, gone_is_as_good, is_code, made, says};
 use super::{Ec2, failed, filter, filter_of, tagged, to_tags};
 use elephant_core::error::AwsError;
 use elephant_core::machine::InstanceId;
-use elephant_core::needs::OwnVpcs;
+use elephant_core::ports::OwnVpcs;
 use elephant_core::vpc::{Contents, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
 
 const EVERYWHERE: &str = "0.0.0.0/0";

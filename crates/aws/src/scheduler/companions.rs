@@ -10,7 +10,7 @@ use super::{Group, UTC, at, class_of, to_time};
 use crate::sdk;
 use elephant_core::companion::{Companion, CompanionName};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::needs::{CompanionSchedules, MovingCompanions};
+use elephant_core::ports::{CompanionSchedules, MovingCompanions};
 
 impl CompanionSchedules for Group {
     async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError> {

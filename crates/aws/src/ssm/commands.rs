@@ -3,13 +3,13 @@
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 
-use super::{ParameterStore, failed};
+use super::{Ssm, failed};
 use elephant_core::command::{Invocation, NewCommand};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::machine::InstanceId;
-use elephant_core::needs::Commands;
+use elephant_core::ports::Commands;
 
-impl Commands for ParameterStore {
+impl Commands for Ssm {
     async fn send_command(&self, command: &NewCommand) -> Result<String, AwsError> {
         let timeout = command.timeout_seconds.to_string();
         // How long SSM tries to reach the machine, which has at least half a minute.

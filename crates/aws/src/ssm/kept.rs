@@ -4,11 +4,11 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::ParameterType;
 use jiff::Timestamp;
 
-use super::{ParameterStore, failed};
+use super::{Ssm, failed};
 use elephant_core::error::AwsError;
-use elephant_core::needs::KeptNames;
+use elephant_core::ports::KeptNames;
 
-impl KeptNames for ParameterStore {
+impl KeptNames for Ssm {
     async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError> {
         let request = self.client().put_parameter().name(name).value(value).r#type(ParameterType::String);
         match request.overwrite(false).send().await {

@@ -3,12 +3,12 @@
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::{ParameterStringFilter, ParameterType};
 
-use super::{ParameterStore, failed};
+use super::{Ssm, failed};
 use elephant_core::error::AwsError;
 use elephant_core::key_pair::{PrivateKey, parameter};
-use elephant_core::needs::PrivateKeys;
+use elephant_core::ports::PrivateKeys;
 
-impl PrivateKeys for ParameterStore {
+impl PrivateKeys for Ssm {
     async fn keep(&self, key_pair_id: &str, private_key: &PrivateKey) -> Result<(), AwsError> {
         let request = self
             .client()

@@ -10,13 +10,13 @@ use elephant_aws::access::{Access, Trust};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::sdk;
 use elephant_core::error::{AwsError, Class};
-use elephant_core::fleet::Watched;
+use elephant_core::fleet::MeetingSnapshot;
 use elephant_core::machine::{Addresses, Attempt, InstanceId, Note, State, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{Created, Meetings, NewMeetings, Updated, Watch};
 use elephant_core::overrides::Overrides;
+use elephant_core::ports::{Created, Meetings, NewMeetings, Updated, Watch};
 use elephant_core::record::{
-    self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, Seat, StatusMove, Update,
+    self, Failure, Lease, MeetTime, NewRecord, Owner, Record, Recorded, RoleRecord, StatusMove, Update,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -59,12 +59,12 @@ async fn a_full_record_is_understood() {
         meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
         meet_time_text: Some("2026-11-22T10:00:00Z".into()),
         lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat {
+        teacher: RoleRecord {
             instance_id: Some(InstanceId("i-1".into())),
             attempt: Some(plain_attempt(Teacher)),
             launched_at: None,
         },
-        student: Seat { instance_id: Some(InstanceId("i-2".into())), attempt: None, launched_at: None },
+        student: RoleRecord { instance_id: Some(InstanceId("i-2".into())), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(read(item).await, Ok(expected));
@@ -322,12 +322,12 @@ async fn the_claim_of_a_meeting_that_others_have_worked_on() {
     let read = Record {
         status: Some(Status::Launched),
         lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
-        teacher: Seat {
+        teacher: RoleRecord {
             instance_id: Some(InstanceId("i-1".into())),
             attempt: Some(plain_attempt(Teacher)),
             launched_at: None,
         },
-        student: Seat { instance_id: None, attempt: Some(full_attempt(Student)), launched_at: None },
+        student: RoleRecord { instance_id: None, attempt: Some(full_attempt(Student)), launched_at: None },
         ..record()
     };
     let written = written(record::claim(&read, lease(), &[])).await;
@@ -558,7 +558,7 @@ async fn a_refused_condition_shows_the_record_that_stood_there() {
         json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
     let expected = Record {
         status: Some(Status::Terminated),
-        teacher: Seat { instance_id: Some(InstanceId("i-1".into())), attempt: None, launched_at: None },
+        teacher: RoleRecord { instance_id: Some(InstanceId("i-1".into())), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(refused(json!({"Item": item})).await, Ok(Updated::Refused(Some(Box::new(expected)))));
@@ -1057,8 +1057,8 @@ fn record() -> Record {
         meet_time: MeetTime::Missing,
         meet_time_text: None,
         lease: None,
-        teacher: Seat::default(),
-        student: Seat::default(),
+        teacher: RoleRecord::default(),
+        student: RoleRecord::default(),
         overrides: Overrides::none(),
     }
 }
@@ -1074,7 +1074,10 @@ fn lease() -> Lease {
 /// A record with an attempt of the student.
 fn attempted(refused: bool) -> Record {
     let attempt = Attempt { refused, ..plain_attempt(Student) };
-    Record { student: Seat { instance_id: None, attempt: Some(attempt), launched_at: None }, ..record() }
+    Record {
+        student: RoleRecord { instance_id: None, attempt: Some(attempt), launched_at: None },
+        ..record()
+    }
 }
 
 /// Of the lease, to twenty seconds and a half later.
@@ -1168,7 +1171,7 @@ async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_ans
     let all = table(&wire).read_all(&meetings).await.expect("they are read");
     assert_eq!(all.len(), 101);
     let of = |id: &str| &all[&MeetingId::new(id).expect("an id")];
-    let Watched::Stands { record, replaced, notes, was_ready } = of("m-000") else {
+    let MeetingSnapshot::Stands { record, replaced, notes, was_ready } = of("m-000") else {
         panic!("{:?}", of("m-000"))
     };
     assert_eq!(
@@ -1178,13 +1181,20 @@ async fn many_records_are_read_by_the_hundred_and_each_that_was_asked_for_is_ans
     let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
     let noted = [Some(Note { state: State::Running, addresses }), None];
     assert_eq!((notes, *was_ready), (&noted, true), "a state that EC2 has not got is written anew");
-    assert!(matches!(of("m-001"), Watched::Unreadable(what) if what.contains("status")), "{:?}", of("m-001"));
     assert!(
-        matches!(of("m-002"), Watched::Stands { replaced: 0, .. }),
+        matches!(of("m-001"), MeetingSnapshot::Unreadable(what) if what.contains("status")),
+        "{:?}",
+        of("m-001")
+    );
+    assert!(
+        matches!(of("m-002"), MeetingSnapshot::Stands { replaced: 0, .. }),
         "it was left out of the first answer"
     );
-    assert_eq!(of("m-003"), &Watched::Missing);
-    assert!(matches!(of("m-100"), Watched::Stands { replaced: u32::MAX, .. }), "nothing more is replaced");
+    assert_eq!(of("m-003"), &MeetingSnapshot::Missing);
+    assert!(
+        matches!(of("m-100"), MeetingSnapshot::Stands { replaced: u32::MAX, .. }),
+        "nothing more is replaced"
+    );
     let asked: Vec<Value> =
         wire.requests("BatchGetItem").iter().map(|r| serde_json::from_str(&r.body).expect("JSON")).collect();
     let keys = |n: usize| asked[n]["RequestItems"][TABLE]["Keys"].as_array().expect("keys").len();
@@ -1263,7 +1273,7 @@ fn new_record(attributes: Value) -> NewRecord {
 async fn a_new_record_is_written_only_where_none_stands() {
     let wire = Wire::answering("PutItem", [Answer::Reply(200, "{}".into())]).await;
     let record =
-        new_record(json!({"teacher_name": "Ada", "seats": [1, 2.5, true, null], "room": {"floor": ""}}));
+        new_record(json!({"teacher_name": "Ada", "of_roles": [1, 2.5, true, null], "room": {"floor": ""}}));
     assert_eq!(table(&wire).create(&record).await, Ok(Created::Done));
     let request: Value = serde_json::from_str(&wire.only_request().body).expect("JSON");
     let expected = json!({
@@ -1274,7 +1284,7 @@ async fn a_new_record_is_written_only_where_none_stands() {
             "meet_time": {"S": "2026-11-22T11:00:00+01:00"},
             "created_at": {"S": "2026-11-20T08:00:00.123Z"},
             "teacher_name": {"S": "Ada"},
-            "seats": {"L": [{"N": "1"}, {"N": "2.5"}, {"BOOL": true}, {"NULL": true}]},
+            "of_roles": {"L": [{"N": "1"}, {"N": "2.5"}, {"BOOL": true}, {"NULL": true}]},
             "room": {"M": {"floor": {"S": ""}}},
         },
         "ConditionExpression": "attribute_not_exists(#id)",
@@ -1291,7 +1301,8 @@ async fn a_field_that_cannot_be_stored_is_thought_of() {
         "message": "One or more parameter values were invalid: Number overflow",
     });
     let wire = Wire::answering("PutItem", [Answer::Reply(400, refused.to_string())]).await;
-    let error = table(&wire).create(&new_record(json!({"seats": 1e300}))).await.expect_err("it is refused");
+    let error =
+        table(&wire).create(&new_record(json!({"of_roles": 1e300}))).await.expect_err("it is refused");
     assert_eq!(error.class, Class::Misconfigured);
     assert!(error.advice.contains("each further field") && error.advice.contains(TABLE), "{}", error.advice);
 }

@@ -19,12 +19,12 @@ use elephant_core::machine::{
     tags,
 };
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{
-    Consoles, DataVolumes, Ends, ExtraInterfaces, Finds, Fleet, Images, Inspects, InstanceTypes, KeyPairs,
-    LaunchTemplates, Leftovers, Machines, Networks, OwnImages, OwnKeyPairs, OwnVpcs, Powers, StatusChecks,
-    Views,
-};
 use elephant_core::network::{Found, Network, Subnet};
+use elephant_core::ports::{
+    Consoles, DataVolumes, DescribeById, ExtraInterfaces, FindByToken, Fleet, Images, Inspects,
+    InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines, Networks, OwnImages, OwnKeyPairs, OwnVpcs,
+    PowerControl, StatusChecks, Terminate,
+};
 use elephant_core::timing::Timing;
 
 use crate::server::{Answer, REQUEST_ID, Request, Wire};

@@ -12,7 +12,7 @@ use elephant_core::error::Error;
 use elephant_core::event;
 use elephant_core::fleet::{Counted, Limits};
 use elephant_core::meeting::{MeetingId, Role};
-use elephant_core::needs::{Counts, Launches};
+use elephant_core::ports::{Counts, Launches};
 use elephant_core::reconcile::{Answer, Reconciler};
 use elephant_core::timing::{Timing, Window};
 use jiff::{SignedDuration, Timestamp};

@@ -12,10 +12,10 @@ use elephant_aws::sdk::Calls;
 use elephant_core::config::ScheduleConfig;
 use elephant_core::error::{AwsError, Class, Error, Kind};
 use elephant_core::event;
+use elephant_core::launch_schedule::{ExistingSchedule, OneTimeSchedule, Retry, ScheduleName, Target, input};
 use elephant_core::machine::Token;
 use elephant_core::meeting::MeetingId;
-use elephant_core::needs::{Clock, Deletes, Schedules, Tokens};
-use elephant_core::one_time::{OneTimeSchedule, Retry, ScheduleName, Standing, Target, input};
+use elephant_core::ports::{Clock, Deletes, Schedules, Tokens};
 use elephant_core::record::Owner;
 use elephant_core::schedule::{Outcome, Scheduler};
 use elephant_core::timing::Timing;
@@ -105,7 +105,7 @@ async fn what_stands_is_read_back_as_it_was_written() {
     let mut found = as_json();
     found["State"] = json!("ENABLED");
     let wire = Wire::answering("GetSchedule", [Answer::Reply(200, found.to_string())]).await;
-    assert_eq!(group(&wire).find(&schedule().name).await, Ok(Standing::OneTime(schedule())));
+    assert_eq!(group(&wire).find(&schedule().name).await, Ok(ExistingSchedule::OneTime(schedule())));
     assert_eq!(wire.only_request().target.split(['?', '&']).nth(1), Some("groupName=elephant"));
 }
 
@@ -125,7 +125,11 @@ async fn what_we_cannot_have_written_is_something_else() {
         found["State"] = json!("ENABLED");
         *found.pointer_mut(pointer).expect("it is there") = value.clone();
         let wire = Wire::answering("GetSchedule", [Answer::Reply(200, found.to_string())]).await;
-        assert_eq!(group(&wire).find(&schedule().name).await, Ok(Standing::Other), "{pointer}: {value}");
+        assert_eq!(
+            group(&wire).find(&schedule().name).await,
+            Ok(ExistingSchedule::Other),
+            "{pointer}: {value}"
+        );
     }
 }
 
@@ -136,7 +140,7 @@ async fn an_absent_schedule_is_no_error() {
     wire.script("UpdateSchedule", gone());
     wire.script("DeleteSchedule", gone());
     let group = group(&wire);
-    assert_eq!(group.find(&schedule().name).await, Ok(Standing::Absent));
+    assert_eq!(group.find(&schedule().name).await, Ok(ExistingSchedule::Absent));
     assert_eq!(group.replace(&schedule()).await, Ok(false));
     assert_eq!(group.delete(&schedule().name).await, Ok(false));
 }

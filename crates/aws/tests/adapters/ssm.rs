@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use crate::server::{Answer, Wire};
 use elephant_aws::sdk::Calls;
-use elephant_aws::ssm::ParameterStore;
+use elephant_aws::ssm::Ssm;
 use elephant_core::command::{NewCommand, Shell};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::key_pair::PrivateKey;
 use elephant_core::machine::InstanceId;
-use elephant_core::needs::{Commands, KeptNames, Parameters, PrivateKeys};
+use elephant_core::ports::{Commands, KeptNames, ParameterStore, PrivateKeys};
 use serde_json::json;
 
 async fn parameter(wire: &Wire, name: &str) -> Result<String, AwsError> {
     let calls = Arc::new(Calls::default());
-    ParameterStore::counted(&wire.sdk(), Duration::from_secs(2), &calls).parameter(name).await
+    Ssm::counted(&wire.sdk(), Duration::from_secs(2), &calls).parameter(name).await
 }
 
 #[tokio::test]
@@ -70,8 +70,8 @@ async fn an_answer_without_a_value_is_none() {
 
 // Commands, private keys, and names that are decided once.
 
-fn store(wire: &Wire) -> ParameterStore {
-    ParameterStore::counted(&wire.sdk(), Duration::from_secs(2), &Arc::default())
+fn store(wire: &Wire) -> Ssm {
+    Ssm::counted(&wire.sdk(), Duration::from_secs(2), &Arc::default())
 }
 
 fn asked(wire: &Wire, action: &str, n: usize) -> serde_json::Value {

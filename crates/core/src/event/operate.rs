@@ -29,7 +29,7 @@ pub struct Operate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The machine that the meeting's record names for this role.
-    Seat(MeetingId, Role),
+    RoleRecord(MeetingId, Role),
     Instance(InstanceId),
 }
 
@@ -500,7 +500,7 @@ impl<'f> Fields<'f> {
             (Some(_), _, _) => {
                 Err("has an instance_id and a meeting_id or role, and one is enough".to_owned())
             }
-            (None, Some(meeting), Some(role)) => Ok(Some(Target::Seat(meeting, role))),
+            (None, Some(meeting), Some(role)) => Ok(Some(Target::RoleRecord(meeting, role))),
             (None, Some(_), None) => Err("has a meeting_id and no role".to_owned()),
             (None, None, Some(_)) => Err("has a role and no meeting_id".to_owned()),
             (None, None, None) => Ok(None),

@@ -7,15 +7,15 @@ use serde::Serialize;
 use tracing::info;
 
 use super::Delivery;
-use super::seat::{Failed, Filled, Unfilled};
+use super::role::{Failed, InRecord, NotRecorded};
 use crate::answer;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
 use crate::machine::{InstanceId, Parameters};
 use crate::meeting::{Role, Status};
-use crate::needs::Clock;
 use crate::plan::{Reason, reason_to_skip};
-use crate::record::{Record, Seat};
+use crate::ports::Clock;
+use crate::record::{Record, RoleRecord};
 
 /// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,10 +85,10 @@ impl MachineAnswer {
 }
 
 /// The machine that stands in the record. Where and what it is is known from its attempt, if we launched it.
-pub(super) fn recorded(seat: &Seat) -> MachineAnswer {
-    let parameters = seat.attempt.as_ref().map(|attempt| &attempt.parameters);
+pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
+    let parameters = of_role.attempt.as_ref().map(|attempt| &attempt.parameters);
     MachineAnswer {
-        instance_id: seat.instance_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        instance_id: of_role.instance_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         subnet_id: parameters.map(|p| p.subnet_id.clone()),
         availability_zone: parameters.map(|p| p.availability_zone.clone()),
         instance_type: parameters.map(|p| p.instance_type.clone()),
@@ -98,7 +98,7 @@ pub(super) fn recorded(seat: &Seat) -> MachineAnswer {
 
 impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     /// How the two roles' ways add up.
-    pub(super) fn answer(&self, ends: [(Role, Result<Filled, Unfilled>); 2]) -> Result<Answer, Error> {
+    pub(super) fn answer(&self, ends: [(Role, Result<InRecord, NotRecorded>); 2]) -> Result<Answer, Error> {
         let mut machines = BTreeMap::new();
         let mut status = Some(Status::Launched);
         let mut over = None;
@@ -113,10 +113,10 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
                         status = filled.status;
                     }
                 }
-                Err(Unfilled::Gone) => return Err(self.no_such_meeting()),
-                Err(Unfilled::Over(status, reason)) => over = Some((status, reason)),
-                Err(Unfilled::TakenOver) => taken_over = true,
-                Err(Unfilled::Failed(failed)) => failures.push((role, failed)),
+                Err(NotRecorded::Gone) => return Err(self.no_such_meeting()),
+                Err(NotRecorded::Over(status, reason)) => over = Some((status, reason)),
+                Err(NotRecorded::TakenOver) => taken_over = true,
+                Err(NotRecorded::Failed(failed)) => failures.push((role, failed)),
             }
         }
         // Of a meeting that is over, a refused attempt has left nothing behind; one that may still come has.
@@ -143,7 +143,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         Answer {
             meeting_id: self.meeting.to_string(),
             status: read.status.as_ref().map(|status| status.as_str().to_owned()),
-            machines: Role::BOTH.into_iter().map(|role| (role.as_str(), recorded(read.seat(role)))).collect(),
+            machines: Role::BOTH.into_iter().map(|role| (role.as_str(), recorded(read.role(role)))).collect(),
             skipped: None,
         }
     }
@@ -198,7 +198,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         )
     }
 
-    pub(super) fn unsettled(&self, reason: &Reason, until: Timestamp) -> Error {
+    pub(super) fn not_quiescent(&self, reason: &Reason, until: Timestamp) -> Error {
         Error::new(
             Kind::MeetingBusy,
             format!(

@@ -5,21 +5,21 @@
 //! write puts both next attempts into the next zone. So the attempts of a pair that stand in a record are always in one
 //! zone, and whoever finds them goes on from there.
 //!
-//! Not handled here: a role whose other one is recorded already, which stays beside it (`Bound::Within`); and attempts that
+//! Not handled here: a role whose other one is recorded already, which stays beside it (`ZoneConstraint::Within`); and attempts that
 //! stood in two zones before PAIR was set, which are replayed as they are.
 
 use tracing::{info, warn};
 
-use super::seat::{Filled, InFlight, Sought, Unfilled, Up, failed};
+use super::role::{Acquired, InFlight, InRecord, NotRecorded, Up, failed};
 use super::{Delivery, Held, Work};
 use crate::error::Error;
 use crate::machine::{Attempt, Token};
 use crate::meeting::{Role, Status};
-use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Bound, Refusals, Standing};
+use crate::plan::{self, ConflictMeaning, Refusals, ZoneConstraint};
+use crate::ports::{Clock, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
 use crate::record;
 
-type Ends = [(Role, Result<Filled, Unfilled>); 2];
+type Terminate = [(Role, Result<InRecord, NotRecorded>); 2];
 
 /// Where the pair goes on after a zone refused one of them.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would only hide it")]
@@ -29,20 +29,20 @@ enum Moved {
     /// Nowhere: what is up stays, the other has failed for this reason.
     Stays(Error),
     /// It could not be moved whole; neither has a machine that the next delivery would not find.
-    Broken([Unfilled; 2]),
+    Broken([NotRecorded; 2]),
 }
 
-impl Sought {
+impl Acquired {
     fn attempt(&self) -> &Attempt {
         match self {
-            Sought::Up(up) => &up.attempt,
-            Sought::Nowhere(attempt) => attempt,
+            Acquired::Up(up) => &up.attempt,
+            Acquired::Nowhere(attempt) => attempt,
         }
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
-    pub(super) async fn fill_pair(&self, work: [Work; 2], held: &Held, status: &Option<Status>) -> Ends {
+impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+    pub(super) async fn fill_pair(&self, work: [Work; 2], held: &Held, status: &Option<Status>) -> Terminate {
         let roles = [work[0].role, work[1].role];
         let mut flights = work.map(InFlight::of);
         let mut refusals = Refusals::default();
@@ -50,12 +50,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             let [one, other] = flights;
             let (mut of_one, mut of_other) = (refusals.clone(), refusals);
             let (one, other) = tokio::join!(
-                self.seek(roles[0], one, &mut of_one, held, &Bound::Together),
-                self.seek(roles[1], other, &mut of_other, held, &Bound::Together),
+                self.acquire(roles[0], one, &mut of_one, held, &ZoneConstraint::Together),
+                self.acquire(roles[1], other, &mut of_other, held, &ZoneConstraint::Together),
             );
             refusals = of_one.and(of_other);
             let pair = match (one, other) {
-                (Ok(Sought::Up(one)), Ok(Sought::Up(other))) => {
+                (Ok(Acquired::Up(one)), Ok(Acquired::Up(other))) => {
                     warn_of_two_zones(&one, &other);
                     let (one, other) = tokio::join!(
                         self.record(roles[0], &one, status.clone()),
@@ -94,8 +94,9 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 
     /// End what is up in the zone that refused the other role, and write both next attempts.
-    async fn move_both(&self, roles: [Role; 2], pair: &[Sought; 2], refusals: &Refusals) -> Moved {
-        let refused = pair.iter().position(|sought| matches!(sought, Sought::Nowhere(_))).unwrap_or_default();
+    async fn move_both(&self, roles: [Role; 2], pair: &[Acquired; 2], refusals: &Refusals) -> Moved {
+        let refused =
+            pair.iter().position(|acquired| matches!(acquired, Acquired::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
         let found = match self.look_up(&roles).await {
             Ok(found) => found,
@@ -108,24 +109,24 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         let [of_it, of_other] = [&places[refused], &places[1 - refused]].map(|places| &places.candidates);
         let standing = [from, &pair[1 - refused].attempt().parameters];
         let Some([it, other]) = refusals.next_pair(of_it, of_other, standing) else {
-            return Moved::Stays(self.exhausted(roles[refused], refusals, &Bound::Anywhere));
+            return Moved::Stays(self.exhausted(roles[refused], refusals, &ZoneConstraint::Anywhere));
         };
         let candidates = if refused == 0 { [it, other] } else { [other, it] };
-        let next = |seat: usize| {
-            let number = pair[seat].attempt().next_number();
-            self.attempt(roles[seat], number, &places[seat], candidates[seat])
+        let next = |index: usize| {
+            let number = pair[index].attempt().next_number();
+            self.attempt(roles[index], number, &places[index], candidates[index])
         };
         let (one, other) = match (next(0), next(1)) {
             (Ok(one), Ok(other)) => (one, other),
             (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),
         };
-        for (seat, sought) in pair.iter().enumerate() {
-            let Sought::Up(Up { attempt, machine, .. }) = sought else { continue };
-            let role = roles[seat];
+        for (index, acquired) in pair.iter().enumerate() {
+            let Acquired::Up(Up { attempt, machine, .. }) = acquired else { continue };
+            let role = roles[index];
             info!(%role, instance_id = %machine.instance_id, zone = from.availability_zone, "ended to move with the other role");
-            if let Err(unfilled) = self.end_unnamed(role, machine, &attempt.token).await {
-                let other = unfilled.of_the_other(Some(pair[1 - seat].attempt().token.clone()));
-                return Moved::Broken(if seat == 0 { [unfilled, other] } else { [other, unfilled] });
+            if let Err(unfilled) = self.terminate_unrecorded(role, machine, &attempt.token).await {
+                let other = unfilled.of_the_other(Some(pair[1 - index].attempt().token.clone()));
+                return Moved::Broken(if index == 0 { [unfilled, other] } else { [other, unfilled] });
             }
         }
         let last = [&pair[0].attempt().token, &pair[1].attempt().token];
@@ -147,7 +148,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         roles: [Role; 2],
         last: [&Token; 2],
         next: [&Attempt; 2],
-    ) -> Result<(), Unfilled> {
+    ) -> Result<(), NotRecorded> {
         let both = [(roles[0], last[0], next[0].clone()), (roles[1], last[1], next[1].clone())];
         let update = record::next_attempts(self.meeting, &self.owner, &both);
         let found = match self.update(&update).await {
@@ -157,22 +158,22 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         };
         // One write: where the first stands, so does the other.
         match plan::after_refused_next_attempt(found.as_deref(), &self.owner, roles[0], &next[0].token) {
-            Standing::Written => Ok(()),
-            Standing::Gone => Err(Unfilled::Gone),
-            Standing::Over => Err(Unfilled::over(found.as_deref())),
-            Standing::TakenOver => Err(Unfilled::TakenOver),
+            ConflictMeaning::Written => Ok(()),
+            ConflictMeaning::Gone => Err(NotRecorded::Gone),
+            ConflictMeaning::Over => Err(NotRecorded::over(found.as_deref())),
+            ConflictMeaning::TakenOver => Err(NotRecorded::TakenOver),
         }
     }
 }
 
-impl Unfilled {
+impl NotRecorded {
     /// What it means for the other role, whose attempt with this token was refused.
-    fn of_the_other(&self, refused: Option<Token>) -> Unfilled {
+    fn of_the_other(&self, refused: Option<Token>) -> NotRecorded {
         match self {
-            Unfilled::Gone => Unfilled::Gone,
-            Unfilled::Over(status, reason) => Unfilled::Over(status.clone(), reason.clone()),
-            Unfilled::TakenOver => Unfilled::TakenOver,
-            Unfilled::Failed(other) => failed(other.error.clone(), refused),
+            NotRecorded::Gone => NotRecorded::Gone,
+            NotRecorded::Over(status, reason) => NotRecorded::Over(status.clone(), reason.clone()),
+            NotRecorded::TakenOver => NotRecorded::TakenOver,
+            NotRecorded::Failed(other) => failed(other.error.clone(), refused),
         }
     }
 }

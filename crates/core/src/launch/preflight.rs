@@ -16,10 +16,10 @@ use crate::event;
 use crate::lookups::Looked;
 use crate::machine::{self, InstanceProfile, Market, Token};
 use crate::meeting::{MeetingId, Role};
-use crate::needs::{Clock, DryRuns, LookUps, Machines, Meetings, Parameters, Tokens};
 use crate::network::in_order;
 use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Refusal};
+use crate::ports::{Clock, DryRuns, LookUps, Machines, Meetings, ParameterStore, Tokens};
 
 /// How often a place is asked about that EC2 says nothing of.
 const TRIES: u32 = 4;
@@ -87,7 +87,7 @@ impl<M, E, P, C, T> Launcher<M, E, P, C, T>
 where
     M: Meetings,
     E: Machines + LookUps + DryRuns,
-    P: Parameters,
+    P: ParameterStore,
     C: Clock,
     T: Tokens,
 {
@@ -149,7 +149,7 @@ where
                 }
                 _ => Vec::new(),
             };
-            if let Some(surroundings) = looked.surroundings() {
+            if let Some(surroundings) = looked.resolved_inputs() {
                 let configured = &surroundings.origin.image.image_id;
                 let own = match delivery.own_image(role, configured).await {
                     Ok(own) => own,
@@ -186,7 +186,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T>
 where
     M: Meetings,
     E: Machines + LookUps + DryRuns,
-    P: Parameters,
+    P: ParameterStore,
     C: Clock,
     T: Tokens,
 {

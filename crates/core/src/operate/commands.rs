@@ -15,7 +15,7 @@ use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::WantedCommand;
 use crate::hardware::Hardware;
 use crate::machine::{InstanceId, State};
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::timing::after;
 
 /// What SSM says of a machine whose agent has not reported: not yet, or because it cannot.

@@ -14,8 +14,8 @@ use crate::error::{AwsError, Error, Kind, Service};
 use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
 use crate::lookups::{self, LookupError};
 use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG};
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 
 /// What `launch` would start from now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -255,7 +255,7 @@ where
                 }
             }
         };
-        let found = self.deadline.persist(3 * timing.ec2, Backoff::EC2, || true, look).await;
+        let found = self.deadline.retry(3 * timing.ec2, Backoff::EC2, || true, look).await;
         let found = found.map_err(|error| {
             Error::of_request(self.verb, Service::Ec2, error, "change the setting that names the image")
         })?;

@@ -9,8 +9,8 @@ use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
 use crate::machine::InstanceId;
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 
 /// In client tokens.
 const KIND: &str = "network interface";
@@ -64,14 +64,14 @@ where
         };
         let (interface, outcome) = match self.attach_interface(of, interface.clone()).await {
             Ok(attached) => attached,
-            Err(error) => return Err(self.without_interface(&interface, error).await),
+            Err(error) => return Err(self.roll_back_interface(&interface, error).await),
         };
         if let Some(attachment) = &interface.attachment {
             let (id, attachment) = (&interface.network_interface_id, &attachment.attachment_id);
             let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
             self.settle(Service::Ec2, || ec2.delete_interface_with_machine(id, attachment), look).await?;
         }
-        Ok(Answer { network_interface: Some(told(&interface)), ..self.answer(of, outcome) })
+        Ok(Answer { network_interface: Some(describe(&interface)), ..self.answer(of, outcome) })
     }
 
     /// Said before EC2 does, and before anything is made.
@@ -225,13 +225,13 @@ where
         }
     }
 
-    async fn without_interface(&self, interface: &Interface, error: Error) -> Error {
+    async fn roll_back_interface(&self, interface: &Interface, error: Error) -> Error {
         let ec2 = &self.operator.ec2;
         let id = &interface.network_interface_id;
         let found = self.ask(Service::Ec2, || ec2.find_interface(id)).await;
         let attached = found.map(|found| found.is_some_and(|interface| interface.attachment.is_some()));
         let delete = || ec2.delete_interface(id);
-        self.without(id, attached, delete, "remove_network_interface", error).await
+        self.roll_back(id, attached, delete, "remove_network_interface", error).await
     }
 
     pub(super) async fn remove_interface(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
@@ -276,11 +276,11 @@ where
         if let Some(name) = interface.tags.get(NAME_TAG) {
             self.is_history(KIND, of, name);
         }
-        Ok(Answer { network_interface: Some(told(&interface)), ..self.answer(of, Outcome::Done) })
+        Ok(Answer { network_interface: Some(describe(&interface)), ..self.answer(of, Outcome::Done) })
     }
 }
 
-fn told(interface: &Interface) -> InterfaceAnswer {
+fn describe(interface: &Interface) -> InterfaceAnswer {
     InterfaceAnswer {
         network_interface_id: interface.network_interface_id.clone(),
         name: interface.tags.get(NAME_TAG).cloned().unwrap_or_default(),

@@ -17,13 +17,13 @@ use crate::error::{AwsError, Error, Service};
 use crate::event::KeyOrigin;
 use crate::key_pair::{CREATED, IMPORTED, KeyType, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
 use crate::lookups;
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::timing::after;
 
 /// How long whoever made a pair tries to store its private key.
 const TO_STORE: Duration = Duration::from_secs(30);
 /// From when on a pair without one is nobody's. The difference is more than clocks and requests on their way differ.
-const HALF: Duration = Duration::from_secs(60);
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeyAnswer {
@@ -77,7 +77,7 @@ where
             KeyOrigin::Imported(public_key) => {
                 let has = found.public_key.as_deref().and_then(without_comment);
                 return match has == without_comment(public_key) {
-                    true => Ok(Some(self.told_key(found, false, Outcome::Unchanged))),
+                    true => Ok(Some(self.describe_key(found, false, Outcome::Unchanged))),
                     false => Err(self.refused(format!(
                         "the key pair {name:?} ({id}) has another public key: choose another name"
                     ))),
@@ -92,13 +92,14 @@ where
             KeyOrigin::Created(None) => {}
         }
         if found.tags.get(ORIGIN_TAG).map(String::as_str) == Some(IMPORTED) {
-            return Ok(Some(self.told_key(found, false, Outcome::Unchanged)));
+            return Ok(Some(self.describe_key(found, false, Outcome::Unchanged)));
         }
         if self.ask(Service::Ssm, || ssm.is_kept(id)).await? {
-            return Ok(Some(self.told_key(found, true, Outcome::Unchanged)));
+            return Ok(Some(self.describe_key(found, true, Outcome::Unchanged)));
         }
         // One whose age is not known may be a moment old.
-        let half = found.created_at.is_some_and(|created| operator.clock.now() > after(created, HALF));
+        let half =
+            found.created_at.is_some_and(|created| operator.clock.now() > after(created, ABANDONED_AFTER));
         if half {
             warn!(key_name = name, key_pair_id = id, "nobody stored its private key: it is replaced");
             let look = async |_: &AwsError| {
@@ -135,7 +136,7 @@ where
         let found = self
             .until(&not_yet, async || self.ask(Service::Ec2, || ec2.find_own_key_pair(name)).await)
             .await?;
-        Ok(Some(self.told_key(found, false, Outcome::Done)))
+        Ok(Some(self.describe_key(found, false, Outcome::Done)))
     }
 
     async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<Answer>, Error> {
@@ -159,7 +160,7 @@ where
                 "ask again: the key pair is made anew",
             ));
         }
-        Ok(Some(self.told_key(pair, true, Outcome::Done)))
+        Ok(Some(self.describe_key(pair, true, Outcome::Done)))
     }
 
     fn key_tags(&self, origin: &str) -> BTreeMap<String, String> {
@@ -169,7 +170,7 @@ where
         ])
     }
 
-    fn told_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> Answer {
+    fn describe_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> Answer {
         let key_pair = KeyAnswer {
             private_key_parameter: kept.then(|| parameter(&pair.key_pair_id)),
             key_name: pair.name,

@@ -11,8 +11,8 @@ use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
 use crate::machine::InstanceId;
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::plan::operate as plan;
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 
 /// In client tokens.
 const KIND: &str = "volume";
@@ -55,12 +55,12 @@ where
         }
         let (device, outcome) = match self.attach(of, volume.clone()).await {
             Ok(attached) => attached,
-            Err(error) => return Err(self.without_volume(&volume, error).await),
+            Err(error) => return Err(self.roll_back_volume(&volume, error).await),
         };
         let ec2 = &self.operator.ec2;
         let alive = async |_: &AwsError| self.alive(instance).await;
         self.settle(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device), alive).await?;
-        Ok(Answer { volume: Some(told(of, &volume, Some(device))), ..self.answer(of, outcome) })
+        Ok(Answer { volume: Some(describe(of, &volume, Some(device))), ..self.answer(of, outcome) })
     }
 
     /// The one that was made for this machine under this name, if it is not being deleted.
@@ -201,13 +201,13 @@ where
         }
     }
 
-    async fn without_volume(&self, volume: &Volume, error: Error) -> Error {
+    async fn roll_back_volume(&self, volume: &Volume, error: Error) -> Error {
         let ec2 = &self.operator.ec2;
         let id = &volume.volume_id;
         let found = self.ask(Service::Ec2, || ec2.find_volume(id)).await;
         let attached = found.map(|found| found.is_some_and(|volume| volume.attachment.is_some()));
         let delete = || ec2.delete_volume(id);
-        self.without(&format!("the volume {id}"), attached, delete, "remove_volume", error).await
+        self.roll_back(&format!("the volume {id}"), attached, delete, "remove_volume", error).await
     }
 
     pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
@@ -248,7 +248,7 @@ where
         if let Some(name) = volume.tags.get(NAME_TAG) {
             self.is_history(KIND, of, name);
         }
-        Ok(Answer { volume: Some(told(of, &volume, None)), ..self.answer(of, Outcome::Done) })
+        Ok(Answer { volume: Some(describe(of, &volume, None)), ..self.answer(of, Outcome::Done) })
     }
 }
 
@@ -256,7 +256,7 @@ fn stands(volume: &Volume) -> bool {
     !matches!(volume.state.as_str(), "deleting" | "deleted")
 }
 
-fn told(of: &Hardware, volume: &Volume, device: Option<String>) -> VolumeAnswer {
+fn describe(of: &Hardware, volume: &Volume, device: Option<String>) -> VolumeAnswer {
     let inside = |_: &String| {
         let id = volume.volume_id.replace('-', "");
         format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{id}")

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Sight};
 use crate::error::{AwsError, Error, Kind, Service};
-use crate::needs::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::machine::{InstanceId, Token};
 use crate::meeting::{Role, Status};
-use crate::plan::settled;
+use crate::plan::quiescent_at;
 use crate::record::Record;
 use crate::timing::Timing;
 
@@ -59,13 +59,13 @@ pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Ne
     if record.termination_reason.is_none() || (!done.closed && record.status != Some(Status::Terminated)) {
         return Next::Close;
     }
-    let named = |role: Role| Some((role, record.seat(role).instance_id.clone()?));
+    let named = |role: Role| Some((role, record.role(role).instance_id.clone()?));
     let mut live: Vec<(Role, InstanceId)> = Role::BOTH.into_iter().filter_map(named).collect();
     live.retain(|(_, id)| !done.terminated.contains(id));
     if !live.is_empty() {
         return Next::Terminate(live);
     }
-    let open = |role: Role| Some((role, record.seat(role).open_attempt()?.token.clone()));
+    let open = |role: Role| Some((role, record.role(role).open_attempt()?.token.clone()));
     let mut open: Vec<(Role, Token)> = Role::BOTH.into_iter().filter_map(open).collect();
     open.retain(|(_, token)| {
         let sent = sent(record, token);
@@ -77,7 +77,7 @@ pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Ne
     if record.lease.as_ref().is_some_and(|lease| lease.owner.0 != OWNER) {
         return Next::TakeLease;
     }
-    let until = settled(record, timing);
+    let until = quiescent_at(record, timing);
     if now < until && open.iter().all(|(_, token)| done.looked_at.contains(&sent(record, token))) {
         return Next::Wait(until);
     }

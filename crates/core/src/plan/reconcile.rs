@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fleet::{Leftover, Limits, Sighting, Watched};
+use crate::fleet::{Leftover, Limits, MeetingSnapshot, ObservedMachine};
 use crate::machine::{Attempt, InstanceId, Note, State, Token};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::plan::settled;
-use crate::record::{MeetTime, Record, Seat};
+use crate::plan::quiescent_at;
+use crate::record::{MeetTime, Record, RoleRecord};
 use crate::timing::{Timing, after};
 
 /// One thing to do, in the order in which they are done.
@@ -70,7 +70,7 @@ impl Repair {
 /// What EC2 showed, all of it before the records were read, but for what was looked at by its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'s> {
-    pub machines: &'s [Sighting],
+    pub machines: &'s [ObservedMachine],
     /// Recorded machines of which EC2 says that they do not exist.
     pub missing: &'s BTreeSet<InstanceId>,
     /// Whether every machine of ours is among them: in a zone's disruption EC2 lists none.
@@ -103,30 +103,30 @@ pub fn to_look_at(
     if !((unexplained || !record.is_over()) && !past || is_to_be_pruned) {
         return Vec::new();
     }
-    let named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.clone());
+    let named = Role::BOTH.iter().filter_map(|role| record.role(*role).instance_id.clone());
     named.filter(|id| unexplained || !listed.contains(id)).collect()
 }
 
 pub fn reconcile(
     now: Timestamp,
     seen: Seen<'_>,
-    records: &BTreeMap<MeetingId, Watched>,
+    records: &BTreeMap<MeetingId, MeetingSnapshot>,
     limits: &Limits,
     timing: &Timing,
 ) -> Repairs {
-    let by_id = seen.machines.iter().map(|sighting| (sighting.instance_id(), sighting)).collect();
+    let by_id = seen.machines.iter().map(|observed| (observed.instance_id(), observed)).collect();
     let sweep = Sweep { now, seen, by_id, limits, timing };
     let mut meetings: Vec<Meeting> = records
         .iter()
         .filter_map(|(id, watched)| match watched {
-            Watched::Stands { record, replaced, notes, was_ready } => {
+            MeetingSnapshot::Stands { record, replaced, notes, was_ready } => {
                 let budget = limits.replacements.saturating_sub(*replaced);
                 let mut meeting =
                     Meeting { id, record, notes, was_ready: *was_ready, budget, verdict: Verdict::On };
                 meeting.verdict = sweep.judge(&meeting);
                 Some(meeting)
             }
-            Watched::Missing | Watched::Unreadable(_) => None,
+            MeetingSnapshot::Missing | MeetingSnapshot::Unreadable(_) => None,
         })
         .collect();
     let mut repairs = Vec::new();
@@ -148,7 +148,7 @@ pub fn reconcile(
 struct Sweep<'s> {
     now: Timestamp,
     seen: Seen<'s>,
-    by_id: BTreeMap<&'s InstanceId, &'s Sighting>,
+    by_id: BTreeMap<&'s InstanceId, &'s ObservedMachine>,
     limits: &'s Limits,
     timing: &'s Timing,
 }
@@ -204,9 +204,9 @@ impl Sweep<'_> {
     fn close(&self, meeting: &Meeting) -> Vec<Repair> {
         let Verdict::Over(to_say) = &meeting.verdict else { return Vec::new() };
         let (id, record) = (meeting.id.clone(), meeting.record);
-        let live: Vec<(Role, &Sighting)> = self
+        let live: Vec<(Role, &ObservedMachine)> = self
             .recorded(record)
-            .filter(|(_, sighting)| sighting.machine.state.is_live() && !sighting.is_kept())
+            .filter(|(_, observed)| observed.machine.state.is_live() && !observed.is_kept())
             .collect();
         let mut repairs = Vec::new();
         // By the clock only where somebody pays for it; of an unknown status nobody knows what it means.
@@ -216,8 +216,8 @@ impl Sweep<'_> {
         {
             repairs.push(Repair::Close { meeting: id.clone(), reason: reason.clone() });
         }
-        for (role, sighting) in live {
-            let instance = sighting.instance_id().clone();
+        for (role, observed) in live {
+            let instance = observed.instance_id().clone();
             repairs.push(Repair::End { meeting: id.clone(), role, instance });
         }
         if repairs.is_empty() && self.can_be_pruned(record) {
@@ -232,35 +232,36 @@ impl Sweep<'_> {
             let seen = self.by_id.get(id);
             self.seen.missing.contains(id) || seen.is_some_and(|s| s.machine.state == State::Terminated)
         };
-        let mut named = Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref());
-        let open = Role::BOTH.iter().any(|role| record.seat(*role).open_attempt().is_some());
-        let lives = |s: &Sighting| s.machine.state.is_live() && standing(record, s.token.as_ref()).is_some();
+        let mut named = Role::BOTH.iter().filter_map(|role| record.role(*role).instance_id.as_ref());
+        let open = Role::BOTH.iter().any(|role| record.role(*role).open_attempt().is_some());
+        let lives =
+            |s: &ObservedMachine| s.machine.state.is_live() && standing(record, s.token.as_ref()).is_some();
         record.termination_reason.is_some()
             && has_attempts(record)
-            && self.now >= settled(record, self.timing)
+            && self.now >= quiescent_at(record, self.timing)
             && named.all(is_dead)
             && (!open || self.seen.is_whole)
             && !self.seen.machines.iter().any(lives)
     }
 
-    fn orphans(&self, records: &BTreeMap<MeetingId, Watched>) -> Vec<Repair> {
+    fn orphans(&self, records: &BTreeMap<MeetingId, MeetingSnapshot>) -> Vec<Repair> {
         let mut repairs = Vec::new();
-        for sighting in self.seen.machines.iter().filter(|sighting| sighting.machine.state.is_live()) {
-            let Some(meeting) = sighting.meeting() else { continue };
+        for observed in self.seen.machines.iter().filter(|observed| observed.machine.state.is_live()) {
+            let Some(meeting) = observed.meeting() else { continue };
             let Some(watched) = records.get(&meeting) else { continue };
-            let instance = sighting.instance_id().clone();
-            match self.is_orphan(sighting, watched) {
-                Some(_) if sighting.is_kept() => {}
-                Some(standing) => match sighting.orphan_since() {
+            let instance = observed.instance_id().clone();
+            match self.is_orphan(observed, watched) {
+                Some(_) if observed.is_kept() => {}
+                Some(standing) => match observed.orphan_since() {
                     // One sweep that is delivered twice does not do both steps.
-                    Some(since) if self.now >= after(since, self.timing.margin) => {
+                    Some(since) if self.now >= after(since, self.timing.max_effect_delay) => {
                         let standing = standing.map(|(role, token)| (meeting.clone(), role, token));
                         repairs.push(Repair::EndOrphan { instance, standing });
                     }
                     Some(_) => {}
                     None => repairs.push(Repair::Mark { instance }),
                 },
-                None if sighting.is_marked() => repairs.push(Repair::Unmark { instance }),
+                None if observed.is_marked() => repairs.push(Repair::Unmark { instance }),
                 None => {}
             }
         }
@@ -284,11 +285,11 @@ impl Sweep<'_> {
                 repairs.push(Repair::Forget { meeting: id.clone(), role, instance, reason });
             }
         }
-        let missing = lost || Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none());
+        let missing = lost || Role::BOTH.iter().any(|role| record.role(*role).instance_id.is_none());
         // Whoever has launched the one that is lost may hold the lease still; the delivery is refused then, and comes
         // again. Otherwise a lease is somebody at work.
         let leased = record.lease.as_ref().is_some_and(|lease| self.now < lease.until) && !lost;
-        let begun = Role::BOTH.iter().any(|role| record.seat(*role).attempt.is_some());
+        let begun = Role::BOTH.iter().any(|role| record.role(*role).attempt.is_some());
         if missing && !leased && (begun || self.is_due(record)) {
             repairs.push(Repair::Launch { meeting: id });
         }
@@ -303,28 +304,28 @@ impl Sweep<'_> {
             return Vec::new();
         }
         let mut repairs = Vec::new();
-        for (role, sighting) in self.recorded(record) {
-            let instance = sighting.instance_id().clone();
-            if let Some(note) = to_note(sighting, &meeting.notes[index(role)]) {
+        for (role, observed) in self.recorded(record) {
+            let instance = observed.instance_id().clone();
+            if let Some(note) = to_note(observed, &meeting.notes[index(role)]) {
                 repairs.push(Repair::Note { meeting: id.clone(), role, instance: instance.clone(), note });
             }
             let replaced =
-                being_replaced(record, role, sighting).filter(|_| sighting.machine.state.is_live());
+                being_replaced(record, role, observed).filter(|_| observed.machine.state.is_live());
             if let Some(token) = replaced {
                 // Whoever said so died before the machine was ended.
                 let (reason, replace) = ("it is being replaced".to_owned(), Some(token.clone()));
                 repairs.push(Repair::Unready { meeting: id.clone(), role, instance, reason, replace });
-            } else if self.is_to_be_started(record, sighting) {
-                let otherwise_replace = self.replaceable(meeting, role, sighting);
+            } else if self.is_to_be_started(record, observed) {
+                let otherwise_replace = self.replaceable(meeting, role, observed);
                 repairs.push(Repair::Start { meeting: id.clone(), role, instance, otherwise_replace });
-            } else if let Some(reason) = self.unready(record, sighting) {
-                let wanted = self.limits.relaunch_unready || !sighting.machine.state.is_up();
-                let replace = wanted.then(|| self.replaceable(meeting, role, sighting)).flatten();
+            } else if let Some(reason) = self.unready(record, observed) {
+                let wanted = self.limits.relaunch_unready || !observed.machine.state.is_up();
+                let replace = wanted.then(|| self.replaceable(meeting, role, observed)).flatten();
                 repairs.push(Repair::Unready { meeting: id.clone(), role, instance, reason, replace });
             }
         }
-        let running: Vec<(Role, &Sighting)> =
-            self.recorded(record).filter(|(_, sighting)| sighting.machine.state == State::Running).collect();
+        let running: Vec<(Role, &ObservedMachine)> =
+            self.recorded(record).filter(|(_, observed)| observed.machine.state == State::Running).collect();
         if let ([(_, one), (_, other)], false) = (&running[..], meeting.was_ready) {
             let since = one.launched_at.max(other.launched_at);
             let after = self.now.duration_since(since).try_into().unwrap_or_default();
@@ -335,39 +336,39 @@ impl Sweep<'_> {
     }
 
     /// The attempt that made a machine which is to be replaced, if it may be: not a person's own, nor one that is kept.
-    fn replaceable(&self, meeting: &mut Meeting, role: Role, sighting: &Sighting) -> Option<Token> {
-        let attempt = meeting.record.seat(role).attempt.as_ref()?;
-        let ours = sighting.token.as_ref() == Some(&attempt.token) && !sighting.is_kept();
+    fn replaceable(&self, meeting: &mut Meeting, role: Role, observed: &ObservedMachine) -> Option<Token> {
+        let attempt = meeting.record.role(role).attempt.as_ref()?;
+        let ours = observed.token.as_ref() == Some(&attempt.token) && !observed.is_kept();
         let may = ours && self.is_in_its_window(meeting.record) && meeting.take_from_budget();
         may.then(|| attempt.token.clone())
     }
 
     /// Stopped by somebody, and not because a start failed: then EC2 says why.
-    fn is_to_be_started(&self, record: &Record, sighting: &Sighting) -> bool {
+    fn is_to_be_started(&self, record: &Record, observed: &ObservedMachine) -> bool {
         let by_somebody = |reason: &String| reason.ends_with("InitiatedShutdown");
-        sighting.machine.state == State::Stopped
-            && !sighting.is_left_stopped()
+        observed.machine.state == State::Stopped
+            && !observed.is_left_stopped()
             && !self.is_too_early(record)
-            && sighting.machine.state_reason.as_ref().is_none_or(by_somebody)
+            && observed.machine.state_reason.as_ref().is_none_or(by_somebody)
     }
 
     /// Why a machine does not serve while its meeting can be launched: it could not be started, or is up and does not,
     /// long after it was launched.
-    fn unready(&self, record: &Record, sighting: &Sighting) -> Option<String> {
+    fn unready(&self, record: &Record, observed: &ObservedMachine) -> Option<String> {
         if !self.is_in_its_window(record) {
             return None;
         }
-        let state = sighting.machine.state;
-        if state == State::Stopped && !sighting.is_left_stopped() {
-            let reason = sighting.machine.state_reason.as_deref().unwrap_or("no reason given");
+        let state = observed.machine.state;
+        if state == State::Stopped && !observed.is_left_stopped() {
+            let reason = observed.machine.state_reason.as_deref().unwrap_or("no reason given");
             return Some(format!("it was stopped and could not be started: {reason}"));
         }
-        let patient = self.now < after(sighting.launched_at, self.limits.ready);
+        let patient = self.now < after(observed.launched_at, self.limits.ready);
         if !state.is_up() || patient {
             return None;
         }
         let minutes = self.limits.ready.as_secs() / 60;
-        if self.seen.impaired.contains(sighting.instance_id()) {
+        if self.seen.impaired.contains(observed.instance_id()) {
             return Some("EC2's status checks of it fail".to_owned());
         }
         match &record.status {
@@ -400,9 +401,9 @@ impl Sweep<'_> {
     }
 
     /// The machines that the record names, as they were seen.
-    fn recorded<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (Role, &'r Sighting)> {
+    fn recorded<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (Role, &'r ObservedMachine)> {
         Role::BOTH.into_iter().filter_map(move |role| {
-            let id = record.seat(role).instance_id.as_ref()?;
+            let id = record.role(role).instance_id.as_ref()?;
             Some((role, *self.by_id.get(id)?))
         })
     }
@@ -411,27 +412,27 @@ impl Sweep<'_> {
     /// are only shutting down: whoever ends a meeting on purpose may not have written so yet.
     fn dead(&self, record: &Record) -> Vec<Dead> {
         let of = |role: Role| {
-            let seat = record.seat(role);
-            let instance = seat.instance_id.clone()?;
+            let of_role = record.role(role);
+            let instance = of_role.instance_id.clone()?;
             if self.seen.missing.contains(&instance) {
-                let old = seat.launched_at.is_some_and(|at| self.now >= after(at, self.limits.grace));
+                let old = of_role.launched_at.is_some_and(|at| self.now >= after(at, self.limits.grace));
                 let reason = "EC2 does not know it any more".to_owned();
                 return old.then_some(Dead { role, instance, reason });
             }
-            let (_, sighting) = self.recorded(record).find(|(of, _)| *of == role)?;
+            let (_, observed) = self.recorded(record).find(|(of, _)| *of == role)?;
             let reason =
-                sighting.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-            (sighting.machine.state == State::Terminated).then_some(Dead { role, instance, reason })
+                observed.machine.state_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+            (observed.machine.state == State::Terminated).then_some(Dead { role, instance, reason })
         };
         Role::BOTH.into_iter().filter_map(of).collect()
     }
 
     /// Whether EC2 says of every machine that the record names that somebody ended it, and it was not we, to replace it.
     fn was_ended_by_somebody(&self, record: &Record) -> bool {
-        let named = Role::BOTH.iter().filter(|role| record.seat(**role).instance_id.is_some()).count();
-        let ended = self.recorded(record).filter(|(role, sighting)| {
-            let machine = &sighting.machine;
-            let by_us = being_replaced(record, *role, sighting).is_some();
+        let named = Role::BOTH.iter().filter(|role| record.role(**role).instance_id.is_some()).count();
+        let ended = self.recorded(record).filter(|(role, observed)| {
+            let machine = &observed.machine;
+            let by_us = being_replaced(record, *role, observed).is_some();
             !machine.state.is_live() && machine.was_ended_by_somebody() && !by_us
         });
         named > 0 && ended.count() == named
@@ -444,8 +445,8 @@ impl Sweep<'_> {
         let left = usize::try_from(meeting.budget).unwrap_or(usize::MAX);
         let known = |id: &InstanceId| self.by_id.contains_key(id) || self.seen.missing.contains(id);
         is_unexplained(record)
-            && Role::BOTH.iter().any(|role| record.seat(*role) != &Seat::default())
-            && Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref()).all(known)
+            && Role::BOTH.iter().any(|role| record.role(*role) != &RoleRecord::default())
+            && Role::BOTH.iter().filter_map(|role| record.role(*role).instance_id.as_ref()).all(known)
             && self.is_in_its_window(record)
             && self.dead(record).len() <= left
     }
@@ -453,24 +454,28 @@ impl Sweep<'_> {
     /// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still
     /// write into the record is none.
     #[expect(clippy::option_option, reason = "an orphan, and then perhaps its attempt")]
-    fn is_orphan(&self, sighting: &Sighting, watched: &Watched) -> Option<Option<(Role, Token)>> {
-        if self.now < after(sighting.launched_at, self.limits.grace) {
+    fn is_orphan(
+        &self,
+        observed: &ObservedMachine,
+        watched: &MeetingSnapshot,
+    ) -> Option<Option<(Role, Token)>> {
+        if self.now < after(observed.launched_at, self.limits.grace) {
             return None;
         }
         let record = match watched {
-            Watched::Missing => return Some(None),
+            MeetingSnapshot::Missing => return Some(None),
             // It may name it.
-            Watched::Unreadable(_) => return None,
-            Watched::Stands { record, .. } => record,
+            MeetingSnapshot::Unreadable(_) => return None,
+            MeetingSnapshot::Stands { record, .. } => record,
         };
-        let id = sighting.instance_id();
-        if Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id)) {
+        let id = observed.instance_id();
+        if Role::BOTH.iter().any(|role| record.role(*role).instance_id.as_ref() == Some(id)) {
             return None;
         }
-        let Some((role, attempt)) = standing(record, sighting.token.as_ref()) else { return Some(None) };
+        let Some((role, attempt)) = standing(record, observed.token.as_ref()) else { return Some(None) };
         let over = record.is_over() || !self.is_in_its_window(record);
-        let taken = record.seat(role).instance_id.is_some();
-        let settled = self.now >= settled(record, self.timing);
+        let taken = record.role(role).instance_id.is_some();
+        let settled = self.now >= quiescent_at(record, self.timing);
         ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
     }
 
@@ -479,7 +484,7 @@ impl Sweep<'_> {
         let since = match record.meet_time {
             MeetTime::At(time) => Some(time),
             MeetTime::Missing | MeetTime::Unreadable(_) => {
-                self.recorded(record).map(|(_, sighting)| sighting.launched_at).max()
+                self.recorded(record).map(|(_, observed)| observed.launched_at).max()
             }
         };
         since.is_some_and(|since| self.now > after(since, self.limits.longest_meeting))
@@ -514,7 +519,7 @@ impl Meeting<'_> {
 }
 
 fn has_attempts(record: &Record) -> bool {
-    Role::BOTH.iter().any(|role| record.seat(*role).attempt.is_some())
+    Role::BOTH.iter().any(|role| record.role(*role).attempt.is_some())
 }
 
 /// TERMINATED, and nobody has said why.
@@ -523,9 +528,9 @@ fn is_unexplained(record: &Record) -> bool {
 }
 
 /// The attempt that made this recorded machine, if we said that we end it, to replace it.
-fn being_replaced<'r>(record: &'r Record, role: Role, sighting: &Sighting) -> Option<&'r Token> {
-    let attempt = record.seat(role).attempt.as_ref()?;
-    (attempt.ending && sighting.token.as_ref() == Some(&attempt.token)).then_some(&attempt.token)
+fn being_replaced<'r>(record: &'r Record, role: Role, observed: &ObservedMachine) -> Option<&'r Token> {
+    let attempt = record.role(role).attempt.as_ref()?;
+    (attempt.ending && observed.token.as_ref() == Some(&attempt.token)).then_some(&attempt.token)
 }
 
 fn index(role: Role) -> usize {
@@ -534,15 +539,15 @@ fn index(role: Role) -> usize {
 
 /// What has to be noted of a machine that lives, if that is not noted already. Of one that is only starting EC2 does not
 /// know all addresses yet.
-fn to_note(sighting: &Sighting, noted: &Option<Note>) -> Option<Note> {
-    let state = sighting.machine.state;
+fn to_note(observed: &ObservedMachine, noted: &Option<Note>) -> Option<Note> {
+    let state = observed.machine.state;
     let settled = matches!(state, State::Running | State::Stopping | State::Stopped);
-    let note = Note { state, addresses: sighting.addresses.clone() };
+    let note = Note { state, addresses: observed.addresses.clone() };
     (settled && noted.as_ref() != Some(&note)).then_some(note)
 }
 
 fn standing<'r>(record: &'r Record, token: Option<&Token>) -> Option<(Role, &'r Attempt)> {
     let attempts =
-        Role::BOTH.into_iter().filter_map(|role| Some((role, record.seat(role).attempt.as_ref()?)));
+        Role::BOTH.into_iter().filter_map(|role| Some((role, record.role(role).attempt.as_ref()?)));
     attempts.into_iter().find(|(_, attempt)| Some(&attempt.token) == token)
 }

@@ -6,8 +6,8 @@ use jiff::{Timestamp, Unit};
 
 use crate::config::ScheduleConfig;
 use crate::event::Appointment;
+use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, Retry, ScheduleName, input};
 use crate::meeting::{MeetingId, Role, Status};
-use crate::one_time::{OneTimeSchedule, Retry, ScheduleName, Standing, input};
 use crate::record::{MeetTime, Record};
 use crate::timing::{after, before};
 
@@ -70,11 +70,11 @@ pub enum Adjustment {
 
 /// A schedule of a lead that has begun is due a minute from whenever one asks; so one that fires sooner, or is firing, is
 /// kept: a request that comes again and again must not put the launch off.
-pub fn adjustment(standing: &Standing, wanted: &OneTimeSchedule, now: Timestamp) -> Adjustment {
+pub fn adjustment(standing: &ExistingSchedule, wanted: &OneTimeSchedule, now: Timestamp) -> Adjustment {
     let found = match standing {
-        Standing::Absent => return Adjustment::Create,
-        Standing::Other => return Adjustment::Replace,
-        Standing::OneTime(found) => found,
+        ExistingSchedule::Absent => return Adjustment::Create,
+        ExistingSchedule::Other => return Adjustment::Replace,
+        ExistingSchedule::OneTime(found) => found,
     };
     if found == wanted {
         return Adjustment::Keep;
@@ -117,7 +117,7 @@ pub fn arrangement(record: &Record, wanted: &Appointment) -> Arrangement {
 
 /// The schedule that a record asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DesiredSchedule {
     /// One that launches a meeting of this time.
     For(Timestamp),
     /// None: the meeting is over.
@@ -126,15 +126,15 @@ pub enum Wanted {
     AsItIs,
 }
 
-pub fn wanted(record: Option<&Record>) -> Wanted {
-    let Some(record) = record else { return Wanted::AsItIs };
+pub fn wanted(record: Option<&Record>) -> DesiredSchedule {
+    let Some(record) = record else { return DesiredSchedule::AsItIs };
     if record.is_over() {
-        return Wanted::None;
+        return DesiredSchedule::None;
     }
-    let launched = Role::BOTH.iter().all(|role| record.seat(*role).instance_id.is_some());
+    let launched = Role::BOTH.iter().all(|role| record.role(*role).instance_id.is_some());
     match record.meet_time {
-        MeetTime::At(time) if !launched => Wanted::For(time),
-        _ => Wanted::AsItIs,
+        MeetTime::At(time) if !launched => DesiredSchedule::For(time),
+        _ => DesiredSchedule::AsItIs,
     }
 }
 
@@ -161,13 +161,13 @@ pub fn cancellation(record: &Record, now: Timestamp, skew: Duration) -> Cancella
     }
     // An attempt that EC2 refused for good has no machine, and can have none.
     let has_machine = |role: &Role| {
-        let seat = record.seat(*role);
-        seat.instance_id.is_some() || seat.open_attempt().is_some()
+        let of_role = record.role(*role);
+        of_role.instance_id.is_some() || of_role.open_attempt().is_some()
     };
     let launched: Vec<Role> = Role::BOTH.into_iter().filter(has_machine).collect();
     let lease_end = record.lease.as_ref().map(|lease| after(lease.until, skew));
     match lease_end.filter(|end| now < *end) {
-        _ if Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_some()) => {
+        _ if Role::BOTH.iter().any(|role| record.role(*role).instance_id.is_some()) => {
             Cancellation::Launched(launched)
         }
         Some(end) => Cancellation::Leased(end),

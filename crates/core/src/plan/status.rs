@@ -1,6 +1,6 @@
 //! Whether both machines of a meeting run, and if not, whether it is worth to wait.
 
-use crate::fleet::Sighting;
+use crate::fleet::ObservedMachine;
 use crate::machine::State;
 use crate::meeting::Role;
 use crate::record::Record;
@@ -15,7 +15,7 @@ pub enum Running {
 
 /// `None` is a record that cannot be understood. A machine that died may be replaced, and one that EC2 does not show may
 /// have been launched a moment ago; a meeting that is over gets none.
-pub fn running(record: Option<&Record>, seen: &[Sighting]) -> Running {
+pub fn running(record: Option<&Record>, seen: &[ObservedMachine]) -> Running {
     let Some(record) = record else { return Running::Never("its record cannot be understood".to_owned()) };
     if let Some(reason) = &record.termination_reason {
         return Running::Never(format!("it was ended ({reason})"));
@@ -26,11 +26,11 @@ pub fn running(record: Option<&Record>, seen: &[Sighting]) -> Running {
     }
     let mut missing = Vec::new();
     for role in Role::BOTH {
-        let Some(id) = &record.seat(role).instance_id else {
+        let Some(id) = &record.role(role).instance_id else {
             missing.push(format!("the {role} has no machine yet"));
             continue;
         };
-        let state = seen.iter().find(|sighting| sighting.instance_id() == id).map(|s| s.machine.state);
+        let state = seen.iter().find(|observed| observed.instance_id() == id).map(|s| s.machine.state);
         match state {
             Some(State::Running) => {}
             Some(state) => missing.push(format!("the {role}'s machine {id} is {}", state.as_str())),

@@ -13,10 +13,10 @@ use elephant_core::error::{Error, Kind};
 use elephant_core::fleet::{self, Limits};
 use elephant_core::hardware;
 use elephant_core::image::{Architecture, Source};
+use elephant_core::launch_schedule::Target;
 use elephant_core::launch_template::{LaunchTemplate, Named};
 use elephant_core::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use elephant_core::network::{Network, Pair};
-use elephant_core::one_time::Target;
 use elephant_core::timing::Window;
 use elephant_core::user_data::UserData;
 

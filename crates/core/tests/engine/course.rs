@@ -16,13 +16,13 @@ use elephant_core::companion::{Companion, CompanionName, Offsets, Pattern};
 use elephant_core::config::ScheduleConfig;
 use elephant_core::error::{AwsError, Class, Error};
 use elephant_core::event;
+use elephant_core::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName, Target};
 use elephant_core::machine::{InstanceId, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::needs::{
+use elephant_core::ports::{
     Clock, CompanionNotes, CompanionSchedules, Created, Deletes, Meetings, MovingCompanions, NewMeetings,
     Schedules, Tokens, Updated,
 };
-use elephant_core::one_time::{OneTimeSchedule, ScheduleName, Standing, Target};
 use elephant_core::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
 use elephant_core::schedule::{Answer, Scheduler};
 use elephant_core::timing::Timing;
@@ -179,9 +179,9 @@ impl Schedules for Ports {
         .await
     }
 
-    async fn find(&self, name: &ScheduleName) -> Result<Standing, AwsError> {
+    async fn find(&self, name: &ScheduleName) -> Result<ExistingSchedule, AwsError> {
         self.call("GetSchedule", |world| {
-            world.schedules.get(name).cloned().map_or(Standing::Absent, Standing::OneTime)
+            world.schedules.get(name).cloned().map_or(ExistingSchedule::Absent, ExistingSchedule::OneTime)
         })
         .await
     }
@@ -308,7 +308,7 @@ impl World {
         if cancels {
             let busy = before.lease.as_ref().is_some_and(|lease| lease.until > self.now);
             let machines = Role::BOTH.iter().any(|role| {
-                before.seat(*role).instance_id.is_some() || before.seat(*role).open_attempt().is_some()
+                before.role(*role).instance_id.is_some() || before.role(*role).open_attempt().is_some()
             });
             if busy || machines {
                 self.breach("a meeting was cancelled that has machines, an attempt or a live lease".into());
@@ -398,7 +398,7 @@ impl World {
             }
             Some(record) => {
                 let MeetTime::At(meet_time) = record.meet_time else { return Some("no time".into()) };
-                let launched = Role::BOTH.iter().all(|role| record.seat(*role).instance_id.is_some());
+                let launched = Role::BOTH.iter().all(|role| record.role(*role).instance_id.is_some());
                 match schedule {
                     None if launched => None,
                     None => Some("no schedule stands for a meeting that is on".into()),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use elephant_core::end::{Answer, Outcome};
 use elephant_core::error::{Class, Error, Kind};
+use elephant_core::launch_schedule::ScheduleName;
 use elephant_core::machine::{InstanceId, State, Token};
 use elephant_core::meeting::{Role, Status};
-use elephant_core::one_time::ScheduleName;
 use elephant_core::plan::end::{Done, Next, OWNER, next};
-use elephant_core::record::{Lease, Owner, Record, Seat};
+use elephant_core::record::{Lease, Owner, Record, RoleRecord};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 
@@ -39,12 +39,12 @@ mod the_next_step {
 
     fn unrecorded(owner: &str) -> Record {
         let attempt = plain_attempt(&meeting(M), Role::Teacher, "token-t");
-        let teacher = Seat { instance_id: None, attempt: Some(attempt), launched_at: None };
+        let teacher = RoleRecord { instance_id: None, attempt: Some(attempt), launched_at: None };
         Record { teacher, lease: Some(lease(owner)), ..over() }
     }
 
     fn settled() -> Timestamp {
-        start() + TIMING.skew + TIMING.margin
+        start() + TIMING.skew + TIMING.max_effect_delay
     }
 
     fn token() -> Token {
@@ -73,7 +73,7 @@ mod the_next_step {
     fn then_what_the_record_names_is_ended_once() {
         let mut record = over();
         for role in Role::BOTH {
-            record.seat_mut(role).instance_id = Some(InstanceId(format!("i-{role}")));
+            record.role_mut(role).instance_id = Some(InstanceId(format!("i-{role}")));
         }
         let named = |role: Role| (role, InstanceId(format!("i-{role}")));
         let both = Role::BOTH.map(named).to_vec();
@@ -161,7 +161,7 @@ fn live(world: &World) -> usize {
 fn a_meeting_is_over_with_its_machines_and_its_schedule() {
     let world = launched();
     let ids: Vec<String> =
-        Role::BOTH.map(|role| world.record(M).seat(role).instance_id.clone().expect("an id").0).into();
+        Role::BOTH.map(|role| world.record(M).role(role).instance_id.clone().expect("an id").0).into();
     world.0.borrow_mut().requests.clear();
     let answer = ended(&world).expect("it is ended");
     assert_eq!((answer.outcome, answer.schedule_deleted), (Outcome::Ended, true));
@@ -254,7 +254,7 @@ fn an_attempt_of_which_a_machine_may_come_is_waited_for() {
     story.kill(0);
     ended(&world).expect("it is ended");
     assert_eq!(live(&world), 0, "both came while it waited");
-    let until = start() + Duration::from_secs(30) + Timing::DEFAULT.skew + Timing::DEFAULT.margin;
+    let until = start() + Duration::from_secs(30) + Timing::DEFAULT.skew + Timing::DEFAULT.max_effect_delay;
     assert!(world.now() >= until, "until nothing could come");
 }
 
@@ -334,7 +334,7 @@ mod waiting {
         let error = waited(&world, Duration::from_secs(60)).expect_err("they take longer");
         assert_eq!(error.kind, Kind::DeadlineTooClose);
         assert!(error.problem.contains("-a is shutting-down"), "{error:?}");
-        let ids = Role::BOTH.map(|role| world.record(M).seat(role).instance_id.clone().expect("an id"));
+        let ids = Role::BOTH.map(|role| world.record(M).role(role).instance_id.clone().expect("an id"));
         for id in ids {
             world.0.borrow_mut().cloud.machine(&id).expect("it is there").state = State::Terminated;
         }

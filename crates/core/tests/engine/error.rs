@@ -8,5 +8,5 @@ fn error_types_are_stable_words_of_their_own() {
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), Kind::ALL.len());
-    assert!(Kind::MeetingBusy.a_repeat_can_help() && !Kind::InvalidEvent.a_repeat_can_help());
+    assert!(Kind::MeetingBusy.is_retryable() && !Kind::InvalidEvent.is_retryable());
 }

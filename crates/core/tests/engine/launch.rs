@@ -24,7 +24,7 @@ fn a_meeting() -> World {
     World::new([scheduled(M)])
 }
 
-/// The same for a function of one minute, in which the margin does not fit.
+/// The same for a function of one minute, in which the effect delay does not fit.
 fn a_meeting_and_a_short_timeout() -> World {
     let world = a_meeting();
     world.0.borrow_mut().truth.delivery = Duration::from_secs(60);
@@ -65,7 +65,7 @@ fn both_recorded(world: &World) {
     for role in Role::BOTH {
         let live = world.live(M, role);
         assert_eq!(live.len(), 1, "live machines of the {role}:\n{}", world.story());
-        let recorded = world.record(M).seat(role).instance_id.clone();
+        let recorded = world.record(M).role(role).instance_id.clone();
         assert_eq!(recorded.map(|id| id.0), Some(live[0].clone()), "the {role}'s machine in the record");
     }
 }
@@ -354,7 +354,7 @@ mod a_record_of_its_own_mind {
     }
 
     fn parameters(world: &World, role: Role) -> elephant_core::machine::Parameters {
-        world.record(M).seat(role).attempt.clone().expect("an attempt").parameters
+        world.record(M).role(role).attempt.clone().expect("an attempt").parameters
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod refusals {
         both_recorded(&world);
         let record = world.record(M);
         let zone =
-            |role: Role| record.seat(role).attempt.clone().expect("an attempt").parameters.availability_zone;
+            |role: Role| record.role(role).attempt.clone().expect("an attempt").parameters.availability_zone;
         assert_ne!(zone(Role::Teacher), zone(Role::Student));
         assert_eq!(record.teacher.attempt.expect("an attempt").number, 2);
     }
@@ -454,7 +454,7 @@ mod refusals {
         story.run();
         both_recorded(&world);
         let record = world.record(M);
-        let attempt = |role: Role| record.seat(role).attempt.clone().expect("an attempt");
+        let attempt = |role: Role| record.role(role).attempt.clone().expect("an attempt");
         assert_eq!(
             (attempt(Role::Teacher).number, attempt(Role::Teacher).parameters.market),
             (4, Market::OnDemand)
@@ -574,7 +574,7 @@ mod a_pair_in_one_zone {
 
     fn zone(world: &World, role: Role) -> String {
         let record = world.record(M);
-        record.seat(role).attempt.clone().expect("an attempt").parameters.availability_zone
+        record.role(role).attempt.clone().expect("an attempt").parameters.availability_zone
     }
 
     #[track_caller]
@@ -602,7 +602,7 @@ mod a_pair_in_one_zone {
             deliver(story).expect("it ends").expect("the next zone has room");
             together(&world);
             assert_eq!(world.0.borrow().ended.len(), 1, "the other's first machine:\n{}", world.story());
-            assert_eq!(world.record(M).seat(role).attempt.clone().map(|a| a.number), Some(2));
+            assert_eq!(world.record(M).role(role).attempt.clone().map(|a| a.number), Some(2));
         }
     }
 
@@ -627,7 +627,7 @@ mod a_pair_in_one_zone {
                 }
                 let types: Vec<String> = Role::BOTH
                     .map(|role| {
-                        world.record(M).seat(role).attempt.clone().expect("one").parameters.instance_type
+                        world.record(M).role(role).attempt.clone().expect("one").parameters.instance_type
                     })
                     .into();
                 assert_eq!(types, ["c5.large", "r5.large"]);
@@ -783,7 +783,7 @@ mod tokens {
 
         let world = a_meeting_and_a_short_timeout();
         let result = told(Executor::new(&world).plot(run_of(Role::Teacher), mismatch.clone()));
-        assert_eq!(kind(result), Kind::Ec2Unavailable, "the margin does not fit before the deadline");
+        assert_eq!(kind(result), Kind::Ec2Unavailable, "the effect delay does not fit before the deadline");
         after_a_minute(&world);
         told(Executor::new(&world).plot(run_of(Role::Teacher), mismatch)).expect("a new attempt");
         assert_eq!(world.record(M).teacher.attempt.expect("an attempt").number, 2);

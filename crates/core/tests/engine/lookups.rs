@@ -9,10 +9,12 @@ use elephant_core::error::{AwsError, Class};
 use elephant_core::image::{Architecture, Image, Source, may_run_on, newest};
 use elephant_core::key_pair::KeyType;
 use elephant_core::launch_template::{LaunchTemplate, Pinned, Template};
-use elephant_core::lookups::{LookupError, Lookups, Surroundings, own_image_fits};
+use elephant_core::lookups::{LookupError, Lookups, ResolvedInputs, own_image_fits};
 use elephant_core::machine::Market;
-use elephant_core::needs::{Clock, Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, Parameters};
-use elephant_core::network::{Found, Network, Offerings, Subnet, Wanted};
+use elephant_core::network::{Found, Network, Offerings, Subnet, SubnetSelection};
+use elephant_core::ports::{
+    Clock, Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, ParameterStore,
+};
 use elephant_core::timing::Timing;
 use elephant_world::{aws_error, config, start};
 use jiff::Timestamp;
@@ -157,7 +159,7 @@ impl LaunchTemplates for Aws {
     }
 }
 
-impl Parameters for Aws {
+impl ParameterStore for Aws {
     async fn parameter(&self, name: &str) -> Result<String, AwsError> {
         self.asked("GetParameter")?;
         let found = self.parameters.iter().find(|(known, _)| *known == name);
@@ -190,13 +192,13 @@ fn look_up_with(
     aws: &Aws,
     config: &Config,
     clock: &Hand,
-) -> Result<Surroundings, LookupError> {
-    let wanted = Wanted { network: config.network.clone(), zones: config.supported_azs.clone() };
+) -> Result<ResolvedInputs, LookupError> {
+    let wanted = SubnetSelection { network: config.network.clone(), zones: config.supported_azs.clone() };
     let found = block_on(lookups.get(aws, aws, clock, config, &wanted, &Timing::DEFAULT));
     found.map(|found| (*found).clone())
 }
 
-fn look_up(aws: &Aws, config: &Config) -> Result<Surroundings, LookupError> {
+fn look_up(aws: &Aws, config: &Config) -> Result<ResolvedInputs, LookupError> {
     look_up_with(&Lookups::default(), aws, config, &Hand(Cell::new(start())))
 }
 

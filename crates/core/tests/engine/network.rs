@@ -1,10 +1,10 @@
 //! Which subnets can host a meeting, and in which order a meeting tries them.
 
 use elephant_core::meeting::MeetingId;
-use elephant_core::network::{Found, Network, Subnet, Wanted, in_order, usable};
+use elephant_core::network::{Found, Network, Subnet, SubnetSelection, in_order, usable};
 
 const ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
-const ANY: Wanted = Wanted { network: Network::Default, zones: None };
+const ANY: SubnetSelection = SubnetSelection { network: Network::Default, zones: None };
 
 #[test]
 fn only_the_default_vpc_counts() {
@@ -15,7 +15,7 @@ fn only_the_default_vpc_counts() {
 #[test]
 fn only_supported_zones_count() {
     let found = found(Some("vpc-1"), &[("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-1", 'd', 9)]);
-    let wanted = Wanted { zones: Some(strings(&["us-west-2d", "us-west-2e"])), ..ANY };
+    let wanted = SubnetSelection { zones: Some(strings(&["us-west-2d", "us-west-2e"])), ..ANY };
     assert_eq!(ids(usable(&found, &wanted)), ["subnet-2"]);
 }
 
@@ -31,14 +31,14 @@ fn a_subnet_without_a_free_address_does_not_count() {
 #[test]
 fn named_subnets_count_whatever_their_vpc_and_no_others_do() {
     let found = found(None, &[("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)]);
-    let wanted = Wanted { network: Network::Subnets(strings(&["subnet-2", "subnet-3"])), ..ANY };
+    let wanted = SubnetSelection { network: Network::Subnets(strings(&["subnet-2", "subnet-3"])), ..ANY };
     assert_eq!(ids(usable(&found, &wanted)), ["subnet-2"]);
 }
 
 #[test]
 fn named_subnets_still_have_to_lie_in_the_supported_zones() {
     let found = found(None, &[("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-1", 'b', 9)]);
-    let wanted = Wanted {
+    let wanted = SubnetSelection {
         network: Network::Subnets(strings(&["subnet-1", "subnet-2"])),
         zones: Some(strings(&["us-west-2b"])),
     };
@@ -70,7 +70,7 @@ fn where_nothing_is_usable_the_error_lists_what_was_found() {
         Some("vpc-1"),
         &[("subnet-2", "vpc-1", 'd', 9), ("subnet-1", "vpc-1", 'a', 0), ("subnet-3", "vpc-3", 'a', 9)],
     );
-    let wanted = Wanted { zones: Some(strings(&["us-west-2a", "us-west-2b"])), ..ANY };
+    let wanted = SubnetSelection { zones: Some(strings(&["us-west-2a", "us-west-2b"])), ..ANY };
     assert_eq!(
         usable(&found, &wanted).expect_err("one is full, one is elsewhere, one is of another VPC"),
         "no subnet in the zones us-west-2a, us-west-2b has a free address; subnets found: \
@@ -82,7 +82,8 @@ fn where_nothing_is_usable_the_error_lists_what_was_found() {
 #[test]
 fn where_nothing_was_found_the_error_says_so() {
     let (empty, named) = (found(Some("vpc-1"), &[]), Network::VpcNamed("meetings".into()));
-    let said = usable(&empty, &Wanted { network: named, ..ANY }).expect_err("there is no subnet at all");
+    let said =
+        usable(&empty, &SubnetSelection { network: named, ..ANY }).expect_err("there is no subnet at all");
     assert_eq!(said, "no subnet in any zone has a free address; subnets found: none");
 }
 
@@ -189,7 +190,7 @@ fn three() -> Vec<Subnet> {
 #[test]
 fn a_vpc_that_is_named_must_be_one() {
     let two = [("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)];
-    let named = Wanted { network: Network::VpcNamed("meetings".into()), ..ANY };
+    let named = SubnetSelection { network: Network::VpcNamed("meetings".into()), ..ANY };
     let of = |vpcs: &[&str]| Found { vpcs: strings(vpcs), ..found(None, &two) };
     assert_eq!(ids(usable(&of(&["vpc-2"]), &named)), ["subnet-2"]);
     let none = usable(&of(&[]), &named).expect_err("there is none");
@@ -201,9 +202,9 @@ fn a_vpc_that_is_named_must_be_one() {
 #[test]
 fn a_vpc_by_its_id_needs_no_look_up_of_vpcs() {
     let two = [("subnet-1", "vpc-1", 'a', 9), ("subnet-2", "vpc-2", 'b', 9)];
-    let wanted = Wanted { network: Network::Vpc("vpc-1".into()), ..ANY };
+    let wanted = SubnetSelection { network: Network::Vpc("vpc-1".into()), ..ANY };
     assert_eq!(ids(usable(&found(None, &two), &wanted)), ["subnet-1"]);
-    let nowhere = Wanted { network: Network::Vpc("vpc-9".into()), ..ANY };
+    let nowhere = SubnetSelection { network: Network::Vpc("vpc-9".into()), ..ANY };
     let none = usable(&found(None, &two), &nowhere).expect_err("there is none");
     assert_eq!(none, "VPC_ID is vpc-9, and this Region has no such VPC, or no subnet in it");
 }

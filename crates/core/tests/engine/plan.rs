@@ -15,10 +15,11 @@ use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::network::{Offerings, Pair, Subnet};
 use elephant_core::overrides::Overrides;
 use elephant_core::plan::{
-    self, Bound, Candidate, Plan, Reason, Refusal, Refusals, Sending, Standing, Step, after_refused_instance,
-    after_refused_next_attempt, backoff, claim_stands, lease_end, may_send, refusal_counts, same_again,
+    self, Candidate, ConflictMeaning, Plan, Reason, Refusal, Refusals, Sending, Step, ZoneConstraint,
+    after_refused_instance, after_refused_next_attempt, backoff, claim_stands, lease_end, may_send,
+    refusal_counts, same_again,
 };
-use elephant_core::record::{Lease, MeetTime, Owner, Record, Seat};
+use elephant_core::record::{Lease, MeetTime, Owner, Record, RoleRecord};
 use elephant_core::timing::{Timing, Window, after};
 use jiff::Timestamp;
 
@@ -114,7 +115,7 @@ fn a_refused_attempt_is_followed_by_a_new_one_with_the_next_number() {
 
 #[test]
 fn the_attempt_of_a_recorded_machine_is_no_open_one() {
-    let recorded = with(|r| r.teacher = Seat { attempt: Some(attempt(1, "token-1")), ..has("i-1") });
+    let recorded = with(|r| r.teacher = RoleRecord { attempt: Some(attempt(1, "token-1")), ..has("i-1") });
     assert_eq!(planned(&recorded, at(0)), Plan::Launch(vec![(Student, Step::New { number: 1 })]));
     let over = Record { status: Some(Status::Terminated), ..recorded };
     assert!(matches!(planned(&over, at(0)), Plan::Skip(_)), "it is the terminator's to end");
@@ -165,7 +166,7 @@ fn a_reason_is_the_end_whatever_the_status_says() {
         assert_eq!(planned(&ended, at(0)), Plan::Skip(Reason::Ended("over".into())));
         let attempted = Record { teacher: open(attempt(1, "token-1")), ..ended };
         let tokens = vec![(Teacher, Token("token-1".into()))];
-        assert_eq!(planned(&attempted, at(0)), Plan::Settle(Reason::Ended("over".into()), tokens));
+        assert_eq!(planned(&attempted, at(0)), Plan::CleanUp(Reason::Ended("over".into()), tokens));
     }
 }
 
@@ -184,15 +185,15 @@ fn an_unthinkably_late_meeting_is_launched_in_its_window() {
     assert!(matches!(planned(&meeting, Timestamp::MAX), Plan::Launch(_)));
 }
 
-/// Until lease, skew and margin have passed a machine may be coming that no look-up shows yet.
+/// Until lease, skew and effect delay have passed a machine may be coming that no look-up shows yet.
 #[test]
 fn an_open_attempt_of_an_ended_meeting_is_settled_after_lease_skew_and_margin() {
     for (record, reason) in ended() {
         let ended = Record { lease: until(at(10)), student: open(attempt(2, "token-2")), ..record };
         for now in [at(0), at(10), at(59)] {
-            assert_eq!(planned(&ended, now), Plan::Unsettled(reason.clone(), at(60)), "at {now}");
+            assert_eq!(planned(&ended, now), Plan::NotQuiescent(reason.clone(), at(60)), "at {now}");
         }
-        let settle = Plan::Settle(reason, vec![(Student, Token("token-2".into()))]);
+        let settle = Plan::CleanUp(reason, vec![(Student, Token("token-2".into()))]);
         assert_eq!(planned(&ended, at(60)), settle);
     }
 }
@@ -203,7 +204,7 @@ fn both_open_attempts_of_an_ended_meeting_are_settled_together() {
     let teacher = open(attempt(1, "token-1"));
     let both = Record { teacher, student: open(attempt(2, "token-2")), ..record };
     let tokens = vec![(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
-    assert_eq!(planned(&both, at(0)), Plan::Settle(reason, tokens), "no lease: nobody waits for anything");
+    assert_eq!(planned(&both, at(0)), Plan::CleanUp(reason, tokens), "no lease: nobody waits for anything");
 }
 
 #[test]
@@ -266,7 +267,7 @@ fn an_unfit_type_is_tried_in_no_zone_again_and_the_next_type_is() {
     // Spot may have other types than on demand.
     let all = in_markets(&[Market::Spot, Market::OnDemand], &["t3.large"]);
     let spot = Parameters { market: Market::Spot, ..parameters("t3.large", &all[0].subnet) };
-    let next = refusals(&[(Refusal::Type, &spot)]).next(&all, &spot, &Bound::Anywhere);
+    let next = refusals(&[(Refusal::Type, &spot)]).next(&all, &spot, &ZoneConstraint::Anywhere);
     assert_eq!(next.map(|c| c.market), Some(Market::OnDemand));
 }
 
@@ -287,7 +288,7 @@ fn a_zone_without_capacity_is_not_tried_in_its_other_subnets() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a"), subnet("subnet-3", "b")];
     let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused, &Bound::Anywhere);
+    let next = refusals(&[(Refusal::Capacity, &refused)]).next(&all, &refused, &ZoneConstraint::Anywhere);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-3"));
 }
 
@@ -296,7 +297,7 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
     let subnets = [subnet("subnet-1", "a"), subnet("subnet-2", "a")];
     let all = of_subnets(&[Market::OnDemand], &["t3.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
-    let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused, &Bound::Anywhere);
+    let next = refusals(&[(Refusal::Subnet, &refused)]).next(&all, &refused, &ZoneConstraint::Anywhere);
     assert_eq!(next.map(|c| c.subnet.subnet_id.as_str()), Some("subnet-2"));
 }
 
@@ -304,16 +305,16 @@ fn a_full_subnet_leaves_the_other_subnets_of_its_zone() {
 fn a_standing_attempt_is_followed_by_what_comes_after_it_and_then_by_what_comes_before() {
     let all = candidates(&["t3.large", "m5.large"]);
     let standing = parameters("t3.large", &subnet("subnet-b", "b"));
-    let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing, &Bound::Anywhere);
+    let next = refusals(&[(Refusal::Capacity, &standing)]).next(&all, &standing, &ZoneConstraint::Anywhere);
     assert_eq!(next, Some(&all[2]), "the first zone may have been refused by an earlier delivery");
     let last = parameters("m5.large", &subnet("subnet-b", "b"));
     // An earlier delivery was refused in the first places, or its machine died in the last one; this one was not.
     let mut refused = refusals(&[(Refusal::Capacity, &last)]);
     for place in &all[..all.len() - 1] {
-        assert_eq!(refused.next(&all, &last, &Bound::Anywhere), Some(place));
+        assert_eq!(refused.next(&all, &last, &ZoneConstraint::Anywhere), Some(place));
         refused.add(Refusal::Capacity, error(None), &parameters(&place.instance_type, &place.subnet));
     }
-    assert_eq!(refused.next(&all, &last, &Bound::Anywhere), None, "each once");
+    assert_eq!(refused.next(&all, &last, &ZoneConstraint::Anywhere), None, "each once");
 }
 
 #[test]
@@ -356,7 +357,7 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
         let mut standing = parameters("t3.large", &all[0].subnet);
         standing.market = Market::Spot;
         refused.add(refusal, error(None), &standing);
-        let mut next = refused.next(&all, &standing, &Bound::Anywhere).expect("there is more");
+        let mut next = refused.next(&all, &standing, &ZoneConstraint::Anywhere).expect("there is more");
         if refusal != Refusal::Quota {
             assert_eq!(
                 (next.market, next.subnet.subnet_id.as_str()),
@@ -365,7 +366,7 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
             );
             standing = Parameters { market: Market::Spot, ..parameters("t3.large", &next.subnet) };
             refused.add(refusal, error(None), &standing);
-            next = refused.next(&all, &standing, &Bound::Anywhere).expect("there is more");
+            next = refused.next(&all, &standing, &ZoneConstraint::Anywhere).expect("there is more");
         }
         assert_eq!(next, &all[2], "{refusal:?}");
     }
@@ -377,10 +378,17 @@ fn a_refusal_of_spot_says_nothing_of_machines_on_demand() {
 fn an_attempt_that_is_no_candidate_any_more_is_followed_by_the_first() {
     let all = candidates(&["t3.large"]);
     let gone = parameters("t2.large", &subnet("subnet-b", "b"));
-    assert_eq!(refusals(&[(Refusal::Capacity, &gone)]).next(&all, &gone, &Bound::Anywhere), Some(&all[0]));
+    assert_eq!(
+        refusals(&[(Refusal::Capacity, &gone)]).next(&all, &gone, &ZoneConstraint::Anywhere),
+        Some(&all[0])
+    );
     let first = parameters("t3.large", &all[0].subnet);
     let both = refusals(&[(Refusal::Capacity, &first), (Refusal::Capacity, &gone)]);
-    assert_eq!(both.next(&all, &gone, &Bound::Anywhere), Some(&all[1]), "but not by one that was refused");
+    assert_eq!(
+        both.next(&all, &gone, &ZoneConstraint::Anywhere),
+        Some(&all[1]),
+        "but not by one that was refused"
+    );
 }
 
 #[test]
@@ -388,15 +396,15 @@ fn a_machine_that_was_ended_gets_the_same_place_again() {
     let all = candidates(&["t3.large", "m5.large"]);
     for candidate in &all {
         let standing = parameters(&candidate.instance_type, &candidate.subnet);
-        assert_eq!(same_again(&all, &standing, &Bound::Anywhere), Some(candidate));
+        assert_eq!(same_again(&all, &standing, &ZoneConstraint::Anywhere), Some(candidate));
     }
     let gone = parameters("t2.large", &all[1].subnet);
     assert_eq!(
-        same_again(&all, &gone, &Bound::Anywhere),
+        same_again(&all, &gone, &ZoneConstraint::Anywhere),
         Some(&all[0]),
         "or the first, if it is no candidate any more"
     );
-    assert_eq!(same_again(&[], &gone, &Bound::Anywhere), None);
+    assert_eq!(same_again(&[], &gone, &ZoneConstraint::Anywhere), None);
 }
 
 #[test]
@@ -405,25 +413,33 @@ fn a_pair_leaves_a_zone_together() {
     let all = of_subnets(&[Market::OnDemand], &["t3.large", "m5.large"], &subnets);
     let refused = parameters("t3.large", &subnets[0]);
     let full = refusals(&[(Refusal::Subnet, &refused)]);
-    assert_eq!(full.next(&all, &refused, &Bound::Together), Some(&all[1]), "the same zone");
+    assert_eq!(full.next(&all, &refused, &ZoneConstraint::Together), Some(&all[1]), "the same zone");
     let without_room = refusals(&[(Refusal::Capacity, &refused)]);
-    assert_eq!(without_room.next(&all, &refused, &Bound::Together), None, "the next one is in another zone");
-    assert_eq!(without_room.next(&all, &refused, &Bound::Anywhere), Some(&all[2]), "where both go");
+    assert_eq!(
+        without_room.next(&all, &refused, &ZoneConstraint::Together),
+        None,
+        "the next one is in another zone"
+    );
+    assert_eq!(without_room.next(&all, &refused, &ZoneConstraint::Anywhere), Some(&all[2]), "where both go");
 }
 
 #[test]
 fn beside_a_recorded_machine_only_its_zone_is_tried() {
     let all = candidates(&["t3.large", "m5.large"]);
-    let within = Bound::Within("a".into());
+    let within = ZoneConstraint::Within("a".into());
     let mut refused = refusals(&[(Refusal::Capacity, &parameters("t3.large", &all[0].subnet))]);
     let first = parameters("t3.large", &all[0].subnet);
     assert_eq!(refused.next(&all, &first, &within), Some(&all[2]), "another type of this zone");
     refused.add(Refusal::Capacity, error(None), &parameters("m5.large", &all[0].subnet));
     assert_eq!(refused.next(&all, &first, &within), None);
-    assert_eq!(same_again(&all, &first, &Bound::Within("b".into())), Some(&all[1]));
-    assert_eq!(same_again(&all, &first, &Bound::Within("c".into())), None);
+    assert_eq!(same_again(&all, &first, &ZoneConstraint::Within("b".into())), Some(&all[1]));
+    assert_eq!(same_again(&all, &first, &ZoneConstraint::Within("c".into())), None);
     let elsewhere = parameters("t3.large", &subnet("subnet-c", "c"));
-    assert_eq!(same_again(&all, &elsewhere, &Bound::Together), None, "the zone is no candidate any more");
+    assert_eq!(
+        same_again(&all, &elsewhere, &ZoneConstraint::Together),
+        None,
+        "the zone is no candidate any more"
+    );
 }
 
 #[test]
@@ -454,7 +470,7 @@ fn what_either_role_was_refused_holds_for_both_and_is_told_once() {
     let both = refusals(&[(Refusal::Capacity, &a)])
         .and(refusals(&[(Refusal::Capacity, &a), (Refusal::Capacity, &b)]));
     assert_eq!(both.tried(), "t3.large in a (subnet-a): NoAnswer, t3.large in b (subnet-b): NoAnswer");
-    assert_eq!(both.next(&candidates(&["t3.large"]), &a, &Bound::Anywhere), None);
+    assert_eq!(both.next(&candidates(&["t3.large"]), &a, &ZoneConstraint::Anywhere), None);
 }
 
 #[test]
@@ -834,7 +850,7 @@ fn any_other_refused_claim_is_planned_anew() {
         ("another token", claimed("token-1", "token-3")),
         ("another number", Record { student: open(attempt(2, "token-2")), ..claimed("token-1", "token-2") }),
         ("refused", Record { student: refused(attempt(1, "token-2")), ..claimed("token-1", "token-2") }),
-        ("no attempt", Record { teacher: Seat::default(), ..claimed("token-1", "token-2") }),
+        ("no attempt", Record { teacher: RoleRecord::default(), ..claimed("token-1", "token-2") }),
         ("over", Record { status: Some(Status::Terminated), ..claimed("token-1", "token-2") }),
     ];
     for (story, found) in cases {
@@ -846,13 +862,13 @@ fn any_other_refused_claim_is_planned_anew() {
 fn a_refused_next_attempt_says_why() {
     let next = Token("token-1".into());
     let cases = [
-        (Standing::Gone, None),
-        (Standing::Written, Some(claimed("token-1", "token-2"))),
-        (Standing::Over, Some(Record { status: over()[0].clone(), ..claimed("token-1", "token-2") })),
-        (Standing::Over, Some(Record { status: over()[1].clone(), ..claimed("token-0", "token-2") })),
-        (Standing::TakenOver, Some(claimed("token-9", "token-1"))),
-        (Standing::TakenOver, Some(Record { lease: until(at(30)), ..claimed("token-1", "token-2") })),
-        (Standing::TakenOver, Some(Record { lease: None, ..claimed("token-1", "token-2") })),
+        (ConflictMeaning::Gone, None),
+        (ConflictMeaning::Written, Some(claimed("token-1", "token-2"))),
+        (ConflictMeaning::Over, Some(Record { status: over()[0].clone(), ..claimed("token-1", "token-2") })),
+        (ConflictMeaning::Over, Some(Record { status: over()[1].clone(), ..claimed("token-0", "token-2") })),
+        (ConflictMeaning::TakenOver, Some(claimed("token-9", "token-1"))),
+        (ConflictMeaning::TakenOver, Some(Record { lease: until(at(30)), ..claimed("token-1", "token-2") })),
+        (ConflictMeaning::TakenOver, Some(Record { lease: None, ..claimed("token-1", "token-2") })),
     ];
     for (expected, found) in cases {
         let standing = after_refused_next_attempt(found.as_ref(), &owner("me"), Teacher, &next);
@@ -864,22 +880,26 @@ fn a_refused_next_attempt_says_why() {
 fn a_refused_id_says_why() {
     let ours = claimed("token-1", "token-2");
     let over = Record { status: over()[0].clone(), ..ours.clone() };
-    let written =
-        Record { teacher: Seat { attempt: ours.teacher.attempt.clone(), ..has("i-1") }, ..ours.clone() };
-    let other =
-        Record { teacher: Seat { attempt: ours.teacher.attempt.clone(), ..has("i-9") }, ..ours.clone() };
+    let written = Record {
+        teacher: RoleRecord { attempt: ours.teacher.attempt.clone(), ..has("i-1") },
+        ..ours.clone()
+    };
+    let other = Record {
+        teacher: RoleRecord { attempt: ours.teacher.attempt.clone(), ..has("i-9") },
+        ..ours.clone()
+    };
     let cases = [
-        ("the record is gone", Some(Standing::Gone), None),
-        ("our id stands", Some(Standing::Written), Some(written.clone())),
+        ("the record is gone", Some(ConflictMeaning::Gone), None),
+        ("our id stands", Some(ConflictMeaning::Written), Some(written.clone())),
         (
             "our id stands, and the meeting is over",
-            Some(Standing::Written),
+            Some(ConflictMeaning::Written),
             Some(Record { status: over.status.clone(), ..written }),
         ),
-        ("the meeting is over", Some(Standing::Over), Some(over)),
-        ("another id stands", Some(Standing::TakenOver), Some(other)),
-        ("another token stands", Some(Standing::TakenOver), Some(claimed("token-9", "token-1"))),
-        ("no attempt stands", Some(Standing::TakenOver), Some(record())),
+        ("the meeting is over", Some(ConflictMeaning::Over), Some(over)),
+        ("another id stands", Some(ConflictMeaning::TakenOver), Some(other)),
+        ("another token stands", Some(ConflictMeaning::TakenOver), Some(claimed("token-9", "token-1"))),
+        ("no attempt stands", Some(ConflictMeaning::TakenOver), Some(record())),
         ("only the status has moved", None, Some(Record { status: Some(Status::Healthy), ..ours.clone() })),
         ("the lease is another's, which is no matter", None, Some(Record { lease: until(at(30)), ..ours })),
     ];
@@ -895,7 +915,7 @@ fn a_refused_id_says_why() {
 #[test]
 fn a_repeat_of_lambda_finds_the_lease_over_and_the_margin_passed() {
     let first_repeat = Duration::from_secs(60);
-    assert!(T.margin + T.skew < first_repeat, "{T:?}");
+    assert!(T.max_effect_delay + T.skew < first_repeat, "{T:?}");
     assert!(T.lease + T.skew < first_repeat, "{T:?}");
 }
 
@@ -906,7 +926,7 @@ fn a_lease_outlives_one_request_with_its_skew() {
 
 #[test]
 fn an_unanswered_request_is_given_up_long_before_it_is_counted_lost() {
-    assert!(T.margin > T.run_instances, "{T:?}");
+    assert!(T.max_effect_delay > T.run_instances, "{T:?}");
 }
 
 #[test]
@@ -941,8 +961,8 @@ fn record() -> Record {
         meet_time: MeetTime::Missing,
         meet_time_text: None,
         lease: None,
-        teacher: Seat::default(),
-        student: Seat::default(),
+        teacher: RoleRecord::default(),
+        student: RoleRecord::default(),
         overrides: Overrides::none(),
     }
 }
@@ -970,15 +990,15 @@ fn owner(name: &str) -> Owner {
     Owner(name.to_owned())
 }
 
-fn has(instance: &str) -> Seat {
-    Seat { instance_id: Some(InstanceId(instance.to_owned())), attempt: None, launched_at: None }
+fn has(instance: &str) -> RoleRecord {
+    RoleRecord { instance_id: Some(InstanceId(instance.to_owned())), attempt: None, launched_at: None }
 }
 
-fn open(attempt: Attempt) -> Seat {
-    Seat { instance_id: None, attempt: Some(attempt), launched_at: None }
+fn open(attempt: Attempt) -> RoleRecord {
+    RoleRecord { instance_id: None, attempt: Some(attempt), launched_at: None }
 }
 
-fn refused(attempt: Attempt) -> Seat {
+fn refused(attempt: Attempt) -> RoleRecord {
     open(Attempt { refused: true, ..attempt })
 }
 
@@ -1066,7 +1086,7 @@ fn way(instance_types: &[&str], refusal: Refusal) -> Vec<String> {
         way.push(format!("{}/{}", candidate.instance_type, candidate.subnet.subnet_id));
         let refused = parameters(&candidate.instance_type, &candidate.subnet);
         refusals.add(refusal, error(None), &refused);
-        next = refusals.next(&all, &refused, &Bound::Anywhere);
+        next = refusals.next(&all, &refused, &ZoneConstraint::Anywhere);
     }
     way
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elephant_core::fleet::{
-    Counted, KEEP_TAG, Leftover, LeftoverKind, Limits, ORPHAN_TAG, STOPPED_TAG, Sighting, Watched,
+    Counted, KEEP_TAG, Leftover, LeftoverKind, Limits, MeetingSnapshot, ORPHAN_TAG, ObservedMachine,
+    STOPPED_TAG,
 };
 use elephant_core::machine::{Addresses, Attempt, InstanceId, Machine, Note, ROLE_TAG, State, Token, tags};
 use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::overrides::Overrides;
 use elephant_core::plan::reconcile::{Repair, Repairs, Seen, reconcile, to_look_at};
-use elephant_core::record::{Lease, MeetTime, Owner, Record, Seat};
+use elephant_core::record::{Lease, MeetTime, Owner, Record, RoleRecord};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 
@@ -36,8 +37,8 @@ fn id(of: &str) -> InstanceId {
 }
 
 /// A live machine of the meeting, launched a quarter of an hour before it by the token of the same name.
-fn machine(of: &str, role: Role) -> Sighting {
-    Sighting {
+fn machine(of: &str, role: Role) -> ObservedMachine {
+    ObservedMachine {
         machine: Machine {
             instance_id: id(of),
             state: State::Running,
@@ -50,29 +51,29 @@ fn machine(of: &str, role: Role) -> Sighting {
     }
 }
 
-fn dead(of: &str, role: Role) -> Sighting {
+fn dead(of: &str, role: Role) -> ObservedMachine {
     let mut dead = machine(of, role);
     dead.machine.state = State::Terminated;
     dead.machine.state_reason = Some("Server.SpotInstanceTermination".into());
     dead
 }
 
-fn tagged(mut sighting: Sighting, key: &str, value: &str) -> Sighting {
-    sighting.machine.tags.insert(key.into(), value.into());
-    sighting
+fn tagged(mut observed: ObservedMachine, key: &str, value: &str) -> ObservedMachine {
+    observed.machine.tags.insert(key.into(), value.into());
+    observed
 }
 
-fn marked(sighting: Sighting, at: Timestamp) -> Sighting {
-    tagged(sighting, ORPHAN_TAG, &at.to_string())
+fn marked(observed: ObservedMachine, at: Timestamp) -> ObservedMachine {
+    tagged(observed, ORPHAN_TAG, &at.to_string())
 }
 
 fn attempt(of: &str, role: Role) -> Attempt {
     plain_attempt(&meeting(), role, &format!("token-{of}"))
 }
 
-fn seat(of: &str, role: Role) -> Seat {
+fn of_role(of: &str, role: Role) -> RoleRecord {
     let launched_at = Some(meet_time() - 15 * MINUTE);
-    Seat { instance_id: Some(id(of)), attempt: Some(attempt(of, role)), launched_at }
+    RoleRecord { instance_id: Some(id(of)), attempt: Some(attempt(of, role)), launched_at }
 }
 
 /// Both machines stand in it.
@@ -84,38 +85,43 @@ fn record() -> Record {
         meet_time: MeetTime::At(meet_time()),
         meet_time_text: Some(meet_time().to_string()),
         lease: None,
-        teacher: seat("teacher", Teacher),
-        student: seat("student", Student),
+        teacher: of_role("teacher", Teacher),
+        student: of_role("student", Student),
         overrides: Overrides::none(),
     }
 }
 
-fn both() -> [Sighting; 2] {
+fn both() -> [ObservedMachine; 2] {
     [machine("teacher", Teacher), machine("student", Student)]
 }
 
-fn stands(record: Record) -> Watched {
+fn stands(record: Record) -> MeetingSnapshot {
     watched(record, None, 0)
 }
 
 /// With everything noted that there is to note.
-fn watched(record: Record, termination_reason: Option<&str>, replaced: u32) -> Watched {
+fn watched(record: Record, termination_reason: Option<&str>, replaced: u32) -> MeetingSnapshot {
     let record = Record { termination_reason: termination_reason.map(Into::into), ..record };
     let note = Note { state: State::Running, addresses: Addresses::default() };
-    Watched::Stands { record, replaced, notes: [Some(note.clone()), Some(note)], was_ready: true }
+    MeetingSnapshot::Stands { record, replaced, notes: [Some(note.clone()), Some(note)], was_ready: true }
 }
 
-fn ended(reason: Option<&str>) -> Watched {
+fn ended(reason: Option<&str>) -> MeetingSnapshot {
     let record = Record { status: Some(Status::Terminated), ..record() };
     watched(record, reason, 0)
 }
 
-fn sweep(now: Timestamp, seen: &[Sighting], watched: Watched) -> Vec<Repair> {
+fn sweep(now: Timestamp, seen: &[ObservedMachine], watched: MeetingSnapshot) -> Vec<Repair> {
     sweep_without(now, seen, &[], watched)
 }
 
 /// Where EC2 says of these that they do not exist.
-fn sweep_without(now: Timestamp, seen: &[Sighting], missing: &[&str], watched: Watched) -> Vec<Repair> {
+fn sweep_without(
+    now: Timestamp,
+    seen: &[ObservedMachine],
+    missing: &[&str],
+    watched: MeetingSnapshot,
+) -> Vec<Repair> {
     let records = BTreeMap::from([(meeting(), watched)]);
     let missing = missing.iter().map(|of| id(of)).collect();
     let seen = Seen { missing: &missing, ..all(seen, &NONE) };
@@ -125,7 +131,7 @@ fn sweep_without(now: Timestamp, seen: &[Sighting], missing: &[&str], watched: W
 static NONE: BTreeSet<InstanceId> = BTreeSet::new();
 
 /// A whole list, of these machines and nothing else.
-fn all<'s>(machines: &'s [Sighting], impaired: &'s BTreeSet<InstanceId>) -> Seen<'s> {
+fn all<'s>(machines: &'s [ObservedMachine], impaired: &'s BTreeSet<InstanceId>) -> Seen<'s> {
     Seen { machines, missing: &NONE, is_whole: true, impaired, leftovers: &[] }
 }
 
@@ -186,23 +192,23 @@ mod orphans {
 
     #[test]
     fn a_machine_whose_record_was_deleted_is_one() {
-        assert_eq!(sweep(meet_time(), &both(), Watched::Missing), [mark("teacher"), mark("student")]);
+        assert_eq!(sweep(meet_time(), &both(), MeetingSnapshot::Missing), [mark("teacher"), mark("student")]);
     }
 
     #[test]
     fn a_young_one_is_left_for_its_grace() {
         let mut young = machine("other", Teacher);
         young.launched_at = meet_time() - 9 * MINUTE;
-        assert_eq!(sweep(meet_time(), std::slice::from_ref(&young), Watched::Missing), []);
-        assert_eq!(sweep(meet_time() + MINUTE, &[young], Watched::Missing), [mark("other")]);
+        assert_eq!(sweep(meet_time(), std::slice::from_ref(&young), MeetingSnapshot::Missing), []);
+        assert_eq!(sweep(meet_time() + MINUTE, &[young], MeetingSnapshot::Missing), [mark("other")]);
     }
 
     #[test]
     fn one_that_is_to_be_kept_is_kept_even_when_it_is_marked() {
         let kept = tagged(machine("other", Teacher), KEEP_TAG, "");
-        assert_eq!(sweep(meet_time(), std::slice::from_ref(&kept), Watched::Missing), []);
+        assert_eq!(sweep(meet_time(), std::slice::from_ref(&kept), MeetingSnapshot::Missing), []);
         let marked = marked(kept, meet_time() - HOUR);
-        assert_eq!(sweep(meet_time(), &[marked], Watched::Missing), []);
+        assert_eq!(sweep(meet_time(), &[marked], MeetingSnapshot::Missing), []);
     }
 
     #[test]
@@ -223,16 +229,16 @@ mod orphans {
     fn what_is_dead_or_of_another_tag_is_not_touched() {
         let mut foreign = machine("other", Teacher);
         foreign.machine.tags.remove("MeetingID");
-        assert_eq!(sweep(meet_time(), &[foreign, dead("gone", Teacher)], Watched::Missing), []);
+        assert_eq!(sweep(meet_time(), &[foreign, dead("gone", Teacher)], MeetingSnapshot::Missing), []);
     }
 
     #[test]
     fn a_record_that_cannot_be_read_may_name_it() {
-        assert_eq!(sweep(meet_time(), &both(), Watched::Unreadable("teacher_attempt".into())), []);
+        assert_eq!(sweep(meet_time(), &both(), MeetingSnapshot::Unreadable("teacher_attempt".into())), []);
     }
 
     /// The student's attempt has a machine, and the record does not name it.
-    fn unrecorded(change: impl Fn(&mut Record)) -> Watched {
+    fn unrecorded(change: impl Fn(&mut Record)) -> MeetingSnapshot {
         let mut record = record();
         record.student.instance_id = None;
         change(&mut record);
@@ -251,7 +257,7 @@ mod orphans {
         let [_, student] = both();
         let over = |record: &mut Record| record.status = Some(Status::Terminated);
         let seen = [student.clone()];
-        let Watched::Stands { record, .. } = unrecorded(over) else { unreachable!() };
+        let MeetingSnapshot::Stands { record, .. } = unrecorded(over) else { unreachable!() };
         let ended = watched(record, Some("the teacher left"), 0);
         assert_eq!(sweep(meet_time(), &seen, ended), [mark("student")]);
         let late = meet_time() + 3 * HOUR;
@@ -272,7 +278,7 @@ mod orphans {
         let leased = |until: Timestamp| {
             move |record: &mut Record| record.lease = Some(Lease { owner: Owner("me".into()), until })
         };
-        let settled = Timing::DEFAULT.skew + Timing::DEFAULT.margin;
+        let settled = Timing::DEFAULT.skew + Timing::DEFAULT.max_effect_delay;
         let before = leased(late - settled + Duration::from_millis(1));
         assert_eq!(sweep(late, &seen, unrecorded(before)), [Repair::Unmark { instance: id("student") }]);
         assert!(matches!(
@@ -369,7 +375,7 @@ mod meetings_that_are_over {
     }
 
     /// Both dead, and for this reason.
-    fn ended_by(reason: &str) -> [Sighting; 2] {
+    fn ended_by(reason: &str) -> [ObservedMachine; 2] {
         let mut dead = [dead("teacher", Teacher), dead("student", Student)];
         dead.iter_mut().for_each(|s| s.machine.state_reason = Some(reason.into()));
         dead
@@ -536,7 +542,7 @@ mod machines_that_died {
         assert_eq!(asked(&record(), &["teacher", "student"]), []);
         assert_eq!(asked(&terminated(None), &["teacher", "student"]), both, "younger than what was written");
         assert_eq!(asked(&terminated(Some("over")), &[]), both, "attempts are left");
-        let pruned = |of: &str| Seat { attempt: None, ..seat(of, Teacher) };
+        let pruned = |of: &str| RoleRecord { attempt: None, ..of_role(of, Teacher) };
         let pruned =
             Record { teacher: pruned("teacher"), student: pruned("student"), ..terminated(Some("over")) };
         assert_eq!(asked(&pruned, &[]), []);
@@ -548,14 +554,14 @@ mod machines_that_died {
 mod machines_that_are_stopped {
     use super::*;
 
-    fn stopped(reason: Option<&str>) -> Sighting {
+    fn stopped(reason: Option<&str>) -> ObservedMachine {
         let mut stopped = machine("student", Student);
         stopped.machine.state = State::Stopped;
         stopped.machine.state_reason = reason.map(Into::into);
         stopped
     }
 
-    fn judged(now: Timestamp, stopped: Sighting, watched: Watched) -> Vec<Repair> {
+    fn judged(now: Timestamp, stopped: ObservedMachine, watched: MeetingSnapshot) -> Vec<Repair> {
         let mut repairs = sweep(now, &[machine("teacher", Teacher), stopped], watched);
         repairs.retain(|repair| !matches!(repair, Repair::Note { .. }));
         repairs
@@ -629,8 +635,8 @@ mod meetings_without_machines {
     fn bare() -> Record {
         Record {
             status: Some(Status::Scheduled),
-            teacher: Seat::default(),
-            student: Seat::default(),
+            teacher: RoleRecord::default(),
+            student: RoleRecord::default(),
             ..record()
         }
     }
@@ -669,9 +675,9 @@ mod meetings_without_machines {
 mod machines_that_run {
     use super::*;
 
-    fn unnoted(change: impl Fn(&mut Watched)) -> Watched {
+    fn unnoted(change: impl Fn(&mut MeetingSnapshot)) -> MeetingSnapshot {
         let mut unnoted = stands(record());
-        if let Watched::Stands { notes, was_ready, .. } = &mut unnoted {
+        if let MeetingSnapshot::Stands { notes, was_ready, .. } = &mut unnoted {
             (*notes, *was_ready) = ([None, None], false);
         }
         change(&mut unnoted);
@@ -729,7 +735,7 @@ mod machines_that_do_not_serve {
     const PATIENT: Limits = Limits { ready: Duration::from_secs(900), ..LIMITS };
     const RELAUNCHING: Limits = Limits { relaunch_unready: true, ..PATIENT };
 
-    fn judged(now: Timestamp, watched: Watched, impaired: &[&str], limits: &Limits) -> Vec<Repair> {
+    fn judged(now: Timestamp, watched: MeetingSnapshot, impaired: &[&str], limits: &Limits) -> Vec<Repair> {
         let records = BTreeMap::from([(meeting(), watched)]);
         let impaired = impaired.iter().map(|of| id(of)).collect();
         reconcile(now, all(&both(), &impaired), &records, limits, &Timing::DEFAULT).repairs
@@ -743,7 +749,7 @@ mod machines_that_do_not_serve {
     const STILL: &str = "the status is LAUNCHED 15 minutes after its launch (READY_MINUTES)";
     const IMPAIRED: &str = "EC2's status checks of it fail";
 
-    fn healthy() -> Watched {
+    fn healthy() -> MeetingSnapshot {
         stands(Record { status: Some(Status::Healthy), ..record() })
     }
 
@@ -842,7 +848,7 @@ mod stories {
     }
 
     fn kill(world: &World, role: Role) -> InstanceId {
-        let id = world.record(M).seat(role).instance_id.clone().expect("a machine");
+        let id = world.record(M).role(role).instance_id.clone().expect("a machine");
         world.0.borrow_mut().cloud.die_of_capacity(&id);
         id
     }
@@ -856,13 +862,13 @@ mod stories {
             for launched in state.cloud.live() {
                 let record = state.table.records.get(&called(launched.meeting()));
                 let named = record.is_some_and(|record| {
-                    let ids = Role::BOTH.map(|role| record.seat(role).instance_id.clone());
+                    let ids = Role::BOTH.map(|role| record.role(role).instance_id.clone());
                     !record.is_over() && ids.contains(&Some(launched.machine.instance_id.clone()))
                 });
                 assert!(named, "{} is up and not named", launched.machine.instance_id);
             }
             for record in state.table.records.values().filter(|record| !record.is_over()) {
-                for id in Role::BOTH.iter().filter_map(|role| record.seat(*role).instance_id.as_ref()) {
+                for id in Role::BOTH.iter().filter_map(|role| record.role(*role).instance_id.as_ref()) {
                     let machine = state.cloud.machines.iter().find(|l| l.machine.instance_id == *id);
                     assert!(machine.is_none_or(|l| l.machine.state.is_live()), "{id} is named and dead");
                 }
@@ -1191,7 +1197,7 @@ mod stories {
         };
         names.iter().skip(5).for_each(|name| deliver(name));
         let recorded =
-            |name: &str, role: Role| world.record(name).seat(role).instance_id.clone().expect("one");
+            |name: &str, role: Role| world.record(name).role(role).instance_id.clone().expect("one");
         // Thirty machines die, the watchdog takes ten of them for the end; twenty orphans; ten records go.
         for name in &names[10..40] {
             let id = recorded(name, Teacher);

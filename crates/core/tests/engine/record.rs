@@ -4,7 +4,7 @@ use elephant_core::machine::{Attempt, InstanceId, Token};
 use elephant_core::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_core::overrides::Overrides;
 use elephant_core::record::{
-    self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, Seat, StatusMove, Update,
+    self, Change, Failure, Lease, MeetTime, Owner, Record, Recorded, Requires, RoleRecord, StatusMove, Update,
 };
 use elephant_world::attempt::plain_attempt;
 use jiff::{SignedDuration, Timestamp};
@@ -40,12 +40,12 @@ fn a_claim_requires_whatever_was_read() {
     let read = Record {
         status: None,
         lease: Some(old.clone()),
-        teacher: Seat {
+        teacher: RoleRecord {
             instance_id: Some(InstanceId("i-1".into())),
             attempt: Some(attempt(Teacher, "token-1")),
             launched_at: None,
         },
-        student: Seat {
+        student: RoleRecord {
             instance_id: None,
             attempt: Some(Attempt { refused: true, ..attempt(Student, "token-2") }),
             launched_at: None,
@@ -75,7 +75,11 @@ fn a_claim_requires_whatever_was_read() {
 #[test]
 fn a_claim_for_a_replay_changes_the_lease_alone() {
     let read = Record {
-        teacher: Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None },
+        teacher: RoleRecord {
+            instance_id: None,
+            attempt: Some(attempt(Teacher, "token-1")),
+            launched_at: None,
+        },
         ..read()
     };
     assert_eq!(record::claim(&read, lease(), &[]).changes, [Change::Lease(lease())]);
@@ -231,17 +235,18 @@ fn a_report_says_why_and_requires_the_lease_that_was_read() {
 
 #[test]
 fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
-    let open = Seat { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None };
+    let open =
+        RoleRecord { instance_id: None, attempt: Some(attempt(Teacher, "token-1")), launched_at: None };
     assert_eq!(open.open_attempt(), Some(&attempt(Teacher, "token-1")));
-    let refused = Seat {
+    let refused = RoleRecord {
         instance_id: None,
         attempt: Some(Attempt { refused: true, ..attempt(Teacher, "token-1") }),
         launched_at: None,
     };
     assert_eq!(refused.open_attempt(), None);
-    let recorded = Seat { instance_id: Some(InstanceId("i-1".into())), ..open };
+    let recorded = RoleRecord { instance_id: Some(InstanceId("i-1".into())), ..open };
     assert_eq!(recorded.open_attempt(), None);
-    assert_eq!(Seat::default().open_attempt(), None);
+    assert_eq!(RoleRecord::default().open_attempt(), None);
 }
 
 fn recorded(status: StatusMove) -> (Vec<Requires>, Vec<Change>) {
@@ -258,8 +263,8 @@ fn read() -> Record {
         meet_time: MeetTime::At(time()),
         meet_time_text: Some("2026-11-22T12:00:00Z".into()),
         lease: None,
-        teacher: Seat::default(),
-        student: Seat::default(),
+        teacher: RoleRecord::default(),
+        student: RoleRecord::default(),
         overrides: Overrides::none(),
     }
 }

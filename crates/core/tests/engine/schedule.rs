@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::course::{Chooser, Played, Sabotage, Scenario, at, cancel, config, play, schedule};
 use elephant_core::companions::Fate;
 use elephant_core::error::Kind;
+use elephant_core::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName, input};
 use elephant_core::machine::InstanceId;
 use elephant_core::meeting::{MeetingId, Role, Status};
-use elephant_core::one_time::{OneTimeSchedule, ScheduleName, Standing, input};
 use elephant_core::plan::schedule::{
     Adjustment, Cancellation, adjustment, can_be_launched, cancellation, one_time,
 };
@@ -205,7 +205,7 @@ fn a_schedule_that_stands_is_kept_where_it_will_do() {
     let wanted = due(60, now);
     let late = due(5, now);
     let standing = |schedule: &OneTimeSchedule, seconds: i64| {
-        Standing::OneTime(OneTimeSchedule {
+        ExistingSchedule::OneTime(OneTimeSchedule {
             at: schedule.at + jiff::SignedDuration::from_secs(seconds),
             ..schedule.clone()
         })
@@ -213,14 +213,14 @@ fn a_schedule_that_stands_is_kept_where_it_will_do() {
     let another_target = {
         let mut schedule = late.clone();
         schedule.target.role.push('x');
-        Standing::OneTime(schedule)
+        ExistingSchedule::OneTime(schedule)
     };
-    let wide = Standing::OneTime(OneTimeSchedule { flexible_window_minutes: 10, ..late.clone() });
+    let wide = ExistingSchedule::OneTime(OneTimeSchedule { flexible_window_minutes: 10, ..late.clone() });
     for (what, found, wanted, expected) in [
-        ("none", Standing::Absent, &wanted, Adjustment::Create),
+        ("none", ExistingSchedule::Absent, &wanted, Adjustment::Create),
         ("the same", standing(&wanted, 0), &wanted, Adjustment::Keep),
         ("another time", standing(&wanted, -60), &wanted, Adjustment::Replace),
-        ("something recurring", Standing::Other, &wanted, Adjustment::Replace),
+        ("something recurring", ExistingSchedule::Other, &wanted, Adjustment::Replace),
         ("due sooner, the lead has begun", standing(&late, -30), &late, Adjustment::Keep),
         ("firing now", standing(&late, -60), &late, Adjustment::Keep),
         ("due later", standing(&late, 30), &late, Adjustment::Replace),
@@ -239,7 +239,7 @@ fn a_request_that_comes_again_and_again_does_not_put_the_launch_off() {
     for again in 1..10_u64 {
         let now = start() + Duration::from_secs(20 * again);
         let wanted = one_time(&config(), &meeting("m"), at(3), now);
-        let kept = adjustment(&Standing::OneTime(first.clone()), &wanted, now);
+        let kept = adjustment(&ExistingSchedule::OneTime(first.clone()), &wanted, now);
         assert_eq!(kept, Adjustment::Keep, "after {} s", 20 * again);
     }
 }
@@ -292,7 +292,7 @@ fn only_a_meeting_without_machines_and_without_a_delivery_at_work_is_cancelled()
     };
     let with_machine = |role: Role| {
         let mut record = scheduled("m");
-        record.seat_mut(role).instance_id = Some(InstanceId("i-1".into()));
+        record.role_mut(role).instance_id = Some(InstanceId("i-1".into()));
         record
     };
     let status = |status| Record { status, ..scheduled("m") };

@@ -48,7 +48,7 @@ pub struct Scenario {
     pub variety: bool,
     /// Timings so short that a delivery outlives its lease after few faults. What the protocol rests on holds in them.
     pub brief: bool,
-    /// A function of one minute, in which a launch fits and the margin does not: what a wait would settle is left to the
+    /// A function of one minute, in which a launch fits and the effect delay does not: what a wait would settle is left to the
     /// next delivery.
     pub minute: bool,
     /// Every delivery is told to keep both machines in one zone.
@@ -193,7 +193,7 @@ const VARIANTS: usize = 6;
 /// A lease that has to be renewed as soon as an answer is late, and is over before a second one is.
 const BRIEF: Timing = Timing {
     lease: Duration::from_secs(7),
-    margin: Duration::from_secs(12),
+    max_effect_delay: Duration::from_secs(12),
     skew: Duration::from_secs(2),
     delivery: Duration::from_secs(40),
     run_instances: Duration::from_secs(4),
@@ -224,7 +224,7 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser, tell: bool) -> Playe
             .table
             .records
             .values()
-            .flat_map(|record| Role::BOTH.map(|role| record.seat(role).attempt.clone()))
+            .flat_map(|record| Role::BOTH.map(|role| record.role(role).attempt.clone()))
             .flatten()
             .collect();
         state.written.extend(standing.into_iter().map(|attempt| (attempt, 0)));
@@ -317,9 +317,9 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
         let ended = start() - Duration::from_secs(scenario.standing.into());
         record.lease = Some(Lease { owner: Owner("before".into()), until: ended });
         for role in Role::BOTH {
-            if record.seat(role).attempt.is_none() {
+            if record.role(role).attempt.is_none() {
                 let token = Token(format!("token-before-{}-{role}", record.meeting_id));
-                record.seat_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
+                record.role_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
             }
         }
     }
@@ -458,7 +458,7 @@ impl Course<'_> {
     }
 
     /// A delivery may come at any time: a duplicate at once, Lambda's repeat a minute after the end of the one before,
-    /// and what else lies at the edges of lease and margin, by the clock of the one that comes.
+    /// and what else lies at the edges of lease and effect delay, by the clock of the one that comes.
     fn starts(
         &self,
         state: &State,
@@ -477,7 +477,8 @@ impl Course<'_> {
                 let skew = skew_of(variant, truth);
                 let mut times = vec![state.now];
                 if self.started > 0 {
-                    let edges = lease.map(|lease| [lease.until, lease.until + truth.margin + truth.skew]);
+                    let edges =
+                        lease.map(|lease| [lease.until, lease.until + truth.max_effect_delay + truth.skew]);
                     times.extend(edges.into_iter().flatten().map(|edge| edge - skew));
                     if !alive {
                         times.push(state.now + Duration::from_secs(60));
@@ -590,7 +591,7 @@ impl Course<'_> {
             state.strict = false;
         }
         let truth = self.world.0.borrow().truth;
-        self.world.pass(truth.lease + truth.skew + truth.margin + truth.skew);
+        self.world.pass(truth.lease + truth.skew + truth.max_effect_delay + truth.skew);
         for pause in [LIMITS.grace, Duration::from_secs(300)] {
             self.world.pass(pause);
             let swept = sweep(&self.world);
@@ -604,7 +605,7 @@ impl Course<'_> {
         let mut state = self.world.0.borrow_mut();
         state.breaches.retain(|breach| breach.starts_with("sweep"));
         let names = |record: &Record, id: &InstanceId| {
-            Role::BOTH.iter().any(|role| record.seat(*role).instance_id.as_ref() == Some(id))
+            Role::BOTH.iter().any(|role| record.role(*role).instance_id.as_ref() == Some(id))
         };
         let on: Vec<&Record> = state.table.records.values().filter(|record| !record.is_over()).collect();
         let now: Vec<&Record> =
@@ -620,7 +621,7 @@ impl Course<'_> {
         let stopped = of_those(|state| state == Condition::Stopped);
         let missing = now
             .iter()
-            .find(|record| Role::BOTH.iter().any(|role| record.seat(*role).instance_id.is_none()))
+            .find(|record| Role::BOTH.iter().any(|role| record.role(*role).instance_id.is_none()))
             .map(|record| record.meeting_id.clone());
         if let Some(id) = orphan {
             state.breach(format!("sweep: {id} is up and no record of a meeting that is on names it"));
@@ -636,12 +637,12 @@ impl Course<'_> {
         }
     }
 
-    /// Once faults stop, and lease, skew and margin have passed, one clean delivery does all that is left to do.
+    /// Once faults stop, and lease, skew and effect delay have passed, one clean delivery does all that is left to do.
     fn one_clean_delivery_suffices(&mut self) {
         self.world.0.borrow_mut().in_flight.clear();
         // The last lease may have been taken by a clock that was ahead.
         let truth = self.world.0.borrow().truth;
-        self.world.pass(truth.lease + truth.skew + truth.margin + truth.skew);
+        self.world.pass(truth.lease + truth.skew + truth.max_effect_delay + truth.skew);
         for name in NAMES.iter().take(self.scenario.meetings) {
             let mut last = Executor::new(&self.world);
             let time_left = self.world.0.borrow().truth.delivery;
@@ -661,7 +662,7 @@ impl Course<'_> {
                 }
                 (Some(record), Ok(_)) => {
                     let missing =
-                        Role::BOTH.into_iter().find(|role| record.seat(*role).instance_id.is_none());
+                        Role::BOTH.into_iter().find(|role| record.role(*role).instance_id.is_none());
                     missing.map(|role| format!("the {role} has no machine in the record"))
                 }
                 (Some(_), Err(error)) => Some(format!("it failed: {error:?}")),
@@ -722,8 +723,9 @@ fn fates(call: &Call, state: &State) -> Vec<Fate> {
             Fate::Stillborn,
         ],
         Call::DescribeInstances(token) => {
-            // It lags behind by less than the margin.
-            let young = |l: &&Launched| l.token == *token && state.now < l.since + state.truth.margin;
+            // It lags behind by less than the effect delay.
+            let young =
+                |l: &&Launched| l.token == *token && state.now < l.since + state.truth.max_effect_delay;
             let mut fates = vec![Fate::LostBefore, Fate::Fails(Class::Unauthorized, "UnauthorizedOperation")];
             if state.cloud.machines.iter().any(|l| young(&l)) {
                 fates.insert(0, Fate::Lags);
@@ -769,7 +771,7 @@ fn variant_of(variant: usize, truth: &Timing) -> (Config, SignedDuration, Durati
         0..=2 => truth.delivery,
         // A time-out that leaves no room to launch and record, and one that leaves room for one try.
         3 => shortest - Duration::from_millis(500),
-        // One in which a launch fits, and the margin does not.
+        // One in which a launch fits, and the effect delay does not.
         4 => Duration::from_secs(60),
         _ => shortest + truth.table + Duration::from_millis(100),
     };
@@ -794,7 +796,7 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
             acts.push(Act::Delete);
             acts.push(Act::Recreate);
             // The other role would be the same story.
-            if record.seat(Role::Student).instance_id.is_none() {
+            if record.role(Role::Student).instance_id.is_none() {
                 acts.push(Act::Enter(Role::Student));
             }
             let recorded = recorded_machine(state, record, Role::Student);
@@ -832,15 +834,15 @@ fn acts(state: &State, id: &MeetingId) -> Vec<Act> {
 }
 
 fn recorded_machine<'s>(state: &'s State, record: &Record, role: Role) -> Option<&'s Launched> {
-    let id = record.seat(role).instance_id.as_ref()?;
+    let id = record.role(role).instance_id.as_ref()?;
     state.cloud.machines.iter().find(|l| l.machine.instance_id == *id)
 }
 
 fn act_on(state: &mut State, act: Act, id: &MeetingId) {
     let record = state.table.records.get(id).cloned();
     let recorded: Vec<InstanceId> =
-        Role::BOTH.iter().filter_map(|role| record.as_ref()?.seat(*role).instance_id.clone()).collect();
-    let of_the_student = record.as_ref().and_then(|record| record.seat(Role::Student).instance_id.clone());
+        Role::BOTH.iter().filter_map(|role| record.as_ref()?.role(*role).instance_id.clone()).collect();
+    let of_the_student = record.as_ref().and_then(|record| record.role(Role::Student).instance_id.clone());
     let status = match act {
         Act::Delete => return state.delete(id),
         Act::Recreate => {
@@ -855,7 +857,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             // Whoever does that has the meeting go on.
             state.ended_unsaid.remove(id);
             let record = state.table.records.get_mut(id).expect("it stands");
-            record.seat_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
+            record.role_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
             return;
         }
         Act::Postpone => {

@@ -79,7 +79,7 @@ pub struct Retry {
 
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ExistingSchedule {
     Absent,
     OneTime(OneTimeSchedule),
     /// Something that we cannot have written, a recurring schedule for one.

@@ -15,8 +15,8 @@ use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{self, Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
-use crate::needs::{Clock, LookUps, Machines, Meetings, Parameters, Tokens, Updated};
-use crate::plan::{self, Bound, Candidate, Reason, Refusal, Refusals, Sending, Standing};
+use crate::plan::{self, Candidate, ConflictMeaning, Reason, Refusal, Refusals, Sending, ZoneConstraint};
+use crate::ports::{Clock, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
 use crate::record::{self, Record, Recorded, StatusMove};
 use crate::timing::after;
 
@@ -24,13 +24,13 @@ use crate::timing::after;
 const PROPAGATION_TRIES: u32 = 5;
 
 /// The id stands in the record, which has this status.
-pub(super) struct Filled {
+pub(super) struct InRecord {
     pub machine: MachineAnswer,
     pub status: Option<Status>,
 }
 
 /// Why a role's id does not stand in the record.
-pub(super) enum Unfilled {
+pub(super) enum NotRecorded {
     /// The record is gone, and so is what of ours ran for it; what was never answered is the sweep's.
     Gone,
     /// The meeting is over, with this status and for this reason; nothing of ours runs for this role that the record does not
@@ -41,12 +41,12 @@ pub(super) enum Unfilled {
     Failed(Box<Failed>),
 }
 
-impl Unfilled {
+impl NotRecorded {
     /// The meeting is over, as this record says that met a write.
     pub(super) fn over(found: Option<&Record>) -> Self {
         let status = found.and_then(|record| record.status.clone());
         let reason = found.and_then(plan::why_over).unwrap_or_else(|| Reason::Over(status.clone()));
-        Unfilled::Over(status, reason)
+        NotRecorded::Over(status, reason)
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Failed {
 }
 
 /// What came of a role's way to EC2.
-pub(super) enum Sought {
+pub(super) enum Acquired {
     /// A machine, which no record names yet.
     Up(Up),
     /// EC2 refused this attempt for good, and within its bound there is no other place.
@@ -110,48 +110,48 @@ impl Verdict {
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
-    pub(super) async fn fill_seat(
+impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+    pub(super) async fn launch_role(
         &self,
         work: Work,
         held: &Held,
         status: Option<Status>,
-        bound: &Bound,
-    ) -> Result<Filled, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<InRecord, NotRecorded> {
         let role = work.role;
         let mut refusals = Refusals::default();
-        let sought = self.seek(role, InFlight::of(work), &mut refusals, held, bound).await?;
+        let acquired = self.acquire(role, InFlight::of(work), &mut refusals, held, bound).await?;
         let nowhere = |token| failed(self.exhausted(role, &refusals, bound), Some(token));
-        self.close(role, sought, status, nowhere).await
+        self.close(role, acquired, status, nowhere).await
     }
 
     /// A machine is recorded; an attempt that was refused everywhere ends the way, for this reason.
     pub(super) async fn close(
         &self,
         role: Role,
-        sought: Sought,
+        acquired: Acquired,
         status: Option<Status>,
-        nowhere: impl FnOnce(Token) -> Unfilled,
-    ) -> Result<Filled, Unfilled> {
-        match sought {
-            Sought::Up(up) => self.record(role, &up, status).await,
-            Sought::Nowhere(attempt) => Err(nowhere(attempt.token)),
+        nowhere: impl FnOnce(Token) -> NotRecorded,
+    ) -> Result<InRecord, NotRecorded> {
+        match acquired {
+            Acquired::Up(up) => self.record(role, &up, status).await,
+            Acquired::Nowhere(attempt) => Err(nowhere(attempt.token)),
         }
     }
 
     /// Until there is a machine, or no place is left.
-    pub(super) async fn seek(
+    pub(super) async fn acquire(
         &self,
         role: Role,
         mut sending: InFlight,
         refusals: &mut Refusals,
         held: &Held,
-        bound: &Bound,
-    ) -> Result<Sought, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Acquired, NotRecorded> {
         if sending.attempt.ending {
             match self.finish_ending(role, &sending, bound).await? {
                 Some(next) => sending = InFlight::new(*next),
-                None => return Ok(Sought::Nowhere(sending.attempt)),
+                None => return Ok(Acquired::Nowhere(sending.attempt)),
             }
         }
         let mut last = None;
@@ -161,11 +161,11 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             let answer = self.launcher.ec2.run(&sending.attempt).await;
             match self.judge(role, &mut sending, refusals, sent, answer, bound).await? {
                 Verdict::Machine(machine, outcome) => {
-                    return Ok(Sought::Up(Up { attempt: sending.attempt, machine, outcome }));
+                    return Ok(Acquired::Up(Up { attempt: sending.attempt, machine, outcome }));
                 }
                 Verdict::Again(error) => last = Some(error),
                 Verdict::Next(attempt) => sending = InFlight::new(*attempt),
-                Verdict::Nowhere => return Ok(Sought::Nowhere(sending.attempt)),
+                Verdict::Nowhere => return Ok(Acquired::Nowhere(sending.attempt)),
             }
         }
     }
@@ -175,8 +175,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         &self,
         role: Role,
         sending: &InFlight,
-        bound: &Bound,
-    ) -> Result<Option<Box<Attempt>>, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let attempt = &sending.attempt;
         let since = sending.unanswered.unwrap_or_else(|| self.now());
         let ending = AwsError {
@@ -190,7 +190,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         if let Some(machine) = self.find(role, attempt, since, &ending).await?
             && machine.state.is_live()
         {
-            self.end_unnamed(role, &machine, &attempt.token).await?;
+            self.terminate_unrecorded(role, &machine, &attempt.token).await?;
         }
         self.same_again(role, attempt, bound).await
     }
@@ -202,8 +202,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         sent: Timestamp,
         answer: Result<Machine, AwsError>,
-        bound: &Bound,
-    ) -> Result<Verdict, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Verdict, NotRecorded> {
         let error = match answer {
             Ok(machine) => {
                 return self.follow(role, sending, refusals, machine, sending.outcome, bound).await;
@@ -266,8 +266,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         sent: Timestamp,
         error: AwsError,
-        bound: &Bound,
-    ) -> Result<Verdict, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Verdict, NotRecorded> {
         if let Err(settled) = plan::refusal_counts(sending.unanswered, sent, &self.launcher.timing) {
             self.wait_until(settled, role, &error).await?;
             return Ok(Verdict::Again(error));
@@ -303,15 +303,15 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         refusals: &mut Refusals,
         machine: Machine,
         outcome: Outcome,
-        bound: &Bound,
-    ) -> Result<Verdict, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Verdict, NotRecorded> {
         let attempt = &sending.attempt;
         if machine.state.is_live() {
             if !machine.is_half_ended() {
                 return Ok(Verdict::Machine(machine, outcome));
             }
             // A delivery died while it ended this one, and the watchdog ignores it already.
-            self.end_unnamed(role, &machine, &attempt.token).await?;
+            self.terminate_unrecorded(role, &machine, &attempt.token).await?;
             return Ok(Verdict::of(self.same_again(role, attempt, bound).await?));
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
@@ -342,8 +342,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         attempt: &Attempt,
         refusals: &mut Refusals,
         error: AwsError,
-        bound: &Bound,
-    ) -> Result<Verdict, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Verdict, NotRecorded> {
         let deaths = refusals.add_death();
         if deaths >= plan::DEATHS {
             let error = self.died_again(role, deaths, error);
@@ -355,7 +355,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
 
     /// No launch is begun that could still be unanswered when the lease ends, or whose answer could not be written
     /// before the deadline.
-    async fn ready_to_send(&self, role: Role, held: &Held, last: Option<AwsError>) -> Result<(), Unfilled> {
+    async fn ready_to_send(
+        &self,
+        role: Role,
+        held: &Held,
+        last: Option<AwsError>,
+    ) -> Result<(), NotRecorded> {
         loop {
             let now = self.now();
             let lease_end = held.0.borrow().until;
@@ -373,7 +378,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         }
     }
 
-    async fn renew(&self, held: &Held, now: Timestamp) -> Result<(), Unfilled> {
+    async fn renew(&self, held: &Held, now: Timestamp) -> Result<(), NotRecorded> {
         let current = held.0.borrow().clone();
         let until = plan::lease_end(now, self.deadline, &self.launcher.timing);
         match self.update(&record::renew(self.meeting, current, until)).await {
@@ -382,14 +387,14 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 info!(lease_until = %until, "lease renewed");
                 Ok(())
             }
-            Ok(Updated::Refused(None)) => Err(Unfilled::Gone),
+            Ok(Updated::Refused(None)) => Err(NotRecorded::Gone),
             Ok(Updated::Refused(Some(found))) => match found.lease {
                 // The other role was faster, or an answer was lost.
                 Some(lease) if lease.owner == self.owner => {
                     *held.0.borrow_mut() = lease;
                     Ok(())
                 }
-                _ => Err(Unfilled::TakenOver),
+                _ => Err(NotRecorded::TakenOver),
             },
             Err(error) => Err(failed(self.table_failed(error), None)),
         }
@@ -401,8 +406,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         role: Role,
         refused: &Attempt,
         refusals: &Refusals,
-        bound: &Bound,
-    ) -> Result<Option<Box<Attempt>>, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let token = || Some(refused.token.clone());
         let places = self.places_of(role).await.map_err(|error| failed(error, token()))?;
         match refusals.next(&places.candidates, &refused.parameters, bound) {
@@ -416,8 +421,8 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         &self,
         role: Role,
         last: &Attempt,
-        bound: &Bound,
-    ) -> Result<Option<Box<Attempt>>, Unfilled> {
+        bound: &ZoneConstraint,
+    ) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let places = self.places_of(role).await.map_err(|error| failed(error, None))?;
         match plan::same_again(&places.candidates, &last.parameters, bound) {
             Some(candidate) => self.write_next(role, last, &places, candidate).await.map(Some),
@@ -431,46 +436,46 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         last: &Attempt,
         places: &Places,
         candidate: &Candidate,
-    ) -> Result<Box<Attempt>, Unfilled> {
+    ) -> Result<Box<Attempt>, NotRecorded> {
         let next = self
             .attempt(role, last.next_number(), places, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
         let update = record::next_attempt(self.meeting, &self.owner, role, &last.token, next.clone());
         let (standing, found) = match self.update(&update).await {
-            Ok(Updated::Done) => (Standing::Written, None),
+            Ok(Updated::Done) => (ConflictMeaning::Written, None),
             Ok(Updated::Refused(found)) => {
                 (plan::after_refused_next_attempt(found.as_deref(), &self.owner, role, &next.token), found)
             }
             Err(error) => return Err(failed(self.table_failed(error), None)),
         };
         match standing {
-            Standing::Written => {
+            ConflictMeaning::Written => {
                 let p = &next.parameters;
                 info!(%role, attempt = next.number, zone = p.availability_zone, instance_type = p.instance_type, "next attempt");
                 Ok(Box::new(next))
             }
-            Standing::Gone => Err(Unfilled::Gone),
-            Standing::Over => Err(Unfilled::over(found.as_deref())),
-            Standing::TakenOver => Err(Unfilled::TakenOver),
+            ConflictMeaning::Gone => Err(NotRecorded::Gone),
+            ConflictMeaning::Over => Err(NotRecorded::over(found.as_deref())),
+            ConflictMeaning::TakenOver => Err(NotRecorded::TakenOver),
         }
     }
 
     /// Find the machine of an attempt by its token, a live one if there is one. Patiently: DescribeInstances lags, so
-    /// its silence counts only once the margin has passed since the token was last used.
+    /// its silence counts only once the effect delay has passed since the token was last used.
     async fn find(
         &self,
         role: Role,
         attempt: &Attempt,
         since: Timestamp,
         refusal: &AwsError,
-    ) -> Result<Option<Machine>, Unfilled> {
-        let settled = after(since, self.launcher.timing.margin);
+    ) -> Result<Option<Machine>, NotRecorded> {
+        let settled = after(since, self.launcher.timing.max_effect_delay);
         let ec2 = &self.launcher.ec2;
         let mut tries = 0;
         loop {
             let asked = self.now();
             let mut found = self
-                .persist(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&attempt.token))
+                .retry(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&attempt.token))
                 .await
                 .map_err(|error| failed(self.out_of_time(role, error), None))?;
             if refusal.class == Class::ParameterMismatch {
@@ -492,7 +497,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         role: Role,
         Up { attempt, machine, outcome }: &Up,
         mut status: Option<Status>,
-    ) -> Result<Filled, Unfilled> {
+    ) -> Result<InRecord, NotRecorded> {
         let outcome = *outcome;
         let p = &attempt.parameters;
         let (id, zone, instance_type) = (&machine.instance_id, &p.availability_zone, &p.instance_type);
@@ -518,7 +523,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                     if to == StatusMove::ToLaunched {
                         status = Some(Status::Launched);
                     }
-                    break (Standing::Written, None);
+                    break (ConflictMeaning::Written, None);
                 }
                 Ok(Updated::Refused(found)) => found,
                 Err(error) => {
@@ -534,29 +539,29 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
                 None => return Err(failed(self.deadline_too_close(), None)),
             }
         };
-        if standing == Standing::Written {
+        if standing == ConflictMeaning::Written {
             info!(%role, instance_id = %id, "machine recorded");
-            return Ok(Filled { machine: MachineAnswer::of(id, p, outcome), status });
+            return Ok(InRecord { machine: MachineAnswer::of(id, p, outcome), status });
         }
-        self.end_unnamed(role, machine, &attempt.token).await?;
+        self.terminate_unrecorded(role, machine, &attempt.token).await?;
         Err(match standing {
-            Standing::Gone => Unfilled::Gone,
-            Standing::Over => Unfilled::over(found.as_deref()),
-            Standing::TakenOver | Standing::Written => Unfilled::TakenOver,
+            ConflictMeaning::Gone => NotRecorded::Gone,
+            ConflictMeaning::Over => NotRecorded::over(found.as_deref()),
+            ConflictMeaning::TakenOver | ConflictMeaning::Written => NotRecorded::TakenOver,
         })
     }
 
     /// End a machine that may not be recorded; one that is recorded all the same is left to the next delivery.
-    pub(super) async fn end_unnamed(
+    pub(super) async fn terminate_unrecorded(
         &self,
         role: Role,
         machine: &Machine,
         token: &Token,
-    ) -> Result<(), Unfilled> {
+    ) -> Result<(), NotRecorded> {
         let id = &machine.instance_id;
         match self.end(role, id, token).await {
             Ok(Ended::Ended) => Ok(()),
-            Ok(Ended::Kept) => Err(Unfilled::TakenOver),
+            Ok(Ended::Kept) => Err(NotRecorded::TakenOver),
             Err(error) => Err(failed(self.left_running(role, Some(id), error), None)),
         }
     }
@@ -568,12 +573,12 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         tries: u32,
         role: Role,
         error: &AwsError,
-    ) -> Result<(), Unfilled> {
+    ) -> Result<(), NotRecorded> {
         let pause = backoff.pause(tries, self.launcher.tokens.jitter());
         self.wait_until(after(self.now(), pause), role, error).await
     }
 
-    async fn wait_until(&self, time: Timestamp, role: Role, error: &AwsError) -> Result<(), Unfilled> {
+    async fn wait_until(&self, time: Timestamp, role: Role, error: &AwsError) -> Result<(), NotRecorded> {
         let timing = &self.launcher.timing;
         let pause: Duration = time.duration_since(self.now()).try_into().unwrap_or_default();
         if !self.fits(pause + timing.run_instances + timing.reserve()) {
@@ -583,7 +588,7 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
         Ok(())
     }
 
-    pub(super) fn exhausted(&self, role: Role, refusals: &Refusals, bound: &Bound) -> Error {
+    pub(super) fn exhausted(&self, role: Role, refusals: &Refusals, bound: &ZoneConstraint) -> Error {
         let quota = refusals.last(Refusal::Quota);
         let capacity = refusals.last(Refusal::Capacity);
         let unfit = refusals.last(Refusal::Subnet).or_else(|| refusals.last(Refusal::Zone));
@@ -606,8 +611,10 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
             )
         };
         let (left, advice) = match bound {
-            Bound::Anywhere | Bound::Together => ("every place that was left".to_owned(), advice.to_owned()),
-            Bound::Within(zone) => (
+            ZoneConstraint::Anywhere | ZoneConstraint::Together => {
+                ("every place that was left".to_owned(), advice.to_owned())
+            }
+            ZoneConstraint::Within(zone) => (
                 format!("every place of {zone}, where the {}'s machine is (PAIR is same-az)", role.other()),
                 "the repeat tries that zone again; add types to INSTANCE_TYPE, or set PAIR to any".to_owned(),
             ),
@@ -644,6 +651,6 @@ impl<M: Meetings, E: Machines + LookUps, P: Parameters, C: Clock, T: Tokens> Del
     }
 }
 
-pub(super) fn failed(error: Error, refused: Option<Token>) -> Unfilled {
-    Unfilled::Failed(Box::new(Failed { error, refused }))
+pub(super) fn failed(error: Error, refused: Option<Token>) -> NotRecorded {
+    NotRecorded::Failed(Box::new(Failed { error, refused }))
 }

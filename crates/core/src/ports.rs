@@ -16,17 +16,17 @@ use jiff::Timestamp;
 use crate::command::{Invocation, NewCommand};
 use crate::companion::{Companion, CompanionName, Offsets};
 use crate::error::{AwsError, Error};
-use crate::fleet::{Counted, Leftover, Looked, Report, Sighting, Watched};
+use crate::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ObservedMachine, Report};
 use crate::hardware::{
     Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, OwnSnapshot, Volume,
 };
 use crate::image::{Architecture, Image};
 use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
+use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
 use crate::launch_template::{LaunchTemplate, Template};
 use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token};
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
-use crate::one_time::{OneTimeSchedule, ScheduleName, Standing};
 use crate::record::{NewRecord, Owner, Record, Update};
 use crate::vpc::{Contents, Vpc};
 
@@ -79,7 +79,7 @@ pub trait Schedules: Deletes {
     async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
 
     /// `scheduler:GetSchedule`.
-    async fn find(&self, name: &ScheduleName) -> Result<Standing, AwsError>;
+    async fn find(&self, name: &ScheduleName) -> Result<ExistingSchedule, AwsError>;
 
     /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
     async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
@@ -111,7 +111,7 @@ pub trait CompanionNotes {
 }
 
 /// How a machine is ended.
-pub trait Ends {
+pub trait Terminate {
     /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError>;
 
@@ -120,19 +120,19 @@ pub trait Ends {
 }
 
 /// How the machine of an attempt is found.
-pub trait Finds {
+pub trait FindByToken {
     /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
 }
 
 /// EC2's instances, and how they come about.
-pub trait Machines: Ends + Finds + Views {
+pub trait Machines: Terminate + FindByToken + DescribeById {
     /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
 }
 
 /// Machines by their ids.
-pub trait Views {
+pub trait DescribeById {
     /// `ec2:DescribeInstances` by id. What of it cannot be seen, as in a zone's disruption, is left out.
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError>;
 }
@@ -144,10 +144,10 @@ pub trait Starts {
 }
 
 /// The machines of ours.
-pub trait Fleet: Views {
+pub trait Fleet: DescribeById {
     /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, those that died within the last
     /// hour included.
-    async fn list(&self, project: &str) -> Result<Vec<Sighting>, AwsError>;
+    async fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError>;
 
     /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError>;
@@ -201,7 +201,7 @@ pub trait Watch {
     async fn read_all(
         &self,
         meetings: &BTreeSet<MeetingId>,
-    ) -> Result<BTreeMap<MeetingId, Watched>, AwsError>;
+    ) -> Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError>;
 
     /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, whatever their status, but for
     /// a missing or an unknown one. Eventually consistent; those with a time that cannot be read may come along.
@@ -220,7 +220,7 @@ pub trait Inspects {
 }
 
 /// Machines that are stopped, started, and started anew.
-pub trait Powers: Starts {
+pub trait PowerControl: Starts {
     /// `ec2:StopInstances`.
     async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError>;
 
@@ -503,7 +503,7 @@ pub trait KeyPairs {
 }
 
 /// SSM's Parameter Store.
-pub trait Parameters {
+pub trait ParameterStore {
     /// `ssm:GetParameter`, with `:version` or `:label` after the name if one is asked for.
     async fn parameter(&self, name: &str) -> Result<String, AwsError>;
 }
@@ -527,7 +527,7 @@ impl<T: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates> LookUps 
 /// All that the verb `operate` asks of EC2.
 pub trait Machinery:
     Inspects
-    + Powers
+    + PowerControl
     + OwnImages
     + DataVolumes
     + ExtraInterfaces
@@ -540,7 +540,7 @@ pub trait Machinery:
 
 impl<E> Machinery for E where
     E: Inspects
-        + Powers
+        + PowerControl
         + OwnImages
         + DataVolumes
         + ExtraInterfaces
@@ -552,9 +552,9 @@ impl<E> Machinery for E where
 }
 
 /// All that it asks of Systems Manager.
-pub trait Ssm: Commands + PrivateKeys + Parameters + KeptNames {}
+pub trait Ssm: Commands + PrivateKeys + ParameterStore + KeptNames {}
 
-impl<S: Commands + PrivateKeys + Parameters + KeptNames> Ssm for S {}
+impl<S: Commands + PrivateKeys + ParameterStore + KeptNames> Ssm for S {}
 
 pub trait Clock {
     fn now(&self) -> Timestamp;
