@@ -27,6 +27,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import terraform
@@ -380,7 +381,7 @@ def of_resources(template, parsed):
         if module.refusals:
             yield from (f"refuses what CloudFormation takes: {refusal}" for refusal in module.refusals)
             continue
-        there, outputs_there = dict(counterparts(module)), module.outputs()
+        there, outputs_there = dict(counterparts(module, module.resources())), module.outputs()
         if covered:
             (resources, outputs), unneeded = without_exceptions(resources, outputs, ONLY_CLOUDFORMATION.only_here)
             (there, outputs_there), more = without_exceptions(there, outputs_there, ONLY_CLOUDFORMATION.only_there)
@@ -587,16 +588,18 @@ def attribute(stack, address, name):
 # --- Resources: each type of Terraform in the words of CloudFormation ---------------------------------------------
 
 
-def counterparts(module):
+def counterparts(module, resources):
+    """What CloudFormation would call them, of (address, resolved attributes)."""
     policies, attached, targets = {}, {}, {}
-    for address, resource in module.resources():
+    resources = [(address, dict(resource)) for address, resource in resources]
+    for address, resource in resources:
         if address.startswith("aws_iam_role_policy_attachment."):
             attached.setdefault(resource.pop("policy_arn"), []).append(resource)
         elif address.startswith("aws_iam_role_policy."):
             policies.setdefault(resource.pop("role"), []).append(resource)
         elif address.startswith("aws_cloudwatch_event_target."):
             targets.setdefault(resource.pop("rule"), []).append(resource)
-    for address, resource in module.resources():
+    for address, resource in resources:
         kind = address.partition(".")[0]
         if kind in ("aws_iam_role_policy", "aws_iam_role_policy_attachment", "aws_cloudwatch_event_target"):
             continue
@@ -873,11 +876,15 @@ SENTENCES = {"description", "error_message"}
 def mutate(template, parsed):
     """Changes that no check finds, and how many there were."""
     unnoticed, count = [], 0
+    unchanged = [Unchanged(template, parsed, name) for name in SETS if not ONLY_CLOUDFORMATION.covers(SETS[name][0])]
     for place, of_a_variable, undo in changes(parsed):
         count += 1
         check = of_resources(template, parsed)
         if of_a_variable:
             check = of_variables(template, parsed, re.search(r"variable\.(\w+)", place)[1])
+        elif resource := re.search(r" resource\.(\w+\.\w+)\.", place):
+            # What the change is of comes first. Where nothing is found there, all is compared.
+            check = chain(*(one.with_change_of(resource[1]) for one in unchanged), check)
         try:
             found = next(check, None)
         except (Unresolved, TypeError, KeyError, ValueError, AttributeError):
@@ -886,6 +893,25 @@ def mutate(template, parsed):
         if not found:
             unnoticed.append(place)
     return unnoticed, count
+
+
+class Unchanged:
+    """The module under one set of answers as it was before any change."""
+
+    def __init__(self, template, parsed, name):
+        self.name, self.resources = name, template.sides[name][0]
+        self.module = module_of(template, parsed, SETS[name][0], template.stacks[name])
+        self.resolved = dict(self.module.resources())
+
+    def with_change_of(self, changed):
+        """What differs where only this resource of the module is looked at anew: a part of what of_resources finds."""
+        if changed not in self.module.declared:
+            return
+        resources = {key: value for key, value in self.resolved.items() if key.partition("[")[0] != changed}
+        resources |= dict(self.module.resources(changed))
+        there = dict(counterparts(self.module, resources.items()))
+        for key in sorted(self.resources.keys() & there.keys()):
+            yield from differences(key, self.resources[key], normal(there[key]))
 
 
 def changes(body, where="", of_a_variable=False):

@@ -91,9 +91,11 @@ class Module:
                 if not evaluate(validation.attributes["condition"], self.scope):
                     yield f"{name}: {evaluate(validation.attributes['error_message'], self.scope)}"
 
-    def resources(self):
+    def resources(self, only=None):
         """(address, its attributes and blocks, resolved) of each that this module has; one of several with its key."""
         for address, block in self.declared.items():
+            if only not in (None, address):
+                continue
             if "count" in block.attributes:
                 if self.has(address):
                     yield address, self._resolved(block, self.scope)
