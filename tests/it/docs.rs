@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::local::{python, top};
 
@@ -101,6 +102,12 @@ fn every_link_leads_somewhere() {
     }
 }
 
+/// The template's outputs, as it has them.
+static OUTPUTS: LazyLock<String> = LazyLock::new(|| {
+    let template = fs::read_to_string(top().join("infra/template.yaml")).expect("the template");
+    template.split_once("\nOutputs:").expect("outputs").1.to_owned()
+});
+
 /// What is wrong with a line of shell, of those that name something of ours.
 fn wrong_line(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -148,10 +155,8 @@ fn wrong_line(line: &str) -> Option<String> {
             return no("sample", file);
         }
     }
-    let template = fs::read_to_string(top().join("infra/template.yaml")).expect("the template");
-    let outputs = template.split_once("\nOutputs:").expect("outputs").1;
     for name in line.split("$(output ").skip(1).filter_map(|rest| rest.split(')').next()) {
-        if !name.starts_with('$') && !outputs.contains(&format!("\n  {name}:\n")) {
+        if !name.starts_with('$') && !OUTPUTS.contains(&format!("\n  {name}:\n")) {
             return no("output", name);
         }
     }

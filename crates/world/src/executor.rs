@@ -922,7 +922,7 @@ impl Deletes for Port {
     }
 }
 
-/// The world has none: `tests/schedule/` does.
+/// The world has none: `course.rs` of core's tests does.
 impl CompanionSchedules for Port {
     async fn find_companion(&self, _: &CompanionName) -> Result<Companion, AwsError> {
         Ok(Companion::Absent)
