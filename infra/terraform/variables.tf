@@ -660,7 +660,7 @@ variable "clean_up" {
 variable "sweep_dry_run" {
   type        = bool
   default     = false
-  description = "DRY_RUN of the function reconcile: it says what it would do, and does nothing. For the first days beside an existing system."
+  description = "DRY_RUN. The function reconcile says what it would do, and does nothing. For the first days beside an existing system."
 }
 
 # --- Operation ------------------------------------------------------------------------------------

@@ -13,9 +13,7 @@ use crate::local::aws::eventually;
 use crate::local::deployed::{Deployed, NAMESPACE, STACK};
 use crate::meeting::{LIMIT, ROLES, id, live, recorded, tag};
 use aws_sdk_ec2::types::Instance;
-use elephant_core::config::{
-    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
-};
+use elephant_core::settings::{Function, names};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -118,23 +116,21 @@ fn the_stack_has_exactly_what_the_template_says() {
         assert_eq!(resource["ResourceStatus"], "CREATE_COMPLETE", "{resource}");
     }
 
-    let of_reconcile: BTreeSet<&str> = VARIABLES.into_iter().chain(RECONCILE_VARIABLES).collect();
-    let of_reconcile: Vec<&str> = of_reconcile.into_iter().collect();
-    for (verb, known, output) in [
-        ("launch", &VARIABLES[..], "Launch"),
-        ("schedule", &SCHEDULE_VARIABLES[..], "Schedule"),
-        ("end", &END_VARIABLES[..], "End"),
-        ("reconcile", &of_reconcile[..], "Reconcile"),
-        ("status", &STATUS_VARIABLES[..], "Status"),
-        ("operate", &OPERATE_VARIABLES[..], "Operate"),
+    for (verb, reader, output) in [
+        ("launch", Function::Launch, "Launch"),
+        ("schedule", Function::Schedule, "Schedule"),
+        ("end", Function::End, "End"),
+        ("reconcile", Function::Reconcile, "Reconcile"),
+        ("status", Function::Status, "Status"),
+        ("operate", Function::Operate, "Operate"),
     ] {
         let output = |what: &str| stack.output(&format!("{output}{what}"));
         let name = stack.function(verb);
         assert_eq!(output("FunctionName"), name);
         let function = stack.ask("lambda", "get_function_configuration", json!({"FunctionName": name}));
         let variables = function["Environment"]["Variables"].as_object().expect("variables");
-        let names: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
-        assert_eq!(names, known.iter().copied().collect());
+        let told: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+        assert_eq!(told, names(reader).into_iter().collect());
         for (name, value) in expected_variables(&stack) {
             assert!(
                 variables.get(name).is_none_or(|found| found == value),

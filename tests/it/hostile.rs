@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use cases::holds;
 use elephant_aws::dynamodb::Table;
-use elephant_core::config::{Config, Problems, SCHEDULE_VARIABLES, ScheduleConfig, VARIABLES};
+use elephant_core::config::{Config, Problems, ScheduleConfig};
 use elephant_core::error::{AwsError, Class, Error, Kind};
 use elephant_core::event::{End, Launch, Schedule};
 use elephant_core::fleet::MeetingSnapshot;
@@ -28,6 +28,7 @@ use elephant_core::network::Network;
 use elephant_core::plan::schedule::one_time;
 use elephant_core::ports::{Created, Meetings, NewMeetings, Reports, Updated, Watch};
 use elephant_core::record::{self, Lease, MeetTime, NewRecord, Owner, Record, RoleRecord};
+use elephant_core::settings::{self, Function};
 use elephant_core::timing::{Timing, after};
 use input::{ENDPOINTS, REQUIRED, RIGHT, meeting};
 use model::{Item, Wrong};
@@ -292,7 +293,7 @@ mod events {
                     assert!(!problems.is_empty());
                     for problem in &problems {
                         let name = problem.split(' ').next().unwrap_or_default();
-                        assert!(SCHEDULE_VARIABLES.contains(&name), "{problem}");
+                        assert!(settings::names(Function::Schedule).contains(&name), "{problem}");
                         assert!(problem.contains(", expected ") && !problem.contains('\n'), "{problem:?}");
                     }
                 }
@@ -362,7 +363,7 @@ mod the_environment {
     }
 
     fn names() -> impl Iterator<Item = &'static str> {
-        VARIABLES.into_iter().chain(ENDPOINTS)
+        settings::names(Function::Launch).into_iter().chain(ENDPOINTS)
     }
 
     fn read(variables: &BTreeMap<&str, String>) -> Result<Config, Problems> {

@@ -224,18 +224,7 @@ fn the_tests_change_no_feature_of_anything_below_the_sdk() {
 fn every_variable_and_every_error_type_is_explained_in_the_docs() {
     let page = |name| fs::read_to_string(top().join("docs").join(name)).expect("a page");
     let (settings, errors) = (page("settings.md"), page("errors.md"));
-    use elephant_core::config::{
-        END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES,
-        VARIABLES,
-    };
-    for variable in VARIABLES
-        .iter()
-        .chain(&END_VARIABLES)
-        .chain(&OPERATE_VARIABLES)
-        .chain(&STATUS_VARIABLES)
-        .chain(&SCHEDULE_VARIABLES)
-        .chain(&RECONCILE_VARIABLES)
-    {
+    for variable in elephant_core::settings::ALL.iter().map(|setting| setting.name) {
         assert!(settings.contains(&format!("`{variable}`")), "docs/settings.md does not explain {variable}");
     }
     for kind in elephant_core::error::Kind::ALL {

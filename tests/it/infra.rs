@@ -9,10 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elephant_core::config::{
-    END_VARIABLES, OPERATE_VARIABLES, RECONCILE_VARIABLES, SCHEDULE_VARIABLES, STATUS_VARIABLES, VARIABLES,
-};
 use elephant_core::error::Kind;
+use elephant_core::settings::{Function, names};
 
 /// Each function of the template, and the verb that it runs.
 const FUNCTIONS: [(&str, &str); 6] = [
@@ -23,12 +21,6 @@ const FUNCTIONS: [(&str, &str); 6] = [
     ("StatusFunction", "status"),
     ("OperateFunction", "operate"),
 ];
-
-/// What `reconcile` reads: it launches, so it is told all that `launch` is.
-fn read_by_reconcile() -> Vec<&'static str> {
-    let all: BTreeSet<&str> = VARIABLES.into_iter().chain(RECONCILE_VARIABLES).collect();
-    all.into_iter().collect()
-}
 
 /// The exit code of one of the checks in `tests/infra/`, and everything that it printed.
 fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
@@ -45,17 +37,17 @@ fn template() -> PathBuf {
 }
 
 fn check_template(templates: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
-    let reconcile = read_by_reconcile();
-    let read: [(&str, &[&str]); 6] = [
-        ("LaunchFunction", &VARIABLES),
-        ("ScheduleFunction", &SCHEDULE_VARIABLES),
-        ("EndFunction", &END_VARIABLES),
-        ("ReconcileFunction", &reconcile),
-        ("StatusFunction", &STATUS_VARIABLES),
-        ("OperateFunction", &OPERATE_VARIABLES),
+    let read = [
+        ("LaunchFunction", Function::Launch),
+        ("ScheduleFunction", Function::Schedule),
+        ("EndFunction", Function::End),
+        ("ReconcileFunction", Function::Reconcile),
+        ("StatusFunction", Function::Status),
+        ("OperateFunction", Function::Operate),
     ];
-    let variables =
-        read.map(|(function, names)| ["--variables".to_owned(), format!("{function}={}", names.join(","))]);
+    let variables = read.map(|(resource, function)| {
+        ["--variables".to_owned(), format!("{resource}={}", names(function).join(","))]
+    });
     let options = options.iter().map(|&option| option.to_owned()).collect();
     check("check_template.py", &[words(templates), variables.concat(), options].concat())
 }

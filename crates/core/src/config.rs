@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::companion;
@@ -18,103 +17,14 @@ use crate::launch_template::LaunchTemplate;
 use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
-use crate::overrides::{
-    self, INSTANCE_TYPES_EXPECTED, VOLUME_SIZE_EXPECTED, VOLUME_SIZES, list, resource_id,
-};
+use crate::overrides::{self, list, resource_id};
+use crate::settings::{self, Setting};
 use crate::timing::Window;
 use crate::user_data::UserData;
-
-/// Every variable that is read, in the order of the table in `docs/settings.md`.
-pub const VARIABLES: [&str; 30] = [
-    "LAUNCH_TEMPLATE",
-    "AMI_ID",
-    "AMI_NAME",
-    "AMI_OWNER",
-    "AMI_ARCH",
-    "INSTANCE_TYPE",
-    "SECURITY_GROUP_IDS",
-    "KEY_NAME",
-    "IAM_PROFILE",
-    "TABLE_NAME",
-    "SUPPORTED_AZS",
-    "SUBNET_IDS",
-    "VPC_ID",
-    "VPC_NAME",
-    "PUBLIC_IP",
-    "MARKET",
-    "PAIR",
-    "VOLUME_DEVICE",
-    "VOLUME_SIZE_GB",
-    "VOLUME_TYPE",
-    "VOLUME_IOPS",
-    "VOLUME_THROUGHPUT",
-    "VOLUME_ENCRYPTED",
-    "VOLUME_KMS_KEY_ID",
-    "IMDS_TOKENS",
-    "USER_DATA",
-    "PROJECT_TAG",
-    "EXTRA_TAGS",
-    "EARLIEST_MINUTES",
-    "LAUNCH_WINDOW_MINUTES",
-];
-
-/// The same for the function `schedule`.
-pub const SCHEDULE_VARIABLES: [&str; 10] = [
-    "TABLE_NAME",
-    "LAUNCH_FUNCTION_ARN",
-    "SCHEDULER_ROLE_ARN",
-    "SCHEDULE_GROUP",
-    "SCHEDULE_DEAD_LETTERS_ARN",
-    "LEAD_MINUTES",
-    "FLEXIBLE_WINDOW_MINUTES",
-    "EARLIEST_MINUTES",
-    "LAUNCH_WINDOW_MINUTES",
-    "COMPANION_SCHEDULES",
-];
-
-/// The same for the function `end`.
-pub const END_VARIABLES: [&str; 3] = ["TABLE_NAME", "SCHEDULE_GROUP", "COMPANION_SCHEDULES"];
-
-/// The same for the function `status`.
-pub const STATUS_VARIABLES: [&str; 1] = ["TABLE_NAME"];
-
-/// The same for the function `operate`.
-pub const OPERATE_VARIABLES: [&str; 9] = [
-    "TABLE_NAME",
-    "PROJECT_TAG",
-    "LAUNCH_TEMPLATE",
-    "AMI_ID",
-    "AMI_NAME",
-    "AMI_OWNER",
-    "AMI_ARCH",
-    "INSTANCE_TYPE",
-    "SUPPORTED_AZS",
-];
-
-/// What `reconcile` reads besides those of `launch`.
-pub const RECONCILE_VARIABLES: [&str; 13] = [
-    "TABLE_NAME",
-    "PROJECT_TAG",
-    "GRACE_MINUTES",
-    "MAX_MEETING_HOURS",
-    "DUE_MINUTES",
-    "MAX_REPLACEMENTS",
-    "MAX_ENDINGS",
-    "READY_MINUTES",
-    "RELAUNCH_UNREADY",
-    "CLEAN_UP",
-    "EARLIEST_MINUTES",
-    "LAUNCH_WINDOW_MINUTES",
-    "DRY_RUN",
-];
 
 /// What must be left of the lead when the flexible window is over: Scheduler is precise to a minute, and the launch and
 /// the machines' start want one, too.
 const LEFT_OF_THE_LEAD: u64 = 2;
-
-/// By default the sweep stays behind the shortest lead that there is beside us, five minutes: Scheduler may fire a minute
-/// late, and the delivery wants one.
-const DUE_MINUTES: u64 = 3;
 
 /// EC2's limits: characters of a tag's key, and tags of a machine.
 const TAG_KEY_LIMIT: usize = 128;
@@ -124,8 +34,6 @@ const TAGS_LIMIT: usize = 50;
 /// once, with some to spare. Configured ones leave them room.
 const MARK: &str = "elephant:";
 const MARKS: usize = 6;
-
-const TAG_VALUE_EXPECTED: &str = "a tag value of at most 256 characters without *, ? and \\";
 
 /// The zones that the system uses in its home Region.
 const HOME_REGION: &str = "us-west-2";
@@ -272,36 +180,27 @@ impl Config {
         let mut env = Environment { variable, problems: Vec::new() };
 
         let mut launch_template = env.launch_template();
-        let has_template = env.value("LAUNCH_TEMPLATE").is_some();
+        let has_template = env.value(&settings::LAUNCH_TEMPLATE).is_some();
         let image = env.image(has_template);
-        let instance_types = env.required_without(
-            has_template,
-            "INSTANCE_TYPE",
-            INSTANCE_TYPES_EXPECTED,
-            overrides::instance_types,
-        );
-        let security_group_ids = env.required_without(
-            has_template,
-            "SECURITY_GROUP_IDS",
-            "security group ids, sg-…, separated by commas",
-            |text| list(text, |piece| resource_id("sg-", piece)),
-        );
-        let key_name = env.optional("KEY_NAME", "the name of a key pair, at most 255 characters", |text| {
-            (text.chars().count() <= 255).then(|| text.to_owned())
+        let instance_types =
+            env.required_without(has_template, &settings::INSTANCE_TYPE, overrides::instance_types);
+        let security_group_ids = env.required_without(has_template, &settings::SECURITY_GROUP_IDS, |text| {
+            list(text, |piece| resource_id("sg-", piece))
         });
-        let iam_profile =
-            env.optional("IAM_PROFILE", "an instance profile's name, or its ARN", instance_profile);
+        let key_name =
+            env.optional(&settings::KEY_NAME, |text| (text.chars().count() <= 255).then(|| text.to_owned()));
+        let iam_profile = env.optional(&settings::IAM_PROFILE, instance_profile);
         let table_name = env.table_name();
         let supported_azs = env.supported_azs();
         let network = env.network();
         let public_ip = env
-            .optional("PUBLIC_IP", "true, false or subnet", |text| match text {
+            .optional(&settings::PUBLIC_IP, |text| match text {
                 "subnet" => Some(None),
                 text => truth(text).map(Some),
             })
             .flatten();
         let markets = env
-            .optional("MARKET", "on-demand, spot or spot-then-on-demand", |text| match text {
+            .optional(&settings::MARKET, |text| match text {
                 "on-demand" => Some(vec![Market::OnDemand]),
                 "spot" => Some(vec![Market::Spot]),
                 "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
@@ -309,7 +208,7 @@ impl Config {
             })
             .unwrap_or_else(|| vec![Market::OnDemand]);
         let pair = env
-            .optional("PAIR", "any or same-az", |text| match text {
+            .optional(&settings::PAIR, |text| match text {
                 "any" => Some(Pair::Any),
                 "same-az" => Some(Pair::SameAz),
                 _ => None,
@@ -317,33 +216,22 @@ impl Config {
             .unwrap_or_default();
         let volume = env.volume();
         if let Some(template) = &mut launch_template {
-            template.keeps_volume =
-                !VARIABLES.iter().any(|name| name.starts_with("VOLUME_") && env.value(name).is_some());
+            template.keeps_volume = !settings::ALL
+                .iter()
+                .any(|setting| setting.name.starts_with("VOLUME_") && env.value(setting).is_some());
         }
         let imds_tokens = env
-            .optional("IMDS_TOKENS", "image, required or optional", |text| match text {
+            .optional(&settings::IMDS_TOKENS, |text| match text {
                 "image" => Some(None),
                 "required" => Some(Some(ImdsTokens::Required)),
                 "optional" => Some(Some(ImdsTokens::Optional)),
                 _ => None,
             })
             .flatten();
-        let user_data = env.optional(
-            "USER_DATA",
-            "a script (#!…), #cloud-config, another text that cloud-init or EC2Launch knows by its beginning, or base64, of \
-             at most 16 KiB",
-            UserData::parse,
-        );
+        let user_data = env.optional(&settings::USER_DATA, UserData::parse);
         let project_tag = env.project_tag();
-        let extra_tags = env
-            .optional(
-                "EXTRA_TAGS",
-                "key=value pairs separated by commas, at most 40, keys of at most 128 characters that are none of Name, \
-                 MeetingID, Role, Project and begin with neither aws: nor elephant:, values of at most 256",
-                extra_tags,
-            )
-            .unwrap_or_default();
-        let window = Window { earliest: env.earliest(), latest: env.launch_window() };
+        let extra_tags = env.optional(&settings::EXTRA_TAGS, extra_tags).unwrap_or_default();
+        let window = env.window();
         env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
 
         match (image, instance_types, security_group_ids) {
@@ -400,30 +288,16 @@ impl ScheduleConfig {
         let mut env = Environment { variable, problems: Vec::new() };
 
         let table_name = env.table_name();
-        let function = env.required("LAUNCH_FUNCTION_ARN", "the ARN of the function launch", |text| {
-            arn("lambda", ":function:", text)
-        });
-        let role = env.required(
-            "SCHEDULER_ROLE_ARN",
-            "the ARN of the role with which Scheduler invokes it",
-            |text| arn("iam", ":role/", text),
-        );
+        let function = env.required(&settings::LAUNCH_FUNCTION_ARN, |text| arn("lambda", ":function:", text));
+        let role = env.required(&settings::SCHEDULER_ROLE_ARN, |text| arn("iam", ":role/", text));
         let group = env.schedule_group();
-        let dead_letters = env
-            .required("SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue", |text| arn("sqs", ":", text));
-        let minutes = |least| {
-            move |text: &str| text.parse().ok().filter(|minutes| (least..=1440_u64).contains(minutes))
-        };
-        let lead = env
-            .optional("LEAD_MINUTES", "a whole number of minutes from 1 to 1440", minutes(1))
-            .unwrap_or(15);
-        let window = env
-            .optional("FLEXIBLE_WINDOW_MINUTES", "a whole number of minutes from 0 to 1440", minutes(0))
-            .unwrap_or(5);
-        let launch_window = env.launch_window();
+        let dead_letters = env.required(&settings::SCHEDULE_DEAD_LETTERS_ARN, |text| arn("sqs", ":", text));
+        let lead = env.whole(&settings::LEAD_MINUTES);
+        let window = env.whole(&settings::FLEXIBLE_WINDOW_MINUTES);
+        let launch_window = env.minutes(&settings::LAUNCH_WINDOW_MINUTES);
         let companions = env.companions(group.as_deref());
         env.endpoints(&["DYNAMODB", "SCHEDULER"]);
-        let earliest = env.earliest().as_secs() / 60;
+        let earliest = env.whole(&settings::EARLIEST_MINUTES);
         if env.problems.is_empty() && lead > earliest {
             env.problems.push(format!(
                 "EARLIEST_MINUTES is {earliest}, expected at least LEAD_MINUTES, which is {lead}: a launch that comes earlier \
@@ -505,7 +379,7 @@ impl OperateConfig {
         let launch_template = env.launch_template();
         // Where nothing says which, whoever asks is told so.
         let image = env.image(true).unwrap_or(Source::Template);
-        let types = env.optional("INSTANCE_TYPE", INSTANCE_TYPES_EXPECTED, overrides::instance_types);
+        let types = env.optional(&settings::INSTANCE_TYPE, overrides::instance_types);
         let instance_types = types.unwrap_or_default();
         let supported_azs = env.supported_azs();
         env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
@@ -530,32 +404,23 @@ impl ReconcileConfig {
 
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
-        let whole = |range: RangeInclusive<u64>| {
-            move |text: &str| text.parse().ok().filter(|number| range.contains(number))
-        };
         let table_name = env.table_name();
         let project_tag = env.project_tag();
-        let grace = env
-            .optional("GRACE_MINUTES", "a whole number of minutes from 2 to 1440", whole(2..=1440))
-            .unwrap_or(10);
-        let longest = env
-            .optional("MAX_MEETING_HOURS", "a whole number of hours from 1 to 336", whole(1..=336))
-            .unwrap_or(8);
-        let due = env
-            .optional("DUE_MINUTES", "a whole number of minutes from 0 to 1440", whole(0..=1440))
-            .unwrap_or(DUE_MINUTES);
-        let replacements =
-            env.optional("MAX_REPLACEMENTS", "a whole number from 0 to 100", whole(0..=100)).unwrap_or(2);
-        let endings =
-            env.optional("MAX_ENDINGS", "a whole number from 0 to 10000", whole(0..=10_000)).unwrap_or(20);
-        let ready = env
-            .optional("READY_MINUTES", "a whole number of minutes from 1 to 1440", whole(1..=1440))
-            .unwrap_or(15);
-        let relaunch_unready = env.optional("RELAUNCH_UNREADY", "true or false", truth).unwrap_or(false);
-        let clean_up = env.optional("CLEAN_UP", "true or false", truth).unwrap_or(false);
-        let window = Window { earliest: env.earliest(), latest: env.launch_window() };
-        let dry_run = env.optional("DRY_RUN", "true or false", truth).unwrap_or(false);
+        let window = env.window();
+        let longest = env.whole(&settings::MAX_MEETING_HOURS);
         let longest_meeting = Duration::from_secs(longest * 3600);
+        let limits = Limits {
+            grace: env.minutes(&settings::GRACE_MINUTES),
+            longest_meeting,
+            window,
+            due: env.minutes(&settings::DUE_MINUTES),
+            replacements: u32::try_from(env.whole(&settings::MAX_REPLACEMENTS)).unwrap_or(u32::MAX),
+            endings: usize::try_from(env.whole(&settings::MAX_ENDINGS)).unwrap_or(usize::MAX),
+            ready: env.minutes(&settings::READY_MINUTES),
+            relaunch_unready: env.truth(&settings::RELAUNCH_UNREADY),
+            clean_up: env.truth(&settings::CLEAN_UP),
+        };
+        let dry_run = env.truth(&settings::DRY_RUN);
         if env.problems.is_empty() && longest_meeting < window.latest {
             env.problems.push(format!(
                 "MAX_MEETING_HOURS is {longest}, expected at least the {} minutes of LAUNCH_WINDOW_MINUTES: what is launched \
@@ -566,17 +431,6 @@ impl ReconcileConfig {
         if !env.problems.is_empty() {
             return Err(Problems(env.problems));
         }
-        let limits = Limits {
-            grace: Duration::from_secs(grace * 60),
-            longest_meeting,
-            window,
-            due: Duration::from_secs(due * 60),
-            replacements: u32::try_from(replacements).unwrap_or(u32::MAX),
-            endings: usize::try_from(endings).unwrap_or(usize::MAX),
-            ready: Duration::from_secs(ready * 60),
-            relaunch_unready,
-            clean_up,
-        };
         Ok(ReconcileConfig { table_name, project_tag, limits, dry_run })
     }
 }
@@ -628,51 +482,71 @@ struct Environment<V> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Environment<V> {
-    fn required<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let value = self.value(name);
+    fn required<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.value(setting);
         if value.is_none() {
-            self.problems.push(format!("{name} is not set, expected {expected}"));
+            self.problems.push(format!("{} is not set, expected {}", setting.name, setting.expected()));
         }
-        value.and_then(|text| self.parsed(name, &text, expected, parse))
+        value.and_then(|text| self.parsed(setting, &text, &setting.expected(), parse))
     }
 
     /// Required, unless a launch template may say it; empty then.
     fn required_without<T: Default>(
         &mut self,
         has_template: bool,
-        name: &str,
-        expected: &str,
+        setting: &Setting,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        match self.value(name) {
+        match self.value(setting) {
             None if has_template => Some(T::default()),
-            _ => self.required(name, expected, parse),
+            _ => self.required(setting, parse),
         }
     }
 
-    fn optional<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        self.value(name).and_then(|text| self.parsed(name, &text, expected, parse))
+    fn optional<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.value(setting).and_then(|text| self.parsed(setting, &text, &setting.expected(), parse))
+    }
+
+    /// The default stands for a value that will not do, and the problem is told anyway.
+    fn or_default<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> T {
+        let value = self.optional(setting, &parse);
+        value.or_else(|| parse(setting.default_value())).expect("a default is a value: a test asks each row")
+    }
+
+    fn whole(&mut self, setting: &Setting) -> u64 {
+        self.or_default(setting, |text| setting.whole_number(text))
+    }
+
+    fn optional_whole(&mut self, setting: &Setting) -> Option<u64> {
+        self.optional(setting, |text| setting.whole_number(text))
+    }
+
+    fn minutes(&mut self, setting: &Setting) -> Duration {
+        Duration::from_secs(self.whole(setting) * 60)
+    }
+
+    fn truth(&mut self, setting: &Setting) -> bool {
+        self.or_default(setting, truth)
+    }
+
+    fn word(&mut self, setting: &Setting) -> String {
+        self.or_default(setting, |text| setting.has_word(text).then(|| text.to_owned()))
     }
 
     fn table_name(&mut self) -> String {
-        self.optional("TABLE_NAME", "a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .", table_name)
-            .unwrap_or_else(|| "elephant-meetings".to_owned())
+        self.or_default(&settings::TABLE_NAME, table_name)
     }
 
     fn schedule_group(&mut self) -> Option<String> {
-        self.required(
-            "SCHEDULE_GROUP",
-            "the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .",
-            |text| (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned()),
-        )
+        self.required(&settings::SCHEDULE_GROUP, |text| {
+            (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned())
+        })
     }
 
     /// `group` is that of our own schedules, which nobody else's pattern may mean.
     fn companions(&mut self, group: Option<&str>) -> Vec<companion::Pattern> {
-        let expected = "group/name patterns such as default/safety-{meeting_id}, separated by commas, each with {meeting_id} \
-                        in its name, once";
         let patterns =
-            self.optional("COMPANION_SCHEDULES", expected, |text| list(text, companion::Pattern::parse));
+            self.optional(&settings::COMPANION_SCHEDULES, |text| list(text, companion::Pattern::parse));
         let patterns = patterns.unwrap_or_default();
         let ours = |pattern: &&companion::Pattern| {
             group.is_some_and(|group| pattern.may_be(group, launch_schedule::PREFIX))
@@ -688,41 +562,34 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn project_tag(&mut self) -> String {
-        self.optional("PROJECT_TAG", TAG_VALUE_EXPECTED, plain_tag_value)
-            .unwrap_or_else(|| "Elephant".to_owned())
+        self.or_default(&settings::PROJECT_TAG, plain_tag_value)
     }
 
     fn supported_azs(&mut self) -> Option<Vec<String>> {
-        self.optional("SUPPORTED_AZS", "zone names such as us-west-2a, separated by commas", |text| {
-            list(text, zone)
-        })
+        self.optional(&settings::SUPPORTED_AZS, |text| list(text, zone))
     }
 
     fn launch_template(&mut self) -> Option<LaunchTemplate> {
-        self.optional(
-            "LAUNCH_TEMPLATE",
-            "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default",
-            LaunchTemplate::parse,
-        )
+        self.optional(&settings::LAUNCH_TEMPLATE, LaunchTemplate::parse)
     }
 
     /// One image, or a name and an owner of which the newest counts.
     fn image(&mut self, has_template: bool) -> Option<Source> {
-        let id = self.value("AMI_ID");
-        let name = self.optional("AMI_NAME", "an image's name, with * and ? for what may vary", |text| {
+        let id = self.value(&settings::AMI_ID);
+        let name = self.optional(&settings::AMI_NAME, |text| {
             (3..=256).contains(&text.chars().count()).then(|| text.to_owned())
         });
-        let owner = self.optional("AMI_OWNER", "an account's id, amazon, aws-marketplace or self", |text| {
+        let owner = self.optional(&settings::AMI_OWNER, |text| {
             let account = text.len() == 12 && text.chars().all(|c| c.is_ascii_digit());
             (account || ["amazon", "aws-marketplace", "self"].contains(&text)).then(|| text.to_owned())
         });
-        let architecture = self.optional("AMI_ARCH", "x86_64 or arm64", |text| match text {
+        let architecture = self.optional(&settings::AMI_ARCH, |text| match text {
             "x86_64" => Some(Architecture::X86_64),
             "arm64" => Some(Architecture::Arm64),
             _ => None,
         });
-        let set = |name: &str| self.value(name).is_some();
-        let wrong = match (id.is_some(), set("AMI_NAME"), set("AMI_OWNER")) {
+        let set = |setting: &Setting| self.value(setting).is_some();
+        let wrong = match (id.is_some(), set(&settings::AMI_NAME), set(&settings::AMI_OWNER)) {
             (false, false, false) if has_template => {
                 if architecture.is_some() {
                     self.problems.push(
@@ -751,7 +618,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         };
         let expected =
             format!("an image id, ami-…, resolve:ssm:/path, or a name such as {}", SHORT_NAMES.join(", "));
-        let source = self.parsed("AMI_ID", &text, &expected, |text| image(text, architecture))?;
+        let source = self.parsed(&settings::AMI_ID, &text, &expected, |text| image(text, architecture))?;
         let one = matches!(source, Source::Id(_)) || text.starts_with(RESOLVE);
         if one && architecture.is_some() {
             self.problems.push("AMI_ARCH is set, and AMI_ID names one image: unset AMI_ARCH".to_owned());
@@ -761,13 +628,11 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
 
     /// One of three variables, or none.
     fn network(&mut self) -> Network {
-        let subnets = self.optional("SUBNET_IDS", "subnet ids, subnet-…, separated by commas", |text| {
+        let subnets = self.optional(&settings::SUBNET_IDS, |text| {
             list(text, |piece| resource_id("subnet-", piece)).map(Network::Subnets)
         });
-        let vpc = self
-            .optional("VPC_ID", "a VPC's id, vpc-…", |text| resource_id("vpc-", text).map(Network::Vpc));
-        let name = self
-            .optional("VPC_NAME", TAG_VALUE_EXPECTED, |text| plain_tag_value(text).map(Network::VpcNamed));
+        let vpc = self.optional(&settings::VPC_ID, |text| resource_id("vpc-", text).map(Network::Vpc));
+        let name = self.optional(&settings::VPC_NAME, |text| plain_tag_value(text).map(Network::VpcNamed));
         let named = [("SUBNET_IDS", &subnets), ("VPC_ID", &vpc), ("VPC_NAME", &name)];
         let set: Vec<&str> =
             named.iter().filter(|(_, network)| network.is_some()).map(|(name, _)| *name).collect();
@@ -779,27 +644,17 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn volume(&mut self) -> Volume {
-        let whole = |range: RangeInclusive<i32>| {
-            move |text: &str| text.parse().ok().filter(|number| range.contains(number))
-        };
+        let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         let volume = Volume {
-            device: self.optional("VOLUME_DEVICE", "a device name such as /dev/xvda", |text| {
+            device: self.optional(&settings::VOLUME_DEVICE, |text| {
                 (text.starts_with("/dev/") || text.starts_with("xvd")).then(|| text.to_owned())
             }),
-            size_gb: self.optional("VOLUME_SIZE_GB", VOLUME_SIZE_EXPECTED, whole(VOLUME_SIZES)).unwrap_or(60),
-            volume_type: self
-                .optional("VOLUME_TYPE", "gp3, gp2 or standard", |text| {
-                    ["gp3", "gp2", "standard"].contains(&text).then(|| text.to_owned())
-                })
-                .unwrap_or_else(|| "gp3".to_owned()),
-            iops: self.optional("VOLUME_IOPS", "a whole number from 3000 to 80000", whole(3000..=80_000)),
-            throughput: self.optional(
-                "VOLUME_THROUGHPUT",
-                "a whole number of MiB/s from 125 to 2000",
-                whole(125..=2000),
-            ),
-            encrypted: self.optional("VOLUME_ENCRYPTED", "true or false", truth).unwrap_or(true),
-            kms_key_id: self.optional("VOLUME_KMS_KEY_ID", "a KMS key's id, alias/… or ARN", kms_key),
+            size_gb: number(self.whole(&settings::VOLUME_SIZE_GB)),
+            volume_type: self.word(&settings::VOLUME_TYPE),
+            iops: self.optional_whole(&settings::VOLUME_IOPS).map(number),
+            throughput: self.optional_whole(&settings::VOLUME_THROUGHPUT).map(number),
+            encrypted: self.truth(&settings::VOLUME_ENCRYPTED),
+            kms_key_id: self.optional(&settings::VOLUME_KMS_KEY_ID, kms_key),
         };
         for (name, set) in
             [("VOLUME_IOPS", volume.iops.is_some()), ("VOLUME_THROUGHPUT", volume.throughput.is_some())]
@@ -842,7 +697,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             ));
         }
         if let Some(there) = volume.kms_key_id.as_deref().and_then(region_of)
-            && let Some(here) = self.value("AWS_REGION").or_else(|| self.value("AWS_DEFAULT_REGION"))
+            && let Some(here) = self.region()
             && here != there
         {
             self.problems.push(format!(
@@ -858,20 +713,12 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         volume
     }
 
-    fn launch_window(&mut self) -> Duration {
-        let minutes =
-            self.optional("LAUNCH_WINDOW_MINUTES", "a whole number of minutes from 0 to 10080", |text| {
-                text.parse().ok().filter(|minutes| *minutes <= 10_080_u64)
-            });
-        Duration::from_secs(minutes.unwrap_or(120) * 60)
-    }
-
-    fn earliest(&mut self) -> Duration {
-        let minutes =
-            self.optional("EARLIEST_MINUTES", "a whole number of minutes from 1 to 10080", |text| {
-                text.parse().ok().filter(|minutes| (1..=10_080_u64).contains(minutes))
-            });
-        Duration::from_secs(minutes.unwrap_or(1440) * 60)
+    /// Outside of it a delivery launches nothing.
+    fn window(&mut self) -> Window {
+        Window {
+            earliest: self.minutes(&settings::EARLIEST_MINUTES),
+            latest: self.minutes(&settings::LAUNCH_WINDOW_MINUTES),
+        }
     }
 
     /// Where the SDK sends its requests. It panics at an empty one, and repeats its requests in vain at one without a scheme,
@@ -891,20 +738,29 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         }
     }
 
-    fn value(&self, name: &str) -> Option<String> {
-        let text = (self.variable)(name)?.trim().to_owned();
+    fn value(&self, setting: &Setting) -> Option<String> {
+        let text = (self.variable)(setting.name)?.trim().to_owned();
         (!text.is_empty()).then_some(text)
+    }
+
+    fn region(&self) -> Option<String> {
+        ["AWS_REGION", "AWS_DEFAULT_REGION"]
+            .into_iter()
+            .filter_map(|name| (self.variable)(name))
+            .map(|region| region.trim().to_owned())
+            .find(|region| !region.is_empty())
     }
 
     fn parsed<T>(
         &mut self,
-        name: &str,
+        setting: &Setting,
         text: &str,
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let value = parse(text);
         if value.is_none() {
+            let name = setting.name;
             self.problems.push(format!("{name} {}, expected {expected}", shown(name, text)));
         }
         value

@@ -42,6 +42,7 @@
 //! | [`command`] | 2 | a command on a machine, and what came of it |
 //! | [`key_pair`] | 0 | a key pair of this account, and the private key of a new one |
 //! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
+//! | [`settings`] | 0 | every setting, declared once: reader, values, default, meaning, parameter |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
 //! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
@@ -93,6 +94,7 @@ pub mod ports;
 pub mod reconcile;
 pub mod record;
 pub mod schedule;
+pub mod settings;
 pub mod status;
 pub mod timing;
 pub mod user_data;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use elephant_core::config::SCHEDULE_VARIABLES;
 use elephant_core::launch_template::Pinned;
 use elephant_core::machine::{
     Attempt, ImdsTokens, InstanceProfile, Market, Parameters, ROLE_TAG, RootVolume, Token, tags,
 };
 use elephant_core::meeting::{MeetingId, Role};
+use elephant_core::settings::{Function, names};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -550,6 +550,6 @@ pub fn schedule_environment() -> Any<BTreeMap<&'static str, String>> {
         let value = prop_oneof![6 => word(right(name)), 1 => text()];
         option::weighted(0.9, value).prop_map(move |value| value.map(|value| (name, value)))
     };
-    let each: Vec<_> = SCHEDULE_VARIABLES.into_iter().map(value).collect();
+    let each: Vec<_> = names(Function::Schedule).into_iter().map(value).collect();
     each.prop_map(|each| each.into_iter().flatten().collect()).boxed()
 }

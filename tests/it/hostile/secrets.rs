@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use elephant_core::config::{RECONCILE_VARIABLES, SCHEDULE_VARIABLES, VARIABLES};
+use elephant_core::settings;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -116,8 +116,8 @@ fn no_variable_is_shown_whatever_is_wrong_with_it() {
     let script = format!("#!/bin/sh\necho {SECRET}\n");
     let too_long = format!("#!/bin/sh\n{}", SECRET.repeat(2000));
     let mut places: Vec<(String, Vec<(&str, &str)>)> = Vec::new();
-    let names = VARIABLES.iter().chain(&SCHEDULE_VARIABLES).chain(&RECONCILE_VARIABLES);
-    places.push(("a key in every variable".to_owned(), names.map(|name| (*name, key.as_str())).collect()));
+    let names = settings::ALL.iter().map(|setting| setting.name);
+    places.push(("a key in every variable".to_owned(), names.map(|name| (name, key.as_str())).collect()));
     places.push(("a key in AWS_CA_BUNDLE".to_owned(), vec![("AWS_CA_BUNDLE", &key)]));
     let (packed, half_packed) = (STANDARD.encode(&script), format!("{SECRET}===="));
     for data in [SECRET, &script, &too_long, &key, &packed, &half_packed] {

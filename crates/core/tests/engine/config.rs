@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use elephant_core::companion::Pattern;
 use elephant_core::config::{
-    Config, END_VARIABLES, EndConfig, OPERATE_VARIABLES, OperateConfig, Problems, RECONCILE_VARIABLES,
-    ReconcileConfig, SCHEDULE_VARIABLES, STATUS_VARIABLES, ScheduleConfig, StatusConfig, VARIABLES, Volume,
+    Config, EndConfig, OperateConfig, Problems, ReconcileConfig, ScheduleConfig, StatusConfig, Volume,
 };
 use elephant_core::error::{Error, Kind};
 use elephant_core::fleet::{self, Limits};
@@ -17,6 +16,7 @@ use elephant_core::launch_schedule::Target;
 use elephant_core::launch_template::{LaunchTemplate, Named};
 use elephant_core::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use elephant_core::network::{Network, Pair};
+use elephant_core::settings::{self, Function, names};
 use elephant_core::timing::Window;
 use elephant_core::user_data::UserData;
 
@@ -319,7 +319,7 @@ fn the_sample_of_an_environment_shows_every_variable_and_every_block_of_it_will_
     }
     let shown: BTreeSet<&str> =
         needed.iter().chain(blocks.iter().flatten()).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(shown, BTreeSet::from(VARIABLES));
+    assert_eq!(shown, names(Function::Launch).into_iter().collect());
 }
 
 #[test]
@@ -363,7 +363,8 @@ fn every_variable_has_a_meaning_in_the_table_above() {
     let images = images();
     let of_images = images.iter().flat_map(|(variables, _)| variables.iter().map(|(name, _)| *name));
     let told: Vec<&str> = MEANINGS.iter().map(|(name, ..)| *name).chain(of_images).collect();
-    let untold: Vec<&&str> = VARIABLES.iter().filter(|name| !told.contains(name)).collect();
+    let launch = names(Function::Launch);
+    let untold: Vec<&&str> = launch.iter().filter(|name| !told.contains(name)).collect();
     assert!(untold.is_empty(), "no test says what {untold:?} mean");
 }
 
@@ -498,7 +499,7 @@ fn the_problems_become_one_error_that_shows_them_all() {
 
 #[test]
 fn an_empty_variable_counts_as_unset() {
-    for name in VARIABLES {
+    for name in names(Function::Launch) {
         for empty in ["", " ", "\t\n"] {
             let (with_empty, without) = (with(&[(name, empty)]), without(name));
             assert_eq!(with_empty, without, "{name}={empty:?} is not the same as {name} unset");
@@ -569,8 +570,9 @@ fn the_list_of_variables_is_what_is_read() {
         }
         None
     });
-    let expected: Vec<&str> = VARIABLES.into_iter().chain(ENDPOINTS).collect();
-    assert_eq!(asked.into_inner(), expected);
+    let expected: BTreeSet<&str> = names(Function::Launch).into_iter().chain(ENDPOINTS).collect();
+    let asked = asked.into_inner();
+    assert_eq!(asked.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected.into_iter().collect());
 }
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, Problems> {
@@ -723,7 +725,7 @@ fn every_variable_of_schedule_is_told_by_name_when_it_is_wrong() {
         assert!(problems.len() == 1 && problems[0].contains(name), "{name}={value:?}: {problems:?}");
         told.insert(name);
     }
-    assert_eq!(told, SCHEDULE_VARIABLES.into());
+    assert_eq!(told, names(Function::Schedule).into_iter().collect());
 }
 
 #[test]
@@ -802,7 +804,7 @@ fn an_endpoint_has_a_scheme_and_a_host_and_what_it_is_otherwise_is_not_shown() {
 #[test]
 fn a_value_that_may_be_a_secret_is_not_shown() {
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "swordfish".repeat(40));
-    for name in VARIABLES.into_iter().chain(ENDPOINTS) {
+    for name in names(Function::Launch).into_iter().chain(ENDPOINTS) {
         if let Err(error) = with(&[(name, &key)]).map_err(Error::from) {
             assert!(
                 !error.chain().contains("swordfish") && error.chain().contains(name),
@@ -878,7 +880,7 @@ fn end_needs_the_group_of_the_schedules_and_says_what_is_wrong() {
         assert!(problems.len() == 1 && problems[0].starts_with(name), "{changes:?}: {problems:?}");
         told.insert(name);
     }
-    assert_eq!(told, END_VARIABLES.into());
+    assert_eq!(told, names(Function::End).into_iter().collect());
 }
 
 // The function `status`.
@@ -889,7 +891,7 @@ fn status_needs_nothing_but_the_table() {
         StatusConfig::from_variables(|_| None),
         Ok(StatusConfig { table_name: "elephant-meetings".into() })
     );
-    for name in STATUS_VARIABLES {
+    for name in names(Function::Status) {
         let wrong = StatusConfig::from_variables(|asked| (asked == name).then(|| "x".to_owned()));
         assert!(wrong.is_err_and(|Problems(problems)| problems.len() == 1 && problems[0].starts_with(name)));
     }
@@ -936,7 +938,7 @@ fn operate_needs_nothing_but_its_defaults_and_is_told_of_the_image_what_launch_i
         assert!(problems.len() == 1 && problems[0].starts_with(name), "{changes:?}: {problems:?}");
         named.insert(name);
     }
-    assert_eq!(named, OPERATE_VARIABLES.into());
+    assert_eq!(named, names(Function::Operate).into_iter().collect());
 }
 
 // The function `reconcile`.
@@ -1014,5 +1016,24 @@ fn each_variable_of_reconcile_that_is_wrong_is_one_problem() {
     };
     assert!(problems[0].starts_with("PROJECT_TAG"), "{problems:?}");
     told.insert("PROJECT_TAG");
-    assert_eq!(told, RECONCILE_VARIABLES.into());
+    // The rest is what `launch` reads, and `Config` reads it.
+    let shared = ["TABLE_NAME", "PROJECT_TAG", "EARLIEST_MINUTES", "LAUNCH_WINDOW_MINUTES"];
+    let launch = names(Function::Launch);
+    let all = names(Function::Reconcile).into_iter();
+    assert_eq!(told, all.filter(|name| shared.contains(name) || !launch.contains(name)).collect());
+}
+
+/// `Environment::or_default` rests on it.
+#[test]
+fn every_default_is_a_value_of_its_setting() {
+    for setting in settings::ALL {
+        let settings::Default::Value(default) = setting.default else { continue };
+        let fits = match setting.value {
+            settings::Value::Text(_) => !default.is_empty(),
+            settings::Value::OneOf(_) => setting.has_word(default),
+            settings::Value::Truth => ["true", "false"].contains(&default),
+            settings::Value::Whole { .. } => setting.whole_number(default).is_some(),
+        };
+        assert!(fits, "{} is by default {default:?}", setting.name);
+    }
 }

@@ -6,6 +6,7 @@ mod deadline;
 mod end;
 mod error;
 mod event;
+mod generated;
 mod hour;
 mod launch;
 mod lookups;

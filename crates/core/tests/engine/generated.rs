@@ -1,0 +1,169 @@
+//! What is written from [`settings`]: the docs' tables, the template's parameters and environment blocks, and Terraform's.
+//! `UPDATE=1 cargo test generated` writes it; without, a difference is an error.
+
+use std::fs;
+use std::path::Path;
+
+use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Value};
+
+/// Reads a file of the tree, and holds what `write` makes of it to be what it is, or writes it.
+fn holds(file: &str, write: impl Fn(String) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let found = fs::read_to_string(&path).expect("it is in the tree");
+    let expected = write(found.clone());
+    if found == expected {
+        return;
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, expected).expect("it can be written");
+        return;
+    }
+    let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    panic!(
+        "{file} is not what crates/core/src/settings.rs says: UPDATE=1 cargo test generated. {differs:#?}"
+    );
+}
+
+/// `text` with what stands between the two markers written anew.
+fn between(text: &str, from: &str, to: &str, new: &str) -> String {
+    let (before, rest) = text.split_once(from).unwrap_or_else(|| panic!("{from:?} is missing"));
+    let (_, after) = rest.split_once(to).unwrap_or_else(|| panic!("{to:?} is missing after {from:?}"));
+    format!("{before}{from}{new}{to}{after}")
+}
+
+fn row(setting: &Setting) -> String {
+    let default = match setting.default {
+        Default::Value(value) => format!("`{value}`"),
+        Default::Unset(words) => words.to_owned(),
+    };
+    let space = if setting.more.is_empty() { "" } else { " " };
+    let parameter = setting.parameter.map_or("", |parameter| parameter.name);
+    let cell = |text: &str| text.replace('|', "\\|").replace('\\', "\\\\").replace('*', "\\*");
+    format!(
+        "| `{}` | {} | {default} | {}{space}{} | {parameter} |\n",
+        setting.name,
+        cell(&setting.expected()),
+        cell(setting.means),
+        setting.more
+    )
+}
+
+/// The rows of those that `of` says.
+fn table(of: impl Fn(&Setting) -> bool) -> String {
+    let rows: String =
+        settings::ALL.iter().filter(|setting| of(setting)).map(|setting| row(setting)).collect();
+    format!("\n| variable | value | default | meaning | parameter |\n|---|---|---|---|---|\n{rows}")
+}
+
+#[test]
+fn the_tables_of_the_docs() {
+    let launch = |setting: &Setting| setting.is_read_by(Function::Launch);
+    let tables = [
+        ("launch", table(launch)),
+        ("schedule", table(|setting| setting.is_read_by(Function::Schedule) && !launch(setting))),
+        ("reconcile", table(|setting| setting.is_read_by(Function::Reconcile) && !launch(setting))),
+    ];
+    holds("docs/settings.md", |text| {
+        tables.iter().fold(text, |text, (name, table)| {
+            between(&text, &format!("<!-- generated: {name} -->\n"), "<!-- end -->", table)
+        })
+    });
+}
+
+/// Without the backticks, and in place of a variable the parameter that gives it.
+fn in_the_templates(text: &str) -> String {
+    let pieces = text.split('`').enumerate().map(|(place, piece)| {
+        let setting = settings::ALL.iter().find(|setting| place % 2 == 1 && setting.name == piece);
+        setting.and_then(|setting| setting.parameter).map_or(piece, |parameter| parameter.name)
+    });
+    pieces.collect()
+}
+
+/// `a_snake` of `ASnake`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// Both templates take the same values for each parameter, with the same default, and refuse the same.
+#[test]
+fn each_parameter_is_in_both_templates_as_it_is_declared() {
+    let read = |file: &str| {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(file))
+            .expect("a file")
+    };
+    let (template, variables) = (read("template.yaml"), read("terraform/variables.tf"));
+    for setting in settings::ALL {
+        let Some(parameter) = setting.parameter else { continue };
+        let start = format!("\n  {}:\n", parameter.name);
+        let block = template.split(&start).nth(1).unwrap_or_else(|| panic!("no {start}"));
+        let block = block.split("\n\n").next().unwrap_or_default();
+        let prose: Vec<&str> = block.split_whitespace().collect();
+        let words = in_the_templates(setting.means);
+        assert!(prose.join(" ").contains(&words), "the template says of {} not: {words}", parameter.name);
+        for line in template_lines(setting, &parameter) {
+            assert!(block.lines().any(|found| found.trim() == line), "{}: {line} is missing", parameter.name);
+        }
+        let start = format!("variable \"{}\" {{\n", snake(parameter.name));
+        let variable = variables.split(&start).nth(1).unwrap_or_else(|| panic!("no {start}"));
+        let variable = variable.split("\n}\n").next().unwrap_or_default();
+        for line in terraform_pieces(setting, &parameter) {
+            assert!(variable.contains(&line), "{}: {line} is missing", parameter.name);
+        }
+    }
+}
+
+/// What a parameter allows, in lines of the template.
+fn template_lines(setting: &Setting, parameter: &Parameter) -> Vec<String> {
+    match (parameter.shape, setting.value) {
+        (Shape::Text { pattern, .. }, _) | (Shape::WholeOrZero { pattern }, _) => {
+            vec![format!("AllowedPattern: {pattern}")]
+        }
+        (Shape::Long { most }, _) => vec![format!("MaxLength: {most}")],
+        (Shape::List { piece, .. }, _) if setting.default_value().is_empty() && is_required(setting) => {
+            vec![format!("AllowedPattern: ^{piece}$")]
+        }
+        (Shape::List { piece, most, .. }, _) => {
+            let further = most.map_or("*".to_owned(), |most| format!("{{0,{}}}", most - 1));
+            vec![format!("AllowedPattern: ^({piece}(,{piece}){further})?$")]
+        }
+        (Shape::AsTheValue, Value::Whole { least, most, .. }) => vec![
+            format!("Default: {}", setting.default_value()),
+            format!("MinValue: {least}"),
+            format!("MaxValue: {most}"),
+        ],
+        (Shape::AsTheValue, _) => Vec::new(),
+    }
+}
+
+fn is_required(setting: &Setting) -> bool {
+    matches!(setting.default, Default::Unset("required"))
+}
+
+/// The same of the module, and the conditions on several variables.
+fn terraform_pieces(setting: &Setting, parameter: &Parameter) -> Vec<String> {
+    let quoted = |text: &str| text.replace('\\', "\\\\");
+    let rules = parameter.terraform_rules.iter();
+    let mut pieces: Vec<String> =
+        rules.flat_map(|(condition, message)| [(*condition).to_owned(), (*message).to_owned()]).collect();
+    match parameter.shape {
+        Shape::Text { pattern, .. } => pieces.push(format!("regex(\"{}\"", quoted(pattern))),
+        Shape::List { piece, .. } => pieces.push(format!("regex(\"^{}$\"", quoted(piece))),
+        Shape::Long { most } => pieces.push(format!("<= {most}")),
+        Shape::WholeOrZero { .. } => pieces.push("default     = 0".to_owned()),
+        Shape::AsTheValue => match setting.default {
+            Default::Value(value @ ("true" | "false")) => pieces.push(format!("default     = {value}")),
+            Default::Value(value) if setting.whole_number(value).is_some() => {
+                pieces.push(format!("default     = {value}"));
+            }
+            _ => pieces.push(format!("default     = \"{}\"", setting.default_value())),
+        },
+    }
+    pieces
+}
