@@ -8,6 +8,7 @@
 use std::ops::RangeInclusive;
 
 use crate::meeting::Role;
+use crate::settings;
 
 /// The names, without a role.
 pub const ATTRIBUTES: [&str; 3] = ["image_id", "instance_type", "volume_size_gb"];
@@ -18,9 +19,7 @@ pub const VOLUME_SIZES: RangeInclusive<i32> = 1..=65_536;
 /// The settings that they go before, in the words of every advice that names them.
 const SETTINGS: [&str; 3] = ["AMI_ID or AMI_NAME", "INSTANCE_TYPE", "VOLUME_SIZE_GB"];
 
-pub const IMAGE_ID_EXPECTED: &str = "an image id, ami-…";
-pub const INSTANCE_TYPES_EXPECTED: &str = "one or more instance types such as t3.large, separated by commas";
-pub const VOLUME_SIZE_EXPECTED: &str = "a whole number of GiB from 1 to 65536";
+const IMAGE_ID_EXPECTED: &str = "an image id, ami-…";
 
 /// How much is said of a value that cannot be understood.
 const SHOWN: usize = 100;
@@ -46,11 +45,12 @@ impl Overrides {
         role: Role,
         said: impl Fn(&str) -> Result<Option<String>, &'static str>,
     ) -> Result<Overrides, String> {
+        let (types, size) = (settings::INSTANCE_TYPE.expected(), settings::VOLUME_SIZE_GB.expected());
         Ok(Overrides {
             image_id: own_or_both(role, ATTRIBUTES[0], &said, IMAGE_ID_EXPECTED, image_id)?,
-            instance_types: own_or_both(role, ATTRIBUTES[1], &said, INSTANCE_TYPES_EXPECTED, instance_types)?
+            instance_types: own_or_both(role, ATTRIBUTES[1], &said, &types, instance_types)?
                 .unwrap_or_default(),
-            volume_size_gb: own_or_both(role, ATTRIBUTES[2], &said, VOLUME_SIZE_EXPECTED, volume_size)?,
+            volume_size_gb: own_or_both(role, ATTRIBUTES[2], &said, &size, volume_size)?,
         })
     }
 

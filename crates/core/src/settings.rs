@@ -1,8 +1,8 @@
 //! Every setting, declared once: who reads it, what it may be, what it means, and which parameter of the templates gives it.
 //!
-//! [`crate::config`] reads the environment by these rows. The tables of `docs/settings.md`, the parameters and the environment
-//! blocks of `infra/template.yaml`, the variables and the environment blocks of `infra/terraform/` are written from them:
-//! `cargo test generated` fails where they differ, and `UPDATE=1 cargo test generated` writes them.
+//! [`crate::config`] reads the environment by these rows. The tables of `docs/settings.md` are written from them
+//! (`UPDATE=1 cargo test generated`), and `cargo test generated` names each line of `infra/template.yaml` and of
+//! `infra/terraform/` that says something else.
 //!
 //! In `means`, a name between backticks is a variable; the templates show the parameter's name in its place.
 

@@ -1,6 +1,7 @@
-//! What is written from [`settings`]: the docs' tables, the template's parameters and environment blocks, and Terraform's.
-//! `UPDATE=1 cargo test generated` writes it; without, a difference is an error.
+//! What stands elsewhere of [`settings`]: the docs' tables are written from it (`UPDATE=1 cargo test generated`; without, a
+//! difference is an error). The parameters and environment blocks of both templates are held to it, line by line.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -139,6 +140,44 @@ fn template_lines(setting: &Setting, parameter: &Parameter) -> Vec<String> {
             format!("MaxValue: {most}"),
         ],
         (Shape::AsTheValue, _) => Vec::new(),
+    }
+}
+
+/// The environment block of each function has a line for each setting that it reads, and no other.
+#[test]
+fn each_environment_block_is_what_its_function_reads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra");
+    let template = fs::read_to_string(root.join("template.yaml")).expect("the template");
+    let module = fs::read_to_string(root.join("terraform/main.tf")).expect("the module");
+    for function in Function::ALL {
+        let name = format!("{function:?}");
+        let resource = template.split(&format!("\n  {name}Function:\n")).nth(1).expect("the function");
+        let block = resource.split("        Variables:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let lines = block.expect("variables").lines().map_while(|line| line.strip_prefix("          "));
+        let found: BTreeSet<&str> = lines.filter(|line| !line.starts_with('#')).collect();
+        let read = settings::ALL.iter().filter(|setting| setting.is_read_by(function));
+        let expected: BTreeSet<String> =
+            read.map(|setting| format!("{}: {}", setting.name, in_the_template(setting))).collect();
+        assert_eq!(found, expected.iter().map(String::as_str).collect(), "{name} in the template");
+    }
+    for setting in settings::ALL {
+        let Some((_, terraform)) = setting.given_by else { continue };
+        let given = module.lines().filter_map(|line| line.split_once(" = "));
+        let mut given =
+            given.filter(|(name, _)| name.trim() == setting.name).map(|(_, value)| value).peekable();
+        assert!(given.peek().is_some(), "the module gives nobody {}", setting.name);
+        assert!(given.all(|value| value == terraform), "the module gives {} something else", setting.name);
+    }
+}
+
+fn in_the_template(setting: &Setting) -> String {
+    if let Some((expression, _)) = setting.given_by {
+        return expression.to_owned();
+    }
+    let parameter = setting.parameter.expect("the stack or a parameter gives it");
+    match parameter.shape {
+        Shape::List { .. } if is_required(setting) => format!("!Join [\",\", !Ref {}]", parameter.name),
+        _ => format!("!Ref {}", parameter.name),
     }
 }
 
