@@ -235,12 +235,23 @@ macro_rules! settings {
     ($($name:ident: $setting:expr;)*) => {
         $(pub static $name: Setting = $setting.named(stringify!($name));)*
 
-        /// In the order of the documentation and the templates.
+        /// In the order in which they are read and documented, and in which problems are told.
         pub static ALL: &[&Setting] = &[$(&$name),*];
     };
 }
 
 settings! {
+    LAUNCH_TEMPLATE: text(
+        "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default"
+    )
+        .read_by(IMAGE)
+        .means(
+            "A launch template that says what the parameters below leave open, by its id or name, if need be with \
+             :version, a number, $Latest or $Default. Empty = none."
+        )
+        .more("See [a launch template](#a-launch-template).")
+        .text_parameter("LaunchTemplate", "^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", "A launch template's id or name, if need be with a colon and a version, or nothing.");
+
     AMI_ID: text("an image id, ami-…, or AMI_NAME and AMI_OWNER")
         .read_by(IMAGE)
         .without("required, unless `AMI_NAME` is set")
@@ -290,17 +301,6 @@ settings! {
             "ami_id names one image, whose architecture is its own: leave ami_arch out.",
         )]);
 
-    LAUNCH_TEMPLATE: text(
-        "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default"
-    )
-        .read_by(IMAGE)
-        .means(
-            "A launch template that says what the parameters below leave open, by its id or name, if need be with \
-             :version, a number, $Latest or $Default. Empty = none."
-        )
-        .more("See [a launch template](#a-launch-template).")
-        .text_parameter("LaunchTemplate", "^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", "A launch template's id or name, if need be with a colon and a version, or nothing.");
-
     INSTANCE_TYPE: text("one or more instance types such as t3.large, separated by commas")
         .read_by(IMAGE)
         .without("required")
@@ -314,26 +314,6 @@ settings! {
             examples: &["t3.large", "m5.large"],
             most: None,
         });
-
-    MARKET: one_of(&["on-demand", "spot", "spot-then-on-demand"])
-        .read_by(LAUNCHING)
-        .default_to("on-demand")
-        .means(
-            "How the machines are bought. EC2 may take a Spot machine away in mid-meeting, with two minutes' \
-             notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this stack does not make."
-        )
-        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts).")
-        .parameter("Market", Shape::AsTheValue);
-
-    PAIR: one_of(&["any", "same-az"])
-        .read_by(LAUNCHING)
-        .default_to("any")
-        .means(
-            "Whether both machines of a meeting stand in one zone: with same-az, a zone that refuses one of them \
-             is left by both, and the one that was launched there is ended."
-        )
-        .more("See [a pair in one zone](#a-pair-in-one-zone).")
-        .parameter("Pair", Shape::AsTheValue);
 
     SECURITY_GROUP_IDS: text("security group ids, sg-…, separated by commas")
         .read_by(LAUNCHING)
@@ -372,31 +352,12 @@ settings! {
             "iam_profile needs machine_role_arn, the ARN of the role inside that profile.",
         )]);
 
-    IMDS_TOKENS: one_of(&["image", "required", "optional"])
-        .read_by(LAUNCHING)
-        .default_to("image")
-        .means(
-            "Whether a machine must use IMDSv2 to read its own metadata. image = the image and the account \
-             decide; required is recommended as soon as the software on the image speaks IMDSv2."
-        )
-        .parameter("ImdsTokens", Shape::AsTheValue);
-
-    USER_DATA: text(
-        "a script (#!…), #cloud-config, another text that cloud-init or EC2Launch knows by its beginning, or \
-         base64, of at most 16 KiB"
-    )
-        .read_by(LAUNCHING)
-        .means(
-            "What each machine is told at its first start: a script or another text that cloud-init or EC2Launch \
-             knows, or base64; @elephant:meeting_id@ and @elephant:role@ are filled in. A parameter takes 4096 \
-             characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in \
-             the function's configuration: no secrets."
-        )
-        .more(
-            "Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id \
-             that could be a command in a script is refused."
-        )
-        .parameter("UserData", Shape::Long { most: 4096 });
+    TABLE_NAME: text("a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .")
+        .read_by(EVERY)
+        .default_to("elephant-meetings")
+        .means("Name of the table of meetings that this stack creates. Ignored when `ExistingTableName` is given.")
+        .text_parameter("TableName", "^[A-Za-z0-9_.-]{3,255}$", "3 to 255 letters, digits, dots, hyphens and underscores.")
+        .given_by("!If [CreateTable, !Ref MeetingsTable, !Ref ExistingTableName]", "local.table_name");
 
     SUPPORTED_AZS: text("zone names such as us-west-2a, separated by commas")
         .read_by(IMAGE)
@@ -449,6 +410,26 @@ settings! {
         .default_to("subnet")
         .means("Whether a machine gets a public address. subnet = its subnet decides.")
         .parameter("PublicIp", Shape::AsTheValue);
+
+    MARKET: one_of(&["on-demand", "spot", "spot-then-on-demand"])
+        .read_by(LAUNCHING)
+        .default_to("on-demand")
+        .means(
+            "How the machines are bought. EC2 may take a Spot machine away in mid-meeting, with two minutes' \
+             notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this stack does not make."
+        )
+        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts).")
+        .parameter("Market", Shape::AsTheValue);
+
+    PAIR: one_of(&["any", "same-az"])
+        .read_by(LAUNCHING)
+        .default_to("any")
+        .means(
+            "Whether both machines of a meeting stand in one zone: with same-az, a zone that refuses one of them \
+             is left by both, and the one that was launched there is ended."
+        )
+        .more("See [a pair in one zone](#a-pair-in-one-zone).")
+        .parameter("Pair", Shape::AsTheValue);
 
     VOLUME_DEVICE: text("a device name such as /dev/xvda")
         .read_by(LAUNCHING)
@@ -531,12 +512,31 @@ settings! {
             "volume_kms_key_arn needs volume_encrypted.",
         )]);
 
-    TABLE_NAME: text("a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .")
-        .read_by(EVERY)
-        .default_to("elephant-meetings")
-        .means("Name of the table of meetings that this stack creates. Ignored when `ExistingTableName` is given.")
-        .text_parameter("TableName", "^[A-Za-z0-9_.-]{3,255}$", "3 to 255 letters, digits, dots, hyphens and underscores.")
-        .given_by("!If [CreateTable, !Ref MeetingsTable, !Ref ExistingTableName]", "local.table_name");
+    IMDS_TOKENS: one_of(&["image", "required", "optional"])
+        .read_by(LAUNCHING)
+        .default_to("image")
+        .means(
+            "Whether a machine must use IMDSv2 to read its own metadata. image = the image and the account \
+             decide; required is recommended as soon as the software on the image speaks IMDSv2."
+        )
+        .parameter("ImdsTokens", Shape::AsTheValue);
+
+    USER_DATA: text(
+        "a script (#!…), #cloud-config, another text that cloud-init or EC2Launch knows by its beginning, or \
+         base64, of at most 16 KiB"
+    )
+        .read_by(LAUNCHING)
+        .means(
+            "What each machine is told at its first start: a script or another text that cloud-init or EC2Launch \
+             knows, or base64; @elephant:meeting_id@ and @elephant:role@ are filled in. A parameter takes 4096 \
+             characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in \
+             the function's configuration: no secrets."
+        )
+        .more(
+            "Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id \
+             that could be a command in a script is refused."
+        )
+        .parameter("UserData", Shape::Long { most: 4096 });
 
     PROJECT_TAG: text(r#"a tag value of at most 256 characters without *, ? and \"#)
         .read_by(IMAGE)
@@ -565,13 +565,6 @@ settings! {
              function would leave out and the policy would not."
         );
 
-    LAUNCH_WINDOW_MINUTES: whole(0, 10_080, "minutes")
-        .read_by(WINDOW)
-        .default_to("120")
-        .means("A delivery later than this after the start of its meeting launches nothing.")
-        .more("A record without a readable `meet_time` has no window. A time without an offset is UTC.")
-        .parameter("LaunchWindowMinutes", Shape::AsTheValue);
-
     EARLIEST_MINUTES: whole(1, 10_080, "minutes")
         .read_by(WINDOW)
         .default_to("1440")
@@ -580,6 +573,13 @@ settings! {
              moved, and an old schedule has fired. At least `LEAD_MINUTES`."
         )
         .parameter("EarliestMinutes", Shape::AsTheValue);
+
+    LAUNCH_WINDOW_MINUTES: whole(0, 10_080, "minutes")
+        .read_by(WINDOW)
+        .default_to("120")
+        .means("A delivery later than this after the start of its meeting launches nothing.")
+        .more("A record without a readable `meet_time` has no window. A time without an offset is UTC.")
+        .parameter("LaunchWindowMinutes", Shape::AsTheValue);
 
     LAUNCH_FUNCTION_ARN: text("the ARN of the function launch")
         .read_by(&[Schedule])
