@@ -113,7 +113,7 @@ variable "ami_arch" {
 variable "launch_template" {
   type        = string
   default     = ""
-  description = "LAUNCH_TEMPLATE. A launch template that says what the variables below leave open, by its id or name, if need be with :version, a number, $Latest or $Default. Empty = none."
+  description = "LAUNCH_TEMPLATE. A launch template that says what the other settings leave open, by its id or name, if need be with :version, a number, $Latest or $Default. Empty = none."
 
   validation {
     condition     = can(regex("^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", var.launch_template))

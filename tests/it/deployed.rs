@@ -116,16 +116,10 @@ fn the_stack_has_exactly_what_the_template_says() {
         assert_eq!(resource["ResourceStatus"], "CREATE_COMPLETE", "{resource}");
     }
 
-    for (verb, reader, output) in [
-        ("launch", Function::Launch, "Launch"),
-        ("schedule", Function::Schedule, "Schedule"),
-        ("end", Function::End, "End"),
-        ("reconcile", Function::Reconcile, "Reconcile"),
-        ("status", Function::Status, "Status"),
-        ("operate", Function::Operate, "Operate"),
-    ] {
-        let output = |what: &str| stack.output(&format!("{output}{what}"));
-        let name = stack.function(verb);
+    for reader in Function::ALL {
+        let output = |what: &str| stack.output(&format!("{reader:?}{what}"));
+        let verb = format!("{reader:?}").to_lowercase();
+        let name = stack.function(&verb);
         assert_eq!(output("FunctionName"), name);
         let function = stack.ask("lambda", "get_function_configuration", json!({"FunctionName": name}));
         let variables = function["Environment"]["Variables"].as_object().expect("variables");
@@ -138,16 +132,16 @@ fn the_stack_has_exactly_what_the_template_says() {
             );
         }
         assert_eq!(function["Role"], output("RoleArn"));
-        assert_eq!(function["LoggingConfig"]["LogGroup"], stack.log_group(verb));
+        assert_eq!(function["LoggingConfig"]["LogGroup"], stack.log_group(&verb));
         // The qualifier that SAM names for a function without versions.
         let asked = json!({"FunctionName": name, "Qualifier": "$LATEST"});
         let invocations = stack.ask("lambda", "get_function_event_invoke_config", asked);
         let on_failure = &invocations["DestinationConfig"]["OnFailure"]["Destination"];
         // The next sweep does what a failed one left, and whoever asks of a meeting or of a machine waits for the answer.
-        if !["reconcile", "status", "operate"].contains(&verb) {
+        if !["reconcile", "status", "operate"].contains(&verb.as_str()) {
             assert_eq!(on_failure, output("FailuresArn"));
         }
-        let asked = json!({"logGroupNamePrefix": stack.log_group(verb)});
+        let asked = json!({"logGroupNamePrefix": stack.log_group(&verb)});
         assert_eq!(stack.ask("logs", "describe_log_groups", asked)["logGroups"][0]["retentionInDays"], 30);
     }
 }

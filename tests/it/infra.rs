@@ -37,16 +37,8 @@ fn template() -> PathBuf {
 }
 
 fn check_template(templates: &[PathBuf], options: &[&str]) -> (Option<i32>, String) {
-    let read = [
-        ("LaunchFunction", Function::Launch),
-        ("ScheduleFunction", Function::Schedule),
-        ("EndFunction", Function::End),
-        ("ReconcileFunction", Function::Reconcile),
-        ("StatusFunction", Function::Status),
-        ("OperateFunction", Function::Operate),
-    ];
-    let variables = read.map(|(resource, function)| {
-        ["--variables".to_owned(), format!("{resource}={}", names(function).join(","))]
+    let variables = Function::ALL.map(|function| {
+        ["--variables".to_owned(), format!("{function:?}Function={}", names(function).join(","))]
     });
     let options = options.iter().map(|&option| option.to_owned()).collect();
     check("check_template.py", &[words(templates), variables.concat(), options].concat())

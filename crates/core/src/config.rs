@@ -193,41 +193,33 @@ impl Config {
         let table_name = env.table_name();
         let supported_azs = env.supported_azs();
         let network = env.network();
-        let public_ip = env
-            .optional(&settings::PUBLIC_IP, |text| match text {
-                "subnet" => Some(None),
-                text => truth(text).map(Some),
-            })
-            .flatten();
-        let markets = env
-            .optional(&settings::MARKET, |text| match text {
-                "on-demand" => Some(vec![Market::OnDemand]),
-                "spot" => Some(vec![Market::Spot]),
-                "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
-                _ => None,
-            })
-            .unwrap_or_else(|| vec![Market::OnDemand]);
-        let pair = env
-            .optional(&settings::PAIR, |text| match text {
-                "any" => Some(Pair::Any),
-                "same-az" => Some(Pair::SameAz),
-                _ => None,
-            })
-            .unwrap_or_default();
+        let public_ip = env.or_default(&settings::PUBLIC_IP, |text| match text {
+            "subnet" => Some(None),
+            text => truth(text).map(Some),
+        });
+        let markets = env.or_default(&settings::MARKET, |text| match text {
+            "on-demand" => Some(vec![Market::OnDemand]),
+            "spot" => Some(vec![Market::Spot]),
+            "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
+            _ => None,
+        });
+        let pair = env.or_default(&settings::PAIR, |text| match text {
+            "any" => Some(Pair::Any),
+            "same-az" => Some(Pair::SameAz),
+            _ => None,
+        });
         let volume = env.volume();
         if let Some(template) = &mut launch_template {
             template.keeps_volume = !settings::ALL
                 .iter()
                 .any(|setting| setting.name.starts_with("VOLUME_") && env.value(setting).is_some());
         }
-        let imds_tokens = env
-            .optional(&settings::IMDS_TOKENS, |text| match text {
-                "image" => Some(None),
-                "required" => Some(Some(ImdsTokens::Required)),
-                "optional" => Some(Some(ImdsTokens::Optional)),
-                _ => None,
-            })
-            .flatten();
+        let imds_tokens = env.or_default(&settings::IMDS_TOKENS, |text| match text {
+            "image" => Some(None),
+            "required" => Some(Some(ImdsTokens::Required)),
+            "optional" => Some(Some(ImdsTokens::Optional)),
+            _ => None,
+        });
         let user_data = env.optional(&settings::USER_DATA, UserData::parse);
         let project_tag = env.project_tag();
         let extra_tags = env.optional(&settings::EXTRA_TAGS, extra_tags).unwrap_or_default();
@@ -406,26 +398,27 @@ impl ReconcileConfig {
         let mut env = Environment { variable, problems: Vec::new() };
         let table_name = env.table_name();
         let project_tag = env.project_tag();
-        let window = env.window();
+        let grace = env.minutes(&settings::GRACE_MINUTES);
         let longest = env.whole(&settings::MAX_MEETING_HOURS);
         let longest_meeting = Duration::from_secs(longest * 3600);
+        // The order in which problems are told.
         let limits = Limits {
-            grace: env.minutes(&settings::GRACE_MINUTES),
+            grace,
             longest_meeting,
-            window,
             due: env.minutes(&settings::DUE_MINUTES),
             replacements: u32::try_from(env.whole(&settings::MAX_REPLACEMENTS)).unwrap_or(u32::MAX),
             endings: usize::try_from(env.whole(&settings::MAX_ENDINGS)).unwrap_or(usize::MAX),
             ready: env.minutes(&settings::READY_MINUTES),
             relaunch_unready: env.truth(&settings::RELAUNCH_UNREADY),
             clean_up: env.truth(&settings::CLEAN_UP),
+            window: env.window(),
         };
         let dry_run = env.truth(&settings::DRY_RUN);
-        if env.problems.is_empty() && longest_meeting < window.latest {
+        if env.problems.is_empty() && longest_meeting < limits.window.latest {
             env.problems.push(format!(
                 "MAX_MEETING_HOURS is {longest}, expected at least the {} minutes of LAUNCH_WINDOW_MINUTES: what is launched \
                  then would be ended at once",
-                window.latest.as_secs() / 60
+                limits.window.latest.as_secs() / 60
             ));
         }
         if !env.problems.is_empty() {

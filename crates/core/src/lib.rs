@@ -30,6 +30,7 @@
 //! | [`error`] | 0 | what can go wrong: `AwsError` by class, `Error` by `errorType` |
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
+//! | [`settings`] | 0 | every setting, declared once: reader, values, default, meaning, parameter |
 //! | [`image`] | 0 | where an image's id comes from, what is known of an image |
 //! | [`launch_template`] | 0 | which launch template, and what of it has to be known |
 //! | [`machine`] | 1 | `Attempt` and its parameters, client tokens, tags, a machine's state |
@@ -42,7 +43,6 @@
 //! | [`command`] | 2 | a command on a machine, and what came of it |
 //! | [`key_pair`] | 0 | a key pair of this account, and the private key of a new one |
 //! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
-//! | [`settings`] | 0 | every setting, declared once: reader, values, default, meaning, parameter |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
 //! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |

@@ -65,8 +65,6 @@ pub enum Default {
 pub struct Parameter {
     pub name: &'static str,
     pub shape: Shape,
-    /// Why it is as it is, for whoever reads the template.
-    pub comment: &'static str,
     /// Conditions on several variables, with the message: CloudFormation has them as `Rules`.
     pub terraform_rules: &'static [(&'static str, &'static str)],
 }
@@ -82,7 +80,7 @@ pub enum Shape {
     /// A whole number as the value says, or 0 for none: text in CloudFormation, which has no such number.
     WholeOrZero { pattern: &'static str },
     /// Pieces, separated by commas in CloudFormation; a setting that is required has at least one.
-    List { piece: &'static str, what: &'static str, examples: &'static [&'static str], most: Option<usize> },
+    List { piece: &'static str, most: Option<usize> },
 }
 
 impl Setting {
@@ -170,7 +168,7 @@ impl Setting {
     }
 
     const fn parameter(mut self, name: &'static str, shape: Shape) -> Self {
-        self.parameter = Some(Parameter { name, shape, comment: "", terraform_rules: &[] });
+        self.parameter = Some(Parameter { name, shape, terraform_rules: &[] });
         self
     }
 
@@ -181,13 +179,6 @@ impl Setting {
         constraint: &'static str,
     ) -> Self {
         self.parameter(name, Shape::Text { pattern, constraint })
-    }
-
-    const fn comment(mut self, words: &'static str) -> Self {
-        if let Some(parameter) = &mut self.parameter {
-            parameter.comment = words;
-        }
-        self
     }
 
     const fn terraform_rules(mut self, rules: &'static [(&'static str, &'static str)]) -> Self {
@@ -246,7 +237,7 @@ settings! {
     )
         .read_by(IMAGE)
         .means(
-            "A launch template that says what the parameters below leave open, by its id or name, if need be with \
+            "A launch template that says what the other settings leave open, by its id or name, if need be with \
              :version, a number, $Latest or $Default. Empty = none."
         )
         .more("See [a launch template](#a-launch-template).")
@@ -262,7 +253,6 @@ settings! {
              this or `AMI_NAME`."
         )
         .text_parameter("AmiId", "^(ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:(/[A-Za-z0-9_.-]+)+(:[A-Za-z0-9_.-]+)?|[a-z0-9]+(:[a-z]+)?(:[0-9][a-z0-9.]*)?)?$", "An image id such as ami-0e7fd79d17e852d18, resolve:ssm:/images/classroom, ubuntu:24.04, or nothing.")
-        .comment("A wildcard in the path would widen the policy.")
         .terraform_rules(&[(
             r#"(var.ami_id == "") != (var.ami_name == "")"#,
             "Either ami_id or ami_name must be given, and not both.",
@@ -308,12 +298,7 @@ settings! {
             "Instance type, or several in order of preference, separated by commas: the next one is tried after \
              every zone has refused the one before."
         )
-        .parameter("InstanceType", Shape::List {
-            piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#,
-            what: "Instance types",
-            examples: &["t3.large", "m5.large"],
-            most: None,
-        });
+        .parameter("InstanceType", Shape::List { piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#, most: None });
 
     SECURITY_GROUP_IDS: text("security group ids, sg-…, separated by commas")
         .read_by(LAUNCHING)
@@ -322,12 +307,7 @@ settings! {
             "Security groups of both machines, separated by commas; they belong to the VPC that the machines \
              start in."
         )
-        .parameter("SecurityGroupIds", Shape::List {
-            piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})",
-            what: "Security group ids",
-            examples: &["sg-0a1b2c3d", "sg-0a1b2c3e"],
-            most: None,
-        });
+        .parameter("SecurityGroupIds", Shape::List { piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})", most: None });
 
     KEY_NAME: text("the name of a key pair, at most 255 characters")
         .read_by(LAUNCHING)
@@ -337,7 +317,6 @@ settings! {
         )
         .more("One that does not exist is found out at the start.")
         .text_parameter("KeyName", "^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "The name of a key pair of this Region, or nothing.")
-        .comment("A wildcard in the name would widen the policy.")
         .given_by("!If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "local.key_name");
 
     IAM_PROFILE: text("an instance profile's name, or its ARN")
@@ -366,12 +345,7 @@ settings! {
             "Availability Zones to use, separated by commas. Empty = us-west-2a, us-west-2b and us-west-2c of the \
              default VPC of us-west-2, otherwise every zone of the network."
         )
-        .parameter("SupportedAzs", Shape::List {
-            piece: "[a-z]{2}-[a-z0-9-]+[a-z]",
-            what: "Zone names",
-            examples: &["us-west-2a", "us-west-2b"],
-            most: None,
-        });
+        .parameter("SupportedAzs", Shape::List { piece: "[a-z]{2}-[a-z0-9-]+[a-z]", most: None });
 
     SUBNET_IDS: text("subnet ids, subnet-…, separated by commas")
         .read_by(LAUNCHING)
@@ -383,12 +357,7 @@ settings! {
             "Of the default VPC only those subnets count that are the default of their zone. The default of \
              `SUPPORTED_AZS` does not narrow these; a value of it does."
         )
-        .parameter("SubnetIds", Shape::List {
-            piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})",
-            what: "Subnet ids",
-            examples: &["subnet-0a1b2c3d", "subnet-0a1b2c3e"],
-            most: None,
-        })
+        .parameter("SubnetIds", Shape::List { piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})", most: None })
         .terraform_rules(&[(
             r#"length([for given in [length(var.subnet_ids) > 0, var.vpc_id != "", var.vpc_name != ""] : given if given]) <= 1"#,
             "subnet_ids, vpc_id and vpc_name each name the network. Keep one.",
@@ -402,10 +371,9 @@ settings! {
     VPC_NAME: text(r#"a tag value of at most 256 characters without *, ? and \"#)
         .read_by(LAUNCHING)
         .means(r#"The same by its tag "Name", which no other VPC of this Region may have. Empty = the default VPC."#)
-        .text_parameter("VpcName", "^[A-Za-z0-9 _.:/=+@-]{0,256}$", "At most 256 letters, digits, spaces and _ . : / = + @ -")
-        .comment("Not * and ?, which would find several.");
+        .text_parameter("VpcName", "^[A-Za-z0-9 _.:/=+@-]{0,256}$", "At most 256 letters, digits, spaces and _ . : / = + @ -");
 
-    PUBLIC_IP: one_of(&["subnet", "true", "false"])
+    PUBLIC_IP: one_of(&["true", "false", "subnet"])
         .read_by(LAUNCHING)
         .default_to("subnet")
         .means("Whether a machine gets a public address. subnet = its subnet decides.")
@@ -454,16 +422,13 @@ settings! {
         .read_by(LAUNCHING)
         .default_to("gp3")
         .means("Type of the root volume.")
-        .parameter("VolumeType", Shape::AsTheValue)
-        .comment(
-            "io1 and io2 must be given a number of IOPS, and gp3 has the same without; st1 and sc1 cannot boot."
-        );
+        .parameter("VolumeType", Shape::AsTheValue);
 
     VOLUME_IOPS: whole(3000, 80_000, "")
         .read_by(LAUNCHING)
-        .without("EC2's 3000 and 125")
+        .without("EC2's 3000")
         .means("Operations per second of a gp3 volume. 0 = EC2's own, 3000.")
-        .more("At most 500 for each GiB.")
+        .more("At most 500 for each GiB. The 0 is the parameter's; the variable is left empty.")
         .parameter("VolumeIops", Shape::WholeOrZero { pattern: "^(0|[3-9][0-9]{3}|[1-7][0-9]{4}|80000)$" })
         .terraform_rules(&[(
             r#"var.volume_iops == 0 || var.volume_type == "gp3""#,
@@ -473,11 +438,12 @@ settings! {
 
     VOLUME_THROUGHPUT: whole(125, 2000, "MiB/s")
         .read_by(LAUNCHING)
-        .without("EC2's 3000 and 125")
+        .without("EC2's 125")
         .means(
             "MiB per second of a gp3 volume, at most a quarter of its operations per second, which only the \
              function can check. 0 = EC2's own, 125."
         )
+        .more("The 0 is the parameter's; the variable is left empty.")
         .parameter("VolumeThroughput", Shape::WholeOrZero { pattern: "^(0|12[5-9]|1[3-9][0-9]|[2-9][0-9]{2}|1[0-9]{3}|2000)$" })
         .terraform_rules(&[(
             r#"var.volume_throughput == 0 || var.volume_type == "gp3""#,
@@ -506,7 +472,6 @@ settings! {
         )
         .more("The variable takes an id or `alias/…` too.")
         .text_parameter("VolumeKmsKeyArn", "^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing.")
-        .comment("Not an alias: the policy below names the key.")
         .terraform_rules(&[(
             r#"var.volume_kms_key_arn == "" || var.volume_encrypted"#,
             "volume_kms_key_arn needs volume_encrypted.",
@@ -554,16 +519,7 @@ settings! {
              ten, separated by commas. Empty = none."
         )
         .more("Machine, volume, network interface and Spot request get them. The variable takes up to 40.")
-        .parameter("ExtraTags", Shape::List {
-            piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}",
-            what: "Up to ten tags without spaces around the keys,",
-            examples: &["Department=Mathematics", "CostCentre=42"],
-            most: Some(10),
-        })
-        .comment(
-            "Ten, for the policy below takes the keys out one by one; and no spaces around a key, which the \
-             function would leave out and the policy would not."
-        );
+        .parameter("ExtraTags", Shape::List { piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}", most: Some(10) });
 
     EARLIEST_MINUTES: whole(1, 10_080, "minutes")
         .read_by(WINDOW)
@@ -584,25 +540,25 @@ settings! {
     LAUNCH_FUNCTION_ARN: text("the ARN of the function launch")
         .read_by(&[Schedule])
         .without("required")
-        .means("the function `launch`, which the schedules invoke")
+        .means("The function `launch`, which the schedules invoke.")
         .given_by("!GetAtt LaunchFunction.Arn", "aws_lambda_function.launch.arn");
 
     SCHEDULER_ROLE_ARN: text("the ARN of the role with which Scheduler invokes it")
         .read_by(&[Schedule])
         .without("required")
-        .means("the role with which Scheduler invokes it")
+        .means("The role with which Scheduler invokes it.")
         .given_by("!GetAtt SchedulerRole.Arn", "aws_iam_role.scheduler.arn");
 
     SCHEDULE_GROUP: text("the name of a schedule group: 1 to 64 of a-z, A-Z, 0-9, _ - .")
         .read_by(&[Schedule, End])
         .without("required")
-        .means("the group that the schedules stand in")
+        .means("The group that the schedules stand in.")
         .given_by("!Ref ScheduleGroup", "aws_scheduler_schedule_group.meetings.name");
 
     SCHEDULE_DEAD_LETTERS_ARN: text("the ARN of an SQS queue")
         .read_by(&[Schedule])
         .without("required")
-        .means("the queue for what could not be delivered")
+        .means("The queue for what could not be delivered.")
         .given_by("!GetAtt ScheduleDeadLetters.Arn", "aws_sqs_queue.schedule_dead_letters.arn");
 
     LEAD_MINUTES: whole(2, 1440, "minutes")
@@ -636,15 +592,7 @@ settings! {
             "Schedules of other programs that belong to a meeting, and so move and go with it: group/name with \
              {meeting_id} in the name, separated by commas. Empty = none. They need `CompanionRoleArn`."
         )
-        .parameter("CompanionSchedules", Shape::List {
-            piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*",
-            what: "Patterns",
-            examples: &["default/safety-{meeting_id}"],
-            most: None,
-        })
-        .comment(
-            "A wildcard would widen the policy, and a name without an id would be one schedule for all meetings."
-        )
+        .parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None })
         .terraform_rules(&[(
             r#"length(var.companion_schedules) == 0 || var.companion_role_arn != """#,
             "companion_schedules needs companion_role_arn, the ARN of the role that they run with.",
@@ -669,6 +617,8 @@ settings! {
             "At least launch_window_minutes: what is launched then would be ended at once.",
         )]);
 
+    // By default the sweep stays behind the shortest lead that there is beside us, five minutes: Scheduler may fire a minute
+    // late, and the delivery wants one.
     DUE_MINUTES: whole(0, 1440, "minutes")
         .read_by(&[Reconcile])
         .default_to("3")
@@ -676,11 +626,7 @@ settings! {
             "A meeting that begins this soon and has no machines is launched by the sweep. At least two minutes \
              less than the shortest lead of a schedule."
         )
-        .parameter("DueMinutes", Shape::AsTheValue)
-        .comment(
-            "Two less than the lead of the existing system's schedules: Scheduler may fire a minute late, the \
-             delivery wants one."
-        );
+        .parameter("DueMinutes", Shape::AsTheValue);
 
     MAX_REPLACEMENTS: whole(0, 100, "")
         .read_by(&[Reconcile])

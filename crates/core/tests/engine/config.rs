@@ -1036,3 +1036,25 @@ fn every_default_is_a_value_of_its_setting() {
         assert!(fits, "{} is by default {default:?}", setting.name);
     }
 }
+
+#[test]
+fn reconcile_names_all_its_problems_at_once_in_the_order_in_which_it_reads() {
+    let order = [
+        "GRACE_MINUTES",
+        "MAX_MEETING_HOURS",
+        "DUE_MINUTES",
+        "MAX_REPLACEMENTS",
+        "MAX_ENDINGS",
+        "READY_MINUTES",
+        "RELAUNCH_UNREADY",
+        "CLEAN_UP",
+        "EARLIEST_MINUTES",
+        "LAUNCH_WINDOW_MINUTES",
+        "DRY_RUN",
+    ];
+    let Err(Problems(problems)) = reconcile_with(&order.map(|name| (name, "-1"))) else {
+        panic!("it was accepted")
+    };
+    let told: Vec<&str> = problems.iter().filter_map(|problem| problem.split(' ').next()).collect();
+    assert_eq!(told, order);
+}

@@ -3,20 +3,27 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Value};
 
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(path(file)).expect("it is in the tree")
+}
+
 /// Reads a file of the tree, and holds what `write` makes of it to be what it is, or writes it.
 fn holds(file: &str, write: impl Fn(String) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    let found = fs::read_to_string(&path).expect("it is in the tree");
+    let found = read(file);
     let expected = write(found.clone());
     if found == expected {
         return;
     }
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, expected).expect("it can be written");
+        fs::write(path(file), expected).expect("it can be written");
         return;
     }
     let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
@@ -38,8 +45,10 @@ fn row(setting: &Setting) -> String {
         Default::Unset(words) => words.to_owned(),
     };
     let space = if setting.more.is_empty() { "" } else { " " };
-    let parameter = setting.parameter.map_or("", |parameter| parameter.name);
-    let cell = |text: &str| text.replace('|', "\\|").replace('\\', "\\\\").replace('*', "\\*");
+    let parameter = setting
+        .parameter
+        .map_or_else(|| "set by the stack".to_owned(), |parameter| format!("`{}`", parameter.name));
+    let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|").replace('*', "\\*");
     format!(
         "| `{}` | {} | {default} | {}{space}{} | {parameter} |\n",
         setting.name,
@@ -95,11 +104,7 @@ fn snake(name: &str) -> String {
 /// Both templates take the same values for each parameter, with the same default, and refuse the same.
 #[test]
 fn each_parameter_is_in_both_templates_as_it_is_declared() {
-    let read = |file: &str| {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(file))
-            .expect("a file")
-    };
-    let (template, variables) = (read("template.yaml"), read("terraform/variables.tf"));
+    let (template, variables) = (read("infra/template.yaml"), read("infra/terraform/variables.tf"));
     for setting in settings::ALL {
         let Some(parameter) = setting.parameter else { continue };
         let start = format!("\n  {}:\n", parameter.name);
@@ -109,8 +114,10 @@ fn each_parameter_is_in_both_templates_as_it_is_declared() {
         let words = in_the_templates(setting.means);
         assert!(prose.join(" ").contains(&words), "the template says of {} not: {words}", parameter.name);
         for line in template_lines(setting, &parameter) {
-            assert!(block.lines().any(|found| found.trim() == line), "{}: {line} is missing", parameter.name);
+            let mut lines = block.lines().map(|found| found.replace('"', "").trim().to_owned());
+            assert!(lines.any(|found| found == line), "{}: {line} is missing", parameter.name);
         }
+        assert_eq!(allowed_values(block), words_of(setting), "{}", parameter.name);
         let start = format!("variable \"{}\" {{\n", snake(parameter.name));
         let variable = variables.split(&start).nth(1).unwrap_or_else(|| panic!("no {start}"));
         let variable = variable.split("\n}\n").next().unwrap_or_default();
@@ -120,35 +127,52 @@ fn each_parameter_is_in_both_templates_as_it_is_declared() {
     }
 }
 
-/// What a parameter allows, in lines of the template.
+/// The words between which a parameter of the template lets choose; the empty one stands for none.
+fn allowed_values(block: &str) -> BTreeSet<String> {
+    let line = block.lines().find_map(|line| line.trim().strip_prefix("AllowedValues: ["));
+    let words = line.and_then(|line| line.strip_suffix(']')).into_iter().flat_map(|line| line.split(", "));
+    words.map(|word| word.trim_matches('"').to_owned()).filter(|word| !word.is_empty()).collect()
+}
+
+fn words_of(setting: &Setting) -> BTreeSet<String> {
+    let words = match setting.value {
+        Value::OneOf(words) => words,
+        Value::Truth => &["true", "false"],
+        Value::Text(_) | Value::Whole { .. } => &[],
+    };
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// What a parameter allows, and what it is by default, in lines of the template without quotation marks.
 fn template_lines(setting: &Setting, parameter: &Parameter) -> Vec<String> {
-    match (parameter.shape, setting.value) {
-        (Shape::Text { pattern, .. }, _) | (Shape::WholeOrZero { pattern }, _) => {
-            vec![format!("AllowedPattern: {pattern}")]
+    let mut lines = match (parameter.shape, setting.value) {
+        (Shape::Text { pattern, constraint }, _) => {
+            vec![format!("AllowedPattern: {pattern}"), format!("ConstraintDescription: {constraint}")]
+        }
+        (Shape::WholeOrZero { pattern }, _) => {
+            return vec![format!("AllowedPattern: {pattern}"), "Default: 0".to_owned()];
         }
         (Shape::Long { most }, _) => vec![format!("MaxLength: {most}")],
-        (Shape::List { piece, .. }, _) if setting.default_value().is_empty() && is_required(setting) => {
-            vec![format!("AllowedPattern: ^{piece}$")]
+        (Shape::List { piece, .. }, _) if is_required(setting) => {
+            return vec![format!("AllowedPattern: ^{piece}$")];
         }
-        (Shape::List { piece, most, .. }, _) => {
+        (Shape::List { piece, most }, _) => {
             let further = most.map_or("*".to_owned(), |most| format!("{{0,{}}}", most - 1));
             vec![format!("AllowedPattern: ^({piece}(,{piece}){further})?$")]
         }
-        (Shape::AsTheValue, Value::Whole { least, most, .. }) => vec![
-            format!("Default: {}", setting.default_value()),
-            format!("MinValue: {least}"),
-            format!("MaxValue: {most}"),
-        ],
+        (Shape::AsTheValue, Value::Whole { least, most, .. }) => {
+            vec![format!("MinValue: {least}"), format!("MaxValue: {most}")]
+        }
         (Shape::AsTheValue, _) => Vec::new(),
-    }
+    };
+    lines.push(format!("Default: {}", setting.default_value()).trim().to_owned());
+    lines
 }
 
 /// The environment block of each function has a line for each setting that it reads, and no other.
 #[test]
 fn each_environment_block_is_what_its_function_reads() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra");
-    let template = fs::read_to_string(root.join("template.yaml")).expect("the template");
-    let module = fs::read_to_string(root.join("terraform/main.tf")).expect("the module");
+    let (template, module) = (read("infra/template.yaml"), read("infra/terraform/main.tf"));
     for function in Function::ALL {
         let name = format!("{function:?}");
         let resource = template.split(&format!("\n  {name}Function:\n")).nth(1).expect("the function");
@@ -192,7 +216,8 @@ fn terraform_pieces(setting: &Setting, parameter: &Parameter) -> Vec<String> {
     let mut pieces: Vec<String> =
         rules.flat_map(|(condition, message)| [(*condition).to_owned(), (*message).to_owned()]).collect();
     match parameter.shape {
-        Shape::Text { pattern, .. } => pieces.push(format!("regex(\"{}\"", quoted(pattern))),
+        Shape::Text { pattern, constraint } => pieces
+            .extend([format!("regex(\"{}\"", quoted(pattern)), format!("error_message = \"{constraint}\"")]),
         Shape::List { piece, .. } => pieces.push(format!("regex(\"^{}$\"", quoted(piece))),
         Shape::Long { most } => pieces.push(format!("<= {most}")),
         Shape::WholeOrZero { .. } => pieces.push("default     = 0".to_owned()),
