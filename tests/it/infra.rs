@@ -599,7 +599,7 @@ fn the_runbook_has_a_line_for_each_alarm_error_and_parameter() {
         .collect();
     assert!(alarms.len() == 33 && parameters.len() == 60, "{alarms:?} {parameters:?}");
 
-    let errors = Kind::ALL.map(Kind::as_str);
+    let errors: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
     let says = [("runbook.md", &alarms[..]), ("install.md", &parameters), ("errors.md", &errors)];
     for (name, words) in says {
         let text = fs::read_to_string(page(name)).expect("the page");
