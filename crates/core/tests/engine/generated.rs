@@ -139,22 +139,23 @@ fn fill(text: &str, indent: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// `text` with the block of each parameter written anew. A new one comes after the one of the row before.
+/// `text` with the block of each parameter written anew, up to `close`; `end` is what it is found by. A new one comes after
+/// that of the row before.
 fn with_blocks(
     mut text: String,
     start: impl Fn(&str) -> String,
-    end: &str,
+    (close, end): (&str, &str),
     block: impl Fn(&Setting, &Parameter) -> String,
 ) -> String {
     let mut previous = None;
     for setting in settings::ALL {
         let Some(parameter) = &setting.parameter else { continue };
         let start = start(parameter.name);
-        let new = format!("{start}{}", block(setting, parameter));
-        let from = text.find(&start).unwrap_or_else(|| previous.expect("the first row has a block"));
-        let length = text[from..].find(end).expect("a block ends");
-        let to = if text[from..].starts_with(&start) { from + length } else { from };
-        text.replace_range(from..to, &new);
+        let new = format!("{start}{}{close}", block(setting, parameter));
+        let from = text.find(&start);
+        let length = from.map_or(0, |from| text[from..].find(end).expect("a block ends") + close.len());
+        let from = from.unwrap_or_else(|| previous.expect("the first row has a block"));
+        text.replace_range(from..from + length, &new);
         previous = Some(from + new.len());
     }
     text
@@ -202,7 +203,7 @@ fn constraint(setting: &Setting, shape: Shape, list: impl Fn(&[&str]) -> String,
 #[test]
 fn the_template() {
     holds("infra/template.yaml", |text| {
-        let text = with_blocks(text, |name| format!("\n  {name}:\n"), "\n\n", template_block);
+        let text = with_blocks(text, |name| format!("\n  {name}:\n"), ("\n", "\n\n"), template_block);
         Function::ALL.into_iter().fold(text, with_environment)
     });
 }
@@ -256,7 +257,7 @@ fn template_block(setting: &Setting, parameter: &Parameter) -> String {
 fn the_variables_of_the_module() {
     holds("infra/terraform/variables.tf", |text| {
         let start = |name: &str| format!("\nvariable \"{}\" {{\n", snake(name));
-        with_blocks(text, start, "\n}\n", module_block)
+        with_blocks(text, start, ("\n}\n", "\n}\n"), module_block)
     });
 }
 
