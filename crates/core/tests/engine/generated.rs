@@ -1,10 +1,11 @@
-//! What is written from [`settings`] and from the table of [`Kind`]: the docs' tables, the parameters and environment blocks of both templates, and
+//! What is written from [`settings`] and from the tables of [`Kind`] and [`Verb`]: the docs' tables, the parameters and environment blocks of both templates, and
 //! `events/launch.env`. `UPDATE=1 cargo test generated` writes it; without `UPDATE`, a difference is an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use elephant_core::error::Kind;
+use elephant_core::event::Verb;
 use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Value};
 
 fn path(file: &str) -> PathBuf {
@@ -93,6 +94,38 @@ fn the_table_of_error_types() {
         "\n| `errorType` | of | what happened | does a repeat help? | what to do |\n|---|---|---|---|---|\n";
     let table = format!("{head}{}{panic}", Kind::ALL.iter().map(row).collect::<String>());
     holds("docs/errors.md", |text| between(&text, "<!-- generated -->\n", "<!-- end -->", &table));
+}
+
+#[test]
+fn the_table_of_verbs() {
+    let of_operate = Verb::EXPLAINED.iter().map(|(verb, means)| {
+        (format!("`operate`: `{verb}`"), *means, format!("operate-{}", verb.replace('_', "-")))
+    });
+    let rows = |functions: &[(&str, &'static str, &str)]| -> Vec<(String, &'static str, String)> {
+        let row = |(name, means, sample): &(&str, &'static str, &str)| {
+            (format!("`{name}`"), *means, (*sample).to_owned())
+        };
+        functions.iter().map(row).collect()
+    };
+    let rows: String = rows(&[
+        ("schedule", "plans, moves or cancels a meeting: its record and its one-time schedule", "schedule"),
+        (
+            "launch",
+            "launches both machines, exactly once; `preflight` says what a launch would be refused for",
+            "launch",
+        ),
+        ("reconcile", "makes machines and records agree: a sweep, or a look at one machine", "reconcile"),
+        ("status", "shows a meeting as the record and EC2 have it, and a machine's console", "status-wait"),
+    ])
+    .into_iter()
+    .chain(of_operate)
+    .chain(rows(&[("end", "ends a meeting, with its machines and its schedule", "end-wait")]))
+    .map(|(name, means, sample)| {
+        format!("| {name} | {means} | [`events/{sample}.json`](../events/{sample}.json) |\n")
+    })
+    .collect();
+    let table = format!("\n| verb | what it does | sample |\n|---|---|---|\n{rows}");
+    holds("docs/functions.md", |text| between(&text, "<!-- generated -->\n", "<!-- end -->", &table));
 }
 
 /// The text of a template: without backticks, and with the name of a parameter in place of its variable.
