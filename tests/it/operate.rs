@@ -39,7 +39,7 @@ fn bad_requests() -> Vec<(Value, &'static str)> {
         (json!({}), "has no do, and what is to be done is one of latest_image, ensure_key, ensure_vpc"),
         (json!({"do": 7}), "has a do that is a number, not a string"),
         (json!({"do": " "}), "has an empty do"),
-        (machine(json!({"do": "terminate"})), "has the do \"terminate\", which is none of snapshot, images"),
+        (machine(json!({"do": "terminate"})), "has the do \"terminate\", which is none of latest_image, ensure_key"),
         (json!({"do": "stop"}), "has neither a meeting_id with a role nor an instance_id to stop"),
         (json!({"do": "stop", "meeting_id": "m"}), "has a meeting_id and no role"),
         (json!({"do": "stop", "role": "teacher"}), "has a role and no meeting_id"),
