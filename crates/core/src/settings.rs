@@ -414,7 +414,7 @@ settings! {
             "How the machines are bought. EC2 may take a Spot machine away in mid-meeting, with two minutes' \
              notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this stack does not make."
         )
-        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts).")
+        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts). See also [Spot machines](install.md#spot-machines).")
         .parameter("Market", Shape::AsTheValue)
         .example(&["MARKET=spot-then-on-demand"]);
 
@@ -507,7 +507,7 @@ settings! {
             "KMS key of this Region that encrypts the root volume; its own policy must leave the permission to \
              IAM. Empty = the account's default EBS key."
         )
-        .more("The variable takes an id or `alias/…` too.")
+        .more("The variable takes an id or `alias/…` too. See [Keys of your own](permissions.md#keys-of-your-own).")
         // Not an alias: the policy names the key.
         .text_parameter("VolumeKmsKeyArn", "^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing.")
         .terraform_rules(&[(
@@ -537,10 +537,7 @@ settings! {
              characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in \
              the function's configuration: no secrets."
         )
-        .more(
-            "Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id \
-             that could be a command in a script is refused."
-        )
+        .more("Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id that could be a command in a script is refused. A longer text can fetch the rest.")
         .parameter("UserData", Shape::Long { most: 4096 })
         .example(&["USER_DATA=I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogQGVsZXBoYW50OnJvbGVACg=="]);
 
@@ -548,6 +545,7 @@ settings! {
         .read_by(IMAGE)
         .default_to("Elephant")
         .means(r#"Value of the tag "Project" of everything that is launched. The function may end only machines that carry it, so let no other system of this account use the same value."#)
+        .more("Machines that were launched under an older value cannot be ended under a new one, so keep it.")
         .text_parameter("ProjectTag", "^[A-Za-z0-9 _.:/=+@-]{1,256}$", "1 to 256 letters, digits, spaces and _ . : / = + @ -");
 
     EXTRA_TAGS: text(
@@ -636,6 +634,7 @@ settings! {
             "Schedules of other programs that belong to a meeting, and so move and go with it: group/name with \
              {meeting_id} in the name, separated by commas. Empty = none. They need `CompanionRoleArn`."
         )
+        .more("Only with it may the functions touch such schedules: [The schedules of both](beside-an-existing-system.md#the-schedules-of-both).")
         // A wildcard would widen the policy, and a name without an id would be one schedule for all meetings.
         .parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None, what: "Patterns", such_as: &["default/safety-{meeting_id}"] })
         .terraform_rules(&[(
@@ -671,6 +670,7 @@ settings! {
             "A meeting that begins this soon and has no machines is launched by the sweep. At least two minutes \
              less than the shortest lead of a schedule."
         )
+        .more("Scheduler may fire a minute late, and the delivery wants another.")
         .parameter("DueMinutes", Shape::AsTheValue);
 
     MAX_REPLACEMENTS: whole(0, 100, "")
@@ -689,6 +689,7 @@ settings! {
         .read_by(&[Reconcile])
         .default_to("15")
         .means("A machine that does not serve this long after its launch is reported with its console.")
+        .more("It does not serve while the status of the record is short of `HEALTHY`, or a check of EC2 fails.")
         .parameter("ReadyMinutes", Shape::AsTheValue);
 
     RELAUNCH_UNREADY: truth()
@@ -701,6 +702,7 @@ settings! {
         .read_by(&[Reconcile])
         .default_to("false")
         .means("Whether volumes and network interfaces of ours that are attached to nothing are removed.")
+        .more("Only with `true` may the function do so.")
         .parameter("CleanUp", Shape::AsTheValue);
 
     DRY_RUN: truth()
