@@ -2,7 +2,7 @@
 //!
 //! `table.rs` and `cloud.rs` are DynamoDB and EC2; `executor.rs` runs deliveries of the real engine against them, one
 //! request at a time, on a clock that only it moves; `promise.rs` watches the promise after every step; `sabotage.rs` can
-//! switch a guard of the protocol off; `hour.rs` is many meetings at once, on a clock that runs.
+//! switch a guard of the protocol off; `scheduling.rs` is a meeting with its schedule; `hour.rs` is many meetings at once, on a clock that runs.
 
 pub mod attempt;
 pub mod cloud;
@@ -10,6 +10,7 @@ pub mod executor;
 pub mod hour;
 pub mod promise;
 pub mod sabotage;
+pub mod scheduling;
 pub mod sweep;
 pub mod table;
 
