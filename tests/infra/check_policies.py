@@ -425,7 +425,7 @@ def true_to_aws(report):
         calls = [call for call in calls if not faults(call)]
         for call in calls:
             for key in unanswered(call):
-                reasons = [reason for reason in NOT_SENT if explains(reason, call.kind, key)]
+                reasons = reasons_for(call.kind, key)
                 silent.update(reasons)
                 if not reasons:
                     report.add(f"calls.py: {call}: says nothing of {key}, and NOT_SENT gives no reason")
@@ -446,8 +446,10 @@ def true_to_aws(report):
         report.add(f"calls.py: UNTOUCHED explains {kind} for {action}, which is touched or not known")
 
 
-def explains(reason, kind, key):
-    return any(fnmatchcase(text, reason) for text in (key, f"{kind}: {key}"))
+@cache
+def reasons_for(kind, key):
+    """What NOT_SENT has of a key that a call says nothing of."""
+    return [reason for reason in NOT_SENT if any(fnmatchcase(text, reason) for text in (key, f"{kind}: {key}"))]
 
 
 def everything_is_judged(translated, asks, report):

@@ -253,8 +253,9 @@ def main():
     for error in errors:
         print(f"{arguments.template}: {error}")
     found = bool(errors)
-    for module in arguments.modules if translated else []:
-        findings, counts = check(translated, module, arguments.bite)
+    template = Template(translated) if translated else None
+    for module in arguments.modules if template else []:
+        findings, counts = check(template, module, arguments.bite)
         for finding in findings:
             print(f"{module}: {finding}")
         if not findings:
@@ -263,11 +264,10 @@ def main():
     sys.exit(1 if found else 0)
 
 
-def check(translated, folder, bite):
+def check(template, folder, bite):
     findings = {}
     try:
         parsed = terraform.parse(folder)
-        template = Template(translated)
         for finding in compare(template, parsed):
             findings[finding] = None
         counts = {"variables": len(template.parameters), "sets of answers": len(SETS)}

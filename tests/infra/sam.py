@@ -9,6 +9,8 @@ import logging
 import os
 import re
 
+import yaml
+
 # A stack needs a Region to be judged in; it is also the one thing that the translator looks for outside the
 # template. Set before the imports, and over whatever the machine is configured for, so that the result is the
 # same everywhere.
@@ -18,7 +20,7 @@ os.environ["AWS_REGION"] = REGION
 
 from samtranslator.model.exceptions import InvalidDocumentException  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from samtranslator.yaml_helper import intrinsics_multi_constructor  # noqa: E402
 
 ACCOUNT = "123456789012"
 
@@ -26,9 +28,16 @@ ACCOUNT = "123456789012"
 logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
 
 
+class Loader(yaml.CSafeLoader):
+    """As samtranslator reads a template, by libyaml: in a tenth of the time."""
+
+
+Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
 def translate(path):
     """The template as CloudFormation's own SAM transform would rewrite it, or what SAM has against it."""
-    template = yaml_parse(path.read_text(encoding="utf-8"))
+    template = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     if not isinstance(template, dict):
         return None, ["not a template: expected a mapping with Resources"]
     for resource in template.get("Resources", {}).values():
@@ -106,8 +115,8 @@ class Stack:
 
     def __init__(self, template, answers, region=REGION, name="elephant"):
         self.template = template
-        # A condition is the same each time, once the parameters are answered.
-        self.conditions = {}
+        # Conditions and properties are the same each time, once the parameters are answered.
+        self.conditions, self.resolved = {}, {}
         china = region.startswith("cn-")
         self.place = {
             "partition": "aws-cn" if china else "aws",
@@ -137,7 +146,9 @@ class Stack:
         ]
 
     def properties(self, name):
-        return self.resolve(self._resource(name).get("Properties", {}))
+        if name not in self.resolved:
+            self.resolved[name] = self.resolve(self._resource(name).get("Properties", {}))
+        return dict(self.resolved[name])
 
     def policies(self, role):
         """What a role may do: the documents of its own policies, and of those that are put on it from outside."""
