@@ -63,7 +63,7 @@ pub struct OwnImage {
     pub tags: BTreeMap<String, String>,
 }
 
-/// What an image stands on.
+/// A snapshot of this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnSnapshot {
     pub snapshot_id: String,
