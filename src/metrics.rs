@@ -4,7 +4,7 @@
 //! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting.
 //! [`Metered`], between a verb and its adapters, counts at the ports, and [`Calls`] counts the requests of the SDK, so
 //! no verb knows about it. There are few dimensions: the function, and one of outcome, error type, or zone and type.
-//! `docs/watch.md` explains each metric; `infra/template.yaml` has the alarms.
+//! [`METRICS`] explains each metric; `infra/template.yaml` has the alarms.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,9 +34,74 @@ use elephant_core::ports::{
     Machines, Meetings, Networks, NewMeetings, Terminate, Updated,
 };
 use elephant_core::record::{MeetTime, NewRecord, Record, Update};
+use elephant_core::settings::Function;
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "ElephantLaunch";
+
+/// A metric, which CloudWatch keeps by `FunctionName` and the dimensions of each of its sets.
+pub struct Metric {
+    pub name: &'static str,
+    /// CloudWatch's word.
+    pub unit: &'static str,
+    pub written_by: &'static [Function],
+    /// An empty set: by `FunctionName` alone.
+    pub sets: &'static [&'static [&'static str]],
+    pub means: &'static str,
+}
+
+macro_rules! metrics {
+    ($($row:ident = $name:literal, $unit:literal, $by:ident, $sets:expr, $means:literal;)*) => {
+        $(const $row: Metric =
+            Metric { name: $name, unit: $unit, written_by: $by, sets: $sets, means: $means };)*
+
+        /// Every metric. The table of `docs/watch.md` is written from it (`UPDATE=1 cargo test generated`), and what holds
+        /// alarms and dashboard against it reads that table.
+        pub const METRICS: &[Metric] = &[$($row),*];
+    };
+}
+
+const EVERY: &[Function] = &Function::ALL;
+const LAUNCH: &[Function] = &[Function::Launch];
+const SWEEP: &[Function] = &[Function::Reconcile];
+const ALONE: &[&[&str]] = &[&[]];
+
+metrics! {
+    DELIVERIES = "Deliveries", "Count", EVERY, &[&[], &["Outcome"]],
+        "Deliveries. The outcomes of `launch`: `launched`, `adopted`, `already_recorded`, `skipped`, `preflight`; of `schedule`: \
+         `scheduled`, `moved`, `unchanged`, `superseded`, `cancelled`; of `end`: `ended`, `already_over`; of `reconcile`: \
+         `in_order`, `repaired`, `dry_run`; of `status`: `shown`, `console`; of `operate`: `done`, `unchanged`; of each: `failed`.";
+    FAILURES = "Failures", "Count", EVERY, &[&[], &["ErrorType"]],
+        "Deliveries that ended with an error.";
+    LAUNCH_DURATION = "LaunchDuration", "Milliseconds", LAUNCH, ALONE,
+        "Of a delivery that launched or adopted: the time from its start until both ids stood in the record.";
+    LEAD_TIME = "LeadTime", "Seconds", LAUNCH, ALONE,
+        "Of the same: the time that was left until `meet_time`. It is negative where the launch was late.";
+    ATTEMPTS = "Attempts", "Count", LAUNCH, ALONE,
+        "RunInstances requests.";
+    CAPACITY_REFUSALS = "CapacityRefusals", "Count", LAUNCH, ALONE,
+        "RunInstances requests that EC2 refused for want of capacity.";
+    REFUSALS = "Refusals", "Count", LAUNCH, &[&["AvailabilityZone", "InstanceType"]],
+        "Definite refusals: for capacity, an unfit zone or subnet, a quota.";
+    AWS_CALLS = "AwsCalls", "Count", EVERY, ALONE,
+        "Requests to AWS, the SDK's own repeats included.";
+    THROTTLES = "Throttles", "Count", EVERY, ALONE,
+        "Requests that AWS refused for their rate, repeats included.";
+    SWEEPS = "Sweeps", "Count", SWEEP, ALONE,
+        "Sweeps that did all that they found. The alarm is for their absence.";
+    ORPHANS_ENDED = "OrphansEnded", "Count", SWEEP, ALONE,
+        "Machines that no record named, and that the sweep ended.";
+    MACHINES_LOST = "MachinesLost", "Count", SWEEP, ALONE,
+        "Machines that died, and were launched again.";
+    MEETINGS_LAUNCHED = "MeetingsLaunched", "Count", SWEEP, ALONE,
+        "Meetings that no delivery had launched, and that the sweep launched.";
+    ENDINGS_HELD_BACK = "EndingsHeldBack", "Count", SWEEP, ALONE,
+        "Endings that `MaxEndings` left for the next sweep.";
+    MACHINES_UNREADY = "MachinesUnready", "Count", SWEEP, ALONE,
+        "Machines that are up and do not serve.";
+    TIME_TO_READY = "TimeToReady", "Seconds", SWEEP, ALONE,
+        "The time from the launch of the later machine until both were seen running.";
+}
 
 /// The counts of one delivery. The first delivery also has the counts from before it, when the function initialised.
 #[derive(Debug, Default)]
@@ -198,9 +263,9 @@ impl Delivery<'_> {
             namespace: NAMESPACE,
         };
         let emf = Emf::builder(NAMESPACE.to_owned(), vec![vec!["FunctionName".to_owned()]])
-            .directive(by("Outcome", "Deliveries"));
+            .directive(by("Outcome", DELIVERIES.name));
         match self.ending.failed {
-            Some(_) => emf.directive(by("ErrorType", "Failures")).build(),
+            Some(_) => emf.directive(by("ErrorType", FAILURES.name)).build(),
             None => emf.build(),
         }
     }
@@ -211,27 +276,30 @@ impl Entry for Delivery<'_> {
         writer.timestamp(self.at);
         writer.value("FunctionName", self.function);
         writer.value("Outcome", self.ending.outcome);
-        writer.value("Deliveries", &Counted::from(1));
+        writer.value(DELIVERIES.name, &Counted::from(1));
         if let Some(kind) = self.ending.failed {
             writer.value("ErrorType", kind.as_str());
-            writer.value("Failures", &Counted::from(1));
+            writer.value(FAILURES.name, &Counted::from(1));
         }
         // In milliseconds, as `Duration` is written.
-        writer.value("LaunchDuration", &self.duration);
-        writer.value("LeadTime", &self.lead.map(WithUnit::<f64, Second>::from));
-        writer.value("Attempts", &self.attempts.map(Counted::from));
-        writer.value("CapacityRefusals", &self.capacity_refusals.map(Counted::from));
-        writer.value("AwsCalls", &Counted::from(self.calls));
-        writer.value("Throttles", &Counted::from(self.throttles));
+        writer.value(LAUNCH_DURATION.name, &self.duration);
+        writer.value(LEAD_TIME.name, &self.lead.map(WithUnit::<f64, Second>::from));
+        writer.value(ATTEMPTS.name, &self.attempts.map(Counted::from));
+        writer.value(CAPACITY_REFUSALS.name, &self.capacity_refusals.map(Counted::from));
+        writer.value(AWS_CALLS.name, &Counted::from(self.calls));
+        writer.value(THROTTLES.name, &Counted::from(self.throttles));
         let swept = |of: fn(&Sweep) -> u64| self.sweep.as_ref().map(|sweep| Counted::from(of(sweep)));
-        writer.value("Sweeps", &swept(|sweep| sweep.sweeps));
-        writer.value("OrphansEnded", &swept(|sweep| sweep.orphans_ended));
-        writer.value("MachinesLost", &swept(|sweep| sweep.machines_lost));
-        writer.value("MeetingsLaunched", &swept(|sweep| sweep.meetings_launched));
-        writer.value("EndingsHeldBack", &swept(|sweep| sweep.endings_held_back));
-        writer.value("MachinesUnready", &swept(|sweep| sweep.machines_unready));
+        writer.value(SWEEPS.name, &swept(|sweep| sweep.sweeps));
+        writer.value(ORPHANS_ENDED.name, &swept(|sweep| sweep.orphans_ended));
+        writer.value(MACHINES_LOST.name, &swept(|sweep| sweep.machines_lost));
+        writer.value(MEETINGS_LAUNCHED.name, &swept(|sweep| sweep.meetings_launched));
+        writer.value(ENDINGS_HELD_BACK.name, &swept(|sweep| sweep.endings_held_back));
+        writer.value(MACHINES_UNREADY.name, &swept(|sweep| sweep.machines_unready));
         let ready = self.sweep.and_then(|sweep| sweep.ready);
-        writer.value("TimeToReady", &ready.map(|after| WithUnit::<f64, Second>::from(after.as_secs_f64())));
+        writer.value(
+            TIME_TO_READY.name,
+            &ready.map(|after| WithUnit::<f64, Second>::from(after.as_secs_f64())),
+        );
     }
 }
 
@@ -248,7 +316,7 @@ impl Entry for Refused<'_> {
         writer.value("FunctionName", self.function);
         writer.value("AvailabilityZone", self.place.availability_zone.as_str());
         writer.value("InstanceType", self.place.instance_type.as_str());
-        writer.value("Refusals", &Counted::from(self.refusals));
+        writer.value(REFUSALS.name, &Counted::from(self.refusals));
     }
 }
 

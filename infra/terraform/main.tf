@@ -8,24 +8,23 @@ locals {
 
   # What both functions that launch are told.
   launch_variables = {
+    LAUNCH_TEMPLATE       = var.launch_template
     AMI_ID                = var.ami_id
     AMI_NAME              = var.ami_name
     AMI_OWNER             = var.ami_owner
     AMI_ARCH              = var.ami_arch
-    LAUNCH_TEMPLATE       = var.launch_template
     INSTANCE_TYPE         = join(",", var.instance_type)
-    MARKET                = var.market
-    PAIR                  = var.pair
     SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
     KEY_NAME              = local.key_name
     IAM_PROFILE           = var.iam_profile
-    IMDS_TOKENS           = var.imds_tokens
-    USER_DATA             = var.user_data
+    TABLE_NAME            = local.table_name
     SUPPORTED_AZS         = join(",", var.supported_azs)
     SUBNET_IDS            = join(",", var.subnet_ids)
     VPC_ID                = var.vpc_id
     VPC_NAME              = var.vpc_name
     PUBLIC_IP             = var.public_ip
+    MARKET                = var.market
+    PAIR                  = var.pair
     VOLUME_DEVICE         = var.volume_device
     VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
     VOLUME_TYPE           = var.volume_type
@@ -33,7 +32,8 @@ locals {
     VOLUME_THROUGHPUT     = var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)
     VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
     VOLUME_KMS_KEY_ID     = var.volume_kms_key_arn
-    TABLE_NAME            = local.table_name
+    IMDS_TOKENS           = var.imds_tokens
+    USER_DATA             = var.user_data
     PROJECT_TAG           = var.project_tag
     EXTRA_TAGS            = join(",", var.extra_tags)
     EARLIEST_MINUTES      = tostring(var.earliest_minutes)
@@ -148,14 +148,14 @@ resource "aws_lambda_function" "schedule" {
   environment {
     variables = {
       TABLE_NAME                = local.table_name
+      EARLIEST_MINUTES          = tostring(var.earliest_minutes)
+      LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
       LAUNCH_FUNCTION_ARN       = aws_lambda_function.launch.arn
       SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
       SCHEDULE_GROUP            = aws_scheduler_schedule_group.meetings.name
       SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
       LEAD_MINUTES              = tostring(var.lead_minutes)
       FLEXIBLE_WINDOW_MINUTES   = tostring(var.flexible_window_minutes)
-      EARLIEST_MINUTES          = tostring(var.earliest_minutes)
-      LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
       COMPANION_SCHEDULES       = join(",", var.companion_schedules)
     }
   }
@@ -427,15 +427,15 @@ resource "aws_lambda_function" "operate" {
 
   environment {
     variables = {
-      TABLE_NAME      = local.table_name
-      PROJECT_TAG     = var.project_tag
+      LAUNCH_TEMPLATE = var.launch_template
       AMI_ID          = var.ami_id
       AMI_NAME        = var.ami_name
       AMI_OWNER       = var.ami_owner
       AMI_ARCH        = var.ami_arch
-      LAUNCH_TEMPLATE = var.launch_template
       INSTANCE_TYPE   = join(",", var.instance_type)
+      TABLE_NAME      = local.table_name
       SUPPORTED_AZS   = join(",", var.supported_azs)
+      PROJECT_TAG     = var.project_tag
     }
   }
 

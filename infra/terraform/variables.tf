@@ -1,6 +1,7 @@
 # The parameters of ../template.yaml under the names that Terraform people write, with the same defaults, and refusing
 # the same values but for one, which new_key_name says; a test holds them equal. Eight of them only Terraform needs, and
-# they come first.
+# they come first. A variable whose description begins with the name of a variable of the environment is written from
+# ../../crates/core/src/settings.rs, new_key_name apart.
 
 variable "name" {
   type        = string
@@ -54,7 +55,7 @@ variable "alarms" {
 variable "ami_id" {
   type        = string
   default     = ""
-  description = "AMI_ID. Image that both machines start from, in the Region of this stack: its id; resolve:ssm: and the path of the parameter of Systems Manager that holds the id, with :version or :label if it is not the newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Either this or ami_name."
+  description = "AMI_ID. Image that both machines start from: its id in this Region; resolve:ssm: and the path of the parameter of Systems Manager that holds the id, with :version or :label if it is not the newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Either this or ami_name."
 
   validation {
     condition     = can(regex("^(ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:(/[A-Za-z0-9_.-]+)+(:[A-Za-z0-9_.-]+)?|[a-z0-9]+(:[a-z]+)?(:[0-9][a-z0-9.]*)?)?$", var.ami_id))
@@ -101,7 +102,7 @@ variable "ami_arch" {
 
   validation {
     condition     = contains(["", "x86_64", "arm64"], var.ami_arch)
-    error_message = "x86_64, arm64, or nothing."
+    error_message = "One of x86_64, arm64, or nothing."
   }
 
   validation {
@@ -123,11 +124,11 @@ variable "launch_template" {
 
 variable "instance_type" {
   type        = list(string)
-  description = "INSTANCE_TYPE. Instance types in order of preference: the next one is tried after every zone has refused the one before."
+  description = "INSTANCE_TYPE. Instance type, or several in order of preference: the next one is tried after every zone has refused the one before."
 
   validation {
     condition     = length(var.instance_type) > 0 && alltrue([for piece in var.instance_type : can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", piece))])
-    error_message = "Instance types such as [\"t3.large\"] or [\"t3.large\", \"m5.large\"]."
+    error_message = "Instance types such as [\"t3.large\", \"m5.large\"]."
   }
 }
 
@@ -177,7 +178,7 @@ variable "security_group_ids" {
 variable "key_name" {
   type        = string
   default     = ""
-  description = "KEY_NAME. Key pair for SSH or for the Windows password, one that exists; new_key_name imports one. Empty = no key pair, or the one of new_key_name."
+  description = "KEY_NAME. Key pair for SSH or for the Windows password, one that exists already. Empty = no key pair, or the one of new_key_name."
 
   validation {
     condition     = can(regex("^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", var.key_name))
@@ -275,7 +276,7 @@ variable "imds_tokens" {
 variable "user_data" {
   type        = string
   default     = ""
-  description = "USER_DATA. What each machine is told at its first start: a script or another text that cloud-init or EC2Launch knows, or base64; @elephant:meeting_id@ and @elephant:role@ are filled in. At most 4096 characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in the function's configuration: no secrets."
+  description = "USER_DATA. What each machine is told at its first start: a script or another text that cloud-init or EC2Launch knows, or base64; @elephant:meeting_id@ and @elephant:role@ are filled in. A parameter takes 4096 characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in the function's configuration: no secrets."
 
   validation {
     condition     = length(var.user_data) <= 4096
@@ -303,7 +304,7 @@ variable "subnet_ids" {
 
   validation {
     condition     = alltrue([for piece in var.subnet_ids : can(regex("^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", piece))])
-    error_message = "Subnet ids such as [\"subnet-0a1b2c3d\"], or an empty list."
+    error_message = "Subnet ids such as [\"subnet-0a1b2c3d\", \"subnet-0a1b2c3e\"], or an empty list."
   }
 
   validation {
@@ -326,7 +327,7 @@ variable "vpc_id" {
 variable "vpc_name" {
   type        = string
   default     = ""
-  description = "VPC_NAME. The same by its tag \"Name\", which no other VPC of this Region may have. Empty = the default VPC."
+  description = "VPC_NAME. VPC in place of the default VPC, by its tag \"Name\", which no other VPC of this Region may have. Empty = the default VPC."
 
   validation {
     condition     = can(regex("^[A-Za-z0-9 _.:/=+@-]{0,256}$", var.vpc_name))
@@ -340,8 +341,8 @@ variable "public_ip" {
   description = "PUBLIC_IP. Whether a machine gets a public address. subnet = its subnet decides."
 
   validation {
-    condition     = contains(["subnet", "true", "false"], var.public_ip)
-    error_message = "One of subnet, true, false."
+    condition     = contains(["true", "false", "subnet"], var.public_ip)
+    error_message = "One of true, false, subnet."
   }
 }
 
@@ -444,7 +445,7 @@ variable "volume_kms_key_arn" {
 variable "table_name" {
   type        = string
   default     = "elephant-meetings"
-  description = "TABLE_NAME. Name of the table of meetings that this stack creates. Ignored when existing_table_name is given."
+  description = "TABLE_NAME. Name of the table of meetings that this module creates. Ignored when existing_table_name is given."
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.table_name))
@@ -492,7 +493,7 @@ variable "extra_tags" {
 
   validation {
     condition     = length(var.extra_tags) <= 10 && alltrue([for piece in var.extra_tags : can(regex("^[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}$", piece))])
-    error_message = "Up to ten such as [\"Department=Mathematics\", \"CostCentre=42\"] without spaces around the keys, or an empty list."
+    error_message = "Up to ten tags such as [\"Department=Mathematics\", \"CostCentre=42\"], or an empty list."
   }
 }
 
@@ -503,7 +504,7 @@ variable "launch_window_minutes" {
 
   validation {
     condition     = var.launch_window_minutes == floor(var.launch_window_minutes) && var.launch_window_minutes >= 0 && var.launch_window_minutes <= 10080
-    error_message = "A whole number of minutes from 0 to 10080 (a week)."
+    error_message = "A whole number of minutes from 0 to 10080."
   }
 }
 
@@ -514,7 +515,7 @@ variable "earliest_minutes" {
 
   validation {
     condition     = var.earliest_minutes == floor(var.earliest_minutes) && var.earliest_minutes >= 1 && var.earliest_minutes <= 10080
-    error_message = "A whole number of minutes from 1 to 10080 (a week), at least lead_minutes."
+    error_message = "A whole number of minutes from 1 to 10080."
   }
 }
 
@@ -524,8 +525,8 @@ variable "lead_minutes" {
   description = "LEAD_MINUTES. How long before the start of a meeting its schedule fires; at least flexible_window_minutes + 2, for Scheduler is precise to one minute."
 
   validation {
-    condition     = var.lead_minutes == floor(var.lead_minutes) && var.lead_minutes <= 1440
-    error_message = "A whole number of minutes, at most 1440 (a day)."
+    condition     = var.lead_minutes == floor(var.lead_minutes) && var.lead_minutes >= 2 && var.lead_minutes <= 1440
+    error_message = "A whole number of minutes from 2 to 1440."
   }
 
   validation {
@@ -540,8 +541,8 @@ variable "flexible_window_minutes" {
   description = "FLEXIBLE_WINDOW_MINUTES. Scheduler picks a moment in this window from then on, so that meetings on the hour do not all launch at once. 0 = on the minute."
 
   validation {
-    condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0
-    error_message = "A whole number of minutes, at least 0 and at most lead_minutes - 2."
+    condition     = var.flexible_window_minutes == floor(var.flexible_window_minutes) && var.flexible_window_minutes >= 0 && var.flexible_window_minutes <= 1438
+    error_message = "A whole number of minutes from 0 to 1438."
   }
 }
 
@@ -550,11 +551,11 @@ variable "flexible_window_minutes" {
 variable "companion_schedules" {
   type        = list(string)
   default     = []
-  description = "COMPANION_SCHEDULES. Schedules of other programs that belong to a meeting, and so move and go with it: group/name with {meeting_id} in the name. They need companion_role_arn."
+  description = "COMPANION_SCHEDULES. Schedules of other programs that belong to a meeting, and so move and go with it: group/name with {meeting_id} in the name. Empty = none. They need companion_role_arn."
 
   validation {
-    condition     = alltrue([for pattern in var.companion_schedules : can(regex("^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*$", pattern))])
-    error_message = "Patterns such as default/safety-{meeting_id}."
+    condition     = alltrue([for piece in var.companion_schedules : can(regex("^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*$", piece))])
+    error_message = "Patterns such as [\"default/safety-{meeting_id}\"], or an empty list."
   }
 
   validation {
@@ -581,18 +582,18 @@ variable "grace_minutes" {
 
   validation {
     condition     = var.grace_minutes == floor(var.grace_minutes) && var.grace_minutes >= 2 && var.grace_minutes <= 1440
-    error_message = "A whole number of minutes from 2 to 1440 (a day)."
+    error_message = "A whole number of minutes from 2 to 1440."
   }
 }
 
 variable "max_meeting_hours" {
   type        = number
   default     = 8
-  description = "MAX_MEETING_HOURS. A meeting this long after its time is over, and its machines are ended: the last guard against a surprising bill."
+  description = "MAX_MEETING_HOURS. A meeting this long after its time is over, and its machines are ended: the last guard against a surprising bill. At least launch_window_minutes."
 
   validation {
     condition     = var.max_meeting_hours == floor(var.max_meeting_hours) && var.max_meeting_hours >= 1 && var.max_meeting_hours <= 336
-    error_message = "A whole number of hours from 1 to 336 (two weeks)."
+    error_message = "A whole number of hours from 1 to 336."
   }
 
   validation {
@@ -608,7 +609,7 @@ variable "due_minutes" {
 
   validation {
     condition     = var.due_minutes == floor(var.due_minutes) && var.due_minutes >= 0 && var.due_minutes <= 1440
-    error_message = "A whole number of minutes from 0 to 1440 (a day)."
+    error_message = "A whole number of minutes from 0 to 1440."
   }
 }
 
@@ -641,7 +642,7 @@ variable "ready_minutes" {
 
   validation {
     condition     = var.ready_minutes == floor(var.ready_minutes) && var.ready_minutes >= 1 && var.ready_minutes <= 1440
-    error_message = "A whole number of minutes from 1 to 1440 (a day)."
+    error_message = "A whole number of minutes from 1 to 1440."
   }
 }
 

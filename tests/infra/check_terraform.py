@@ -334,9 +334,9 @@ class Template:
                 values += map(str, [least - 1, least, most, most + 1])
             if not values and name not in TOGETHER:
                 raise Unresolved(f"PROBES has no values for {name}")
-            yield from (LEAST | self._room(name) | {name: value} for value in values)
+            yield from (LEAST | self.room(name) | {name: value} for value in values)
 
-    def _room(self, name):
+    def room(self, name):
         """So that a probe of one of two is judged by its own limits: ONLY_TERRAFORM_REFUSES, ONLY_CLOUDFORMATION."""
         room = {
             "AmiArch": {"AmiId": "al2023"},
@@ -499,6 +499,8 @@ def of_variables(template, parsed, first=None):
             yield f"{name}: its pattern is not the template's, {pattern}"
     if named.keys() | ONLY_TERRAFORM.keys() != variables.keys():
         return
+    for name in sorted(variables.keys() if first is None else {first} & named.keys()):
+        yield from of_bounds(template, parsed, name, named.get(name))
     for answers, taken in sorted(template.verdicts, key=lambda verdict: named.get(first) not in verdict[0]):
         module = module_of(template, parsed, answers, None)
         told = {name: value for name, value in answers.items() if LEAST.get(name) != value}
@@ -516,6 +518,18 @@ def of_variables(template, parsed, first=None):
     for bad in ["", "1elephant", "e" * 27, "ele*"]:
         if not module_of(template, parsed, LEAST, None, name=bad).refusals:
             yield f"takes the name {bad!r}"
+
+
+def of_bounds(template, parsed, name, parameter_name):
+    """Just beyond its bounds a number is refused for itself, even where another condition refuses it too."""
+    parameter = template.parameters.get(parameter_name, {})
+    if "MinValue" not in parameter:
+        return
+    expected = f"{name}: {parameter['ConstraintDescription']}"
+    for value in (parameter["MinValue"] - 1, parameter["MaxValue"] + 1):
+        answers = LEAST | template.room(parameter_name) | {parameter_name: str(value)}
+        if expected not in module_of(template, parsed, answers, None).refusals:
+            yield f"{name} = {value} is not refused with: {expected}"
 
 
 def type_of(name, parameter):

@@ -7,14 +7,14 @@ the template against this table.
 """
 
 import json
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 # The namespace of our own.
 OURS = "ElephantLaunch"
 
 ALL = ("launch", "schedule", "end", "reconcile", "status", "operate")
-LAUNCH = ("launch",)
-SWEEP = ("reconcile",)
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,22 @@ class Metric:
 FUNCTION = ("FunctionName",)
 TIMES = ("Maximum", "Minimum", "Average", "p50", "p90", "p99")
 
+def our_own():
+    """The table of docs/watch.md, which is written from src/metrics.rs."""
+    page = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    for row in re.findall(r"^\| `(\w+)` \| (.*)", between(page, "<!-- generated -->", "<!-- end -->"), re.MULTILINE):
+        unit, verbs, by = row[1].split(" | ")[:3]
+        verbs = ALL if verbs == "all" else tuple(re.findall(r"\w+", verbs))
+        sets = tuple((*FUNCTION, *re.findall(r"`(\w+)`", named)) for named in by.split(" / "))
+        yield row[0], Metric(unit, sets, ("Sum",) if unit == "Count" else TIMES, verbs)
+
+
+def between(text, start, end):
+    return text.split(start)[1].split(end)[0]
+
+
 METRICS = {
-    OURS: {
-        "Deliveries": Metric("Count", (FUNCTION, (*FUNCTION, "Outcome")), verbs=ALL),
-        "LaunchDuration": Metric("Milliseconds", (FUNCTION,), TIMES, LAUNCH),
-        "LeadTime": Metric("Seconds", (FUNCTION,), TIMES, LAUNCH),
-        "Attempts": Metric("Count", (FUNCTION,), verbs=LAUNCH),
-        "CapacityRefusals": Metric("Count", (FUNCTION,), verbs=LAUNCH),
-        "Refusals": Metric("Count", ((*FUNCTION, "AvailabilityZone", "InstanceType"),), verbs=LAUNCH),
-        "Failures": Metric("Count", (FUNCTION, (*FUNCTION, "ErrorType")), verbs=ALL),
-        "AwsCalls": Metric("Count", (FUNCTION,), verbs=ALL),
-        "Throttles": Metric("Count", (FUNCTION,), verbs=ALL),
-        "Sweeps": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "OrphansEnded": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "MachinesLost": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "MeetingsLaunched": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "EndingsHeldBack": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "MachinesUnready": Metric("Count", (FUNCTION,), verbs=SWEEP),
-        "TimeToReady": Metric("Seconds", (FUNCTION,), TIMES, SWEEP),
-    },
+    OURS: dict(our_own()),
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     "AWS/Lambda": {
         "DestinationDeliveryFailures": Metric("Count", (FUNCTION,)),

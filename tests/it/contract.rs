@@ -18,6 +18,7 @@ mod memory;
 mod networks;
 mod samples;
 mod wire;
+mod writes;
 
 use elephant_core::error::Class;
 use elephant_core::machine::{InstanceId, Parameters};

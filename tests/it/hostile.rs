@@ -19,7 +19,7 @@ use cases::holds;
 use elephant_aws::dynamodb::Table;
 use elephant_core::config::{Config, Problems, ScheduleConfig};
 use elephant_core::error::{AwsError, Class, Error, Kind};
-use elephant_core::event::{End, Launch, Schedule};
+use elephant_core::event::{About, End, Launch, Schedule};
 use elephant_core::fleet::MeetingSnapshot;
 use elephant_core::image::Source;
 use elephant_core::machine::InstanceProfile;
@@ -259,18 +259,18 @@ mod events {
             let fields = event.as_object().filter(|fields| fields.contains_key("do"));
             let fields = fields.or_else(|| model::fields(&event)).expect("it has fields");
             assert_eq!(fields["do"].as_str().map(str::trim), Some(request.verb.as_str()));
-            match (&request.target, request.verb.is_about_a_machine()) {
-                (Some(Target::RoleRecord(meeting, role)), Some(true) | None) => {
+            match (&request.target, request.verb.about()) {
+                (Some(Target::RoleRecord(meeting, role)), About::Machine | About::MachineOrAll) => {
                     assert_eq!(model::named(&event), Some(meeting.as_str()));
                     assert_eq!(fields["role"].as_str().map(str::trim), Some(role.as_str()));
                     assert!(fields.get("instance_id").is_none_or(Value::is_null), "{event}");
                 }
-                (Some(Target::Instance(id)), Some(true) | None) => {
+                (Some(Target::Instance(id)), About::Machine | About::MachineOrAll) => {
                     assert_eq!(fields["instance_id"].as_str().map(str::trim), Some(id.0.as_str()));
                     let rest = id.0.strip_prefix("i-").expect("it begins like one");
                     assert!(!rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
                 }
-                (None, Some(false) | None) => {}
+                (None, About::NoMachine | About::MachineOrAll) => {}
                 (target, about) => panic!("{target:?}, {about:?}: {event}"),
             }
             if let Verb::EnsureVpc { cidr, .. } = &request.verb {

@@ -219,18 +219,3 @@ fn the_tests_change_no_feature_of_anything_below_the_sdk() {
         built.difference(&tested).filter(|package| below.contains(&name(package))).collect();
     assert!(changed.is_empty(), "the tests build these with other features: {changed:#?}");
 }
-
-#[test]
-fn every_variable_and_every_error_type_is_explained_in_the_docs() {
-    let page = |name| fs::read_to_string(top().join("docs").join(name)).expect("a page");
-    let (settings, errors) = (page("settings.md"), page("errors.md"));
-    for variable in elephant_core::settings::ALL.iter().map(|setting| setting.name) {
-        assert!(settings.contains(&format!("`{variable}`")), "docs/settings.md does not explain {variable}");
-    }
-    for kind in elephant_core::error::Kind::ALL {
-        let row = errors.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/errors.md does not explain {kind}"));
-        let helps = if kind.is_retryable() { "yes" } else { "no" };
-        assert_eq!(row.split(" | ").nth(3), Some(helps), "whether a repeat helps: {row}");
-    }
-}

@@ -1,5 +1,5 @@
 //! What CloudWatch is told: the real binary, behind a Runtime API, against a local AWS that does what each alarm watches
-//! for; and every line held against the table that alarms and dashboard are held against (`infra/metrics.py`).
+//! for; and every line held against the table that alarms and dashboard are held against (`tests/infra/metrics.py`).
 
 use crate::local;
 use crate::meeting;
@@ -8,6 +8,8 @@ use std::process::Command;
 
 use crate::local::python::find_python;
 use crate::meeting::Stack;
+use elephant_core::settings::Function;
+use elephant_launch::metrics::{METRICS, Metric};
 use serde_json::{Value, json};
 
 const FUNCTION: &str = "elephant-launch";
@@ -16,6 +18,52 @@ const FUNCTION: &str = "elephant-launch";
 fn lines(log: &[String]) -> Vec<Value> {
     let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line.get("_aws").is_some()).collect()
+}
+
+/// The table of docs/watch.md is written from [`METRICS`] and from the alarms of the template.
+#[test]
+fn the_generated_table_of_metrics() {
+    let read = |file| std::fs::read_to_string(local::top().join(file)).expect("it is in the tree");
+    let (template, page) = (read("infra/template.yaml"), read("docs/watch.md"));
+    let alarms: Vec<(&str, &str)> = template
+        .split("\n\n")
+        .filter(|resource| resource.contains("Namespace: ElephantLaunch\n"))
+        .filter_map(|alarm| {
+            let of = |key| alarm.split_once(key)?.1.lines().next();
+            Some((of("AlarmName: !Sub ${AWS::StackName}-")?, of("MetricName: ")?))
+        })
+        .collect();
+    assert!(alarms.len() > 10, "{alarms:?}");
+    let row = |metric: &Metric| {
+        let functions = metric.written_by.iter().map(|function| format!("{function:?}").to_lowercase());
+        let functions = if metric.written_by.len() == Function::ALL.len() {
+            "all".to_owned()
+        } else {
+            functions.collect::<Vec<_>>().join(", ")
+        };
+        let set = |set: &&[&str]| match set {
+            [] => "alone".to_owned(),
+            set => set.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
+        };
+        let sets = metric.sets.iter().map(set).collect::<Vec<_>>().join(" / ");
+        let of_it = alarms.iter().filter(|(_, watched)| *watched == metric.name);
+        let of_it: Vec<String> = of_it.map(|(alarm, _)| format!("`{alarm}`")).collect();
+        let Metric { name, unit, means, .. } = metric;
+        format!("| `{name}` | {unit} | {functions} | {sets} | {means} | {} |\n", of_it.join(", "))
+    };
+    let (before, rest) = page.split_once("<!-- generated -->\n").expect("the table begins");
+    let (_, after) = rest.split_once("<!-- end -->").expect("the table ends");
+    let rows: String = METRICS.iter().map(row).collect();
+    let head = "| metric | unit | of | by | what it is | alarms |\n|---|---|---|---|---|---|";
+    let written = format!("{before}<!-- generated -->\n\n{head}\n{rows}<!-- end -->{after}");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(local::top().join("docs/watch.md"), &written).expect("it can be written");
+    } else {
+        assert!(
+            page == written,
+            "docs/watch.md is not what src/metrics.rs says: UPDATE=1 cargo test generated"
+        );
+    }
 }
 
 /// The metrics that alarms and dashboard may rest on.

@@ -36,10 +36,10 @@ fn bad_requests() -> Vec<(Value, &'static str)> {
     };
     vec![
         (json!("stop"), "is a string, not an object"),
-        (json!({}), "has no do, and what is to be done is one of snapshot, images, delete_image"),
+        (json!({}), "has no do, and what is to be done is one of latest_image, ensure_key, ensure_vpc"),
         (json!({"do": 7}), "has a do that is a number, not a string"),
         (json!({"do": " "}), "has an empty do"),
-        (machine(json!({"do": "terminate"})), "has the do \"terminate\", which is none of snapshot, images"),
+        (machine(json!({"do": "terminate"})), "has the do \"terminate\", which is none of latest_image, ensure_key"),
         (json!({"do": "stop"}), "has neither a meeting_id with a role nor an instance_id to stop"),
         (json!({"do": "stop", "meeting_id": "m"}), "has a meeting_id and no role"),
         (json!({"do": "stop", "role": "teacher"}), "has a role and no meeting_id"),
@@ -224,12 +224,16 @@ fn the_samples_are_what_their_names_say_and_there_is_one_for_each_verb() {
             }
         }
     }
-    assert_eq!(verbs, Verb::ALL.into());
+    assert_eq!(verbs, Verb::ALL.iter().copied().collect());
     let of_operate: BTreeSet<String> = features()
         .into_iter()
         .filter_map(|(verb, _)| verb.strip_prefix("operate ").map(str::to_owned))
         .collect();
-    assert_eq!(of_operate, Verb::ALL.map(str::to_owned).into(), "the table of docs/functions.md");
+    assert_eq!(
+        of_operate,
+        Verb::ALL.iter().map(|verb| (*verb).to_owned()).collect(),
+        "the table of docs/functions.md"
+    );
 }
 
 /// The table of docs/functions.md: the verb, `operate stop` for one of `operate`, and its sample.

@@ -140,107 +140,122 @@ impl Service {
     }
 }
 
-/// The stable `errorType` of a delivery that failed. `docs/errors.md` says for each what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    InvalidEvent,
-    MeetingNotFound,
-    MeetingBusy,
-    InvalidRecord,
-    NoUsableSubnet,
-    CapacityExhausted,
-    QuotaExceeded,
-    Throttled,
-    InvalidConfiguration,
-    Unauthorized,
-    DeadlineTooClose,
-    RecordUnavailable,
-    Ec2Unavailable,
-    /// `schedule` and `status` only: the meeting was ended or cancelled, and its id is used up.
-    MeetingOver,
-    /// `schedule` only: a meeting with machines cannot be cancelled.
-    MeetingLaunched,
-    /// `schedule` and `end` only: EventBridge Scheduler did not do what was asked.
-    SchedulerUnavailable,
-    /// `status` and `operate`: there is no such machine, or it is not ours.
-    MachineNotFound,
-    /// `operate` only: Systems Manager did not do what was asked.
-    SsmUnavailable,
-    /// `operate` only: the machine or resource does not allow the request.
-    OperationRefused,
+macro_rules! kinds {
+    ($($kind:ident of $of:literal, $repeat:literal, $happened:literal, $advice:literal;)*) => {
+        /// The stable `errorType` of a delivery that failed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $(#[doc = $happened] $kind,)*
+        }
+
+        impl Kind {
+            pub const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => stringify!($kind),)*
+                }
+            }
+
+            /// Whether the same event, delivered again, may succeed without anybody changing anything.
+            pub fn is_retryable(self) -> bool {
+                match self {
+                    $(Kind::$kind => $repeat,)*
+                }
+            }
+
+            /// For the documentation: of which functions it is, what happened, and what to do.
+            pub fn explained(self) -> [&'static str; 3] {
+                match self {
+                    $(Kind::$kind => [$of, $happened, $advice],)*
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    pub const ALL: [Kind; 19] = [
-        Kind::InvalidEvent,
-        Kind::MeetingNotFound,
-        Kind::MeetingBusy,
-        Kind::InvalidRecord,
-        Kind::NoUsableSubnet,
-        Kind::CapacityExhausted,
-        Kind::QuotaExceeded,
-        Kind::Throttled,
-        Kind::InvalidConfiguration,
-        Kind::Unauthorized,
-        Kind::DeadlineTooClose,
-        Kind::RecordUnavailable,
-        Kind::Ec2Unavailable,
-        Kind::MeetingOver,
-        Kind::MeetingLaunched,
-        Kind::SchedulerUnavailable,
-        Kind::MachineNotFound,
-        Kind::OperationRefused,
-        Kind::SsmUnavailable,
-    ];
+// The name; the functions; whether a repeat helps; what happened; what to do. `docs/errors.md` is written from these rows.
+kinds! {
+    InvalidEvent of "any", false,
+        "The event is no JSON, or it names no usable meeting. The message shows its shape, not its content.",
+        "Correct the event where it was sent from: it needs a `meeting_id`, and for `schedule` a `meet_time` that is not long past.";
 
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::InvalidEvent => "InvalidEvent",
-            Kind::MeetingNotFound => "MeetingNotFound",
-            Kind::MeetingBusy => "MeetingBusy",
-            Kind::InvalidRecord => "InvalidRecord",
-            Kind::NoUsableSubnet => "NoUsableSubnet",
-            Kind::CapacityExhausted => "CapacityExhausted",
-            Kind::QuotaExceeded => "QuotaExceeded",
-            Kind::Throttled => "Throttled",
-            Kind::InvalidConfiguration => "InvalidConfiguration",
-            Kind::Unauthorized => "Unauthorized",
-            Kind::DeadlineTooClose => "DeadlineTooClose",
-            Kind::RecordUnavailable => "RecordUnavailable",
-            Kind::Ec2Unavailable => "Ec2Unavailable",
-            Kind::MeetingOver => "MeetingOver",
-            Kind::MeetingLaunched => "MeetingLaunched",
-            Kind::SchedulerUnavailable => "SchedulerUnavailable",
-            Kind::MachineNotFound => "MachineNotFound",
-            Kind::OperationRefused => "OperationRefused",
-            Kind::SsmUnavailable => "SsmUnavailable",
-        }
-    }
+    MeetingNotFound of "any", false,
+        "The table has no such record, or the record was deleted meanwhile.",
+        "Check the id. If it is right, schedule the meeting, then send the event again.";
 
-    /// Whether the same event, delivered again, may succeed without a change by a person.
-    pub fn is_retryable(self) -> bool {
-        match self {
-            Kind::MeetingBusy
-            | Kind::CapacityExhausted
-            | Kind::Throttled
-            | Kind::DeadlineTooClose
-            | Kind::RecordUnavailable
-            | Kind::Ec2Unavailable
-            | Kind::SchedulerUnavailable
-            | Kind::SsmUnavailable => true,
-            Kind::InvalidEvent
-            | Kind::MeetingNotFound
-            | Kind::InvalidRecord
-            | Kind::NoUsableSubnet
-            | Kind::QuotaExceeded
-            | Kind::InvalidConfiguration
-            | Kind::Unauthorized
-            | Kind::MeetingOver
-            | Kind::MeetingLaunched
-            | Kind::MachineNotFound
-            | Kind::OperationRefused => false,
-        }
-    }
+    MeetingBusy of "any", true,
+        "Another delivery is launching the meeting, or a machine that was asked for may still come.",
+        "Send the event again after a minute.";
+
+    InvalidRecord of "any", false,
+        "An attribute that we rely on cannot be understood, holds an attempt that is not ours, or asks for a machine that \
+         cannot exist; the message names it. Or the record has no room for a launch; the message has its size.",
+        "Correct the attribute that the message names, or remove attributes that the meeting does not need. Then send the \
+         event again.";
+
+    NoUsableSubnet of "launch", false,
+        "No subnet in a supported zone has free addresses. The message lists what was found.",
+        "Correct `SubnetIds` or `SupportedAzs`, or free addresses in the subnets of the list. Deploy, then send the event again.";
+
+    CapacityExhausted of "launch", true,
+        "EC2 has no machine of any of the types in any of the zones now.",
+        "Add an instance type or a zone, or send the event again later.";
+
+    QuotaExceeded of "launch", false,
+        "A quota of the account is used up. The message names it.",
+        "Ask Service Quotas for more, or end machines that are no longer needed. Then send the event again.";
+
+    Throttled of "launch", true,
+        "EC2 refused the requests for their rate until the time was up.",
+        "Send the event again. If this happens often, raise `FlexibleWindowMinutes`.";
+
+    InvalidConfiguration of "any", false,
+        "A variable is wrong, or it names something that does not exist. The message names it.",
+        "Correct the parameter that the message names and deploy. Then send the event again.";
+
+    Unauthorized of "any", false,
+        "A permission is missing, or a policy of the organisation denies it. The message names it.",
+        "Grant what the message names: usually a customer managed key, a service control policy, or a role that changed. \
+         Then send the event again.";
+
+    DeadlineTooClose of "any", true,
+        "Too little time was left to launch and to record the launch.",
+        "Send the event again. The delivery goes on from the record.";
+
+    RecordUnavailable of "any", true,
+        "DynamoDB did not answer in time.",
+        "Send the event again. If this lasts, look at the AWS Health Dashboard.";
+
+    Ec2Unavailable of "launch", true,
+        "EC2 gave no answer in time that settles the attempt.",
+        "Send the event again.";
+
+    MeetingOver of "schedule, status", false,
+        "The meeting was ended or cancelled: it can be neither planned nor moved again. Of a preflight: a launch would \
+         launch nothing now.",
+        "Schedule another meeting, with an id of its own.";
+
+    MeetingLaunched of "schedule", false,
+        "The meeting has machines, or a launch that is not settled, and so it cannot be cancelled.",
+        "Invoke `end`, which ends the machines too.";
+
+    SchedulerUnavailable of "schedule, end", true,
+        "EventBridge Scheduler did not answer in time.",
+        "Send the event again. It makes the record and the schedule agree.";
+
+    MachineNotFound of "status, operate", false,
+        "The role has no machine, or the machine that was named is none of ours.",
+        "Ask `status` without `console` what became of the machine, or correct the id.";
+
+    SsmUnavailable of "operate", true,
+        "Systems Manager did not answer in time.",
+        "Send the event again.";
+
+    OperationRefused of "operate", false,
+        "The state of things does not allow it: a Spot machine cannot be stopped, a name is taken, or the type has no room for \
+         another network interface.",
+        "The message says why. Choose another name, a larger type or another machine.";
 }
 
 impl fmt::Display for Kind {

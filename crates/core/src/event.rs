@@ -12,7 +12,9 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use operate::{KeyOrigin, Named, Operate, Target, Verb, WantedCommand, WantedInterface, WantedVolume};
+pub use operate::{
+    About, KeyOrigin, Named, Operate, Target, Verb, WantedCommand, WantedInterface, WantedVolume,
+};
 
 use crate::error::{Error, Kind};
 use crate::machine::InstanceId;

@@ -1,8 +1,8 @@
 //! Every setting, declared once: who reads it, what it may be, what it means, and which parameter of the templates gives it.
 //!
-//! [`crate::config`] reads the environment by these rows. The tables of `docs/settings.md` are written from them
-//! (`UPDATE=1 cargo test generated`), and `cargo test generated` names each line of `infra/template.yaml` and of
-//! `infra/terraform/` that says something else.
+//! [`crate::config`] reads the environment by these rows. `UPDATE=1 cargo test generated` writes from them the tables of
+//! `docs/settings.md`, the parameters and environment blocks of `infra/template.yaml` and of `infra/terraform/`, and
+//! `events/launch.env`.
 //!
 //! In `means`, a name between backticks is a variable; the templates show the parameter's name in its place.
 
@@ -37,6 +37,9 @@ pub struct Setting {
     pub parameter: Option<Parameter>,
     /// What the environment blocks say, in CloudFormation's words and in Terraform's, where it is not just the parameter.
     pub given_by: Option<(&'static str, &'static str)>,
+    /// Lines of `events/launch.env`: this variable, and those that it needs beside it. Empty: its default, or nothing
+    /// where another row shows it.
+    pub example: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +82,9 @@ pub enum Shape {
     Long { most: u64 },
     /// A whole number as the value says, or 0 for none: text in CloudFormation, which has no such number.
     WholeOrZero { pattern: &'static str },
-    /// Pieces, separated by commas in CloudFormation; a setting that is required has at least one.
-    List { piece: &'static str, most: Option<usize> },
+    /// Pieces, separated by commas in CloudFormation; a setting that is required has at least one. The rest is for the
+    /// error: what the pieces are, some of them, and what else they must be.
+    List { piece: &'static str, most: Option<usize>, what: &'static str, such_as: &'static [&'static str] },
 }
 
 impl Setting {
@@ -134,6 +138,7 @@ impl Setting {
             more: "",
             parameter: None,
             given_by: None,
+            example: &[],
         }
     }
 
@@ -185,6 +190,11 @@ impl Setting {
         if let Some(parameter) = &mut self.parameter {
             parameter.terraform_rules = rules;
         }
+        self
+    }
+
+    const fn example(mut self, lines: &'static [&'static str]) -> Self {
+        self.example = lines;
         self
     }
 
@@ -241,22 +251,25 @@ settings! {
              :version, a number, $Latest or $Default. Empty = none."
         )
         .more("See [a launch template](#a-launch-template).")
-        .text_parameter("LaunchTemplate", "^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", "A launch template's id or name, if need be with a colon and a version, or nothing.");
+        .text_parameter("LaunchTemplate", "^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", "A launch template's id or name, if need be with a colon and a version, or nothing.")
+        .example(&["LAUNCH_TEMPLATE=meetings:$Default"]);
 
     AMI_ID: text("an image id, ami-…, or AMI_NAME and AMI_OWNER")
         .read_by(IMAGE)
         .without("required, unless `AMI_NAME` is set")
         .means(
-            "Image that both machines start from, in the Region of this stack: its id; resolve:ssm: and the path \
+            "Image that both machines start from: its id in this Region; resolve:ssm: and the path \
              of the parameter of Systems Manager that holds the id, with :version or :label if it is not the \
              newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Either \
              this or `AMI_NAME`."
         )
+        // A wildcard in the path would widen the policy.
         .text_parameter("AmiId", "^(ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:(/[A-Za-z0-9_.-]+)+(:[A-Za-z0-9_.-]+)?|[a-z0-9]+(:[a-z]+)?(:[0-9][a-z0-9.]*)?)?$", "An image id such as ami-0e7fd79d17e852d18, resolve:ssm:/images/classroom, ubuntu:24.04, or nothing.")
         .terraform_rules(&[(
             r#"(var.ami_id == "") != (var.ami_name == "")"#,
             "Either ami_id or ami_name must be given, and not both.",
-        )]);
+        )])
+        .example(&["AMI_ID=al2023"]);
 
     AMI_NAME: text("an image's name, with * and ? for what may vary")
         .read_by(IMAGE)
@@ -268,7 +281,8 @@ settings! {
         .terraform_rules(&[(
             r#"(var.ami_name == "") == (var.ami_owner == "")"#,
             "ami_name and ami_owner go together, for anybody may give an image that name.",
-        )]);
+        )])
+        .example(&["AMI_NAME=ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", "AMI_OWNER=099720109477"]);
 
     AMI_OWNER: text("an account's id, amazon, aws-marketplace or self")
         .read_by(IMAGE)
@@ -289,7 +303,8 @@ settings! {
         .terraform_rules(&[(
             r#"var.ami_arch == "" || !(startswith(var.ami_id, "ami-") || startswith(var.ami_id, "resolve:"))"#,
             "ami_id names one image, whose architecture is its own: leave ami_arch out.",
-        )]);
+        )])
+        .example(&["AMI_ID=ubuntu:24.04", "AMI_ARCH=arm64"]);
 
     INSTANCE_TYPE: text("one or more instance types such as t3.large, separated by commas")
         .read_by(IMAGE)
@@ -298,7 +313,8 @@ settings! {
             "Instance type, or several in order of preference, separated by commas: the next one is tried after \
              every zone has refused the one before."
         )
-        .parameter("InstanceType", Shape::List { piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#, most: None });
+        .parameter("InstanceType", Shape::List { piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#, most: None, what: "Instance types", such_as: &["t3.large", "m5.large"] })
+        .example(&["INSTANCE_TYPE=t3.large,m5.large"]);
 
     SECURITY_GROUP_IDS: text("security group ids, sg-…, separated by commas")
         .read_by(LAUNCHING)
@@ -307,17 +323,20 @@ settings! {
             "Security groups of both machines, separated by commas; they belong to the VPC that the machines \
              start in."
         )
-        .parameter("SecurityGroupIds", Shape::List { piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})", most: None });
+        .parameter("SecurityGroupIds", Shape::List { piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Security group ids", such_as: &["sg-0a1b2c3d"] })
+        .example(&["SECURITY_GROUP_IDS=sg-0123456789abcdef0"]);
 
     KEY_NAME: text("the name of a key pair, at most 255 characters")
         .read_by(LAUNCHING)
         .means(
-            "Key pair for SSH or for the Windows password, one that exists; `NewKeyName` makes one. Empty = no \
+            "Key pair for SSH or for the Windows password, one that exists already. Empty = no \
              key pair, or the one of `NewKeyName`."
         )
         .more("One that does not exist is found out at the start.")
+        // A wildcard in the name would widen the policy.
         .text_parameter("KeyName", "^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "The name of a key pair of this Region, or nothing.")
-        .given_by("!If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "local.key_name");
+        .given_by("!If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "local.key_name")
+        .example(&["KEY_NAME=operators"]);
 
     IAM_PROFILE: text("an instance profile's name, or its ARN")
         .read_by(LAUNCHING)
@@ -329,7 +348,8 @@ settings! {
         .terraform_rules(&[(
             r#"var.iam_profile == "" || var.machine_role_arn != """#,
             "iam_profile needs machine_role_arn, the ARN of the role inside that profile.",
-        )]);
+        )])
+        .example(&["IAM_PROFILE=meeting-machine"]);
 
     TABLE_NAME: text("a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .")
         .read_by(EVERY)
@@ -345,7 +365,8 @@ settings! {
             "Availability Zones to use, separated by commas. Empty = us-west-2a, us-west-2b and us-west-2c of the \
              default VPC of us-west-2, otherwise every zone of the network."
         )
-        .parameter("SupportedAzs", Shape::List { piece: "[a-z]{2}-[a-z0-9-]+[a-z]", most: None });
+        .parameter("SupportedAzs", Shape::List { piece: "[a-z]{2}-[a-z0-9-]+[a-z]", most: None, what: "Zone names", such_as: &["us-west-2a", "us-west-2b"] })
+        .example(&["SUPPORTED_AZS=us-west-2a,us-west-2b"]);
 
     SUBNET_IDS: text("subnet ids, subnet-…, separated by commas")
         .read_by(LAUNCHING)
@@ -357,27 +378,34 @@ settings! {
             "Of the default VPC only those subnets count that are the default of their zone. The default of \
              `SUPPORTED_AZS` does not narrow these; a value of it does."
         )
-        .parameter("SubnetIds", Shape::List { piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})", most: None })
+        .parameter("SubnetIds", Shape::List { piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Subnet ids", such_as: &["subnet-0a1b2c3d", "subnet-0a1b2c3e"] })
         .terraform_rules(&[(
             r#"length([for given in [length(var.subnet_ids) > 0, var.vpc_id != "", var.vpc_name != ""] : given if given]) <= 1"#,
             "subnet_ids, vpc_id and vpc_name each name the network. Keep one.",
-        )]);
+        )])
+        .example(&["SUBNET_IDS=subnet-0123456789abcdef0,subnet-0123456789abcdef1"]);
 
     VPC_ID: text("a VPC's id, vpc-…")
         .read_by(LAUNCHING)
         .means("VPC whose subnets are used instead of those of the default VPC. Empty = the default VPC.")
-        .text_parameter("VpcId", "^(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?$", "The id of a VPC such as vpc-0a1b2c3d, or nothing.");
+        .text_parameter("VpcId", "^(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?$", "The id of a VPC such as vpc-0a1b2c3d, or nothing.")
+        .example(&["VPC_ID=vpc-0123456789abcdef0"]);
 
     VPC_NAME: text(r#"a tag value of at most 256 characters without *, ? and \"#)
         .read_by(LAUNCHING)
-        .means(r#"The same by its tag "Name", which no other VPC of this Region may have. Empty = the default VPC."#)
-        .text_parameter("VpcName", "^[A-Za-z0-9 _.:/=+@-]{0,256}$", "At most 256 letters, digits, spaces and _ . : / = + @ -");
+        .means(
+            r#"VPC in place of the default VPC, by its tag "Name", which no other VPC of this Region may have. Empty = the default VPC."#,
+        )
+        // Not * and ?, which would find several.
+        .text_parameter("VpcName", "^[A-Za-z0-9 _.:/=+@-]{0,256}$", "At most 256 letters, digits, spaces and _ . : / = + @ -")
+        .example(&["VPC_NAME=meetings"]);
 
     PUBLIC_IP: one_of(&["true", "false", "subnet"])
         .read_by(LAUNCHING)
         .default_to("subnet")
         .means("Whether a machine gets a public address. subnet = its subnet decides.")
-        .parameter("PublicIp", Shape::AsTheValue);
+        .parameter("PublicIp", Shape::AsTheValue)
+        .example(&["PUBLIC_IP=false"]);
 
     MARKET: one_of(&["on-demand", "spot", "spot-then-on-demand"])
         .read_by(LAUNCHING)
@@ -386,8 +414,9 @@ settings! {
             "How the machines are bought. EC2 may take a Spot machine away in mid-meeting, with two minutes' \
              notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this stack does not make."
         )
-        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts).")
-        .parameter("Market", Shape::AsTheValue);
+        .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts). See also [Spot machines](install.md#spot-machines).")
+        .parameter("Market", Shape::AsTheValue)
+        .example(&["MARKET=spot-then-on-demand"]);
 
     PAIR: one_of(&["any", "same-az"])
         .read_by(LAUNCHING)
@@ -397,7 +426,8 @@ settings! {
              is left by both, and the one that was launched there is ended."
         )
         .more("See [a pair in one zone](#a-pair-in-one-zone).")
-        .parameter("Pair", Shape::AsTheValue);
+        .parameter("Pair", Shape::AsTheValue)
+        .example(&["PAIR=same-az"]);
 
     VOLUME_DEVICE: text("a device name such as /dev/xvda")
         .read_by(LAUNCHING)
@@ -406,7 +436,8 @@ settings! {
             "Device name of the root volume. Empty = the one that the image names, which is nearly always right: \
              another name adds a second disk."
         )
-        .text_parameter("VolumeDevice", "^(/dev/[a-z0-9]+)?$", "A device such as /dev/sda1, or nothing.");
+        .text_parameter("VolumeDevice", "^(/dev/[a-z0-9]+)?$", "A device such as /dev/sda1, or nothing.")
+        .example(&["VOLUME_DEVICE=/dev/xvda"]);
 
     VOLUME_SIZE_GB: whole(1, 65_536, "GiB")
         .read_by(LAUNCHING)
@@ -416,32 +447,36 @@ settings! {
             "A size below that of the image's snapshot is raised, and the log says so with both numbers. The \
              volume is deleted with the machine."
         )
-        .parameter("VolumeSizeGb", Shape::AsTheValue);
+        .parameter("VolumeSizeGb", Shape::AsTheValue)
+        .example(&["VOLUME_SIZE_GB=200"]);
 
+    // io1 and io2 must be given a number of IOPS, and gp3 has the same without; st1 and sc1 cannot boot.
     VOLUME_TYPE: one_of(&["gp3", "gp2", "standard"])
         .read_by(LAUNCHING)
         .default_to("gp3")
         .means("Type of the root volume.")
-        .parameter("VolumeType", Shape::AsTheValue);
+        .parameter("VolumeType", Shape::AsTheValue)
+        .example(&["VOLUME_TYPE=gp2"]);
 
     VOLUME_IOPS: whole(3000, 80_000, "")
         .read_by(LAUNCHING)
         .without("EC2's 3000")
         .means("Operations per second of a gp3 volume. 0 = EC2's own, 3000.")
         .more("At most 500 for each GiB. The 0 is the parameter's; the variable is left empty.")
+        // Text in the template: its Number could not leave out those from 1 to the least that EC2 takes.
         .parameter("VolumeIops", Shape::WholeOrZero { pattern: "^(0|[3-9][0-9]{3}|[1-7][0-9]{4}|80000)$" })
         .terraform_rules(&[(
             r#"var.volume_iops == 0 || var.volume_type == "gp3""#,
             "Only volume_type gp3 has volume_iops.",
         )])
-        .given_by(r#"!If [HasVolumeIops, !Ref VolumeIops, ""]"#, r#"var.volume_iops == 0 ? "" : tostring(var.volume_iops)"#);
+        .given_by(r#"!If [HasVolumeIops, !Ref VolumeIops, ""]"#, r#"var.volume_iops == 0 ? "" : tostring(var.volume_iops)"#)
+        .example(&["VOLUME_IOPS=6000"]);
 
     VOLUME_THROUGHPUT: whole(125, 2000, "MiB/s")
         .read_by(LAUNCHING)
         .without("EC2's 125")
         .means(
-            "MiB per second of a gp3 volume, at most a quarter of its operations per second, which only the \
-             function can check. 0 = EC2's own, 125."
+            "MiB per second of a gp3 volume, at most a quarter of its operations per second. 0 = EC2's own, 125."
         )
         .more("The 0 is the parameter's; the variable is left empty.")
         .parameter("VolumeThroughput", Shape::WholeOrZero { pattern: "^(0|12[5-9]|1[3-9][0-9]|[2-9][0-9]{2}|1[0-9]{3}|2000)$" })
@@ -452,7 +487,8 @@ settings! {
             "var.volume_throughput <= max(var.volume_iops / 4, 750)",
             "volume_throughput must be at most a quarter of volume_iops, which is 3000 unless it is given.",
         )])
-        .given_by(r#"!If [HasVolumeThroughput, !Ref VolumeThroughput, ""]"#, r#"var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)"#);
+        .given_by(r#"!If [HasVolumeThroughput, !Ref VolumeThroughput, ""]"#, r#"var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)"#)
+        .example(&["VOLUME_THROUGHPUT=500"]);
 
     VOLUME_ENCRYPTED: truth()
         .read_by(LAUNCHING)
@@ -461,7 +497,8 @@ settings! {
             "true encrypts the root volume, with the account's default EBS key unless `VOLUME_KMS_KEY_ID` names \
              another; false leaves the choice to the image and the account."
         )
-        .parameter("VolumeEncrypted", Shape::AsTheValue);
+        .parameter("VolumeEncrypted", Shape::AsTheValue)
+        .example(&["VOLUME_ENCRYPTED=false"]);
 
     VOLUME_KMS_KEY_ID: text("a KMS key's id, alias/… or ARN")
         .read_by(LAUNCHING)
@@ -470,12 +507,14 @@ settings! {
             "KMS key of this Region that encrypts the root volume; its own policy must leave the permission to \
              IAM. Empty = the account's default EBS key."
         )
-        .more("The variable takes an id or `alias/…` too.")
+        .more("The variable takes an id or `alias/…` too. See [Keys of your own](permissions.md#keys-of-your-own).")
+        // Not an alias: the policy names the key.
         .text_parameter("VolumeKmsKeyArn", "^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing.")
         .terraform_rules(&[(
             r#"var.volume_kms_key_arn == "" || var.volume_encrypted"#,
             "volume_kms_key_arn needs volume_encrypted.",
-        )]);
+        )])
+        .example(&["VOLUME_KMS_KEY_ID=alias/meetings"]);
 
     IMDS_TOKENS: one_of(&["image", "required", "optional"])
         .read_by(LAUNCHING)
@@ -484,7 +523,8 @@ settings! {
             "Whether a machine must use IMDSv2 to read its own metadata. image = the image and the account \
              decide; required is recommended as soon as the software on the image speaks IMDSv2."
         )
-        .parameter("ImdsTokens", Shape::AsTheValue);
+        .parameter("ImdsTokens", Shape::AsTheValue)
+        .example(&["IMDS_TOKENS=required"]);
 
     USER_DATA: text(
         "a script (#!…), #cloud-config, another text that cloud-init or EC2Launch knows by its beginning, or \
@@ -497,16 +537,15 @@ settings! {
              characters, and Lambda allows 4 KB of environment in all, so keep it below 3000. It can be read in \
              the function's configuration: no secrets."
         )
-        .more(
-            "Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id \
-             that could be a command in a script is refused."
-        )
-        .parameter("UserData", Shape::Long { most: 4096 });
+        .more("Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id that could be a command in a script is refused. A longer text can fetch the rest.")
+        .parameter("UserData", Shape::Long { most: 4096 })
+        .example(&["USER_DATA=I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogQGVsZXBoYW50OnJvbGVACg=="]);
 
     PROJECT_TAG: text(r#"a tag value of at most 256 characters without *, ? and \"#)
         .read_by(IMAGE)
         .default_to("Elephant")
         .means(r#"Value of the tag "Project" of everything that is launched. The function may end only machines that carry it, so let no other system of this account use the same value."#)
+        .more("Machines that were launched under an older value cannot be ended under a new one, so keep it.")
         .text_parameter("ProjectTag", "^[A-Za-z0-9 _.:/=+@-]{1,256}$", "1 to 256 letters, digits, spaces and _ . : / = + @ -");
 
     EXTRA_TAGS: text(
@@ -519,7 +558,10 @@ settings! {
              ten, separated by commas. Empty = none."
         )
         .more("Machine, volume, network interface and Spot request get them. The variable takes up to 40.")
-        .parameter("ExtraTags", Shape::List { piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}", most: Some(10) });
+        // Ten, for the policy takes the keys out one by one; and no spaces around a key, which the function would
+        // leave out and the policy would not.
+        .parameter("ExtraTags", Shape::List { piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}", most: Some(10), what: "Up to ten tags", such_as: &["Department=Mathematics", "CostCentre=42"] })
+        .example(&["EXTRA_TAGS=Team=Teaching,CostCentre=4711"]);
 
     EARLIEST_MINUTES: whole(1, 10_080, "minutes")
         .read_by(WINDOW)
@@ -592,7 +634,9 @@ settings! {
             "Schedules of other programs that belong to a meeting, and so move and go with it: group/name with \
              {meeting_id} in the name, separated by commas. Empty = none. They need `CompanionRoleArn`."
         )
-        .parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None })
+        .more("Only with it may the functions touch such schedules: [The schedules of both](beside-an-existing-system.md#the-schedules-of-both).")
+        // A wildcard would widen the policy, and a name without an id would be one schedule for all meetings.
+        .parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None, what: "Patterns", such_as: &["default/safety-{meeting_id}"] })
         .terraform_rules(&[(
             r#"length(var.companion_schedules) == 0 || var.companion_role_arn != """#,
             "companion_schedules needs companion_role_arn, the ARN of the role that they run with.",
@@ -626,6 +670,7 @@ settings! {
             "A meeting that begins this soon and has no machines is launched by the sweep. At least two minutes \
              less than the shortest lead of a schedule."
         )
+        .more("Scheduler may fire a minute late, and the delivery wants another.")
         .parameter("DueMinutes", Shape::AsTheValue);
 
     MAX_REPLACEMENTS: whole(0, 100, "")
@@ -644,6 +689,7 @@ settings! {
         .read_by(&[Reconcile])
         .default_to("15")
         .means("A machine that does not serve this long after its launch is reported with its console.")
+        .more("It does not serve while the status of the record is short of `HEALTHY`, or a check of EC2 fails.")
         .parameter("ReadyMinutes", Shape::AsTheValue);
 
     RELAUNCH_UNREADY: truth()
@@ -656,6 +702,7 @@ settings! {
         .read_by(&[Reconcile])
         .default_to("false")
         .means("Whether volumes and network interfaces of ours that are attached to nothing are removed.")
+        .more("Only with `true` may the function do so.")
         .parameter("CleanUp", Shape::AsTheValue);
 
     DRY_RUN: truth()

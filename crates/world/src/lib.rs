@@ -2,8 +2,8 @@
 //!
 //! `table.rs` imitates DynamoDB and `cloud.rs` EC2. `executor.rs` runs deliveries of the real engine against them, one
 //! request at a time, on a clock that only the executor moves. `promise.rs` checks the promise after every step.
-//! `sabotage.rs` can switch a guard of the protocol off. `hour.rs` simulates many meetings at once, on a clock that
-//! runs.
+//! `sabotage.rs` can switch a guard of the protocol off. `scheduling.rs` has a meeting and its schedule. `hour.rs`
+//! simulates many meetings at once, on a clock that runs.
 
 pub mod attempt;
 pub mod cloud;
@@ -11,6 +11,7 @@ pub mod executor;
 pub mod hour;
 pub mod promise;
 pub mod sabotage;
+pub mod scheduling;
 pub mod sweep;
 pub mod table;
 

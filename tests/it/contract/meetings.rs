@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use elephant_core::error::Class;
-use elephant_core::machine::{Addresses, Note, State};
 use elephant_core::meeting::{Role, Status};
 use elephant_core::ports::{Created, Meetings, NewMeetings, Updated};
 use elephant_core::record::{
-    self, Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, RoleRecord, StatusMove, Update,
+    self, Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, RoleRecord, Update,
 };
 
 use Role::{Student, Teacher};
 
 use super::samples::*;
+use super::writes::{CANCELLED, MOVED, PRUNED, Write, every_write};
 use super::{Blank, Stage};
 use elephant_world::executor::Fate;
 
@@ -238,12 +238,12 @@ pub async fn each_change_has_its_effect_and_no_other(stage: &impl Stage) {
         (Change::Instance(Teacher, recorded("i-3")), changed(|r| filled(&mut r.teacher))),
         (Change::Instance(Student, recorded("i-3")), changed(|r| filled(&mut r.student))),
         (Change::Launched, changed(|r| r.status = Some(Status::Launched))),
-        (Change::MeetTime(at(900).to_string()), changed(moved)),
-        (Change::Terminated("ill".into()), changed(cancelled)),
+        (Change::MeetTime(at(900).to_string()), changed(MOVED)),
+        (Change::Terminated("ill".into()), changed(CANCELLED)),
         (Change::Lost(Teacher, lost("i-1")), changed(|r| r.teacher.instance_id = None)),
         (Change::Noted(Teacher, noted()), changed(|_| {})),
         (Change::Ready(at(60)), changed(|_| {})),
-        (Change::Pruned, changed(pruned)),
+        (Change::Pruned, changed(PRUNED)),
         (Change::Failure(failure("why")), changed(|_| {})),
         (Change::ForgetFailure, changed(|_| {})),
     ];
@@ -311,11 +311,6 @@ pub async fn the_end_of_a_meeting_says_why_once(stage: &impl Stage) {
     stands(stage, Some(&ended), "with the first reason").await;
 }
 
-fn noted() -> Note {
-    let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
-    Note { state: State::Running, addresses }
-}
-
 pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &impl Stage) {
     let record = half_done(stage);
     stage.put(&record).await;
@@ -347,398 +342,8 @@ pub async fn one_requirement_that_does_not_hold_refuses_every_change(stage: &imp
     stands(stage, Some(&after), "every change was made").await;
 }
 
-fn moved(record: &mut Record) {
-    (record.meet_time, record.meet_time_text) = (MeetTime::At(at(900)), Some(at(900).to_string()));
-}
-
-fn cancelled(record: &mut Record) {
-    (record.status, record.termination_reason) = (Some(Status::Terminated), Some("ill".into()));
-}
-
 fn filled(of_role: &mut RoleRecord) {
     (of_role.instance_id, of_role.launched_at) = (Some(id("i-3")), Some(at(5)));
-}
-
-fn pruned(record: &mut Record) {
-    (record.lease, record.teacher.attempt, record.student.attempt) = (None, None, None);
-}
-
-/// A write of `record.rs`, a record that it fits, what it makes of that, and records that it does not fit.
-struct Write {
-    name: &'static str,
-    fits: Record,
-    update: Update,
-    after: Other,
-    unfit: Vec<(&'static str, Other)>,
-}
-
-/// How a record came to be another.
-type Other = fn(&mut Record);
-
-fn every_write(stage: &impl Stage) -> Vec<Write> {
-    let m = &meeting(stage);
-    let me = &Owner("me".into());
-    let new = scheduled(stage);
-    let old = half_done(stage);
-    let fresh =
-        [(Teacher, plain_attempt(m, Teacher, "token-3")), (Student, full_attempt(m, Student, "token-4"))];
-    let on = StatusMove::Keep;
-    let healthy = Record { status: Some(Status::Healthy), ..old.clone() };
-    let pair = Record { teacher: RoleRecord { instance_id: None, ..old.teacher.clone() }, ..old.clone() };
-    let by_hand = Record { teacher: RoleRecord { attempt: None, ..old.teacher.clone() }, ..old.clone() };
-    let both_refused = [(Teacher, token("token-1")), (Student, token("token-2"))];
-    let owner_changed: Other = |r| r.lease = Some(lease("you", 30));
-    let lease_gone: Other = |r| r.lease = None;
-    let over: Other = |r| r.status = Some(Status::Terminated);
-    let ended: Other = |r| r.termination_reason = Some("ended".into());
-    let gone = Record { termination_reason: Some("over".into()), ..old.clone() };
-    let unknown: Other = |r| r.status = Some(Status::Unknown("Cancelled".into()));
-    let no_attempt: Other = |r| r.student.attempt = None;
-    let other_attempt: Other = |r| r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-9"));
-    let other_machine: Other = |r| r.student.instance_id = Some(id("i-9"));
-    let next_attempt = || {
-        let next = plain_attempt(m, Student, "token-3");
-        record::next_attempt(m, me, Student, &token("token-2"), next)
-    };
-    let followed: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-3"));
-    let ending: Other = |r| r.student.attempt.as_mut().expect("an attempt").ending = true;
-    let someones_lease: Other = |r| r.lease = Some(lease("you", 30));
-    let a_machine: Other = |r| r.teacher.instance_id = Some(id("i-1"));
-    let an_attempt: Other = |r| r.student.attempt = Some(plain_attempt(&r.meeting_id, Student, "token-9"));
-    vec![
-        Write {
-            name: "the move",
-            fits: old.clone(),
-            update: record::move_to(m, &at(900).to_string()),
-            after: moved,
-            unfit: vec![("a meeting that is over", over), ("an unknown status", unknown)],
-        },
-        Write {
-            name: "the cancellation",
-            fits: new.clone(),
-            update: record::cancel(&new, "ill"),
-            after: cancelled,
-            unfit: vec![
-                ("a lease", someones_lease),
-                ("a machine", a_machine),
-                ("an attempt", an_attempt),
-                ("a meeting that is over", over),
-                ("an unknown status", unknown),
-            ],
-        },
-        Write {
-            name: "the end",
-            fits: old.clone(),
-            update: record::end(m, Student, &token("token-2")),
-            after: ending,
-            unfit: vec![
-                ("another attempt", other_attempt),
-                ("no attempt", no_attempt),
-                ("a machine", other_machine),
-            ],
-        },
-        Write {
-            name: "the claim of a new meeting",
-            fits: new.clone(),
-            update: record::claim(&new, lease("me", 30), &fresh),
-            after: |r| {
-                r.lease = Some(lease("me", 30));
-                r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-3"));
-                r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-4"));
-            },
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("over", over),
-                ("ended", ended),
-                ("at another time", moved),
-                ("moved on", |r| r.status = Some(Status::Launched)),
-                ("no status", |r| r.status = None),
-                ("another's attempt", other_attempt),
-                ("another's machine", other_machine),
-            ],
-        },
-        Write {
-            name: "the claim of a meeting that others have worked on",
-            fits: old.clone(),
-            update: record::claim(&old, lease("you", 60), &[]),
-            after: |r| r.lease = Some(lease("you", 60)),
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("renewed", |r| r.lease = Some(lease("me", 31))),
-                ("no lease", lease_gone),
-                ("over", over),
-                ("another attempt", other_attempt),
-                ("no attempt", no_attempt),
-                ("the attempt is refused", |r| r.student.attempt.as_mut().expect("one").refused = true),
-                ("another's machine", other_machine),
-                ("no machine", |r| r.teacher.instance_id = None),
-                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
-            ],
-        },
-        Write {
-            name: "the renewal",
-            fits: old.clone(),
-            update: record::renew(m, lease("me", 30), at(60)),
-            after: |r| r.lease = Some(lease("me", 60)),
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("renewed before", |r| r.lease = Some(lease("me", 45))),
-                ("no lease", lease_gone),
-            ],
-        },
-        Write {
-            name: "the next attempt",
-            fits: old.clone(),
-            update: next_attempt(),
-            after: followed,
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("no lease", lease_gone),
-                ("over", over),
-                ("ended", ended),
-                ("an unknown status", unknown),
-                ("another attempt", other_attempt),
-                ("no attempt", no_attempt),
-                ("a machine", other_machine),
-            ],
-        },
-        Write {
-            name: "the next attempts of a pair",
-            fits: pair.clone(),
-            update: record::next_attempts(
-                m,
-                me,
-                &[
-                    (Teacher, &token("token-1"), plain_attempt(m, Teacher, "token-3")),
-                    (Student, &token("token-2"), full_attempt(m, Student, "token-4")),
-                ],
-            ),
-            after: |r| {
-                r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-3"));
-                r.student.attempt = Some(full_attempt(&r.meeting_id, Student, "token-4"));
-            },
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("no lease", lease_gone),
-                ("over", over),
-                ("another attempt of one role", other_attempt),
-                ("no attempt of one role", no_attempt),
-                ("a machine of one role", other_machine),
-                ("a machine of the other", a_machine),
-            ],
-        },
-        Write {
-            name: "the end on purpose",
-            fits: old.clone(),
-            update: record::terminate(&old, "the teacher left"),
-            after: |r| {
-                r.status = Some(Status::Terminated);
-                r.termination_reason = Some("the teacher left".into());
-            },
-            unfit: vec![("over", over), ("an unknown status", unknown), ("ended", ended)],
-        },
-        Write {
-            name: "the lease that whoever ends the meeting takes",
-            fits: old.clone(),
-            update: record::take_lease(&old, Owner("end".into())).expect("there is one"),
-            after: |r| r.lease.as_mut().expect("one").owner = Owner("end".into()),
-            unfit: vec![("another's lease", owner_changed), ("no lease", lease_gone)],
-        },
-        Write {
-            name: "a note",
-            fits: old.clone(),
-            update: record::note(m, Teacher, &id("i-1"), noted()),
-            after: |_| {},
-            unfit: vec![
-                ("no machine", |r| r.teacher.instance_id = None),
-                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
-            ],
-        },
-        Write {
-            name: "both machines run",
-            fits: old.clone(),
-            update: record::ready(m, &[(Teacher, id("i-1"))], at(60)),
-            after: |_| {},
-            unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
-        },
-        Write {
-            name: "that a machine is to be replaced",
-            fits: old.clone(),
-            update: record::replace(m, Teacher, &token("token-1"), &id("i-1")),
-            after: |r| r.teacher.attempt.as_mut().expect("one").ending = true,
-            unfit: vec![
-                ("over", over),
-                ("ended", ended),
-                ("no machine", |r| r.teacher.instance_id = None),
-                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
-                ("another attempt", |r| {
-                    r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
-                }),
-            ],
-        },
-        Write {
-            name: "that nothing of a launch is left",
-            fits: gone.clone(),
-            update: record::prune(&gone),
-            after: pruned,
-            unfit: vec![
-                ("no reason", |r| r.termination_reason = None),
-                ("another lease", owner_changed),
-                ("another attempt", other_attempt),
-                ("a machine", other_machine),
-            ],
-        },
-        Write {
-            name: "a machine that is lost",
-            fits: old.clone(),
-            update: record::forget(&old, Teacher, lost("i-1")),
-            after: |r| {
-                r.teacher.instance_id = None;
-                r.teacher.attempt.as_mut().expect("one").refused = true;
-            },
-            unfit: vec![
-                ("no machine", |r| r.teacher.instance_id = None),
-                ("another machine", |r| r.teacher.instance_id = Some(id("i-9"))),
-                ("another attempt", |r| {
-                    r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
-                }),
-                ("over", over),
-                ("ended", ended),
-                ("an unknown status", unknown),
-            ],
-        },
-        Write {
-            name: "a machine of somebody's own that is lost",
-            fits: by_hand.clone(),
-            update: record::forget(&by_hand, Teacher, lost("i-1")),
-            after: |r| r.teacher.instance_id = None,
-            unfit: vec![("another machine", |r| r.teacher.instance_id = Some(id("i-9")))],
-        },
-        Write {
-            name: "the revival",
-            fits: Record { status: Some(Status::Terminated), ..old.clone() },
-            update: record::revive(m),
-            after: |r| r.status = Some(Status::Launched),
-            unfit: vec![
-                ("a meeting that is on", |r| r.status = Some(Status::Healthy)),
-                ("ended", ended),
-                ("an unknown status", unknown),
-            ],
-        },
-        Write {
-            name: "the next attempt after the status moved on",
-            fits: healthy.clone(),
-            update: next_attempt(),
-            after: followed,
-            unfit: vec![("over", over)],
-        },
-        Write {
-            name: "the id",
-            fits: Record { status: Some(Status::Scheduled), ..old.clone() },
-            update: record::instance(
-                m,
-                Student,
-                &token("token-2"),
-                recorded("i-3"),
-                StatusMove::from_status(&None),
-            ),
-            after: |r| {
-                r.status = Some(Status::Launched);
-                r.student.instance_id = Some(id("i-3"));
-                r.student.launched_at = Some(at(5));
-            },
-            unfit: vec![
-                ("the status moved on", |r| r.status = Some(Status::DnsWritten)),
-                ("over", over),
-                ("ended", ended),
-                ("an unknown status", unknown),
-                ("another attempt", other_attempt),
-                ("no attempt", no_attempt),
-                ("its end is written", ending),
-                ("another machine", other_machine),
-            ],
-        },
-        Write {
-            name: "the id, again and under another's lease",
-            fits: {
-                let mut record = Record { status: None, lease: Some(lease("you", 30)), ..old.clone() };
-                record.student.instance_id = Some(id("i-3"));
-                record
-            },
-            update: record::instance(m, Student, &token("token-2"), recorded("i-3"), StatusMove::ToLaunched),
-            after: |r| {
-                r.status = Some(Status::Launched);
-                r.student.launched_at = Some(at(5));
-            },
-            unfit: vec![],
-        },
-        Write {
-            name: "the id beyond LAUNCHED",
-            fits: healthy.clone(),
-            update: record::instance(m, Student, &token("token-2"), recorded("i-3"), on),
-            after: |r| {
-                r.student.instance_id = Some(id("i-3"));
-                r.student.launched_at = Some(at(5));
-            },
-            unfit: vec![
-                ("no status", |r| r.status = None),
-                ("not beyond", |r| r.status = Some(Status::Launched)),
-                ("over", over),
-                ("ended", ended),
-                ("an unknown status", unknown),
-            ],
-        },
-        Write {
-            name: "giving up with an attempt open",
-            fits: old.clone(),
-            update: record::give_up(m, me, failure("why"), &[(Student, token("token-2"))], false),
-            after: |r| r.student.attempt.as_mut().expect("one").refused = true,
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("no lease", lease_gone),
-                ("another attempt", other_attempt),
-                ("no attempt", no_attempt),
-            ],
-        },
-        Write {
-            name: "giving up with nothing open",
-            fits: old.clone(),
-            update: record::give_up(m, me, failure("why"), &both_refused, true),
-            after: |r| {
-                r.lease = None;
-                r.teacher.attempt.as_mut().expect("one").refused = true;
-                r.student.attempt.as_mut().expect("one").refused = true;
-            },
-            unfit: vec![
-                ("another's lease", owner_changed),
-                ("another attempt", other_attempt),
-                ("another attempt of the other's", |r| {
-                    r.teacher.attempt = Some(plain_attempt(&r.meeting_id, Teacher, "token-9"))
-                }),
-            ],
-        },
-        Write {
-            name: "giving up with nothing refused",
-            fits: Record { status: Some(Status::Terminated), ..old.clone() },
-            update: record::give_up(m, me, failure("why"), &[], true),
-            after: |r| r.lease = None,
-            unfit: vec![("another's lease", owner_changed)],
-        },
-        Write {
-            name: "the report",
-            fits: old.clone(),
-            update: record::report(&old, failure("why")),
-            after: |_| {},
-            unfit: vec![("another's lease", owner_changed), ("no lease", lease_gone)],
-        },
-        Write {
-            name: "the report about a meeting without a lease",
-            fits: new.clone(),
-            update: record::report(&new, failure("why")),
-            after: |_| {},
-            unfit: vec![("a lease", owner_changed)],
-        },
-    ]
 }
 
 pub async fn each_write_is_done_where_it_fits_and_refused_where_it_does_not(stage: &impl Stage) {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use elephant_core::machine::{Attempt, InstanceId, Parameters, Token};
+use elephant_core::machine::{Addresses, Attempt, InstanceId, Note, Parameters, State, Token};
 use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::network::Subnet;
 use elephant_core::record::{Failure, Lease, Lost, MeetTime, Owner, Record, Recorded, RoleRecord};
@@ -132,4 +132,9 @@ pub async fn all<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec
         }
     });
     pin!(all).await
+}
+
+pub fn noted() -> Note {
+    let addresses = Addresses { private_ip: Some("10.0.0.7".into()), ..Addresses::default() };
+    Note { state: State::Running, addresses }
 }

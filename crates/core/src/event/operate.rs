@@ -146,66 +146,56 @@ pub struct WantedInterface {
     pub security_group_ids: Vec<String>,
 }
 
-impl Verb {
-    /// Every verb.
-    pub const ALL: [&str; 15] = [
-        "snapshot",
-        "images",
-        "delete_image",
-        "add_volume",
-        "remove_volume",
-        "add_network_interface",
-        "remove_network_interface",
-        "stop",
-        "start",
-        "reboot",
-        "run",
-        "ensure_key",
-        "latest_image",
-        "ensure_vpc",
-        "delete_vpc",
-    ];
+macro_rules! verbs {
+    ($($verb:ident = $word:literal, $about:expr, $means:literal;)*) => {
+        impl Verb {
+            pub const ALL: &[&str] = &[$($word),*];
 
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Verb::Snapshot { .. } => "snapshot",
-            Verb::Images => "images",
-            Verb::DeleteImage { .. } => "delete_image",
-            Verb::AddVolume(_) => "add_volume",
-            Verb::RemoveVolume(_) => "remove_volume",
-            Verb::AddNetworkInterface(_) => "add_network_interface",
-            Verb::RemoveNetworkInterface(_) => "remove_network_interface",
-            Verb::Stop { .. } => "stop",
-            Verb::Start { .. } => "start",
-            Verb::Reboot { .. } => "reboot",
-            Verb::Run(_) => "run",
-            Verb::EnsureKey { .. } => "ensure_key",
-            Verb::LatestImage => "latest_image",
-            Verb::EnsureVpc { .. } => "ensure_vpc",
-            Verb::DeleteVpc { .. } => "delete_vpc",
-        }
-    }
+            /// Each verb with what it does, for the documentation: `docs/functions.md` is written from it.
+            pub const EXPLAINED: &[(&str, &str)] = &[$(($word, $means)),*];
 
-    /// `None`: about one, or about all.
-    pub fn is_about_a_machine(&self) -> Option<bool> {
-        match self {
-            Verb::Images => None,
-            Verb::DeleteImage { .. }
-            | Verb::EnsureKey { .. }
-            | Verb::LatestImage
-            | Verb::EnsureVpc { .. }
-            | Verb::DeleteVpc { .. } => Some(false),
-            Verb::Snapshot { .. }
-            | Verb::AddVolume(_)
-            | Verb::RemoveVolume(_)
-            | Verb::AddNetworkInterface(_)
-            | Verb::RemoveNetworkInterface(_)
-            | Verb::Stop { .. }
-            | Verb::Start { .. }
-            | Verb::Reboot { .. }
-            | Verb::Run(_) => Some(true),
+            pub fn as_str(&self) -> &'static str {
+                match self {
+                    $(Verb::$verb { .. } => $word,)*
+                }
+            }
+
+            pub fn about(&self) -> About {
+                match self {
+                    $(Verb::$verb { .. } => $about,)*
+                }
+            }
         }
-    }
+    };
+}
+
+/// What a request has to name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    Machine,
+    MachineOrAll,
+    NoMachine,
+}
+
+use About::{Machine, MachineOrAll, NoMachine};
+
+// The word of each verb, what it is about, and what it does; in an order in which all of them can be tried.
+verbs! {
+    LatestImage = "latest_image", NoMachine, "says which image a launch would start from";
+    EnsureKey = "ensure_key", NoMachine, "makes or imports a key pair to launch with";
+    EnsureVpc = "ensure_vpc", NoMachine, "makes a VPC to launch into";
+    Run = "run", Machine, "runs a command on a machine, through Systems Manager";
+    Snapshot = "snapshot", Machine, "makes an image of a machine";
+    Images = "images", MachineOrAll, "lists these images";
+    AddVolume = "add_volume", Machine, "adds a disk";
+    AddNetworkInterface = "add_network_interface", Machine, "adds a network interface";
+    Reboot = "reboot", Machine, "reboots a machine";
+    Stop = "stop", Machine, "stops a machine";
+    Start = "start", Machine, "starts a machine that is stopped";
+    RemoveVolume = "remove_volume", Machine, "removes a disk that was added";
+    RemoveNetworkInterface = "remove_network_interface", Machine, "removes a network interface that was added";
+    DeleteImage = "delete_image", NoMachine, "deletes an image, with its snapshots";
+    DeleteVpc = "delete_vpc", NoMachine, "deletes a VPC that was made, with all that is in it";
 }
 
 const EXPECTED: &str =
@@ -260,10 +250,10 @@ impl Operate {
             }
         };
         let target = fields.target()?;
-        match (verb.is_about_a_machine(), &target) {
-            (Some(false), Some(_)) => return Err(format!("names a machine, and {word} is about none")),
-            (Some(false) | None, _) | (Some(true), Some(_)) => {}
-            (Some(true), None) => {
+        match (verb.about(), &target) {
+            (NoMachine, Some(_)) => return Err(format!("names a machine, and {word} is about none")),
+            (NoMachine | MachineOrAll, _) | (Machine, Some(_)) => {}
+            (Machine, None) => {
                 return Err(format!("has neither a meeting_id with a role nor an instance_id to {word}"));
             }
         }

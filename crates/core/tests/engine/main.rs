@@ -1,7 +1,6 @@
 //! What is decided, told as stories, tables and properties, in the world in memory. One binary: the world is linked once.
 
 mod config;
-mod course;
 mod deadline;
 mod end;
 mod error;

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "counts and courses are for a person who asked to see them")]
 
 mod course;
+mod schedule;
 mod search;
 
 use std::collections::{BTreeSet, HashSet};

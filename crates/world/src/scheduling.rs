@@ -1,4 +1,4 @@
-//! Deliveries of the real verb over a table and a scheduler in memory, one request at a time: whoever plays chooses which
+//! Deliveries of the verb `schedule` over a table and a scheduler in memory, one request at a time: whoever plays chooses which
 //! delivery moves next, whether its request is answered, lost before or after it took effect, or never sent because the
 //! delivery dies, and when another program steps in.
 
@@ -29,8 +29,8 @@ use elephant_core::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use elephant_world::table::Table;
-use elephant_world::{aws_error, config as launch_config, meeting, start};
+use crate::table::Table;
+use crate::{aws_error, config as launch_config, meeting, start};
 
 /// One meeting, and what can go wrong with it.
 #[derive(Clone, Debug)]
@@ -45,6 +45,21 @@ pub struct Scenario {
     pub deaths: usize,
     pub acts: usize,
     pub sabotage: Option<Sabotage>,
+}
+
+impl Scenario {
+    /// No record, no request, and nothing that goes wrong.
+    pub fn quiet() -> Self {
+        Scenario {
+            stands: false,
+            companion: false,
+            events: Vec::new(),
+            faults: 0,
+            deaths: 0,
+            acts: 0,
+            sabotage: None,
+        }
+    }
 }
 
 /// A guard of the verb that is switched off.
@@ -351,7 +366,7 @@ impl World {
                 let m = meeting("m");
                 let attempt = elephant_core::plan::attempt(
                     &launch_config(),
-                    &elephant_world::cloud::image("ami-1").into(),
+                    &crate::cloud::image("ami-1").into(),
                     &m,
                     Role::Teacher,
                     1,
