@@ -1,9 +1,10 @@
-//! What CloudWatch is told of a delivery: one line in its embedded metric format, and one for each place that refused.
+//! The metrics of a delivery: one line in CloudWatch's embedded metric format, and one for each zone and type that
+//! refused.
 //!
-//! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting. Counted is
-//! at the ports ([`Metered`] stands between a verb and its adapters) and on the wire ([`Calls`]), so no verb knows of it.
-//! Dimensions stay few: the function, and one of outcome, error type, or zone and type. [`METRICS`] explains each metric,
-//! `infra/template.yaml` watches them.
+//! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting.
+//! [`Metered`], between a verb and its adapters, counts at the ports, and [`Calls`] counts the requests of the SDK, so
+//! no verb knows about it. There are few dimensions: the function, and one of outcome, error type, or zone and type.
+//! [`METRICS`] explains each metric; `infra/template.yaml` has the alarms.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -102,7 +103,7 @@ metrics! {
         "The time from the launch of the later machine until both were seen running.";
 }
 
-/// What is counted during one delivery. What was counted before the first (while the function initialised) is the first's.
+/// The counts of one delivery. The first delivery also has the counts from before it, when the function initialised.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub calls: Arc<Calls>,
@@ -112,7 +113,7 @@ pub struct Tally {
     sweep: Cell<Sweep>,
 }
 
-/// What a delivery of `reconcile` counted.
+/// The counts of a delivery of `reconcile`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sweep {
     sweeps: u64,
@@ -121,7 +122,7 @@ struct Sweep {
     meetings_launched: u64,
     endings_held_back: u64,
     machines_unready: u64,
-    /// The longest.
+    /// The longest time until ready.
     ready: Option<Duration>,
 }
 
@@ -165,7 +166,7 @@ impl Ending {
     }
 }
 
-/// What is counted, and for which function.
+/// The counts, and the function that they belong to.
 #[derive(Debug)]
 pub struct Meter {
     pub tally: Rc<Tally>,
@@ -179,17 +180,17 @@ impl Meter {
         Meter { tally: Rc::default(), function, launches: false, sweeps: false }
     }
 
-    /// Of a function that launches machines: says of every delivery how often it tried, and was refused.
+    /// For a function that launches machines: each delivery also reports its attempts and their refusals.
     pub fn of_launches(function: String) -> Self {
         Meter { launches: true, ..Meter::new(function) }
     }
 
-    /// Of the function that sweeps: says of every delivery what it found, too.
+    /// For the function that sweeps: each delivery also reports what it found.
     pub fn of_sweeps(function: String) -> Self {
         Meter { sweeps: true, ..Meter::new(function) }
     }
 
-    /// The lines that a delivery ends with; the counts begin anew.
+    /// The last lines of a delivery; the counts begin anew.
     pub fn report(&self, ending: Ending, started: Timestamp, now: Timestamp) -> String {
         let function = self.function.as_str();
         let tally = &self.tally;
@@ -228,7 +229,7 @@ fn count<T>(of: impl Iterator<Item = T>) -> u64 {
     u64::try_from(of.count()).unwrap_or(u64::MAX)
 }
 
-/// One line with its end. A line that cannot be made is worth no delivery: it is left out, and the log says so.
+/// One line with its line end. If a line cannot be made, it is left out and the log says so; the delivery goes on.
 fn line(mut emf: Emf, entry: &impl Entry) -> String {
     let mut line = Vec::new();
     if let Err(error) = emf.format(entry, &mut line) {
@@ -254,7 +255,7 @@ struct Delivery<'d> {
 }
 
 impl Delivery<'_> {
-    /// Every metric by function; deliveries by outcome, failures by error type too.
+    /// Every metric by function; deliveries also by outcome, failures also by error type.
     fn format(&self) -> Emf {
         let by = |dimension: &'static str, name: &'static str| MetricDirective {
             dimensions: vec![vec!["FunctionName", dimension]],

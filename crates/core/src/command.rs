@@ -1,8 +1,8 @@
-//! A command on a machine, by SSM's Run Command, and what came of it.
+//! A command on a machine, by SSM's Run Command, and its result.
 
 use crate::machine::InstanceId;
 
-/// Which of SSM's own documents runs it.
+/// Which of SSM's own documents runs the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shell {
     #[default]
@@ -22,22 +22,22 @@ impl Shell {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCommand {
     pub instance_id: InstanceId,
-    /// The caller's; it goes into the command's comment.
+    /// The caller's name for the command; it is written in the command's comment.
     pub name: String,
     pub shell: Shell,
     pub text: String,
-    /// It is ended after so many seconds.
+    /// SSM ends the command after this many seconds.
     pub timeout_seconds: u32,
 }
 
-/// How it is with a command on one machine.
+/// The state of a command on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
     /// SSM's word: `Pending`, `InProgress`, `Delayed`, `Success`, `Failed`, `TimedOut`, `Cancelled`, …
     pub status: String,
-    /// SSM's in more detail, such as `Undeliverable`.
+    /// SSM's detailed word, such as `Undeliverable`.
     pub details: String,
-    /// `None`: it did not run to its end.
+    /// `None`: the command did not complete.
     pub exit_status: Option<i32>,
     /// At most 24,000 characters.
     pub output: String,

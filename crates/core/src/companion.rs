@@ -1,9 +1,9 @@
-//! A schedule of another program that belongs to a meeting, as the system's safety net does (`safety-{id}`): it moves with its
-//! meeting, and goes with it, if a setting names it.
+//! A schedule of another program that belongs to a meeting, such as the safety net of an existing system
+//! (`safety-{id}`). If a setting names it, it is moved and deleted with its meeting.
 //!
-//! How far one stands from its meeting's time is noted in the record before the meeting is first moved. From then on its
-//! time is a pure function of the record, as that of our own schedule is: whatever is delivered twice, at once or half,
-//! shifts nothing twice. Not handled here: what else such a schedule says, which stays as its owner wrote it.
+//! Before a meeting is first moved, the record notes how far each of its companions is from the meeting's time. After
+//! that a companion's time is a pure function of the record, like the time of our own schedule: a delivery that comes
+//! twice, at once or half shifts nothing twice. The rest of such a schedule stays as its owner wrote it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use jiff::{SignedDuration, Timestamp, Unit};
 
 use crate::meeting::MeetingId;
 
-/// What stands for the meeting's id in a pattern.
+/// The placeholder for the meeting's id in a pattern.
 const MEETING: &str = "{meeting_id}";
 
-/// What EventBridge Scheduler allows in the name of a schedule and of a group.
+/// The characters that EventBridge Scheduler allows in the name of a schedule and of a group.
 const NAME_LIMIT: usize = 64;
 
 /// `group/name`, with `{meeting_id}` in the name, once.
@@ -36,14 +36,14 @@ impl Pattern {
         whole.then(|| Pattern { group: group.to_owned(), before: before.to_owned(), after: after.to_owned() })
     }
 
-    /// The schedule of this meeting; `None`: Scheduler allows no such name, so there is none.
+    /// The schedule of this meeting; `None` if Scheduler does not allow the name, so that no such schedule exists.
     pub fn of(&self, meeting: &MeetingId) -> Option<CompanionName> {
         let name = format!("{}{meeting}{}", self.before, self.after);
         let allowed = name.len() <= NAME_LIMIT && is_plain(&name);
         allowed.then(|| CompanionName { group: self.group.clone(), name })
     }
 
-    /// Whether some meeting's schedule of this pattern may be one of ours.
+    /// Whether the schedule of some meeting by this pattern may be one of ours.
     pub fn may_be(&self, group: &str, prefix: &str) -> bool {
         self.group == group && (self.before.starts_with(prefix) || prefix.starts_with(&self.before))
     }
@@ -71,17 +71,17 @@ impl fmt::Display for CompanionName {
     }
 }
 
-/// What stands under the name of one.
+/// The schedule that exists under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Companion {
     Absent,
     /// It fires once, at this time.
     At(Timestamp),
-    /// It fires otherwise: more than once, or at a time of a zone other than UTC.
+    /// It fires more than once, or at a time of a zone other than UTC.
     Otherwise(String),
 }
 
-/// How far each stood from its meeting's time before that was first moved: to the millisecond, by its `group/name`.
+/// How far each was from its meeting's time before the meeting was first moved: to the millisecond, by its `group/name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Offsets(pub BTreeMap<String, i64>);
 
@@ -91,7 +91,7 @@ impl Offsets {
         self.0.insert(companion.to_string(), milliseconds);
     }
 
-    /// When it is to fire for a meeting of this time, in whole seconds; `None`: it did not stand when this was noted.
+    /// When it must fire for a meeting of this time, in whole seconds; `None` if it did not exist when this was noted.
     pub fn time_of(&self, companion: &CompanionName, meet_time: Timestamp) -> Option<Timestamp> {
         let offset = SignedDuration::from_millis(*self.0.get(&companion.to_string())?);
         meet_time.checked_add(offset).ok()?.round(Unit::Second).ok()

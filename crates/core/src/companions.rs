@@ -1,8 +1,9 @@
-//! What becomes of a meeting's companion schedules when it is moved, cancelled or ended: the same way for every verb.
+//! What every verb does with a meeting's companion schedules when the meeting is moved, cancelled or ended.
 //!
-//! The record is the truth and they follow it, as our own schedule does. Before a meeting is first moved, how far each stands
-//! from its time is noted in the record, where none is noted yet; whoever finds a note uses it. So a delivery that died
-//! between the move and a shift is gone on with by the next, and one that comes twice shifts nothing twice.
+//! The companions follow the record, as our own schedule does. Before a meeting is first moved, the record notes how far
+//! each companion is from the meeting's time, unless this is noted already; every later delivery uses the note. So if a
+//! delivery dies between the move and a shift, the next one goes on, and a delivery that comes twice shifts nothing
+//! twice.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,7 +24,7 @@ use crate::timing::{Timing, after};
 /// Scheduler invokes within the minute that begins at the time of a schedule.
 const PRECISION: Duration = Duration::from_secs(60);
 
-/// What became of one.
+/// What happened to one companion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -31,14 +32,14 @@ pub enum Fate {
     Moved,
     Unchanged,
     Deleted,
-    /// For the reason in the log.
+    /// The log has the reason.
     LeftAlone,
 }
 
-/// By `group/name`; one that does not stand is not told of.
+/// By `group/name`; a companion that does not exist is not listed.
 pub type Fates = BTreeMap<String, Fate>;
 
-/// Who looks after the companions of a meeting, for one delivery.
+/// Moves and deletes the companions of a meeting, for one delivery.
 pub struct Companions<'d, S, C, T> {
     pub patterns: &'d [Pattern],
     pub schedules: &'d S,
@@ -48,7 +49,7 @@ pub struct Companions<'d, S, C, T> {
 }
 
 impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
-    /// Before the meeting of this record is moved.
+    /// Called before the meeting of this record is moved.
     pub async fn note<M: CompanionNotes>(
         &self,
         meetings: &M,
@@ -101,7 +102,7 @@ impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
         self.ask(Service::DynamoDb, || meetings.read_offsets(self.meeting)).await
     }
 
-    /// A request; every one may be repeated.
+    /// One request; every request may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
@@ -113,8 +114,8 @@ impl<S: CompanionSchedules, C: Clock, T: Tokens> Companions<'_, S, C, T> {
 }
 
 impl<S: MovingCompanions, C: Clock, T: Tokens> Companions<'_, S, C, T> {
-    /// Of a meeting that is on they are moved to where they belong; of one that is over they are deleted. Of one whose record
-    /// is gone they are left alone, for it may come back.
+    /// Companions of a meeting that is on are moved to their place, those of a meeting that is over are deleted. If the
+    /// record is gone they are left alone, because it may come back.
     pub async fn follow<M: CompanionNotes>(
         &self,
         meetings: &M,

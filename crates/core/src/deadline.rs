@@ -1,8 +1,8 @@
-//! A deadline, and what may still be begun before it.
+//! A deadline, and the requests that may still begin before it.
 //!
-//! Shared by the verbs: a request that may be repeated (it was refused for its rate, its answer was lost, or it came too
-//! early) is repeated with a random pause, as long as its answer can still come in time. Not handled here: RunInstances,
-//! whose repeats are the launch protocol's.
+//! All verbs use it. A request that may be repeated (AWS throttled it, its answer was lost, or it came too early) is
+//! repeated after a random pause, as long as its answer can still come in time. RunInstances is not handled here: the
+//! launch protocol repeats it.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -26,14 +26,15 @@ pub struct Backoff {
 impl Backoff {
     /// DynamoDB refills its buckets quickly.
     pub const TABLE: Backoff = Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
-    /// EC2 where it did not answer, or not yet.
+    /// EC2 did not answer, or not yet.
     pub const EC2: Backoff = Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
-    /// RunInstances refused for its rate. The account's bucket refills twice a second, and on the hour everybody waits
-    /// for it: the longer the pauses, the fewer requests are refused, and the longer tokens lie about in the end, when
-    /// few are left to take them. This ceiling serves some five hundred meetings (`benches/hour.rs`).
+    /// EC2 throttled RunInstances. The account's bucket refills twice a second, and on the hour every delivery waits for
+    /// it. With longer pauses EC2 refuses fewer requests, but leaves more tokens unused at the end, when few deliveries
+    /// are left. This maximum is good for some five hundred meetings (`benches/hour.rs`).
     pub const LAUNCH: Backoff =
         Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(45) };
-    /// What a cold function looks up: a bucket of its own, ten times as fast, for three requests that the SDK repeats.
+    /// The look-ups of a new function have a separate bucket, ten times as fast, for three requests that the SDK
+    /// repeats.
     pub const LOOK_UP: Backoff = Backoff { first: Duration::from_secs(2), ceiling: Duration::from_secs(60) };
     /// EventBridge Scheduler answers a burst of writes with 429, and recovers within seconds.
     pub const SCHEDULER: Backoff =
@@ -45,7 +46,7 @@ impl Backoff {
     }
 }
 
-/// The time by which a delivery has to be answered, by the clock that its pauses are slept on.
+/// The time by which a delivery must answer, and the clock for its pauses.
 pub struct Deadline<'d, C, T> {
     pub clock: &'d C,
     pub tokens: &'d T,
@@ -58,7 +59,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         after(self.clock.now(), duration) <= self.at
     }
 
-    /// A request that may be repeated, in the manner of its service, for as long as there is time.
+    /// Send a request that may be repeated, with its service's pauses, as long as there is time.
     pub async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
@@ -69,7 +70,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         self.retry(limit, backoff, || true, request).await
     }
 
-    /// The same, so often at most: for what others do not wait for.
+    /// The same, with a limited number of tries, for requests that nothing else waits for.
     pub async fn ask_times<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         times: u32,
@@ -86,7 +87,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         self.retry(limit, backoff, wanted, request).await
     }
 
-    /// Send a request, which takes at least `limit` where it is answered in pages, and repeat it while it is `wanted`.
+    /// Send a request and repeat it while it is `wanted`. It takes at least `limit` if its answer has pages.
     pub async fn retry<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         limit: Duration,
@@ -120,7 +121,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
     }
 }
 
-/// How long an answer may take, or a page of it, and how long the pauses are.
+/// How long an answer or one page of it may take, and how long the pauses are.
 fn manner(service: Service, timing: &Timing) -> (Duration, Backoff) {
     match service {
         Service::DynamoDb => (timing.table, Backoff::TABLE),
@@ -140,7 +141,8 @@ fn not_answered() -> AwsError {
     }
 }
 
-/// EC2 tells how long to wait between two snapshots of a volume, [at least][codes]; of how many are made at a time it is as true.
+/// EC2 says how long to wait between two snapshots of a volume, [at least][codes]. The same wait is right when too many
+/// are being made.
 ///
 /// [codes]: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 fn least_pause(error: &AwsError) -> Duration {
@@ -152,7 +154,7 @@ fn least_pause(error: &AwsError) -> Duration {
     }
 }
 
-/// What a request is answered with that is not begun, because its answer could come too late.
+/// The error of a request that is not sent, because its answer could come too late.
 pub fn not_sent() -> AwsError {
     AwsError {
         action: "the next request",
@@ -164,13 +166,13 @@ pub fn not_sent() -> AwsError {
     }
 }
 
-/// What posting the answer may take, at the end of a delivery.
+/// The time to post the answer at the end of a delivery.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// A deadline this long ago is none: `cargo lambda watch` sends a duration where Lambda sends an epoch time.
+/// A deadline this long ago counts as none: `cargo lambda watch` sends a duration in place of Lambda's epoch time.
 const LONG_AGO: SignedDuration = SignedDuration::from_hours(1);
 
-/// When the delivery has to be done, from Lambda's header in milliseconds of the epoch.
+/// When the delivery must be done, from Lambda's header in milliseconds since the epoch.
 pub fn from_header(header_ms: u64, now: Timestamp, timing: &Timing) -> Timestamp {
     let stated = i64::try_from(header_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     match stated {

@@ -1,5 +1,5 @@
-//! How a machine is ended that no record names, the same way for every verb, for others may be at work on its meeting; and
-//! what it means where EC2 refuses an action on a machine of ours.
+//! How a machine is ended that no record names. Every verb does it in the same way, because other deliveries may be at
+//! work on the meeting. Also what it means if EC2 refuses an action on a machine of ours.
 
 use std::future::Future;
 
@@ -16,7 +16,7 @@ use crate::ports::{Clock, DescribeById, Meetings, Terminate, Tokens, Updated};
 use crate::record;
 use crate::timing::{Timing, after};
 
-/// What became of a machine that was to be ended.
+/// What happened to a machine that was to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Ended,
@@ -24,22 +24,22 @@ pub enum Ended {
     Kept,
 }
 
-/// Who ends machines, for one delivery.
+/// Ends machines for one delivery.
 pub struct Ending<'d, M, E, C, T> {
     pub meetings: &'d M,
     pub ec2: &'d E,
     pub deadline: &'d Deadline<'d, C, T>,
     pub timing: Timing,
-    /// From then on EC2 shows the machine, if it exists.
+    /// After this time EC2 shows the machine, if it exists.
     pub known_by: Timestamp,
 }
 
 impl<M: Meetings, E: Terminate + DescribeById, C: Clock, T: Tokens> Ending<'_, M, E, C, T> {
-    /// `standing` is the attempt that made it, if that stands in the record of its meeting still.
+    /// `standing` is the attempt that made the machine, if it is still in the record of its meeting.
     ///
-    /// First the record is told, so that nobody takes the machine over meanwhile: the
-    /// watchdog may write a status that allows a launch over TERMINATED. Then its `Role` tag goes: the watchdog would
-    /// otherwise write TERMINATED over the meeting, which may be going on with another machine.
+    /// The end is written to the record first, so that no delivery records the machine meanwhile: the watchdog may write
+    /// a status that allows a launch over TERMINATED. Then the machine's `Role` tag is removed: otherwise the watchdog
+    /// would write TERMINATED over the meeting, which may go on with another machine.
     pub async fn terminate_unrecorded(
         &self,
         instance: &InstanceId,
@@ -60,7 +60,7 @@ impl<M: Meetings, E: Terminate + DescribeById, C: Clock, T: Tokens> Ending<'_, M
         Ok(Ended::Ended)
     }
 
-    /// One whose meeting may go on without it.
+    /// A machine whose meeting may go on without it.
     pub async fn end_without_role(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let (ec2, known_by) = (self.ec2, self.known_by);
         let on = OnMachine { ec2, deadline: self.deadline, timing: self.timing, tries: PATIENTLY };
@@ -71,22 +71,22 @@ impl<M: Meetings, E: Terminate + DescribeById, C: Clock, T: Tokens> Ending<'_, M
     }
 }
 
-/// As often as there is time: what is repeated settles within the effect delay, or the deadline ends it.
+/// As often as there is time: what is repeated is settled within the effect delay, or the deadline ends it.
 pub const PATIENTLY: u32 = u32::MAX;
 
-/// What became of an action on a machine.
+/// What happened to an action on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acted {
     Done,
-    /// The machine is gone, or about to be: there is nothing left to act on.
+    /// The machine is gone or about to be, so nothing is left to act on.
     Gone,
 }
 
-/// An action that the role may take on machines of ours, which are known by their tags.
+/// An action that the role may take only on machines with our tags.
 ///
-/// EC2 asks whether it is allowed before it looks for the machine, so it answers `UnauthorizedOperation` for one that is gone,
-/// that has died and lost its tags, and, for some seconds, for one that was only just tagged
-/// (karpenter-provider-aws #2100, #1796). A look by its id tells these apart.
+/// EC2 checks the permission before it looks for the machine. So it answers `UnauthorizedOperation` for a machine that
+/// is gone, for one that died and lost its tags, and, for some seconds, for one that was only just tagged
+/// (karpenter-provider-aws #2100, #1796). A look-up by id tells these apart.
 pub struct OnMachine<'d, E, C, T> {
     pub ec2: &'d E,
     pub deadline: &'d Deadline<'d, C, T>,
@@ -95,7 +95,7 @@ pub struct OnMachine<'d, E, C, T> {
 }
 
 impl<E: DescribeById, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
-    /// From `known_by` on EC2 shows the machine, if it exists.
+    /// After `known_by` EC2 shows the machine, if it exists.
     pub async fn act<F: Future<Output = Result<(), AwsError>>>(
         &self,
         instance: &InstanceId,
@@ -150,7 +150,8 @@ impl<E: DescribeById, C: Clock, T: Tokens> OnMachine<'_, E, C, T> {
     }
 }
 
-/// Whether an answer may only mean that the machine is not there, or not there yet. An explicit denial means what it says.
+/// Whether an answer may only mean that the machine does not exist, or not yet. An explicit denial always means a
+/// missing permission.
 fn is_about_its_being(error: &AwsError) -> bool {
     let denied = error.code() == "UnauthorizedOperation" && !error.message.contains("explicit deny");
     denied || error.class == Class::Propagating

@@ -1,12 +1,12 @@
-//! What can go wrong, said to the person who has to mend it.
+//! Errors, written for the person who has to correct the cause.
 //!
-//! Two nouns. [`AwsError`] is an answer of AWS (or its absence) that a port could not turn into a result, classified by
-//! what to do next. [`Error`] is how a delivery ends when it does not end well: its [`Kind`] is the stable `errorType`
-//! that alarms and runbooks name. This room knows no SDK and no Lambda.
+//! An [`AwsError`] is an answer of AWS (or a missing answer) that a port could not turn into a result, classified by
+//! what to do next. An [`Error`] is how a failed delivery ends: its [`Kind`] is the stable `errorType` that alarms and
+//! runbooks name. This module knows no SDK and no Lambda.
 
 use std::fmt;
 
-/// What an unwelcome answer of AWS means for the next step. The adapters classify; the verbs decide.
+/// What an error of AWS means for the next step. The adapters classify; the verbs decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// No capacity for this instance type in this zone: a definite refusal.
@@ -15,11 +15,11 @@ pub enum Class {
     ZoneUnfit,
     /// This subnet is gone or full: a definite refusal.
     SubnetUnfit,
-    /// This instance type cannot be launched as it was asked for, in no zone: a definite refusal.
+    /// This instance type cannot be launched with these parameters in any zone: a definite refusal.
     TypeUnfit,
-    /// A quota of the account: a definite refusal that another zone would repeat.
+    /// A quota of the account: a definite refusal, which every other zone would repeat.
     Quota,
-    /// Refused for its rate: nothing was done, the same request may be sent again later.
+    /// AWS throttled the request: nothing was done, the same request may be sent again later.
     Throttled,
     /// Nobody knows whether it took effect, or whether it still will.
     Ambiguous,
@@ -33,9 +33,9 @@ pub enum Class {
     Misconfigured,
     /// The request is not allowed until somebody changes a permission.
     Unauthorized,
-    /// It was not sent: its answer could not have come before the deadline.
+    /// The request was not sent: its answer could not have come before the deadline.
     NotSent,
-    /// The record is at fault: an attribute of ours cannot be understood, or it is too large.
+    /// The record is wrong: an attribute of ours cannot be understood, or the record is too large.
     Unreadable,
 }
 
@@ -57,7 +57,8 @@ impl Class {
         Class::Unreadable,
     ];
 
-    /// Whether AWS said no to what was asked, whoever asks again and when: not for its rate, a lost answer or a permission.
+    /// Whether AWS refused the request itself, so that a repeat would be refused too. Throttling, a lost answer and a
+    /// missing permission do not count.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -71,7 +72,7 @@ impl Class {
     }
 }
 
-/// An answer of AWS that is no result.
+/// An answer of AWS that is not a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
     /// The action as AWS and IAM name it: `RunInstances`, `UpdateItem`.
@@ -79,15 +80,15 @@ pub struct AwsError {
     pub class: Class,
     /// AWS's error code; `None` if there was no answer, or none that could be read.
     pub code: Option<String>,
-    /// AWS's own words, or what is known of the missing answer.
+    /// AWS's own message, or what is known about the missing answer.
     pub message: String,
     pub request_id: Option<String>,
-    /// Which setting or permission to change; empty if a change of ours is not what is needed.
+    /// Which setting or permission to change; empty if no change of ours would help.
     pub advice: String,
 }
 
 impl AwsError {
-    /// The code, or a word for its absence: for records, logs and metrics.
+    /// The code, or a word if there is none: for records, logs and metrics.
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or("NoAnswer")
     }
@@ -110,7 +111,7 @@ impl fmt::Display for AwsError {
 
 impl std::error::Error for AwsError {}
 
-/// Whom a verb asked.
+/// The service that a verb sent a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     DynamoDb,
@@ -263,18 +264,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// How much of AWS's own words is written to a record.
+/// How much of AWS's own message is written to a record.
 const BRIEF: usize = 300;
 
-/// How a delivery failed. `Display` is its own part; [`Error::chain`] adds what AWS said, once, for the door.
+/// How a delivery failed. `Display` shows its own part; [`Error::chain`] adds AWS's message once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     pub kind: Kind,
     /// What was wrong, with meeting and role.
     pub problem: String,
-    /// What to do about it: which setting, which permission, or that the repeat will do.
+    /// What to do: which setting, which permission, or to repeat the event.
     pub advice: String,
-    /// What AWS answered, where AWS is the reason.
+    /// AWS's answer, if AWS is the reason.
     pub cause: Option<Box<AwsError>>,
 }
 
@@ -292,8 +293,8 @@ impl Error {
         )
     }
 
-    /// A request failed that was repeated as long as that made sense. `of` says for what it was, `otherwise` what to do
-    /// where AWS's answer names nothing.
+    /// A request failed although it was repeated as long as that made sense. `of` says what it was for, `otherwise` what
+    /// to do if AWS's answer names nothing.
     pub fn of_request(of: &str, service: Service, error: AwsError, otherwise: &str) -> Self {
         let (kind, problem) = match (error.class, service) {
             (Class::NotSent, _) => (Kind::DeadlineTooClose, "was not asked, for the time was up"),
@@ -321,12 +322,13 @@ impl Error {
         self
     }
 
-    /// AWS's error code, or our own word where AWS is not the reason.
+    /// AWS's error code, or our own word if AWS is not the reason.
     pub fn code(&self) -> &str {
         self.cause.as_deref().map_or(self.kind.as_str(), AwsError::code)
     }
 
-    /// The same for a record, which holds 400 KB with all that others write: of AWS's own words only the beginning.
+    /// The same for a record, which holds 400 KB with the attributes of all programs: only the beginning of AWS's
+    /// message.
     pub fn brief(&self) -> String {
         let mut error = self.clone();
         if let Some(cause) = &mut error.cause
@@ -338,7 +340,7 @@ impl Error {
         error.chain()
     }
 
-    /// The whole story on one line: problem, what AWS answered, what to do.
+    /// The whole error on one line: problem, AWS's answer, what to do.
     pub fn chain(&self) -> String {
         let mut line = self.problem.clone();
         if let Some(cause) = &self.cause {
@@ -359,7 +361,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The runtime logs a returned error in this form, once: so it is the line that a person reads.
+/// The runtime logs a returned error once, in this form, so people read this line.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let repeat = if self.kind.is_retryable() { "a repeat can help" } else { "a repeat cannot help" };

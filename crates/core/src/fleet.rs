@@ -1,8 +1,8 @@
-//! What a sweep sees: the machines of ours that EC2 shows, and the records that they belong to.
+//! What a sweep sees: our machines that EC2 shows, and their records.
 //!
-//! A machine is *ours* if it carries the tags `Project`, as configured, and `MeetingID`. It is an *orphan* if it is live and
-//! the record of its meeting does not name it, and no delivery can write its id any more. Not judged here: what is done
-//! about it, which is `plan/reconcile.rs`.
+//! A machine is *ours* if it has the tags `MeetingID` and `Project`, with the configured value. It is an *orphan* if it
+//! is live, the record of its meeting does not name it, and no delivery can write its id any more. `plan/reconcile.rs`
+//! decides what is done about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,13 +14,14 @@ use crate::meeting::MeetingId;
 use crate::record::{Failure, Lost, Record};
 use crate::timing::Window;
 
-/// A machine with this tag, whatever its value, is never ended by a sweep.
+/// A sweep never ends a machine with this tag, whatever the tag's value is.
 pub const KEEP_TAG: &str = "elephant:keep";
 
-/// A machine with this tag was stopped by `operate`, and is not started before somebody asks for it: then its value is empty.
+/// `operate` stopped a machine with this tag, and a sweep does not start it. The value is empty after somebody asked to
+/// start it.
 pub const STOPPED_TAG: &str = "elephant:stopped";
 
-/// When a sweep first took the machine for an orphan: the next one ends it.
+/// When a sweep first took the machine for an orphan. The next sweep ends it.
 pub const ORPHAN_TAG: &str = "elephant:orphan-since";
 
 /// What a sweep may do, and when.
@@ -28,19 +29,19 @@ pub const ORPHAN_TAG: &str = "elephant:orphan-since";
 pub struct Limits {
     /// No orphan younger than this is marked.
     pub grace: Duration,
-    /// A meeting this long after its time is over, whatever its status says.
+    /// A meeting is over this long after its time, whatever its status is.
     pub longest_meeting: Duration,
-    /// As for `launch`: when a meeting may be launched.
+    /// When a meeting may be launched, as for `launch`.
     pub window: Window,
     /// A meeting that begins this soon and has no machines is launched.
     pub due: Duration,
     /// How many machines of one meeting are replaced.
     pub replacements: u32,
-    /// How many machines one sweep ends. What is left waits for the next one; an ending that failed does not count.
+    /// How many machines one sweep ends. The rest waits for the next sweep; an ending that failed does not count.
     pub endings: usize,
     /// A machine that does not serve this long after its launch is unready.
     pub ready: Duration,
-    /// Whether one that is unready is ended, and so launched again.
+    /// Whether an unready machine is ended, and so replaced.
     pub relaunch_unready: bool,
     /// Whether volumes and network interfaces that are left over are removed.
     pub clean_up: bool,
@@ -72,7 +73,7 @@ impl Leftover {
     }
 }
 
-/// Whether `operate` was asked to stop the machine with these tags, and not since to start it.
+/// Whether `operate` was asked to stop the machine with these tags, and has not been asked to start it since.
 pub fn is_stopped_on_purpose(tags: &BTreeMap<String, String>) -> bool {
     tags.get(STOPPED_TAG).is_some_and(|value| !value.is_empty())
 }
@@ -84,35 +85,35 @@ fn orphan_since(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
 /// What a sweep counts, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Counted {
-    /// A sweep that did all that it found, or in a dry run said all of it.
+    /// A sweep that did all that it found, or logged all of it in a dry run.
     Sweep,
     OrphanEnded,
-    /// A recorded machine that died, and was forgotten to be launched again.
+    /// A recorded machine that died and was removed from the record, to be launched again.
     MachineLost,
-    /// A meeting that was due, or half launched, and of which no delivery was at work.
+    /// A meeting that was due or half launched, and that no delivery worked on.
     MeetingLaunched,
-    /// An ending that the limit of one sweep left for the next.
+    /// An ending that was left for the next sweep because of the limit.
     EndingHeldBack,
     MachineUnready,
     /// Both machines of a meeting run, this long after the later one was launched.
     Ready(Duration),
 }
 
-/// A machine of ours as one list showed it.
+/// A machine of ours as the list showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedMachine {
     pub machine: Machine,
-    /// Of the request that made it.
+    /// Of the request that made the machine.
     pub token: Option<Token>,
     pub launched_at: Timestamp,
     pub addresses: Addresses,
 }
 
-/// What a look by ids showed. What is in neither could not be seen.
+/// What a look by ids showed. A machine in neither set could not be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
     pub seen: Vec<ObservedMachine>,
-    /// EC2 says that these do not exist: they died more than an hour ago, or came up a moment ago.
+    /// EC2 says that these do not exist: they died more than an hour ago, or started a moment ago.
     pub missing: BTreeSet<InstanceId>,
 }
 
@@ -130,12 +131,12 @@ impl ObservedMachine {
         self.machine.tags.contains_key(KEEP_TAG)
     }
 
-    /// When it was marked as an orphan; a mark that cannot be read is none.
+    /// When it was marked as an orphan; an unreadable mark counts as none.
     pub fn orphan_since(&self) -> Option<Timestamp> {
         orphan_since(&self.machine.tags)
     }
 
-    /// Whether it is stopped because somebody asked for it, or is to be left alone.
+    /// Whether it is stopped on request, or must be left alone.
     pub fn is_left_stopped(&self) -> bool {
         self.is_kept() || is_stopped_on_purpose(&self.machine.tags)
     }
@@ -145,25 +146,25 @@ impl ObservedMachine {
     }
 }
 
-/// What stands in the table for a meeting that a sweep looks at.
+/// The record of a meeting that a sweep looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them stand")]
 pub enum MeetingSnapshot {
     Missing,
-    /// Which attribute cannot be understood.
+    /// The attribute that cannot be understood.
     Unreadable(String),
     Stands {
         record: Record,
         /// How many machines of the meeting were replaced so far.
         replaced: u32,
-        /// What was noted of its machines, in the order of [`crate::meeting::Role::BOTH`].
+        /// The notes about its machines, in the order of [`crate::meeting::Role::BOTH`].
         notes: [Option<Note>; 2],
         /// Whether both were seen running.
         was_ready: bool,
     },
 }
 
-/// The same with what is there for the operator alone.
+/// The same, with the attributes for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub watched: MeetingSnapshot,

@@ -1,8 +1,8 @@
-//! What a machine has, and what is made of it: disks, network interfaces, images.
+//! Disks, network interfaces and images of a machine.
 //!
-//! Each of them is *ours* if it carries our tag `Project`. What `operate` makes is found again by a name that its caller gave,
-//! in the tag [`NAME_TAG`], and by the machine that it was made for, in [`INSTANCE_TAG`]: so a request that comes twice
-//! finds what the first one made.
+//! Each of them is *ours* if it has our tag `Project`. What `operate` makes has the caller's name in the tag
+//! [`NAME_TAG`], and the machine for which it was made in [`INSTANCE_TAG`]. So a request that comes twice finds what the
+//! first one made.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,16 +11,16 @@ use jiff::Timestamp;
 
 use crate::machine::{Addresses, InstanceId, Machine, Token};
 
-/// The caller's name for a disk or a network interface; one machine has each name once.
+/// The caller's name for a disk or a network interface; a name is unique on one machine.
 pub const NAME_TAG: &str = "elephant:name";
 
-/// The machine that an image was made of, or a disk or network interface for.
+/// The machine from which an image was made, or for which a disk or network interface was made.
 pub const INSTANCE_TAG: &str = "elephant:instance-id";
 
-/// The caller's word for the last reboot; empty while the first one is under way.
+/// The caller's name for the last reboot; empty while the first reboot is under way.
 pub const REBOOT_TAG: &str = "elephant:reboot";
 
-/// A machine with what is attached to it.
+/// A machine with everything that is attached to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
     pub machine: Machine,
@@ -32,9 +32,9 @@ pub struct Hardware {
     pub subnet_id: Option<String>,
     pub security_group_ids: Vec<String>,
     pub root_device: Option<String>,
-    /// Its root is a disk of its host, gone with every stop.
+    /// Its root is a disk of its host, and is lost with every stop.
     pub has_instance_store_root: bool,
-    /// Ours are bought for one time, and end when they are stopped.
+    /// Our Spot machines are one-time requests, and end when they are stopped.
     pub is_spot: bool,
     /// Device name and volume.
     pub volumes: Vec<(String, String)>,
@@ -57,13 +57,13 @@ pub struct OwnImage {
     pub state: String,
     pub state_reason: Option<String>,
     pub created_at: Option<String>,
-    /// EC2 deregisters it only once somebody has taken its protection away.
+    /// EC2 deregisters it only after somebody has removed its protection.
     pub is_protected: bool,
     pub snapshot_ids: Vec<String>,
     pub tags: BTreeMap<String, String>,
 }
 
-/// What an image stands on.
+/// A snapshot of this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnSnapshot {
     pub snapshot_id: String,
@@ -74,11 +74,11 @@ pub struct OwnSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewImage {
     pub instance_id: InstanceId,
-    /// EC2 allows each name once an account and Region.
+    /// A name is unique in an account and Region.
     pub name: String,
-    /// Whether the machine is stopped for it, so that its disks agree with each other.
+    /// Whether the machine is stopped for the image, so that its disks are consistent with each other.
     pub reboot: bool,
-    /// Of the image and of its snapshots.
+    /// The tags of the image and of its snapshots.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -101,7 +101,7 @@ pub struct VolumeAttachment {
     pub state: String,
 }
 
-/// What [EBS allows][types] a volume of one type.
+/// The limits that [EBS has][types] for a volume of one type.
 ///
 /// [types]: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html
 #[derive(Debug)]
@@ -118,9 +118,9 @@ pub struct VolumeType {
 #[derive(Debug)]
 struct Iops {
     range: RangeInclusive<i32>,
-    /// At most so many for each GiB, and the least of the range whatever the size.
+    /// At most this many for each GiB; the least of the range is always allowed.
     per_gb: i32,
-    /// What a volume has for which none are chosen; `None`: they have to be.
+    /// The value if none is chosen; `None`: a value is required.
     otherwise: Option<i32>,
 }
 
@@ -147,7 +147,7 @@ pub const VOLUME_TYPES: [VolumeType; 7] = [
 ];
 
 impl VolumeType {
-    /// Why there is no such volume: what a request has, and what the type allows.
+    /// Why there is no such volume: the values of the request, and the limits of the type.
     pub fn misfit(&self, size_gb: i32, iops: Option<i32>, throughput: Option<i32>) -> Option<String> {
         let of = self.name;
         if !self.sizes.contains(&size_gb) {
@@ -231,7 +231,7 @@ pub struct NewInterface {
 /// How EC2 answers a request to make something under a client token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made<T> {
-    /// Made now, or by an earlier request with this token; it may have been deleted since.
+    /// It was made now, or by an earlier request with this token; it may have been deleted since.
     This(T),
     /// The token was used for something else.
     Mismatch,
@@ -243,6 +243,6 @@ pub enum Attached {
     Done,
     /// Something else has the device name, or index.
     PlaceTaken,
-    /// It is attached already, to this machine or another.
+    /// It is already attached, to this machine or another.
     InUse,
 }

@@ -1,7 +1,8 @@
-//! An image: where its id comes from, and what has to be known of it before a machine is launched from it.
+//! An image: where its id comes from, and what must be known about it before a machine is launched from it.
 //!
-//! An id is taken as it is. A parameter of SSM's Parameter Store holds an id, as AWS, Canonical and Debian publish theirs.
-//! A name is a pattern of one owner, of which the newest image counts. What people ask for (`ubuntu:24.04`) is one of these.
+//! An id is used as it is. A parameter of SSM's Parameter Store holds an id, as AWS, Canonical and Debian publish
+//! theirs. A name is a pattern with an owner, and means the newest such image. A short name (`ubuntu:24.04`) stands for
+//! one of these.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ pub enum Source {
         owner: String,
         architecture: Option<Architecture>,
     },
-    /// The launch template says.
+    /// The launch template sets it.
     Template,
 }
 
@@ -42,7 +43,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// As EC2 writes it.
+    /// EC2's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Architecture::X86_64 => "x86_64",
@@ -50,7 +51,7 @@ impl Architecture {
         }
     }
 
-    /// As Debian and its children write it.
+    /// The spelling of Debian and its descendants.
     fn as_debian(self) -> &'static str {
         match self {
             Architecture::X86_64 => "amd64",
@@ -59,27 +60,29 @@ impl Architecture {
     }
 }
 
-/// What is known of an image.
+/// What is known about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     pub image_id: String,
     pub root_device: String,
     /// A root volume cannot be smaller. `None`: EC2 does not say.
     pub snapshot_gb: Option<i32>,
-    /// In EC2's word, of which there are more than ours.
+    /// EC2's word; EC2 has more of them than we do.
     pub architecture: String,
-    /// Windows takes RSA keys only.
+    /// Windows accepts only RSA keys.
     pub is_windows: bool,
     pub created: Option<Timestamp>,
 }
 
-/// Of several the newest; of two that are as old the one with the greater id, so that every look-up finds the same.
+/// The newest of several images; of two equally old ones the one with the greater id, so that every look-up finds the
+/// same.
 pub fn newest(images: Vec<Image>) -> Option<Image> {
     images.into_iter().max_by(|a, b| (a.created, &a.image_id).cmp(&(b.created, &b.image_id)))
 }
 
-/// Whether a type can run an image, as far as its name says. A `g` after the generation means Graviton (`c7gn`, `g5g`);
-/// the first one, `a1`, is older than [that convention][naming]. What is neither for x86_64 nor for arm64 may run anywhere.
+/// Whether a type can run an image, judged by its name. A `g` after the generation means Graviton (`c7gn`, `g5g`); the
+/// first Graviton type, `a1`, is older than [that convention][naming]. An image that is neither for x86_64 nor for arm64
+/// may run on any type.
 ///
 /// [naming]: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html
 pub fn may_run_on(image: &Image, instance_type: &str) -> bool {
@@ -94,14 +97,14 @@ pub fn may_run_on(image: &Image, instance_type: &str) -> bool {
     }
 }
 
-/// The short names that are understood, in the order in which a person is told of them.
+/// The short names that are understood, in the order in which an error lists them.
 pub const SHORT_NAMES: [&str; 4] =
     ["al2023", "ubuntu:24.04 (or ubuntu:daily:24.04)", "debian:12", "windows:2022"];
 
 /// Canonical's account.
 const CANONICAL: &str = "099720109477";
 
-/// Ubuntu's long-term releases by their names, and the kind of volume that their images are published for.
+/// Ubuntu's long-term releases with their code names, and the kind of volume that their images are published for.
 const UBUNTU: [(&str, &str, &str, &str); 3] = [
     ("22.04", "jammy", "ebs-gp2", "hvm-ssd"),
     ("24.04", "noble", "ebs-gp3", "hvm-ssd-gp3"),

@@ -5,12 +5,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-/// Whether EC2 made it, or it was brought.
+/// Whether EC2 made the pair, or it was imported.
 pub const ORIGIN_TAG: &str = "elephant:key-pair";
 pub const CREATED: &str = "created";
 pub const IMPORTED: &str = "imported";
 
-/// [Windows opens its password][windows] for an RSA key alone.
+/// [Windows decrypts its password][windows] only with an RSA key.
 ///
 /// [windows]: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-key-pairs.html
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct OwnKeyPair {
     pub key_pair_id: String,
     pub name: String,
     pub fingerprint: String,
-    /// EC2's word; it knows more types than are made here.
+    /// EC2's word; it knows more types than we make.
     pub key_type: Option<String>,
     /// In OpenSSH's form.
     pub public_key: Option<String>,
@@ -45,18 +45,18 @@ pub struct OwnKeyPair {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Where a private key is kept, as CloudFormation keeps those that it makes.
+/// The parameter of a private key, named as CloudFormation names those that it makes.
 pub fn parameter(key_pair_id: &str) -> String {
     format!("/ec2/keypair/{key_pair_id}")
 }
 
-/// Algorithm and key of a public key in OpenSSH's form; what follows is its owner's comment.
+/// Algorithm and key of a public key in OpenSSH's form; the rest of the line is its owner's comment.
 pub fn without_comment(public_key: &str) -> Option<(&str, &str)> {
     let mut words = public_key.split_whitespace();
     Some((words.next()?, words.next()?))
 }
 
-/// On its way from EC2 to Parameter Store, and nowhere else.
+/// It goes from EC2 to Parameter Store, and nowhere else.
 pub struct PrivateKey(pub String);
 
 impl fmt::Debug for PrivateKey {

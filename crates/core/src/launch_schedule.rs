@@ -1,8 +1,9 @@
-//! A one-time schedule of EventBridge Scheduler: it fires once, hands its input to the function `launch`, and is deleted.
+//! A one-time schedule of EventBridge Scheduler: it fires once, invokes the function `launch` with its input, and is
+//! deleted.
 //!
-//! One for each meeting, by a name that is a pure function of the meeting's id: a second delivery, a move and a cancel
-//! all mean the same schedule. Not handled here: when it fires, which `plan/schedule.rs` decides; the system's own
-//! schedules (`safety-{id}`), which `companion.rs` knows.
+//! Each meeting has one, and its name is a pure function of the meeting's id: a second delivery, a move and a cancel all
+//! mean the same schedule. `plan/schedule.rs` decides when it fires; `companion.rs` has the schedules of other programs
+//! (`safety-{id}`).
 
 use std::fmt;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::meeting::MeetingId;
 /// What EventBridge Scheduler allows in a schedule's name: 64 letters, digits, hyphens, underscores and dots.
 const NAME_LIMIT: usize = 64;
 
-/// Of every schedule of ours.
+/// The beginning of the name of every schedule of ours.
 pub const PREFIX: &str = "launch-";
 
-/// `launch-{meeting_id}` where Scheduler allows that, else cut plus a hash of the whole id.
+/// `launch-{meeting_id}` if Scheduler allows that, otherwise cut, plus a hash of the whole id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScheduleName(String);
 
@@ -47,13 +48,13 @@ impl fmt::Display for ScheduleName {
     }
 }
 
-/// Everything of a schedule that we choose. What is constant (UTC, deleted after completion, enabled) is not here.
+/// Everything in a schedule that we choose. Constants (UTC, deleted after completion, enabled) are not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimeSchedule {
     pub name: ScheduleName,
     /// Whole seconds. Scheduler invokes within the minute that begins then.
     pub at: Timestamp,
-    /// Scheduler picks a moment in this many minutes from `at` on; 0: none.
+    /// Scheduler fires at a moment within this many minutes after `at`; 0: none.
     pub flexible_window_minutes: u32,
     pub target: Target,
     /// The JSON that the function `launch` is invoked with.
@@ -61,7 +62,7 @@ pub struct OneTimeSchedule {
     pub retry: Retry,
 }
 
-/// Who is invoked, with which role, and where an event goes that could not be delivered. All are ARNs.
+/// Who is invoked, with which role, and where undelivered events go. All are ARNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub function: String,
@@ -77,12 +78,12 @@ pub struct Retry {
     pub maximum_attempts: u32,
 }
 
-/// What stands under a name.
+/// The schedule that exists under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExistingSchedule {
     Absent,
     OneTime(OneTimeSchedule),
-    /// Something that we cannot have written, a recurring schedule for one.
+    /// A schedule that we cannot have written, for example a recurring one.
     Other,
 }
 

@@ -1,19 +1,19 @@
-//! A launch template: which one is asked for, and what of it has to be known before a machine is launched from it.
+//! A launch template: which one a setting names, and what must be known about it before a machine is launched from it.
 //!
-//! EC2 fills in whatever a request leaves out. The version is looked up and pinned: an attempt names a number, for
-//! `$Latest` may be another by the time of a repeat.
+//! EC2 adds the template's values for everything that a request leaves out. The version is looked up and pinned: an
+//! attempt names a number, because `$Latest` may be another version when the attempt is repeated.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The one that is asked for.
+/// The template that a setting names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchTemplate {
     pub named: Named,
     /// A number, `$Latest` or `$Default`.
     pub version: String,
-    /// No variable says anything about the root volume, so the template's stays as it is.
+    /// No variable sets anything of the root volume, so the template's root volume is used.
     pub keeps_volume: bool,
 }
 
@@ -30,14 +30,14 @@ impl fmt::Display for LaunchTemplate {
     }
 }
 
-/// As an attempt names it.
+/// A template and its version, as an attempt names them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
     pub launch_template_id: String,
     pub version: String,
 }
 
-/// What a version of it says, as far as it matters here.
+/// What a version of the template sets, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pub pinned: Pinned,
@@ -47,16 +47,16 @@ pub struct Template {
     pub has_security_groups: bool,
     pub has_network_interfaces: bool,
     pub has_market_options: bool,
-    /// What stands for a type: so much memory, so many processors.
+    /// Requirements in place of a type: memory, processors.
     pub has_instance_requirements: bool,
-    /// A zone that it asks for.
+    /// The zone that it sets.
     pub availability_zone: Option<String>,
-    /// Against termination, or against a stop, which EC2 takes for both.
+    /// Protection against termination or against a stop; EC2 treats the second as both.
     pub is_protected: bool,
     pub has_groups_by_name: bool,
     /// Its machines have no instance metadata service.
     pub has_no_metadata: bool,
-    /// What it tags, in EC2's word, with which key.
+    /// The kinds of resources that it tags, in EC2's words, with the keys.
     pub tags: Vec<(String, String)>,
     /// Of its disks.
     pub devices: Vec<String>,

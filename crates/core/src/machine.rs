@@ -1,7 +1,7 @@
-//! A machine: the exact request that makes it, and what EC2 says of it.
+//! A machine: the exact request that makes it, and what EC2 says about it.
 //!
 //! An [`Attempt`] is one exact RunInstances request for one role. It is written to the record before it is sent, and a
-//! retry replays it to the letter: same client token, same parameters, whatever the configuration says by then.
+//! retry repeats it unchanged: same client token, same parameters, even if the configuration has changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 /// The tag by which a machine finds its meeting.
 pub const MEETING_TAG: &str = "MeetingID";
 
-/// The tag whose removal makes the system's watchdog ignore a machine: see where `launch.rs` ends one.
+/// The tag whose removal makes the system's watchdog ignore a machine: see `ending.rs`.
 pub const ROLE_TAG: &str = "Role";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// A client token: random for each attempt, so that no machine of another life of the record can answer to it.
+/// A client token: random for each attempt, so that it finds no machine of an earlier record with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(pub String);
@@ -41,29 +41,29 @@ impl fmt::Display for Token {
 /// One exact RunInstances request for one role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Counts the attempts of a role, from 1: for people who read records and logs.
+    /// The number of the role's attempt, from 1, for people who read records and logs.
     pub number: u32,
     pub token: Token,
-    /// EC2 refused it for good: no machine can come of it, so the next delivery makes a new one.
+    /// EC2 refused it definitely. No machine can come of it, so the next delivery makes a new attempt.
     pub refused: bool,
-    /// Its machine is being ended: it is neither recorded nor replayed any more. Written before the machine is touched,
-    /// so that whoever comes next goes on with the end.
+    /// Its machine is being ended, so it is neither recorded nor repeated any more. This is written before the machine
+    /// is touched, so that the next delivery goes on with the end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ending: bool,
     pub parameters: Parameters,
 }
 
 impl Attempt {
-    /// The number of the one that follows it. At the end of all numbers, which only a hand can have written, it stays.
+    /// The number of the attempt that follows. The largest number, which only a person can have written, stays as it is.
     pub fn next_number(&self) -> u32 {
         self.number.saturating_add(1)
     }
 }
 
-/// Every parameter of RunInstances that we choose. What is constant (one machine, terminate on shutdown) is not here.
+/// Every parameter of RunInstances that we choose. Constants (one machine, terminate on shutdown) are not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// What else is not here is in it.
+    /// This template sets every parameter that is not here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_template: Option<Pinned>,
     pub image_id: String,
@@ -71,23 +71,23 @@ pub struct Parameters {
     pub subnet_id: String,
     /// The subnet's zone. EC2 is sent the subnet; the zone is kept for people and for the order of attempts.
     pub availability_zone: String,
-    /// None: the launch template's.
+    /// None: the launch template's security groups.
     pub security_group_ids: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_profile: Option<InstanceProfile>,
-    /// Absent: the launch template's stays as it is.
+    /// Absent: the launch template's root volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_volume: Option<RootVolume>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imds_tokens: Option<ImdsTokens>,
-    /// Whether it gets a public address; absent: the subnet decides.
+    /// Whether the machine gets a public address; absent: the subnet decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_ip: Option<bool>,
     #[serde(default, skip_serializing_if = "Market::is_on_demand")]
     pub market: Market,
-    /// In base64, as it is sent.
+    /// In base64, as EC2 receives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
     pub tags: BTreeMap<String, String>,
@@ -107,10 +107,10 @@ pub struct RootVolume {
     pub volume_type: String,
     /// `false` sends nothing: EC2 refuses `Encrypted=false` for an encrypted snapshot.
     pub encrypted: bool,
-    /// Of gp3; absent: EC2's 3000.
+    /// Only for gp3; absent: EC2's 3000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iops: Option<i32>,
-    /// Of gp3, in MiB/s; absent: EC2's 125.
+    /// Only for gp3, in MiB/s; absent: EC2's 125.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<i32>,
     /// Id, alias or ARN; absent: the account's key for EBS.
@@ -124,7 +124,7 @@ pub struct RootVolume {
 pub enum Market {
     #[default]
     OnDemand,
-    /// One time: EC2 may take it back, and does not start it again.
+    /// A one-time request: EC2 may take the machine back, and does not start it again.
     Spot,
 }
 
@@ -134,7 +134,7 @@ impl Market {
     }
 }
 
-/// What follows a type's name where it matters how it is bought.
+/// A suffix for the type's name in texts where the market matters.
 impl fmt::Display for Market {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -155,10 +155,11 @@ pub enum ImdsTokens {
 /// The tag by which the functions' roles know the machines of this system.
 pub const PROJECT_TAG: &str = "Project";
 
-/// The keys of the tags below, which no other tag may displace.
+/// The keys of the tags below, which no other tag may replace.
 pub const IDENTITY_TAGS: [&str; 4] = ["Name", MEETING_TAG, ROLE_TAG, PROJECT_TAG];
 
-/// The tags that say whose a machine is. The watchdog and the machine itself find their meeting by them.
+/// The tags that say which meeting and role a machine belongs to. The watchdog and the machine itself find their meeting
+/// by them.
 pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("Name".to_owned(), name(meeting, role)),
@@ -168,15 +169,15 @@ pub fn tags(meeting: &MeetingId, role: Role, project: &str) -> BTreeMap<String, 
     ])
 }
 
-/// `{meeting_id}_{role}`. Where that is longer than EC2's 256 characters the meeting's part is cut, between two
-/// characters, so that the two machines of a meeting can still be told apart.
+/// `{meeting_id}_{role}`. If that is longer than EC2's 256 characters, the meeting's part is cut between two characters,
+/// so that the names of the two machines still differ.
 fn name(meeting: &MeetingId, role: Role) -> String {
     let suffix = format!("_{role}");
     let room = TAG_VALUE_LIMIT - suffix.len();
     meeting.as_str().chars().take(room).chain(suffix.chars()).collect()
 }
 
-/// What EC2 says of a machine.
+/// What EC2 says about a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub instance_id: InstanceId,
@@ -187,8 +188,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Whether it carries the tags that say whose it is, as this attempt has them (its `Role` may be gone, see below): then
-    /// the attempt made it. What else is tagged is its owner's affair, who may change it.
+    /// Whether the machine has this attempt's identity tags (its `Role` may be removed, see below). If so, the attempt
+    /// made it. People may change its other tags.
     pub fn is_of(&self, attempt: &Attempt) -> bool {
         IDENTITY_TAGS.iter().all(|key| match (attempt.parameters.tags.get(*key), self.tags.get(*key)) {
             (Some(ours), Some(tag)) => tag == ours,
@@ -197,12 +198,12 @@ impl Machine {
         })
     }
 
-    /// Whether somebody ended it by EC2's own call, and it did not die by itself.
+    /// Whether somebody ended it with EC2's own call, so that it did not die by itself.
     pub fn was_ended_by_somebody(&self) -> bool {
         self.state_reason.as_deref() == Some("Client.UserInitiatedShutdown")
     }
 
-    /// Whether we have begun to end it: its `Role` tag goes first. An answer without any tags says nothing.
+    /// Whether we have begun to end it: its `Role` tag is removed first. An answer without any tags proves nothing.
     pub fn is_half_ended(&self) -> bool {
         !self.tags.is_empty() && !self.tags.contains_key(ROLE_TAG)
     }
@@ -232,7 +233,7 @@ impl State {
         State::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// EC2's word.
+    /// EC2's name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Pending => "pending",
@@ -258,18 +259,18 @@ impl State {
     }
 }
 
-/// What a record says of a running machine, for whoever wants to reach it.
+/// What a record says about a running machine, for programs that connect to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Note {
     pub state: State,
     pub addresses: Addresses,
 }
 
-/// By what a machine is reached. EC2 gives a public one anew at each start, and takes it away with each stop.
+/// The addresses of a machine. EC2 gives it a new public address at each start, and takes that away at each stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Addresses {
     pub private_ip: Option<String>,
     pub public_ip: Option<String>,
-    /// The public name, or the private one where there is no public address.
+    /// The public name, or the private name if there is no public address.
     pub dns_name: Option<String>,
 }

@@ -1,11 +1,11 @@
-//! A meeting: who it is for, and how far it has come.
+//! A meeting: its id, its roles, its status.
 //!
-//! A meeting has one record in the table and two machines, one a [`Role`]. Its [`Status`] is shared with every other
-//! program of the system; we only ever move it to LAUNCHED, and only forward.
+//! A meeting has one record in the table and two machines, one for each [`Role`]. All programs of the system share its
+//! [`Status`]; `launch` only moves it to LAUNCHED, and only forward.
 
 use std::fmt;
 
-/// EC2 allows 256 characters in a tag's value, and `MeetingID` is one.
+/// EC2 allows 256 characters in a tag's value, and the id is the value of the tag `MeetingID`.
 pub const TAG_VALUE_LIMIT: usize = 256;
 
 /// The id of a meeting: the table's partition key and the tag `MeetingID`. Trimmed, not empty, at most 256 characters.
@@ -13,7 +13,7 @@ pub const TAG_VALUE_LIMIT: usize = 256;
 pub struct MeetingId(String);
 
 impl MeetingId {
-    /// What is wrong with a text that cannot be an id is said in words that follow "the meeting id".
+    /// The error continues a sentence that begins with "the meeting id".
     pub fn new(text: &str) -> Result<Self, String> {
         let id = text.trim();
         let length = id.chars().count();
@@ -37,7 +37,7 @@ impl fmt::Display for MeetingId {
     }
 }
 
-/// Whose machine it is.
+/// The person whose machine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     Teacher,
@@ -68,8 +68,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// How far a meeting has come, in the words of the record: SCHEDULED → LAUNCHED → DNS_WRITTEN → HEALTHY →
-/// IN_PROGRESS → TERMINATED. A record without a status is one that nobody has moved yet.
+/// How far a meeting has come, in the words of the record: SCHEDULED → LAUNCHED → DNS_WRITTEN → HEALTHY → IN_PROGRESS →
+/// TERMINATED. If a record has no status, nobody has moved it yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     Scheduled,
@@ -107,15 +107,15 @@ impl Status {
         }
     }
 
-    /// The statuses that allow a launch and that our record moves to LAUNCHED.
+    /// The statuses that allow a launch and that the launch changes to LAUNCHED.
     pub const BEFORE_LAUNCHED: [Option<Status>; 3] = [None, Some(Status::Scheduled), Some(Status::Launched)];
 
-    /// The statuses that allow a launch and that lie beyond LAUNCHED: our record leaves them as they are.
+    /// The statuses that allow a launch and come after LAUNCHED: the launch leaves them as they are.
     pub const BEYOND_LAUNCHED: [Option<Status>; 3] =
         [Some(Status::DnsWritten), Some(Status::Healthy), Some(Status::InProgress)];
 }
 
-/// Whether a meeting of this status may have machines launched for it: TERMINATED and every unknown word do not.
+/// Whether a launch is allowed for a meeting of this status. It is not for TERMINATED and for every unknown word.
 pub fn allows_launch(status: &Option<Status>) -> bool {
     Status::BEFORE_LAUNCHED.contains(status) || Status::BEYOND_LAUNCHED.contains(status)
 }

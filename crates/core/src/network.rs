@@ -1,4 +1,4 @@
-//! Where a machine can stand: subnets and zones, which of them can host a meeting, and in which order they are tried.
+//! Subnets and zones for machines: which of them can host a meeting, and in which order they are tried.
 
 use std::collections::BTreeSet;
 
@@ -15,20 +15,20 @@ pub struct Subnet {
     pub available_ip_addresses: i32,
 }
 
-/// Whose subnets are used.
+/// Which network's subnets are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
-    /// The Region's default VPC, of which only the default subnets of its zones are found.
+    /// The Region's default VPC. Only the default subnets of its zones are used.
     #[default]
     Default,
     Vpc(String),
-    /// The VPC whose tag `Name` this is.
+    /// The VPC with this tag `Name`.
     VpcNamed(String),
     /// These and no others.
     Subnets(Vec<String>),
 }
 
-/// Whether the two machines of a meeting stand in one zone.
+/// Whether the two machines of a meeting are in one zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pair {
     #[default]
@@ -36,15 +36,15 @@ pub enum Pair {
     SameAz,
 }
 
-/// What the look-up found, before anybody chose.
+/// What the look-up found, before any subnet is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The VPCs that are the default one, or of that name; nobody asks where their id or the subnets are configured.
+    /// The default VPCs, or those with that name; they are not looked up if the VPC's id or the subnets are configured.
     pub vpcs: Vec<String>,
     pub subnets: Vec<Subnet>,
 }
 
-/// Which types are offered in which zones: type and zone, in pairs.
+/// Which types are offered in which zones, as pairs of type and zone.
 pub type Offerings = BTreeSet<(String, String)>;
 
 /// Which subnets may be used.
@@ -55,8 +55,7 @@ pub struct SubnetSelection {
     pub zones: Option<Vec<String>>,
 }
 
-/// The subnets that can host a machine. If there is none, the error lists what was found instead, and says which
-/// variable to change.
+/// The subnets that can host a machine. If there is none, the error lists what was found, and which variable to change.
 pub fn usable(found: &Found, wanted: &SubnetSelection) -> Result<Vec<Subnet>, String> {
     let of = |vpc: &String| found.subnets.iter().filter(|s| s.vpc_id == *vpc).collect::<Vec<&Subnet>>();
     let candidates = match (&wanted.network, &found.vpcs[..]) {
@@ -113,11 +112,11 @@ pub fn usable(found: &Found, wanted: &SubnetSelection) -> Result<Vec<Subnet>, St
     Ok(usable)
 }
 
-/// The order in which a meeting tries its subnets: a pure function of meeting and subnets, whatever order AWS listed
-/// them in, so that meetings spread over the zones and a repeat meets the same order.
+/// The order in which a meeting tries its subnets. It is a pure function of meeting and subnets, in whatever order AWS
+/// listed them: meetings spread over the zones, and a repeat has the same order.
 ///
 /// Each zone, and within a zone each subnet, is ranked by a hash of meeting and name (rendezvous hashing): a zone that
-/// comes or goes moves no other.
+/// is added or removed does not move the others.
 pub fn in_order(meeting: &MeetingId, mut subnets: Vec<Subnet>) -> Vec<Subnet> {
     let rank = |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{meeting}\n{name}").as_bytes());
     subnets.sort_by_cached_key(|s| {

@@ -1,9 +1,9 @@
-//! What the verbs ask of the world, in our own words. No type of an SDK crosses these traits.
+//! What the verbs ask of AWS, as traits in our own words. No type of an SDK is in them.
 //!
-//! Each method names the IAM action behind it: the bounds on a verb are its policy, line for line. Each answers within
-//! the limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class). `run` and `update` are one
-//! request each; the others may repeat theirs, which does no harm. The futures need not be `Send`: Lambda hands an environment one
-//! event at a time, and the tests' world runs on one thread.
+//! Each method names its IAM action, so the bounds on a verb are its policy, line for line. Each answers within the
+//! limit that `timing.rs` gives it, or answers [`Class::Ambiguous`](crate::error::Class). `run` and `update` send one
+//! request each; the others may repeat theirs, which does no harm. The futures need not be `Send`: Lambda gives an
+//! environment one event at a time, and the tests' world runs on one thread.
 #![allow(async_fn_in_trait, reason = "the ports are this crate's own, and no caller needs Send")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,74 +43,76 @@ pub trait Meetings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Updated {
     Done,
-    /// A requirement did not hold: the record that stood there instead, if one did.
+    /// A requirement did not hold. This is the record that was there instead, if there was one.
     Refused(Option<Box<Record>>),
 }
 
-/// The table of meetings, for whoever only looks.
+/// The table of meetings, for a verb that only reads.
 pub trait Reports {
-    /// `dynamodb:GetItem`, consistently, with what is there for the operator.
+    /// `dynamodb:GetItem`, consistently, with the attributes for the operator.
     async fn report(&self, meeting: &MeetingId) -> Result<Report, AwsError>;
 }
 
-/// Records that do not stand yet.
+/// New records.
 pub trait NewMeetings {
-    /// `dynamodb:PutItem`, on condition that no record stands under the id.
+    /// `dynamodb:PutItem`, on condition that there is no record with this id.
     async fn create(&self, record: &NewRecord) -> Result<Created, AwsError>;
 }
 
-/// The answer to a record that was to be the first of its id.
+/// The answer to the write of a new record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     Done,
-    /// This one stands already.
+    /// There is already a record.
     Exists(Box<Record>),
 }
 
-/// How a one-time schedule is taken back.
+/// Deletes one-time schedules.
 pub trait Deletes {
-    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    /// `scheduler:DeleteSchedule`; `false`: there was none with this name.
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError>;
 }
 
-/// One-time schedules of EventBridge Scheduler, in the group of the configuration.
+/// One-time schedules of EventBridge Scheduler, in the configured group.
 pub trait Schedules: Deletes {
-    /// `scheduler:CreateSchedule` (with `iam:PassRole`); `false`: one of this name stands already.
+    /// `scheduler:CreateSchedule` (with `iam:PassRole`); `false`: there is already one with this name.
     async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
 
     /// `scheduler:GetSchedule`.
     async fn find(&self, name: &ScheduleName) -> Result<ExistingSchedule, AwsError>;
 
-    /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none of this name.
+    /// `scheduler:UpdateSchedule` (with `iam:PassRole`), which replaces everything; `false`: there is none with this
+    /// name.
     async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError>;
 }
 
-/// Schedules of other programs that belong to a meeting, where a setting names them (COMPANION_SCHEDULES).
+/// Schedules of other programs that belong to a meeting, if a setting names them (COMPANION_SCHEDULES).
 pub trait CompanionSchedules {
     /// `scheduler:GetSchedule`.
     async fn find_companion(&self, name: &CompanionName) -> Result<Companion, AwsError>;
 
-    /// `scheduler:DeleteSchedule`; `false`: there was none of this name.
+    /// `scheduler:DeleteSchedule`; `false`: there was none with this name.
     async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError>;
 }
 
-/// And that move with it.
+/// Companion schedules that a verb also moves.
 pub trait MovingCompanions: CompanionSchedules {
-    /// `scheduler:GetSchedule`, then `scheduler:UpdateSchedule` (with `iam:PassRole` of the role that it runs with) with
-    /// everything as it was read but its time; `false`: there is none by now that fires once.
+    /// `scheduler:GetSchedule`, then `scheduler:UpdateSchedule` (with `iam:PassRole` of the schedule's role) with
+    /// everything but the time as it was read; `false`: there is none any more that fires once.
     async fn move_companion(&self, name: &CompanionName, at: Timestamp) -> Result<bool, AwsError>;
 }
 
-/// How far a meeting's companions stood from its time before it was first moved.
+/// How far a meeting's companions were from its time before it was first moved.
 pub trait CompanionNotes {
     /// `dynamodb:GetItem`, consistently; `None`: nothing is noted.
     async fn read_offsets(&self, meeting: &MeetingId) -> Result<Option<Offsets>, AwsError>;
 
-    /// `dynamodb:UpdateItem`, on condition that the record stands and nothing is noted there yet; whether it was written.
+    /// `dynamodb:UpdateItem`, on condition that the record exists and nothing is noted there yet; whether it was
+    /// written.
     async fn note_offsets(&self, meeting: &MeetingId, offsets: &Offsets) -> Result<bool, AwsError>;
 }
 
-/// How a machine is ended.
+/// Ends machines.
 pub trait Terminate {
     /// `ec2:DeleteTags` of the tag `Role` alone, so that the system's watchdog ignores the end of this machine.
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError>;
@@ -119,13 +121,14 @@ pub trait Terminate {
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError>;
 }
 
-/// How the machine of an attempt is found.
+/// Finds the machine of an attempt.
 pub trait FindByToken {
-    /// `ec2:DescribeInstances` by client token. Eventually consistent: absence right after a launch proves nothing.
+    /// `ec2:DescribeInstances` by client token. Eventually consistent: a machine missing right after a launch proves
+    /// nothing.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError>;
 }
 
-/// EC2's instances, and how they come about.
+/// Launches machines.
 pub trait Machines: Terminate + FindByToken + DescribeById {
     /// `ec2:RunInstances` (with `ec2:CreateTags` and `iam:PassRole`): sent once, never repeated by the adapter.
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError>;
@@ -133,11 +136,11 @@ pub trait Machines: Terminate + FindByToken + DescribeById {
 
 /// Machines by their ids.
 pub trait DescribeById {
-    /// `ec2:DescribeInstances` by id. What of it cannot be seen, as in a zone's disruption, is left out.
+    /// `ec2:DescribeInstances` by id. Machines that cannot be seen, as in a zone's disruption, are left out.
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError>;
 }
 
-/// Machines that run again.
+/// Starts machines.
 pub trait Starts {
     /// `ec2:StartInstances`.
     async fn start(&self, instance: &InstanceId) -> Result<(), AwsError>;
@@ -145,14 +148,14 @@ pub trait Starts {
 
 /// The machines of ours.
 pub trait Fleet: DescribeById {
-    /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, those that died within the last
-    /// hour included.
+    /// `ec2:DescribeInstances` by the tag `Project`: every machine that EC2 still shows, with those that died within the
+    /// last hour.
     async fn list(&self, project: &str) -> Result<Vec<ObservedMachine>, AwsError>;
 
     /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteTags` of the same.
+    /// `ec2:DeleteTags` of that tag.
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError>;
 }
 
@@ -164,27 +167,28 @@ pub trait StatusChecks {
 
 /// What a machine wrote to its console.
 pub trait Consoles {
-    /// `ec2:GetConsoleOutput`: the latest where the type has it, else what EC2 kept of the start; `None`: nothing yet.
+    /// `ec2:GetConsoleOutput`: the latest output if the type has it, otherwise the output of the start; `None`: nothing
+    /// yet.
     async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError>;
 }
 
 /// Volumes and network interfaces of ours that are attached to nothing.
 pub trait Leftovers {
-    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`; with those that are in use again and
-    /// `marked` all the same, if they are wanted.
+    /// `ec2:DescribeVolumes` and `ec2:DescribeNetworkInterfaces` by the tag `Project`. With `marked`, also those that
+    /// are marked but in use again.
     async fn list_leftovers(&self, project: &str, marked: bool) -> Result<Vec<Leftover>, AwsError>;
 
     /// `ec2:CreateTags` of the tag `elephant:orphan-since` alone.
     async fn mark_leftover(&self, leftover: &Leftover, since: Timestamp) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteTags` of the same.
+    /// `ec2:DeleteTags` of that tag.
     async fn unmark_leftover(&self, leftover: &Leftover) -> Result<(), AwsError>;
 
     /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`; `false`: it is gone, or in use again.
     async fn remove(&self, leftover: &Leftover) -> Result<bool, AwsError>;
 }
 
-/// Who counts what a sweep finds and does.
+/// Counts what a sweep finds and does.
 pub trait Counts {
     fn count(&self, what: Counted);
 }
@@ -197,29 +201,29 @@ impl<C: Counts> Counts for Rc<C> {
 
 /// The records of many meetings at once.
 pub trait Watch {
-    /// `dynamodb:BatchGetItem`, consistently: one for each that is asked for.
+    /// `dynamodb:BatchGetItem`, consistently: one answer for each id.
     async fn read_all(
         &self,
         meetings: &BTreeSet<MeetingId>,
     ) -> Result<BTreeMap<MeetingId, MeetingSnapshot>, AwsError>;
 
-    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, whatever their status, but for
-    /// a missing or an unknown one. Eventually consistent; those with a time that cannot be read may come along.
+    /// `dynamodb:Query` of the index of open meetings: those that begin between the two times, with any status that we
+    /// know. Eventually consistent; meetings with an unreadable time may be among them.
     async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError>;
 }
 
-/// The verb `launch`, for a verb that finds a meeting without its machines.
+/// The verb `launch`, for the sweep, which finds a meeting without its machines.
 pub trait Launches {
     async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error>;
 }
 
-/// One machine with all that is attached to it.
+/// One machine with everything that is attached to it.
 pub trait Inspects {
     /// `ec2:DescribeInstances` by id; `None`: EC2 does not show it.
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError>;
 }
 
-/// Machines that are stopped, started, and started anew.
+/// Stops, starts and reboots machines.
 pub trait PowerControl: Starts {
     /// `ec2:StopInstances`.
     async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError>;
@@ -230,35 +234,35 @@ pub trait PowerControl: Starts {
     /// `ec2:CreateTags` of the tag `elephant:reboot` alone.
     async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError>;
 
-    /// `ec2:CreateTags` of the tag `elephant:stopped` alone: whether a sweep is to leave it stopped.
+    /// `ec2:CreateTags` of the tag `elephant:stopped` alone: whether a sweep must leave the machine stopped.
     async fn tag_stopped(&self, instance: &InstanceId, stopped: bool) -> Result<(), AwsError>;
 }
 
 /// Images of this account.
 pub trait OwnImages {
-    /// `ec2:CreateImage` (with `ec2:CreateTags`); `None`: an image of this name stands already.
+    /// `ec2:CreateImage` (with `ec2:CreateTags`); `None`: there is already an image with this name.
     async fn create_image(&self, image: &NewImage) -> Result<Option<String>, AwsError>;
 
     /// `ec2:DescribeImages` by name, disabled ones too, as below.
     async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError>;
 
-    /// `ec2:DescribeImages` by id, whosever it is; `None`: there is none.
+    /// `ec2:DescribeImages` by id, whoever owns it; `None`: there is none.
     async fn find_by_id(&self, image_id: &str) -> Result<Option<OwnImage>, AwsError>;
 
     /// `ec2:DescribeImages` by the tag `Project`.
     async fn list_own(&self, project: &str) -> Result<Vec<OwnImage>, AwsError>;
 
-    /// `ec2:DeregisterImage`; one that is gone is as good.
+    /// `ec2:DeregisterImage`; success too if the image is gone.
     async fn deregister(&self, image_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DescribeSnapshots` by the tag `Project` and by what CreateImage writes in their description: those of an image,
-    /// also of one that is gone.
+    /// `ec2:DescribeSnapshots` by the tag `Project` and by the description that CreateImage gives them: the snapshots of
+    /// an image, which may be gone.
     async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError>;
 
     /// `ec2:DescribeSnapshots` by id; `None`: there is none.
     async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError>;
 
-    /// `ec2:DeleteSnapshot`; one that is gone is as good.
+    /// `ec2:DeleteSnapshot`; success too if the snapshot is gone.
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
 }
 
@@ -270,7 +274,7 @@ pub trait DataVolumes {
     /// `ec2:DescribeVolumes` by id; `None`: there is none.
     async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError>;
 
-    /// `ec2:DescribeVolumes` by the tags that say for which machine it was made, and under which name.
+    /// `ec2:DescribeVolumes` by the tags with the machine that it was made for, and its name.
     async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError>;
 
     /// `ec2:AttachVolume`.
@@ -281,13 +285,13 @@ pub trait DataVolumes {
         device: &str,
     ) -> Result<Attached, AwsError>;
 
-    /// `ec2:ModifyInstanceAttribute`: the disk at this device is deleted with the machine.
+    /// `ec2:ModifyInstanceAttribute`: EC2 deletes the disk at this device with the machine.
     async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DetachVolume`; one that is detached is as good.
+    /// `ec2:DetachVolume`; success too if it is detached.
     async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVolume`; one that is gone is as good.
+    /// `ec2:DeleteVolume`; success too if it is gone.
     async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError>;
 }
 
@@ -299,7 +303,7 @@ pub trait ExtraInterfaces {
     /// `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
     async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError>;
 
-    /// `ec2:DescribeNetworkInterfaces` by the tags that say for which machine it was made, and under which name.
+    /// `ec2:DescribeNetworkInterfaces` by the tags with the machine that it was made for, and its name.
     async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError>;
 
     /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
@@ -316,25 +320,25 @@ pub trait ExtraInterfaces {
         device_index: i32,
     ) -> Result<Attached, AwsError>;
 
-    /// `ec2:ModifyNetworkInterfaceAttribute`: it is deleted with the machine.
+    /// `ec2:ModifyNetworkInterfaceAttribute`: EC2 deletes it with the machine.
     async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DetachNetworkInterface`; one that is detached is as good.
+    /// `ec2:DetachNetworkInterface`; success too if it is detached.
     async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteNetworkInterface`; one that is gone is as good.
+    /// `ec2:DeleteNetworkInterface`; success too if it is gone.
     async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
 }
 
 /// Commands on machines, by SSM's Run Command.
 pub trait Commands {
-    /// `ssm:SendCommand`; its id. Sent once: SSM knows no client token.
+    /// `ssm:SendCommand`; the command's id. Sent once: SSM has no client token.
     async fn send_command(&self, command: &NewCommand) -> Result<String, AwsError>;
 
-    /// `ssm:ListCommands` of a machine: the last one of this name.
+    /// `ssm:ListCommands` of a machine: the last command with this name.
     async fn find_command(&self, instance: &InstanceId, name: &str) -> Result<Option<String>, AwsError>;
 
-    /// `ssm:GetCommandInvocation`; `None`: it is not to be seen yet.
+    /// `ssm:GetCommandInvocation`; `None`: SSM does not show it yet.
     async fn read_command(
         &self,
         command_id: &str,
@@ -360,23 +364,23 @@ pub trait OwnKeyPairs {
         tags: &BTreeMap<String, String>,
     ) -> Result<bool, AwsError>;
 
-    /// `ec2:DescribeKeyPairs`; `None`: there is none of this name.
+    /// `ec2:DescribeKeyPairs`; `None`: there is none with this name.
     async fn find_own_key_pair(&self, name: &str) -> Result<Option<OwnKeyPair>, AwsError>;
 
-    /// `ec2:DeleteKeyPair`; one that is gone is as good.
+    /// `ec2:DeleteKeyPair`; success too if it is gone.
     async fn delete_key_pair(&self, key_pair_id: &str) -> Result<(), AwsError>;
 }
 
-/// Private keys in SSM's Parameter Store: written, and never read.
+/// Private keys in SSM's Parameter Store, which are written and never read.
 pub trait PrivateKeys {
-    /// `ssm:PutParameter` of a SecureString where none stands; one that stands is as good.
+    /// `ssm:PutParameter` of a new SecureString; success too if there is one already.
     async fn keep(&self, key_pair_id: &str, private_key: &PrivateKey) -> Result<(), AwsError>;
 
-    /// `ssm:DescribeParameters`: whether it stands.
+    /// `ssm:DescribeParameters`: whether it exists.
     async fn is_kept(&self, key_pair_id: &str) -> Result<bool, AwsError>;
 }
 
-/// VPCs of ours, and what is in them.
+/// VPCs of ours, and everything in them.
 pub trait OwnVpcs {
     /// `ec2:DescribeVpcs` by the tags `Name` and `Project`.
     async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError>;
@@ -384,10 +388,10 @@ pub trait OwnVpcs {
     /// `ec2:CreateVpc` (with `ec2:CreateTags`); its id.
     async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
 
-    /// `ec2:ModifyVpcAttribute`: machines in it get names.
+    /// `ec2:ModifyVpcAttribute`: machines in it get DNS names.
     async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVpc`; one that is gone is as good, as for all that follow.
+    /// `ec2:DeleteVpc`; success too if it is gone. The same holds for all calls that follow.
     async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError>;
 
     /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
@@ -397,7 +401,7 @@ pub trait OwnVpcs {
     /// ours alone.
     async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError>;
 
-    /// `ec2:CreateSubnet` (with `ec2:CreateTags`); one that has the block already is as good.
+    /// `ec2:CreateSubnet` (with `ec2:CreateTags`); success too if a subnet has the block already.
     async fn create_subnet(
         &self,
         vpc_id: &str,
@@ -412,20 +416,20 @@ pub trait OwnVpcs {
     /// `ec2:CreateInternetGateway` (with `ec2:CreateTags`); its id.
     async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
 
-    /// `ec2:AttachInternetGateway`; that the VPC has one already is as good.
+    /// `ec2:AttachInternetGateway`; success too if the VPC has one already.
     async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
 
     /// `ec2:CreateRouteTable` (with `ec2:CreateTags`).
     async fn create_route_table(&self, vpc_id: &str, tags: &BTreeMap<String, String>)
     -> Result<(), AwsError>;
 
-    /// `ec2:CreateRoute`, to everywhere; one that is there is as good.
+    /// `ec2:CreateRoute`, to everywhere; success too if there is one.
     async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:AssociateRouteTable`; that the subnet has one is as good.
+    /// `ec2:AssociateRouteTable`; success too if the subnet has one.
     async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError>;
 
-    /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); one of this name in the VPC is as good.
+    /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); success too if the VPC has one with this name.
     async fn create_security_group(
         &self,
         vpc_id: &str,
@@ -433,11 +437,12 @@ pub trait OwnVpcs {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
-    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups` and
-    /// `ec2:DescribeNetworkInterfaces` by VPC: what stands in it and is neither ours nor a machine's, each in a few words.
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups`
+    /// and `ec2:DescribeNetworkInterfaces` by VPC: everything in it that neither is ours nor belongs to a machine, each
+    /// in a few words.
     async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
 
-    /// `ec2:DescribeInstances` by VPC: all that are not terminated.
+    /// `ec2:DescribeInstances` by VPC: all machines that are not terminated.
     async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
 
     /// `ec2:DeleteSecurityGroup`.
@@ -459,36 +464,36 @@ pub trait OwnVpcs {
     async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError>;
 }
 
-/// Parameters that are made once, so that of two who make one the first decides.
+/// Parameters that can be made only once, so that the first of two requests decides.
 pub trait KeptNames {
-    /// `ssm:PutParameter` where none stands; whether it stands with this value.
+    /// `ssm:PutParameter` of a new parameter; whether it has this value now.
     async fn keep_first(&self, name: &str, value: &str) -> Result<bool, AwsError>;
 
-    /// `ssm:GetParameter`: its value, and since when it stands; `None`: there is none.
+    /// `ssm:GetParameter`: its value, and since when it exists; `None`: there is none.
     async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError>;
 
     /// `ssm:DeleteParameter`; `false`: there was none.
     async fn forget_kept(&self, name: &str) -> Result<bool, AwsError>;
 }
 
-/// Launches that are only asked about.
+/// Dry runs of launches.
 pub trait DryRuns {
-    /// `ec2:RunInstances` with `DryRun`, and the permissions that go with it: whether EC2 would take this request. It
-    /// launches nothing, and binds no client token. Room in the zone is not looked at.
+    /// `ec2:RunInstances` with `DryRun`, and the permissions that belong to it: whether EC2 would accept this request.
+    /// It launches nothing, and binds no client token. EC2 does not check the zone's capacity.
     async fn dry_run(&self, parameters: &Request) -> Result<(), AwsError>;
 }
 
-/// What does not depend on the meeting.
+/// Look-ups that do not depend on the meeting.
 pub trait Networks {
-    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC or one that is named.
+    /// `ec2:DescribeSubnets`, and `ec2:DescribeVpcs` for the default VPC or a named one.
     async fn find_subnets(&self, network: &Network) -> Result<Found, AwsError>;
 }
 
 pub trait Images {
-    /// `ec2:DescribeImages` of one id; an error if it is not there, or cannot be started from.
+    /// `ec2:DescribeImages` of one id; an error if there is none, or no machine can be started from it.
     async fn find_image(&self, image_id: &str) -> Result<Image, AwsError>;
 
-    /// `ec2:DescribeImages`: every image of this name that is available and not deprecated.
+    /// `ec2:DescribeImages`: every image with this name that is available and not deprecated.
     async fn find_images(
         &self,
         pattern: &str,
@@ -498,33 +503,34 @@ pub trait Images {
 }
 
 pub trait KeyPairs {
-    /// `ec2:DescribeKeyPairs`: its type, if EC2 says one that we know; an error if there is none of this name.
+    /// `ec2:DescribeKeyPairs`: its type, if we know it; an error if there is none with this name.
     async fn find_key_pair(&self, name: &str) -> Result<Option<KeyType>, AwsError>;
 }
 
 /// SSM's Parameter Store.
 pub trait ParameterStore {
-    /// `ssm:GetParameter`, with `:version` or `:label` after the name if one is asked for.
+    /// `ssm:GetParameter`, with `:version` or `:label` after the name if the setting has one.
     async fn parameter(&self, name: &str) -> Result<String, AwsError>;
 }
 
-/// Which zone has which type.
+/// Which zones offer which types.
 pub trait InstanceTypes {
-    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it. Not repeated.
+    /// `ec2:DescribeInstanceTypeOfferings`: each of these types with each zone of the Region that offers it. Not
+    /// repeated.
     async fn find_offerings(&self, instance_types: &[String]) -> Result<Offerings, AwsError>;
 }
 
 pub trait LaunchTemplates {
-    /// `ec2:DescribeLaunchTemplateVersions`: the version that is asked for, by its number; an error if there is none.
+    /// `ec2:DescribeLaunchTemplateVersions`: the requested version, with its number; an error if there is none.
     async fn find_launch_template(&self, wanted: &LaunchTemplate) -> Result<Template, AwsError>;
 }
 
-/// Everything that is looked up at the start.
+/// All look-ups at the start.
 pub trait LookUps: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates {}
 
 impl<T: Networks + InstanceTypes + Images + KeyPairs + LaunchTemplates> LookUps for T {}
 
-/// All that the verb `operate` asks of EC2.
+/// Everything that the verb `operate` asks of EC2.
 pub trait Machinery:
     Inspects
     + PowerControl
@@ -551,7 +557,7 @@ impl<E> Machinery for E where
 {
 }
 
-/// All that it asks of Systems Manager.
+/// Everything that `operate` asks of Systems Manager.
 pub trait Ssm: Commands + PrivateKeys + ParameterStore + KeptNames {}
 
 impl<S: Commands + PrivateKeys + ParameterStore + KeptNames> Ssm for S {}
@@ -559,7 +565,7 @@ impl<S: Commands + PrivateKeys + ParameterStore + KeptNames> Ssm for S {}
 pub trait Clock {
     fn now(&self) -> Timestamp;
     async fn sleep(&self, duration: Duration);
-    /// What the future answers, or `None` after this long.
+    /// The future's answer, or `None` after this time.
     async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output>;
 }
 
@@ -567,6 +573,6 @@ pub trait Clock {
 pub trait Tokens {
     fn token(&self) -> Token;
     fn owner(&self) -> Owner;
-    /// From 0 to 1: how much of a back-off is waited.
+    /// From 0 to 1: the part of a back-off that is waited.
     fn jitter(&self) -> f64;
 }

@@ -1,9 +1,9 @@
-//! The meeting's record: what of it we understand, and the conditional writes that change it.
+//! The meeting's record: the attributes that we understand, and the conditional writes that change them.
 //!
-//! A [`Record`] is one item of the table as we read it; attributes of other programs are not here and are never
-//! touched. An [`Update`] is one conditional write in our own words: every [`Requires`] must hold, at the moment of the
-//! write, for any [`Change`] to be made. The functions below build every write that there is, so the conditions of the
-//! launch protocol stand in this file and nowhere else; the adapter only translates them.
+//! A [`Record`] is one item of the table as we read it. It has no attributes of other programs, and we never touch
+//! those. An [`Update`] is one conditional write in our own words: every [`Requires`] must hold, at the moment of the
+//! write, for any [`Change`] to be made. The functions below build every write, so all conditions of the launch protocol
+//! are in this file; the adapter only translates them.
 
 use jiff::Timestamp;
 
@@ -11,25 +11,26 @@ use crate::machine::{Attempt, InstanceId, Note, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
 use crate::overrides::Overrides;
 
-/// Bytes that the attributes of others may have for a meeting to be launched. An item of DynamoDB holds 400 KB; the rest is
-/// room for our own: two attempts with user data of 16 KiB, ids, notes, and what is written when a machine dies.
+/// The bytes that attributes of other programs may have if the meeting is to be launched. DynamoDB allows an item 400
+/// KB; our own attributes need the rest: two attempts with user data of 16 KiB, ids, notes, and what is written when a
+/// machine dies.
 pub const OTHERS_LIMIT: usize = 320 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub meeting_id: MeetingId,
     pub status: Option<Status>,
-    /// Why the meeting was ended, by whoever ended it on purpose. Another program may write its own status over
-    /// TERMINATED at any moment; this stays.
+    /// The reason that somebody gave for ending the meeting on purpose. Another program may write its own status over
+    /// TERMINATED at any moment; the reason stays.
     pub termination_reason: Option<String>,
     pub meet_time: MeetTime,
-    /// The same in the words of whoever wrote it, if it is a text.
+    /// The time as it was written, if it is a text.
     pub meet_time_text: Option<String>,
     pub lease: Option<Lease>,
     pub teacher: RoleRecord,
     pub student: RoleRecord,
-    /// What its machines are launched with in place of the configuration, in the order of [`Role::BOTH`]; or which
-    /// attribute cannot be understood, for which nothing new is launched.
+    /// The values that this record sets for its machines in place of the configuration, in the order of [`Role::BOTH`];
+    /// or the attribute that cannot be understood, in which case nothing new is launched.
     pub overrides: [Result<Overrides, String>; 2],
 }
 
@@ -48,7 +49,8 @@ impl Record {
         }
     }
 
-    /// Whether the meeting is over: somebody said why it ended, or its status is TERMINATED or one that we do not know.
+    /// Whether the meeting is over: it has a reason why it ended, or its status is TERMINATED or one that we do not
+    /// know.
     pub fn is_over(&self) -> bool {
         self.termination_reason.is_some() || !allows_launch(&self.status)
     }
@@ -58,12 +60,12 @@ impl Record {
     }
 }
 
-/// When the meeting is. Other programs write it, so it may be missing or unreadable; then there is no launch window.
+/// The time of the meeting. Other programs write it, so it may be missing or unreadable; then there is no launch window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MeetTime {
     Missing,
     At(Timestamp),
-    /// What stands there instead of an ISO 8601 time.
+    /// The text that is there instead of an ISO 8601 time.
     Unreadable(String),
 }
 
@@ -72,9 +74,9 @@ pub enum MeetTime {
 pub struct RoleRecord {
     /// The machine's id. An empty or NULL attribute counts as missing.
     pub instance_id: Option<InstanceId>,
-    /// The last attempt to launch it. It stays when the id is written, until the meeting is over.
+    /// The last attempt to launch the machine. It stays when the id is written, until the meeting is over.
     pub attempt: Option<Attempt>,
-    /// When the machine's launch was answered; `None` for one whose id was entered by hand.
+    /// When EC2 answered the machine's launch; `None` if the id was entered by hand.
     pub launched_at: Option<Timestamp>,
 }
 
@@ -88,7 +90,8 @@ impl RoleRecord {
     }
 }
 
-/// Who holds a lease: random for each delivery, because Lambda may run one event twice at once under one request id.
+/// The owner of a lease. It is random for each delivery, because Lambda may run one event twice at once under one
+/// request id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(pub String);
 
@@ -99,7 +102,7 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
-/// Why the last delivery failed, for the operator who looks at the record. A success removes it.
+/// The reason why the last delivery failed, for the operator who reads the record. A success removes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub reason: String,
@@ -137,33 +140,32 @@ pub struct Update {
 pub enum Requires {
     /// The record exists: an update would otherwise create one for a meeting that was deleted.
     Exists,
-    /// The lease is the one that was read, or there is none as none was read.
+    /// The lease is the one that was read, or there is still none.
     Lease(Option<Lease>),
-    /// The lease is this delivery's, whatever its end.
+    /// The lease is this delivery's, whatever its end is.
     Owner(Owner),
-    /// The status is one of these; `None` is a missing one.
+    /// The status is one of these; `None` means that there is none.
     Status(Vec<Option<Status>>),
-    /// The role's machine is the one that was read, or there is none as none was read.
+    /// The role's machine is the one that was read, or there is still none.
     Instance(Role, Option<InstanceId>),
     /// The role has no machine yet, or this one.
     NoOtherInstance(Role, InstanceId),
-    /// The attempt that stands for the role is, by its token and by whether it was refused, the one that was read, or
-    /// none stands as none was read.
+    /// The role's attempt is the one that was read, by its token and by whether it was refused, or there is still none.
     Attempt(Role, Option<(Token, bool)>),
-    /// The attempt that stands for the role has this token.
+    /// The role's attempt has this token.
     Token(Role, Token),
-    /// The machine of the attempt that stands for the role is not being ended.
+    /// The machine of the role's attempt is not being ended.
     NotEnding(Role),
-    /// The meeting's time is what was read, in the same words, or there is none as there was none.
+    /// The meeting's time is the one that was read, as the same text, or there is still none.
     MeetTime(Option<String>),
-    /// Why the meeting ended is what was read, or nobody has said so as nobody had.
+    /// The reason why the meeting ended is the one that was read, or there is still none.
     TerminationReason(Option<String>),
-    /// Nobody has seen both machines running.
+    /// No delivery has written that both machines run.
     NotReady,
 }
 
 impl Requires {
-    /// The meeting is not over: its status is one that [`allows_launch`], and nobody has said why it ended.
+    /// The meeting is not over: its status is one that [`allows_launch`], and there is no reason why it ended.
     fn meeting_is_on() -> [Self; 2] {
         let statuses = [Status::BEFORE_LAUNCHED, Status::BEYOND_LAUNCHED].concat();
         [Requires::Status(statuses), Requires::TerminationReason(None)]
@@ -179,40 +181,40 @@ pub enum Change {
     Lease(Lease),
     DropLease,
     Attempt(Role, Attempt),
-    /// The standing attempt is marked as refused.
+    /// The role's attempt is marked as refused.
     Refused(Role),
-    /// The standing attempt's machine is going to be ended.
+    /// The machine of the role's attempt is marked as being ended.
     Ending(Role),
     Instance(Role, Recorded),
     Launched,
     Failure(Failure),
     ForgetFailure,
-    /// The meeting is at another time, in the words in which it was asked for.
+    /// The meeting is at another time, as the text of the request has it.
     MeetTime(String),
     /// The meeting is over, and why.
     Terminated(String),
-    /// The role has no machine any more, and nothing noted of one, nor is the meeting ready: what became of the one that
-    /// stood here. Counted.
+    /// The role's machine and its notes are removed, and the mark that the meeting is ready. What happened to the
+    /// machine is written and counted.
     Lost(Role, Lost),
-    /// How the role's machine is, and where.
+    /// The state and the addresses of the role's machine.
     Noted(Role, Note),
     /// Both machines were seen running at this time.
     Ready(Timestamp),
-    /// Attempts, lease, last failure, what was noted and lost are removed.
+    /// Attempts, lease, last failure, notes and losses are removed.
     Pruned,
 }
 
-/// A record that is written where none stands: `SCHEDULED`, with whatever the other programs need to know.
+/// A new record: `SCHEDULED`, with the attributes that the other programs need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRecord {
     pub meeting_id: MeetingId,
     pub meet_time: String,
     pub created_at: Timestamp,
-    /// None of them has a name that is ours.
+    /// None of them has one of our names.
     pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Take the lease and write the attempts, provided that nothing which the plan rests on has changed since it was read.
+/// Take the lease and write the attempts, provided that nothing which the plan relies on has changed since it was read.
 pub fn claim(read: &Record, lease: Lease, attempts: &[(Role, Attempt)]) -> Update {
     let mut requires = unchanged(read);
     // One that was moved away meanwhile is not launched: whoever finds that out says that nothing of it can come.
@@ -243,8 +245,8 @@ fn unchanged(read: &Record) -> Vec<Requires> {
     requires
 }
 
-/// Move the end of our own lease. On condition of the lease as we know it: of two renewals the earlier one must not
-/// come last, and set the end back behind the sender's back.
+/// Move the end of our own lease, on condition that the lease is the one that we know. Otherwise the earlier of two
+/// renewals could arrive last and set the end back without the sender's knowledge.
 pub fn renew(meeting_id: &MeetingId, current: Lease, until: Timestamp) -> Update {
     let lease = Lease { owner: current.owner.clone(), until };
     Update {
@@ -254,8 +256,8 @@ pub fn renew(meeting_id: &MeetingId, current: Lease, until: Timestamp) -> Update
     }
 }
 
-/// Take the lease, as it was read, from its owner, who can renew it no more then, nor write a next attempt. Its end stays:
-/// what was sent under it is settled from then on, as before.
+/// Take the lease that was read from its owner. The owner can then neither renew it nor write another attempt. The
+/// lease's end stays: what was sent under it is settled after that end, as before.
 pub fn take_lease(read: &Record, owner: Owner) -> Option<Update> {
     let lease = read.lease.clone()?;
     let until = lease.until;
@@ -266,7 +268,7 @@ pub fn take_lease(read: &Record, owner: Owner) -> Option<Update> {
     })
 }
 
-/// Put the next attempt in the place of one of which no machine can come any more.
+/// Replace an attempt that can have no machine any more by the next attempt.
 pub fn next_attempt(
     meeting_id: &MeetingId,
     owner: &Owner,
@@ -277,7 +279,7 @@ pub fn next_attempt(
     next_attempts(meeting_id, owner, &[(role, last, next)])
 }
 
-/// The same for both roles at once, or for neither: a pair that moves to another zone is never half on its way.
+/// Do the same for both roles at once, or for neither, so that a pair never moves to another zone with one machine only.
 pub fn next_attempts(meeting_id: &MeetingId, owner: &Owner, next: &[(Role, &Token, Attempt)]) -> Update {
     let mut requires = vec![Requires::Exists, Requires::Owner(owner.clone())];
     for (role, last, _) in next {
@@ -289,7 +291,7 @@ pub fn next_attempts(meeting_id: &MeetingId, owner: &Owner, next: &[(Role, &Toke
     Update { meeting_id: meeting_id.clone(), requires, changes }
 }
 
-/// Whether the write of an id also moves the status to LAUNCHED, or finds it beyond and leaves it.
+/// Whether the write of an id also moves the status to LAUNCHED, or leaves a later status as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusMove {
     ToLaunched,
@@ -297,14 +299,14 @@ pub enum StatusMove {
 }
 
 impl StatusMove {
-    /// What fits the status that was read last.
+    /// The choice that fits the status that was read last.
     pub fn from_status(status: &Option<Status>) -> Self {
         if Status::BEYOND_LAUNCHED.contains(status) { StatusMove::Keep } else { StatusMove::ToLaunched }
     }
 }
 
-/// Write the id of the machine that the standing attempt made. Not on condition that the lease is ours: a late answer
-/// of the right attempt is still right.
+/// Write the id of the machine that the role's attempt made. There is no condition that the lease is ours: a late answer
+/// to the right attempt is still right.
 pub fn instance(
     meeting_id: &MeetingId,
     role: Role,
@@ -332,9 +334,9 @@ pub fn instance(
     Update { meeting_id: meeting_id.clone(), requires, changes }
 }
 
-/// Say that the machine of the standing attempt is going to be ended, before it is touched. From then on no late answer
-/// can write its id, and whoever takes the lease ends it before anything else; so a meeting that comes back to life while
-/// it is cleaned up is not left with a dead machine.
+/// Write that the machine of the role's attempt is going to be ended, before the machine is touched. After that no late
+/// answer can write its id, and a delivery that takes the lease ends the machine first. So a meeting whose status
+/// another program changes during the clean-up is not left with a dead machine.
 pub fn end(meeting_id: &MeetingId, role: Role, token: &Token) -> Update {
     Update {
         meeting_id: meeting_id.clone(),
@@ -347,8 +349,8 @@ pub fn end(meeting_id: &MeetingId, role: Role, token: &Token) -> Update {
     }
 }
 
-/// Say why nothing more is tried, mark the attempts that EC2 refused, and let go of the lease if nothing of ours is
-/// open. An attempt that is open keeps its lease: a later delivery counts it as unanswered up to the lease's end.
+/// Write why nothing more is tried, mark the attempts that EC2 refused, and release the lease if none of our attempts is
+/// open. If an attempt is open the lease stays: a later delivery treats the attempt as unanswered until the lease ends.
 pub fn give_up(
     meeting_id: &MeetingId,
     owner: &Owner,
@@ -368,7 +370,7 @@ pub fn give_up(
     Update { meeting_id: meeting_id.clone(), requires, changes }
 }
 
-/// Say why a delivery failed that got no further than its plan.
+/// Write why a delivery failed before it claimed anything.
 pub fn report(read: &Record, failure: Failure) -> Update {
     Update {
         meeting_id: read.meeting_id.clone(),
@@ -377,7 +379,7 @@ pub fn report(read: &Record, failure: Failure) -> Update {
     }
 }
 
-/// Move a meeting to another time, unless it is over. Of two moves at once the one that is written last stands.
+/// Move a meeting to another time, unless it is over. Of two moves at once, the one that is written last counts.
 pub fn move_to(meeting_id: &MeetingId, meet_time: &str) -> Update {
     let [status, reason] = Requires::meeting_is_on();
     Update {
@@ -387,7 +389,8 @@ pub fn move_to(meeting_id: &MeetingId, meet_time: &str) -> Update {
     }
 }
 
-/// End a meeting that has no machine, none on its way, and no delivery at work, provided that it stayed so.
+/// End a meeting that has no machine, none that may still appear, and no delivery at work, provided that this is still
+/// so.
 pub fn cancel(read: &Record, reason: &str) -> Update {
     Update {
         meeting_id: read.meeting_id.clone(),
@@ -396,8 +399,8 @@ pub fn cancel(read: &Record, reason: &str) -> Update {
     }
 }
 
-/// End a meeting, provided that status and reason are still what was read. A reason that stands is kept; one is written
-/// for a meeting that is over without any, too, or it could be taken for the watchdog's mistake.
+/// End a meeting, provided that status and reason are still those that were read. An existing reason is kept. A meeting
+/// that is over without a reason gets one too; otherwise `reconcile` could take its status for the watchdog's mistake.
 pub fn terminate(read: &Record, reason: &str) -> Update {
     let reason = read.termination_reason.clone().unwrap_or_else(|| reason.to_owned());
     Update {
@@ -411,8 +414,8 @@ pub fn terminate(read: &Record, reason: &str) -> Update {
     }
 }
 
-/// Say that the role's machine, which the record names, is going to be ended and replaced, before it is touched. So its end
-/// is not taken for somebody's who ends the meeting. It is forgotten once it is dead.
+/// Write that the role's machine, which the record names, is going to be ended and replaced, before it is touched. So
+/// nobody takes its end for the end of the meeting. Its id is removed when it is dead.
 pub fn replace(meeting_id: &MeetingId, role: Role, token: &Token, instance: &InstanceId) -> Update {
     let [status, reason] = Requires::meeting_is_on();
     Update {
@@ -428,16 +431,16 @@ pub fn replace(meeting_id: &MeetingId, role: Role, token: &Token, instance: &Ins
     }
 }
 
-/// Remove what only a launch needs, of a meeting that is over for a reason, whose machines are dead and of whose attempts
-/// none can come any more. Ids, zones, types and times of launch stay, for people.
+/// Remove what only a launch needs from the record of a meeting that is over for a reason, whose machines are dead and
+/// whose attempts can have no effect any more. Ids, zones, types and times of launch stay for the operator.
 pub fn prune(read: &Record) -> Update {
     let mut requires = unchanged(read);
     requires.retain(|requirement| !matches!(requirement, Requires::Status(_)));
     Update { meeting_id: read.meeting_id.clone(), requires, changes: vec![Change::Pruned] }
 }
 
-/// Forget a machine that is dead, so that the next delivery launches another. The attempt that made it is marked as
-/// refused: its token is used up, and no machine can come of it any more.
+/// Remove a dead machine from the record, so that the next delivery launches another. The attempt that made it is marked
+/// as refused: its token is used up, and it can make no machine any more.
 pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
     let mut requires = vec![Requires::Exists, Requires::Instance(role, Some(lost.instance_id.clone()))];
     requires.extend(Requires::meeting_is_on());
@@ -449,7 +452,7 @@ pub fn forget(read: &Record, role: Role, lost: Lost) -> Update {
     Update { meeting_id: read.meeting_id.clone(), requires, changes }
 }
 
-/// Note how the role's machine is, provided that it still is the role's.
+/// Write the state of the role's machine, provided that it still is the role's machine.
 pub fn note(meeting_id: &MeetingId, role: Role, instance: &InstanceId, note: Note) -> Update {
     Update {
         meeting_id: meeting_id.clone(),
@@ -458,15 +461,15 @@ pub fn note(meeting_id: &MeetingId, role: Role, instance: &InstanceId, note: Not
     }
 }
 
-/// Say, once, that both machines run, provided that they are still the meeting's.
+/// Write, once, that both machines run, provided that they are still the meeting's machines.
 pub fn ready(meeting_id: &MeetingId, machines: &[(Role, InstanceId)], at: Timestamp) -> Update {
     let mut requires = vec![Requires::Exists, Requires::NotReady];
     requires.extend(machines.iter().map(|(role, id)| Requires::Instance(*role, Some(id.clone()))));
     Update { meeting_id: meeting_id.clone(), requires, changes: vec![Change::Ready(at)] }
 }
 
-/// Take back a TERMINATED for which nobody gave a reason: the watchdog took the death of a machine for the end of the
-/// meeting. The one write that moves a status back.
+/// Undo a TERMINATED without a reason: the watchdog took the death of a machine for the end of the meeting. This is the
+/// only write that moves a status back.
 pub fn revive(meeting_id: &MeetingId) -> Update {
     Update {
         meeting_id: meeting_id.clone(),

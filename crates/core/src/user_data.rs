@@ -1,25 +1,25 @@
-//! User data: what a machine is told at its first start, and which meeting and role it is told of.
+//! User data: what a machine runs at its first start, with its meeting and role filled in.
 //!
-//! EC2 takes 16 KiB. A text is recognised by the first words that cloud-init and EC2Launch know; anything else has to be
-//! base64, so that nothing is guessed. `@elephant:meeting_id@` and `@elephant:role@` are filled in where the data is text.
-//! Nothing that reads user data has such words for its own: braces are a shell's, awk's, PowerShell's, Terraform's,
-//! CloudFormation's and, doubled, Jinja's in cloud-init; `%…%` is a batch file's; `$` nearly everybody's.
+//! EC2 accepts 16 KiB. A text is recognised by the first words that cloud-init and EC2Launch know; everything else must
+//! be base64, so that nothing is guessed. In a text `@elephant:meeting_id@` and `@elephant:role@` are filled in. No
+//! program that reads user data uses such words itself: braces belong to shells, awk, PowerShell, Terraform,
+//! CloudFormation and, doubled, to Jinja in cloud-init; `%…%` to batch files; `$` to nearly every language.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::meeting::{MeetingId, Role};
 
-/// Before it is put into base64.
+/// The limit before the data is encoded in base64.
 pub const LIMIT: usize = 16 * 1024;
 
 const MEETING_ID: &str = "@elephant:meeting_id@";
 const ROLE: &str = "@elephant:role@";
 
-/// What was filled in before there were the two above, and may be a script's own.
+/// The markers that older versions filled in. A script may use them for something else.
 const FORMER: [(&str, &str); 2] = [("{meeting_id}", MEETING_ID), ("{role}", ROLE)];
 
-/// What a text begins with.
+/// The first words of a text.
 const BEGINNINGS: [&str; 10] = [
     "#!",
     "#cloud-config",
@@ -36,12 +36,12 @@ const BEGINNINGS: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserData {
     Text(String),
-    /// Nothing is filled in, a compressed archive for one.
+    /// Nothing is filled in, for example into a compressed archive.
     Binary(Vec<u8>),
 }
 
 impl UserData {
-    /// `None`: it is neither, or too long.
+    /// `None`: it is neither a text nor base64, or too long.
     pub fn parse(text: &str) -> Option<Self> {
         let begins = |beginning: &str| {
             text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
@@ -57,8 +57,8 @@ impl UserData {
         (data.bytes().len() <= LIMIT).then_some(data)
     }
 
-    /// A text that could have meant a marker of old, which stays as it is now; for the log. Not a shell's
-    /// `${role}`, nor Jinja's `{{role}}`.
+    /// A marker of older versions in the text, for a warning in the log; it stays as it is. A shell's `${role}` and
+    /// Jinja's `{{role}}` do not count.
     pub fn former_marker(&self) -> Option<String> {
         let UserData::Text(text) = self else { return None };
         let stands =
@@ -69,8 +69,8 @@ impl UserData {
         ))
     }
 
-    /// In base64, for this machine. Refused, with the reason: an id that a shell would not take for one word, for the
-    /// text may be a script that runs as root, and a text that has become too long.
+    /// The user data in base64, for this machine. An error with the reason if a shell would not read the id as one word,
+    /// because the text may be a script that runs as root, or if the text has become too long.
     pub fn filled(&self, meeting: &MeetingId, role: Role) -> Result<String, String> {
         let text = match self {
             UserData::Binary(bytes) => return Ok(STANDARD.encode(bytes)),

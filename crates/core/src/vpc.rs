@@ -1,8 +1,9 @@
-//! A VPC of ours with all that machines need in it: a subnet in each zone, the way to the internet, a security group.
+//! A VPC of ours with everything that machines need in it: a subnet in each zone, the way to the internet, a security
+//! group.
 //!
-//! It is known by the tags `Name` and `Project`. EC2 has no client token for any of it: where a block of addresses or a
-//! name within the VPC cannot be taken twice, EC2 decides between two that run at once; for the VPC itself a parameter does
-//! that can be made once.
+//! It is recognised by the tags `Name` and `Project`. EC2 has no client token for any of it. A block of addresses, or a
+//! name within the VPC, cannot be taken twice, so EC2 decides between two requests at once. For the VPC itself a
+//! parameter that can be made only once decides.
 
 use std::net::Ipv4Addr;
 
@@ -13,14 +14,14 @@ pub struct Cidr {
     prefix: u8,
 }
 
-/// What EC2 takes for a VPC, and for a subnet.
+/// The sizes that EC2 accepts for a VPC, and for a subnet.
 const PREFIXES: std::ops::RangeInclusive<u8> = 16..=28;
 
-/// Subnets of a sixteenth of the VPC leave room for zones to come.
+/// Each subnet has a sixteenth of the VPC, which leaves room for more zones.
 const SUBNET_BITS: u8 = 4;
 
 impl Cidr {
-    /// One that a VPC can have: its address is the first of the block.
+    /// A block that a VPC can have: its address is the first of the block.
     pub fn parse(text: &str) -> Option<Cidr> {
         let (address, prefix) = text.split_once('/')?;
         let base = u32::from(address.parse::<Ipv4Addr>().ok()?);
@@ -33,7 +34,8 @@ impl Cidr {
         1 << (32 - self.prefix)
     }
 
-    /// The blocks into which it is divided for subnets. As a pure function of it, the same whoever divides.
+    /// The blocks into which the VPC is divided for subnets. They are a pure function of the VPC's block, so every
+    /// request divides it alike.
     pub fn subnets(self) -> Vec<Cidr> {
         let bits = SUBNET_BITS.min(PREFIXES.end() - self.prefix);
         let prefix = self.prefix + bits;
@@ -53,12 +55,12 @@ impl std::fmt::Display for Cidr {
     }
 }
 
-/// Which block a subnet in this zone gets: the first, in the zones' order, that no other has.
+/// The block of a new subnet in this zone: the first one, in the zones' order, that no other subnet has.
 pub fn block_for(vpc: Cidr, taken: &[Cidr]) -> Option<Cidr> {
     vpc.subnets().into_iter().find(|block| !taken.iter().any(|other| block.overlaps(*other)))
 }
 
-/// The parameter that says which VPC has a name; another generation for each that was deleted.
+/// The parameter that says which VPC has a name; the generation grows with each VPC of this name that was deleted.
 pub fn parameter(name: &str, generation: u32) -> String {
     format!("/elephant/vpc/{name}/{generation}")
 }
@@ -69,7 +71,7 @@ pub struct Vpc {
     pub cidr: String,
 }
 
-/// What is in a VPC, or was made for it.
+/// What exists in a VPC, or was made for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub subnets: Vec<Subnet>,
@@ -79,7 +81,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Whether something with this id is among it.
+    /// Whether one of these has this id.
     pub fn holds(&self, id: &str) -> bool {
         let tables = || self.route_tables.iter();
         self.subnets.iter().any(|subnet| subnet.subnet_id == id)
@@ -105,7 +107,7 @@ pub struct InternetGateway {
     pub attached_to: Option<String>,
 }
 
-/// One of ours; the VPC's main one is not.
+/// A route table of ours; the VPC's main one is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
     pub route_table_id: String,

@@ -1,4 +1,4 @@
-//! Attempts as we write them, for every test that needs one to read, to write or to send.
+//! Sample attempts, for every test that reads, writes or sends one.
 
 use elephant_core::launch_template::Pinned;
 use elephant_core::machine::{
@@ -6,7 +6,7 @@ use elephant_core::machine::{
 };
 use elephant_core::meeting::{MeetingId, Role};
 
-/// With nothing optional in it.
+/// An attempt without optional parameters.
 pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
     Attempt {
         number: 1,
@@ -40,7 +40,7 @@ pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
     }
 }
 
-/// With everything that an attempt can have, values that are awkward to write, and a number of more than one digit.
+/// An attempt with every parameter, values that are hard to write, and a number of more than one digit.
 pub fn full_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
     let plain = plain_attempt(meeting, role, token);
     Attempt {

@@ -1,4 +1,4 @@
-//! EC2 in memory: zonal client tokens, capacity, and machines that live and die.
+//! EC2 in memory: zonal client tokens, capacity, and machines that start and die.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,24 +15,24 @@ use super::aws_error;
 #[derive(Clone, Debug)]
 pub struct Cloud {
     pub machines: Vec<Launched>,
-    /// A token is bound to its parameters once a zone, whether or not a machine came of it.
+    /// A token is bound to its parameters in each zone, whether or not it made a machine.
     pub tokens: BTreeMap<(Token, String), Parameters>,
-    /// What EC2 has no room for, or will not do: by type and zone.
+    /// The types that EC2 refuses to launch, by type and zone.
     pub refusing: BTreeMap<(String, String), (Class, &'static str)>,
     pub terminated_token: TerminatedToken,
-    /// In a zone's disruption EC2 lists nothing, and shows what is asked for by its id, but for the machines of this zone.
+    /// During a zone's disruption EC2 lists nothing. By id it shows every machine except those in this zone.
     pub disrupted: Option<String>,
     /// These may not be ended.
     pub protected: BTreeSet<InstanceId>,
-    /// EC2 refuses to start what is stopped: its class and code.
+    /// EC2 refuses to start stopped machines with this class and code.
     pub start_refused: Option<(Class, &'static str)>,
-    /// What is ended stays `shutting-down`.
+    /// A machine that is ended stays `shutting-down`.
     pub slow_to_end: bool,
     /// Machines that fail EC2's own checks.
     pub impaired: BTreeSet<InstanceId>,
-    /// What is attached to nothing.
+    /// The volumes and network interfaces that are attached to nothing.
     pub leftovers: Vec<Leftover>,
-    /// What every machine wrote.
+    /// The console output of every machine.
     pub console: Option<String>,
     pub subnets: Vec<Subnet>,
 }
@@ -43,7 +43,7 @@ pub struct Launched {
     pub token: Token,
     pub parameters: Parameters,
     pub since: Timestamp,
-    /// It is dead for so long that EC2 does not show it any more.
+    /// It has been dead for so long that EC2 does not show it any more.
     pub is_forgotten: bool,
 }
 
@@ -57,7 +57,7 @@ impl Launched {
     }
 }
 
-/// What EC2 answers for the token of a machine that is gone: both have been seen.
+/// EC2's answer to the token of a terminated machine: both answers have been seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TerminatedToken {
     Error,
@@ -129,7 +129,7 @@ impl Cloud {
         Ok(machine)
     }
 
-    /// Whether this attempt has made its machine already, so that sending it again changes nothing.
+    /// Whether this attempt has already made its machine, so that sending it again changes nothing.
     pub fn has_seen(&self, attempt: &Attempt) -> bool {
         let zone = &attempt.parameters.availability_zone;
         self.machines.iter().any(|l| l.token == attempt.token && l.parameters.availability_zone == *zone)
@@ -139,7 +139,7 @@ impl Cloud {
         self.machines.iter().filter(|l| !l.is_forgotten)
     }
 
-    /// What a request answers that names no ids.
+    /// The answer to a request without ids.
     fn if_whole<T>(&self, answer: T) -> Result<T, AwsError> {
         match &self.disrupted {
             Some(_) => Err(aws_error("DescribeInstances", Class::Ambiguous, "InternalError")),
@@ -169,7 +169,8 @@ impl Cloud {
         }
     }
 
-    /// A machine that the policy allows to act on, which goes by its tag. EC2 judges that before it looks for the machine.
+    /// A machine on which the policy allows an action, by the machine's tag. EC2 checks that before it looks for the
+    /// machine.
     fn allowed(&mut self, action: &'static str, instance: &InstanceId) -> Result<&mut Machine, AwsError> {
         if !self.machines.iter().any(|l| l.machine.instance_id == *instance) {
             return Err(aws_error(action, Class::Propagating, "InvalidInstanceID.NotFound"));
@@ -205,7 +206,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// At once, and for good: what died before keeps its reason.
+    /// Ends it at once and finally; a machine that died before keeps its reason.
     pub fn end(&mut self, instance: &InstanceId) {
         let slow = self.slow_to_end;
         if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
@@ -214,7 +215,7 @@ impl Cloud {
         }
     }
 
-    /// By somebody's schedule.
+    /// Somebody's schedule stops it.
     pub fn stop(&mut self, instance: &InstanceId) {
         if let Some(machine) = self.machine(instance).filter(|machine| machine.state.is_live()) {
             machine.state = State::Stopped;
@@ -233,25 +234,25 @@ impl Cloud {
         Ok(())
     }
 
-    /// What died loses its tags after a while.
+    /// Dead machines lose their tags after a while.
     pub fn forget_tags(&mut self) {
         let dead = self.machines.iter_mut().filter(|l| l.machine.state == State::Terminated);
         dead.for_each(|l| l.machine.tags.clear());
     }
 
-    /// And an hour after its death EC2 does not know it any more.
+    /// EC2 forgets a machine an hour after its death.
     pub fn forget_the_dead(&mut self) {
         let dead = self.machines.iter_mut().filter(|l| l.machine.state == State::Terminated);
         dead.for_each(|l| l.is_forgotten = true);
     }
 
-    /// Every machine that was starting runs.
+    /// Every machine that was starting runs now.
     pub fn boot(&mut self) {
         let starting = self.machines.iter_mut().filter(|l| l.machine.state == State::Pending);
         starting.for_each(|l| l.machine.state = State::Running);
     }
 
-    /// By itself, for this reason.
+    /// It dies by itself, for this reason.
     pub fn die(&mut self, instance: &InstanceId, reason: &str) {
         if let Some(machine) = self.machine(instance) {
             machine.state = State::Terminated;
@@ -290,7 +291,7 @@ impl Cloud {
         instance_types.iter().flat_map(zones).collect()
     }
 
-    /// No zone has room for this type any more.
+    /// No zone has capacity for this type any more.
     pub fn exhaust(&mut self, instance_type: &str) {
         let zones: Vec<String> = self.subnets.iter().map(|subnet| subnet.availability_zone.clone()).collect();
         for zone in zones {
@@ -319,7 +320,7 @@ fn observed(launched: &Launched) -> ObservedMachine {
     }
 }
 
-/// Any image, which every type can run.
+/// An image that every type can run.
 pub fn image(image_id: &str) -> Image {
     Image {
         image_id: image_id.to_owned(),
@@ -331,7 +332,7 @@ pub fn image(image_id: &str) -> Image {
     }
 }
 
-/// Of all subnets those with these ids, as EC2 answers who asks for them by name. No default VPC is looked up then.
+/// The subnets with these ids, as EC2 answers a request by id. No default VPC is looked up then.
 pub fn named(all: Found, subnet_ids: &[String]) -> Result<Found, AwsError> {
     let of = |id: &String| all.subnets.iter().find(|subnet| subnet.subnet_id == *id).cloned();
     let subnets: Option<Vec<Subnet>> = subnet_ids.iter().map(of).collect();

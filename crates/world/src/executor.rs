@@ -1,8 +1,8 @@
-//! Runs deliveries of the real engine against the world: every request of a delivery waits here until somebody says what
-//! becomes of it, and the clock moves only when somebody moves it.
+//! Runs deliveries of the real engine against the world in memory: every request of a delivery waits here until the test
+//! says what happens to it, and only the test moves the clock.
 //!
-//! [`Executor::run`] is the ordinary course of things, with a plot for what goes wrong; the explorer takes every course.
-//! The promise is checked after every step, by `promise.rs`; what that finds is kept in [`State::breaches`].
+//! [`Executor::run`] answers every request as AWS would, except for the faults that were planned; the explorer takes
+//! every course. `promise.rs` checks the promise after every step; [`State::breaches`] has what it finds.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -56,7 +56,7 @@ pub enum Call {
     DescribeSubnets,
     DescribeImages,
     DeleteSchedule(ScheduleName),
-    /// What a sweep lists and reads, at one moment each.
+    /// What a sweep lists and reads; each happens at one moment.
     List(String),
     Look(Vec<InstanceId>),
     ReadAll(BTreeSet<MeetingId>),
@@ -89,7 +89,7 @@ impl Call {
         }
     }
 
-    /// The role that it is about, where it is about one.
+    /// The role that the request is about, if any.
     pub fn role(&self) -> Option<&str> {
         match self {
             Call::RunInstances(attempt) => attempt.parameters.tags.get("Role").map(String::as_str),
@@ -101,7 +101,7 @@ impl Call {
         }
     }
 
-    /// In the words of the domain, for a story.
+    /// The request in plain words, for a story.
     pub fn in_words(&self) -> String {
         match self {
             Call::GetItem(_) => "reads the record".into(),
@@ -138,7 +138,7 @@ impl Call {
         matches!(self, Call::UpdateItem(update) if update.changes.iter().any(|c| matches!(c, Change::Instance(..))))
     }
 
-    /// After this long the caller gives it up as unanswered.
+    /// After this time the caller gives the request up as unanswered.
     pub fn limit(&self, timing: &Timing) -> Duration {
         match self {
             Call::GetItem(_) | Call::UpdateItem(_) | Call::ReadAll(_) | Call::FindDue(..) => timing.table,
@@ -148,7 +148,7 @@ impl Call {
         }
     }
 
-    /// Whether it changes anything when it takes effect.
+    /// Whether the request changes anything when it takes effect.
     pub fn changes(&self) -> bool {
         matches!(
             self,
@@ -194,28 +194,29 @@ pub fn clock(time: Timestamp) -> String {
     format!("{:.1} s", time.duration_since(start()).as_secs_f64())
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     /// It is answered as AWS would.
     Answered,
-    /// No answer, and no effect.
+    /// There is no answer and no effect.
     LostBefore,
-    /// No answer, but the effect. A server error with an effect is the same.
+    /// There is no answer, but an effect. A server error with an effect is the same.
     LostAfter,
-    /// No answer now; the effect comes this much later, whatever has become of the caller.
+    /// There is no answer; the effect comes this much later, whatever happens to the caller.
     LateBy(Duration),
-    /// No answer now; the effect comes later, or never: the explorer decides. For what changes something.
+    /// There is no answer; the effect comes later or never, as the explorer decides. Only for requests that change
+    /// something.
     Late,
-    /// This answer, and no effect, before EC2 looks at the client token.
+    /// This error is the answer, before EC2 looks at the client token; there is no effect.
     Fails(Class, &'static str),
-    /// EC2 has no room, or will not, or may not: decided after it looked at the client token, which is bound by it.
+    /// EC2 refuses after it looked at the client token, which is then bound to the request.
     Refuses(Class, &'static str),
-    /// A 200, and the machine dies at once for want of capacity.
+    /// The answer is a 200, and the machine dies at once for lack of capacity.
     Stillborn,
-    /// DescribeInstances does not show yet what is there.
+    /// DescribeInstances does not yet show the machine.
     Lags,
-    /// The delivery dies before it takes effect, or after.
+    /// The delivery dies before the request takes effect, or after.
     DiesBefore,
     DiesAfter,
 }
@@ -260,7 +261,7 @@ impl Reply {
 pub struct Pending {
     pub number: u64,
     pub delivery: usize,
-    /// The how-manieth of its delivery.
+    /// The number of the request in its delivery.
     ordinal: u32,
     pub call: Call,
     pub sent: Timestamp,
@@ -276,30 +277,30 @@ pub enum Verb {
     Status,
 }
 
-/// What the world knows of a delivery.
+/// What the world knows about a delivery.
 pub struct Known {
     pub verb: Verb,
     pub meeting: MeetingId,
     pub deadline: Timestamp,
-    /// How far its clock is ahead of the world's.
+    /// How far the delivery's clock is ahead of the world's.
     pub skew: SignedDuration,
     pub config: Config,
     tokens: u32,
     calls: u32,
-    /// Everything that it was ever told, and when. The engine is deterministic, so this is its state.
+    /// A hash of all answers that the delivery got, with their times. The engine is deterministic, so this is its state.
     history: u64,
-    /// What it calls itself in a lease.
+    /// The owner that it writes into a lease.
     pub owner: Option<Owner>,
-    /// The life of the record in which it took the lease.
+    /// The life of the record in which it took the lease. A record that is deleted and made again has another life.
     pub claimed: Option<u32>,
     pub ended: bool,
-    /// The life of the record that it read first: what it answers is about that one.
+    /// The life of the record that it read first: its answer is about that one.
     pub read: Option<u32>,
-    /// How much other programs had done to the meeting when it read the record last.
+    /// How many steps other programs had made when it last read the record.
     pub acts_before: usize,
 }
 
-/// A request that nobody waits for any more, and that may still take effect.
+/// A request for which nobody waits any more, and which may still take effect.
 #[derive(Clone, Debug)]
 pub struct InFlight {
     pub call: Call,
@@ -319,7 +320,7 @@ impl InFlight {
 }
 
 pub struct State {
-    /// What really holds, whatever the engine is told.
+    /// The true timings; the engine may be given others.
     pub truth: Timing,
     pub now: Timestamp,
     pub table: Table,
@@ -327,43 +328,43 @@ pub struct State {
     pub pending: Vec<Pending>,
     pub known: Vec<Known>,
     calls: u64,
-    /// Every request that was answered, by name.
+    /// The names of all requests that were answered.
     pub requests: Vec<&'static str>,
-    /// Every attempt that ever stood in a record, with the life of that record.
+    /// Every attempt that was ever in a record, with the life of that record.
     pub written: Vec<(Attempt, u32)>,
     pub in_flight: Vec<InFlight>,
     /// The machines that a delivery has ended.
     pub ended: BTreeSet<InstanceId>,
-    /// Which life of its record each meeting is in: it changes when the record is deleted.
+    /// The life of each meeting's record: it changes when the record is deleted.
     pub lives: BTreeMap<MeetingId, u32>,
-    /// What other programs have done to a meeting.
+    /// How many steps other programs have made for a meeting.
     pub acts: BTreeMap<MeetingId, usize>,
-    /// Where a sweep found that a recorded machine was dead.
+    /// The roles whose recorded machine a sweep found dead.
     pub forgotten: BTreeSet<(MeetingId, Role)>,
-    /// Recorded machines of which a sweep has said that it ends them, to launch others.
+    /// Recorded machines that a sweep has announced to end and replace.
     pub replacing: BTreeSet<InstanceId>,
-    /// Meetings of which somebody ended every machine, and nobody has said why.
+    /// Meetings whose machines somebody ended without giving a reason.
     pub ended_unsaid: BTreeSet<MeetingId>,
-    /// Where a person entered an id by hand: what a delivery launched for that role before is that person's affair.
+    /// The roles for which a person entered an id by hand: that person is responsible for earlier machines of the role.
     pub by_hand: BTreeSet<(MeetingId, Role)>,
     /// The guard of the protocol that is switched off.
     pub off: Option<Guard>,
-    /// Not only what comes of a launch is judged, but whether it was sent under a lease that excludes every other.
+    /// The check also requires that each launch is sent under a lease that excludes every other launch.
     pub strict: bool,
-    /// Whoever only looks finds the records such as nobody can understand.
+    /// Verbs that only read find a record that cannot be understood.
     pub unreadable: bool,
     /// What sweeps have counted.
     pub counted: Vec<Counted>,
-    /// One-time schedules that stand.
+    /// The one-time schedules that exist.
     pub schedules: BTreeSet<ScheduleName>,
-    /// Look-ups are answered at once: they are cached, and none of the explorer's business.
+    /// Look-ups are answered at once: they are cached, and the explorer does not cover them.
     pub lookups_are_cached: bool,
-    /// An earlier course came to this state in the same way, and the promise was looked at then.
+    /// An earlier course reached this state in the same way, and the promise was checked then.
     pub is_known: bool,
     /// `None`: nobody reads it.
     pub story: Option<Vec<String>>,
     pub breaches: Vec<String>,
-    /// Of the errors that a delivery met.
+    /// The classes of all errors that a delivery met.
     pub classes: HashSet<Class>,
 }
 
@@ -412,7 +413,7 @@ impl World {
         self.0.borrow().now
     }
 
-    /// Time passes while no delivery is under way.
+    /// Lets time pass while no delivery is under way.
     pub fn pass(&self, duration: Duration) {
         let until = self.now() + duration;
         self.0.borrow_mut().move_clock(until);
@@ -470,7 +471,7 @@ impl World {
         self.0.borrow().story.iter().flatten().cloned().collect::<Vec<_>>().join("\n")
     }
 
-    /// Another program of the system writes, as it does: unconditionally.
+    /// Another program of the system writes, without conditions, as it does in reality.
     pub fn set_status(&self, id: &str, status: Option<Status>) {
         let mut state = self.0.borrow_mut();
         state.tell(|| format!("another program writes the status {status:?}"));
@@ -484,7 +485,7 @@ impl World {
 }
 
 impl State {
-    /// The sender is gone: its request may still take effect, or not.
+    /// The sender is dead: its request may still take effect, or not.
     pub fn leave_on_the_wire(&mut self, number: u64) {
         let pending = self.pending.iter().find(|p| p.number == number).expect("it is pending");
         let (call, delivery, sent) = (pending.call.clone(), pending.delivery, pending.sent);
@@ -509,7 +510,7 @@ impl State {
         *self.lives.entry(id.clone()).or_default() += 1;
     }
 
-    /// Another program has changed something about the meeting.
+    /// Another program has changed something in the meeting.
     pub fn acted(&mut self, id: &MeetingId) {
         *self.acts.entry(id.clone()).or_default() += 1;
     }
@@ -518,7 +519,7 @@ impl State {
         self.lives.get(id).copied().unwrap_or_default()
     }
 
-    /// Requests with a time of their own take effect on the way.
+    /// Late requests take effect on the way, each at its time.
     pub fn move_clock(&mut self, until: Timestamp) {
         let due = |state: &State| {
             let due = |i: &usize| state.in_flight[*i].due.filter(|due| *due <= until);
@@ -553,7 +554,7 @@ impl State {
         }
     }
 
-    /// A request that nobody waits for takes effect.
+    /// A request for which nobody waits takes effect.
     pub fn take_effect(&mut self, index: usize) {
         let InFlight { call, delivery, .. } = self.in_flight.remove(index);
         let reply = self.apply(&call, delivery);
@@ -623,7 +624,7 @@ impl State {
         }
     }
 
-    /// An answer in which nothing is to be seen yet that came up within the effect delay.
+    /// An answer that does not yet show machines younger than the effect delay.
     fn lagging(&mut self, call: &Call, delivery: usize) -> Reply {
         let (now, delay) = (self.now, self.truth.max_effect_delay);
         let old = |observed: &ObservedMachine| now >= observed.launched_at + delay;
@@ -639,7 +640,7 @@ impl State {
         }
     }
 
-    /// The request meets its fate; `None` if its delivery dies of it.
+    /// Carries out the request's fate; `None` if its delivery dies.
     pub fn meet(&mut self, call: &Call, delivery: usize, sent: Timestamp, fate: &Fate) -> Option<Reply> {
         let lost = || failing(call, Class::Ambiguous, "");
         let reply = match fate {
@@ -690,7 +691,7 @@ impl State {
     }
 }
 
-/// An answer to RunInstances, for a story.
+/// The answer to RunInstances, for a story.
 fn said(answer: &Result<Machine, AwsError>) -> String {
     match answer {
         Ok(machine) => format!("{} is {:?}", machine.instance_id, machine.state),
@@ -706,7 +707,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Lambda states the deadline by the clock of the machine that the function runs on.
+    /// Lambda gives the deadline by the clock of the host that the function runs on.
     fn bounds(&self) -> (Timestamp, Timing) {
         let state = self.world.0.borrow();
         let known = &state.known[self.delivery];
@@ -853,7 +854,7 @@ impl Fleet for Port {
     }
 }
 
-/// What of a sweep concerns no launch is answered at once.
+/// The calls of a sweep that do not concern a launch are answered at once.
 impl StatusChecks for Port {
     async fn list_impaired(&self) -> Result<BTreeSet<InstanceId>, AwsError> {
         Ok(BTreeSet::new())
@@ -1001,7 +1002,7 @@ impl Clock for Port {
 }
 
 impl Tokens for Port {
-    /// Named after the delivery, so that the order in which deliveries draw them makes no other world.
+    /// The number comes from the delivery, so that the order in which deliveries draw numbers makes no other world.
     fn token(&self) -> Token {
         let mut state = self.world.0.borrow_mut();
         let off = state.off;
@@ -1038,10 +1039,10 @@ enum Finished {
 
 type Delivering = Pin<Box<dyn Future<Output = Finished>>>;
 
-/// Deliveries under way, and what is to become of their requests.
+/// The deliveries under way, and the faults planned for their requests.
 pub struct Executor {
     pub world: World,
-    /// The number under which the world knows each, and its future while it lives.
+    /// The number by which the world knows each delivery, and its future while it lives.
     deliveries: Vec<(usize, Option<Delivering>)>,
     /// Of each that launches.
     pub results: Vec<Option<Result<Answer, Error>>>,
@@ -1051,7 +1052,7 @@ pub struct Executor {
     plots: Vec<Plot>,
 }
 
-/// The next `times` requests that match, after the first `skip`, meet this fate.
+/// The next `times` requests that match, after the first `skip`, have this fate.
 pub struct Plot {
     matches: Box<dyn Fn(&Call) -> bool>,
     skip: usize,
@@ -1076,7 +1077,7 @@ impl Executor {
         self
     }
 
-    /// How often the last plot strikes, and how many requests pass before it.
+    /// How often the last plot applies, and how many requests pass before it.
     pub fn times(mut self, skip: usize, times: usize) -> Self {
         let plot = self.plots.last_mut().expect("a plot");
         (plot.skip, plot.times) = (skip, times);
@@ -1088,7 +1089,7 @@ impl Executor {
         self.deliver_with(id, config(), time_left, SignedDuration::ZERO);
     }
 
-    /// Begin a delivery with this configuration, this much time, and a clock that is this far ahead.
+    /// Begins a delivery with this configuration, this much time, and a clock that is this far ahead.
     pub fn deliver_with(&mut self, id: &str, config: Config, time_left: Duration, skew: SignedDuration) {
         let meeting = super::meeting(id);
         let port = self.world.port(Verb::Launch, id, config.clone(), time_left, skew);
@@ -1098,7 +1099,7 @@ impl Executor {
         self.begin(port.delivery, Box::pin(future));
     }
 
-    /// Begin to end a meeting.
+    /// Begins to end a meeting.
     pub fn end(&mut self, id: &str) {
         let time_left = self.world.0.borrow().truth.delivery;
         self.end_with(id, "ended", false, time_left);
@@ -1122,7 +1123,7 @@ impl Executor {
         self.begin(delivery, Box::pin(future));
     }
 
-    /// Begin a sweep. What it launches it launches as a delivery for this meeting.
+    /// Begins a sweep. It launches as a delivery for this meeting does.
     pub fn sweep(&mut self, id: &str, config: ReconcileConfig, launch: Config) {
         let time_left = self.world.0.borrow().truth.delivery;
         let port = self.world.port(Verb::Reconcile, id, launch.clone(), time_left, SignedDuration::ZERO);
@@ -1151,12 +1152,12 @@ impl Executor {
         self.poll_all();
     }
 
-    /// Run until every delivery has ended or died.
+    /// Runs until every delivery has ended or died.
     pub fn run(&mut self) {
         while self.run_one() {}
     }
 
-    /// Run until such a request is the next one to be answered.
+    /// Runs until such a request is the next one to be answered.
     pub fn run_until(&mut self, matches: impl Fn(&Call) -> bool) {
         while !self.next().is_some_and(|(_, call)| matches(&call)) {
             assert!(self.run_one(), "no such request comes");
@@ -1198,7 +1199,7 @@ impl Executor {
         state.pending.iter().find(request).map(|p| (p.number, p.call.clone()))
     }
 
-    /// Who wakes first, and when.
+    /// The delivery that wakes first, and when.
     pub fn first_sleeper(&self) -> Option<(Timestamp, u64)> {
         let state = self.world.0.borrow();
         let sleeper = |p: &Pending| match p.call {
@@ -1208,7 +1209,7 @@ impl Executor {
         state.pending.iter().filter_map(sleeper).min()
     }
 
-    /// Wake everybody whose time has come.
+    /// Wakes every delivery whose time has come.
     pub fn wake(&mut self) {
         while let Some((until, number)) = self.first_sleeper() {
             if until > self.world.now() {
@@ -1218,7 +1219,7 @@ impl Executor {
         }
     }
 
-    /// A request meets its fate.
+    /// Carries out a request's fate.
     pub fn answer(&mut self, number: u64, fate: &Fate) {
         let reply = {
             let mut state = self.world.0.borrow_mut();
@@ -1255,7 +1256,7 @@ impl Executor {
         self.poll_all();
     }
 
-    /// A delivery dies where it is: nothing that it has sent is waited for any more.
+    /// A delivery dies: nobody waits any more for the requests that it has sent.
     pub fn kill(&mut self, delivery: usize) {
         let mut state = self.world.0.borrow_mut();
         state.pending.retain(|p| p.delivery != delivery);
@@ -1307,7 +1308,7 @@ fn outcome(fate: &Fate, reply: Option<&Reply>) -> String {
     }
 }
 
-/// What of a reply the engine can act on.
+/// The part of a reply that the engine can act on.
 fn digest(reply: &Reply, hasher: &mut DefaultHasher) {
     let machine = |machine: &Machine, hasher: &mut DefaultHasher| {
         (&machine.instance_id, machine.state, &machine.state_reason, machine.tags.len()).hash(hasher);

@@ -1,12 +1,13 @@
 //! Meetings on the hour, in virtual time: the real engine for many meetings that are due at once.
 //!
-//! Around it stand EC2's token buckets as they are documented, and Lambda as it is: events wait in its queue, each
-//! environment takes one at a time, a failed delivery comes again twice, a delivery that is not done in time is ended.
-//! Table and cloud are those beside it. What takes time is an entry of the agenda, and the clock jumps from one to the
-//! next; a seed is a course.
+//! Around it are EC2's token buckets as documented, and Lambda: events wait in its queue, each environment takes one at
+//! a time, a failed delivery is repeated twice, a delivery that does not finish in time is ended. Table and cloud are
+//! those of this crate. Everything that takes time is an entry of the agenda, and the clock jumps from one entry to the
+//! next. One seed gives one course.
 //!
-//! Assumed where AWS documents nothing or only bounds: a refused request takes no token; what Lambda has no room for
-//! comes again after a second, then after twice as long each time, up to five minutes (give or take a quarter).
+//! AWS documents nothing, or only limits, for the following, so it is assumed: a refused request takes no token; if
+//! Lambda has no room for an event, the event comes again after a second, then after twice as long each time, up to five
+//! minutes (give or take a quarter).
 
 #![allow(dead_code, reason = "the test and the bench each use a part of it")]
 
@@ -41,28 +42,28 @@ use crate::cloud::{self, Cloud, named};
 use crate::table::Table;
 use crate::{aws_error, config, meeting, scheduled, start};
 
-/// What an answer takes.
+/// How long an answer takes.
 const READ: Duration = Duration::from_millis(5);
 const WRITE: Duration = Duration::from_millis(6);
 const RUN_INSTANCES: Duration = Duration::from_millis(1300);
 const DESCRIBE: Duration = Duration::from_millis(90);
 const MUTATE: Duration = Duration::from_millis(300);
 const REFUSED: Duration = Duration::from_millis(50);
-/// From an event to a process that can look something up, where no environment is idle.
+/// The time from an event to a process that can look something up, if no environment is idle.
 const COLD_START: Duration = Duration::from_millis(100);
 
-/// Lambda's repeats of a delivery that failed: so long after the failure.
+/// The times after a failure at which Lambda repeats a delivery.
 const REPEATS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
-/// The SDK sends what only looks something up so often.
+/// How often the SDK sends a look-up.
 const SDK_TRIES: u32 = 3;
 
-/// What is due, and what Lambda is set to.
+/// The meetings that are due, and the settings of Lambda.
 #[derive(Clone, Copy, Debug)]
 pub struct Hour {
     pub meetings: usize,
-    /// The schedules fire so long before the meetings, all at once, and Scheduler spreads the deliveries evenly over the
-    /// flexible window from then on.
+    /// The schedules fire at once, this long before the meetings, and Scheduler spreads the deliveries evenly over the
+    /// flexible window that follows.
     pub lead: Duration,
     pub window: Duration,
     /// How many deliveries run at once.
@@ -70,40 +71,40 @@ pub struct Hour {
     pub timeout: Duration,
     /// How long Lambda keeps an event.
     pub event_age: Duration,
-    /// Each so-manieth delivery comes twice; 0: none.
+    /// Every delivery with a number divisible by this comes twice; 0: none.
     pub twice: usize,
-    /// Subnets and root device are configured, so that no VPC is looked up.
+    /// Subnets and root device are configured, so no VPC is looked up.
     pub configured: bool,
     pub seed: u64,
 }
 
-/// What came of it. Times count from the moment at which the schedules fire.
+/// The result. Times count from the moment at which the schedules fire.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub hour: Hour,
     /// When each id was recorded, in order.
     pub recorded: Vec<Duration>,
-    /// When the last id could have been: each request as early as the buckets have a token for it.
+    /// When the last id could have been recorded: each request as early as the buckets have a token for it.
     pub allowed: Duration,
-    /// RunInstances requests that EC2 refused for their rate.
+    /// RunInstances requests that EC2 throttled.
     pub refused: usize,
-    /// The same of requests that look something up.
+    /// Look-ups that EC2 throttled.
     pub refused_lookups: usize,
     pub writes: usize,
-    /// Repeats of deliveries that failed, by the error's type; `time-out` where Lambda ended it.
+    /// Repeats of failed deliveries, by the error's type; `time-out` if Lambda ended the delivery.
     pub came_again: BTreeMap<&'static str, usize>,
     /// Events that Lambda gave up.
     pub given_up: usize,
     /// How often Lambda had no room for an event.
     pub waited: usize,
-    /// Meetings in whose record an id is missing in the end.
+    /// Meetings whose record lacks an id at the end.
     pub lost: usize,
     /// Roles with more than one live machine, or with one that the record does not name.
     pub twice: usize,
 }
 
 impl Report {
-    /// When the last machine stood in the record.
+    /// When the last machine was in the record.
     pub fn took(&self) -> Duration {
         self.recorded.last().copied().unwrap_or_default()
     }
@@ -120,7 +121,7 @@ impl Report {
         self.came_again.values().sum()
     }
 
-    /// How long before their meeting the last machines stood in the record; negative: after its start.
+    /// How long before their meeting the last machines were in the record; negative: after its start.
     pub fn lead_left(&self) -> f64 {
         self.hour.lead.as_secs_f64() - self.took().as_secs_f64()
     }
@@ -201,7 +202,7 @@ struct Event {
 enum Entry {
     Arrives(Event),
     Wakes(usize),
-    /// The time-out of an environment's so-manieth delivery.
+    /// The time-out of the delivery with this number in its environment.
     TimesOut(usize, usize),
 }
 
@@ -227,7 +228,7 @@ impl State {
     }
 }
 
-/// What one environment of the function asks of the world.
+/// The ports of one environment of the function.
 #[derive(Clone)]
 struct Port {
     state: Rc<RefCell<State>>,
@@ -245,7 +246,7 @@ impl Port {
         poll_fn(|_| if self.state.borrow().now >= due { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// One request to EC2 if its bucket has a token.
+    /// Sends one request to EC2 if its bucket has a token.
     async fn ask(
         &self,
         action: &'static str,
@@ -263,7 +264,7 @@ impl Port {
         Err(aws_error(action, Class::Throttled, "RequestLimitExceeded"))
     }
 
-    /// A request that looks something up, with the SDK's own repeats: after up to one second and up to two more.
+    /// Sends a look-up, with the SDK's own repeats: after up to one second and up to two more.
     async fn look_up(&self, action: &'static str) -> Result<(), AwsError> {
         let limit = self.now_in_state() + Timing::DEFAULT.ec2;
         for tries in 1.. {
@@ -450,7 +451,7 @@ impl Tokens for Port {
 type Engine = Launcher<Port, Port, Port, Port, Port>;
 type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
 
-/// An environment of the function: its process, and the delivery that it is at.
+/// An environment of the function: its process, and the delivery that it works on.
 struct Environment {
     engine: Rc<Engine>,
     running: Option<(Event, Delivering)>,
@@ -467,7 +468,7 @@ struct Function {
     waited: usize,
 }
 
-/// Everything that happens, until nothing more does.
+/// Runs everything until nothing happens any more.
 pub fn run(hour: Hour) -> Report {
     let mut rng = fastrand::Rng::with_seed(hour.seed);
     let spread = |rng: &mut fastrand::Rng| hour.window.mul_f64(rng.f64());
@@ -600,7 +601,7 @@ impl Function {
         }
     }
 
-    /// Of an environment that Lambda ended a new process is started; that costs nothing here.
+    /// If Lambda ended an environment's process, a new one is started; that takes no time here.
     fn ends(&mut self, environment: usize, failed: Option<&'static str>) {
         let it = &mut self.environments[environment];
         it.deliveries += 1;
@@ -652,7 +653,7 @@ fn report(function: Function, arrivals: &[Duration]) -> Report {
     }
 }
 
-/// First come, first served, by an engine that knows when its token is there.
+/// An imaginary engine that serves events in order and knows when its token is available.
 fn allowed(arrivals: &[Duration]) -> Duration {
     let mut arrivals = arrivals.to_vec();
     arrivals.sort();

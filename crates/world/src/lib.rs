@@ -1,8 +1,9 @@
-//! The world in memory: a table, a cloud and a wire that can be cut, after the facts that AWS is known for.
+//! The world in memory, for tests: a table, a cloud and a wire that can be cut, with the documented behaviour of AWS.
 //!
-//! `table.rs` and `cloud.rs` are DynamoDB and EC2; `executor.rs` runs deliveries of the real engine against them, one
-//! request at a time, on a clock that only it moves; `promise.rs` watches the promise after every step; `sabotage.rs` can
-//! switch a guard of the protocol off; `scheduling.rs` is a meeting with its schedule; `hour.rs` is many meetings at once, on a clock that runs.
+//! `table.rs` imitates DynamoDB and `cloud.rs` EC2. `executor.rs` runs deliveries of the real engine against them, one
+//! request at a time, on a clock that only the executor moves. `promise.rs` checks the promise after every step.
+//! `sabotage.rs` can switch a guard of the protocol off. `scheduling.rs` has a meeting and its schedule. `hour.rs`
+//! simulates many meetings at once, on a clock that runs.
 
 pub mod attempt;
 pub mod cloud;
@@ -45,7 +46,7 @@ pub fn meeting(id: &str) -> MeetingId {
     MeetingId::new(id).expect("an id")
 }
 
-/// A record as the scheduling program leaves it.
+/// A record as the scheduling program writes it.
 pub fn scheduled(id: &str) -> Record {
     Record {
         meeting_id: meeting(id),
@@ -60,7 +61,7 @@ pub fn scheduled(id: &str) -> Record {
     }
 }
 
-/// A record at this time, in our words.
+/// A record with this time, written as we write it.
 pub fn timed(record: Record, meet_time: MeetTime) -> Record {
     let meet_time_text = match &meet_time {
         MeetTime::Missing => None,
@@ -70,7 +71,7 @@ pub fn timed(record: Record, meet_time: MeetTime) -> Record {
     Record { meet_time, meet_time_text, ..record }
 }
 
-/// Two types, so that a search can go on after every zone refused the first.
+/// Two types, so that a search can go on after every zone has refused the first type.
 pub fn config() -> Config {
     Config {
         launch_template: None,

@@ -21,7 +21,7 @@ impl State {
         self.breaches.push(what);
     }
 
-    /// In every state.
+    /// Checks every state.
     pub fn check(&mut self) {
         if self.is_known {
             return;
@@ -48,7 +48,7 @@ impl State {
         self.check_nobody_is_left_with_the_dead();
     }
 
-    /// Where every delivery was told to keep a pair in one zone, the machines that the record names are.
+    /// If every delivery had to keep a pair in one zone, the machines that the record names are in one zone.
     fn check_the_pair_is_together(&mut self) {
         if self.known.iter().any(|known| known.config.pair != Pair::SameAz) {
             return;
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// The record says of this machine, which it names, that we end it and launch another.
+    /// The record says that we end and replace this machine, which it names.
     fn is_being_replaced(&self, record: &Record, id: &InstanceId) -> bool {
         self.replacing.contains(id) && !record.is_over()
     }
@@ -93,8 +93,8 @@ impl State {
         written.map_or(u32::MAX, |(_, life)| *life)
     }
 
-    /// Never lost: a machine that is up is named by the record, or in the hands of a delivery, or its attempt stands
-    /// open so that the next delivery finds it. What had its record deleted is the sweep's.
+    /// Never lost: the record names a live machine, or a delivery knows it, or its attempt is open so that the next
+    /// delivery finds it. If its record was deleted, the sweep ends it.
     fn check_nothing_is_lost(&mut self) {
         let lost = self.cloud.live().find(|l| {
             let id = MeetingId::new(l.meeting()).expect("an id");
@@ -119,7 +119,8 @@ impl State {
         }
     }
 
-    /// When a write of ours takes effect; `before` is the record that it met, `claims` whether it was sent as a claim.
+    /// Checks a write of ours when it takes effect. `before` is the record at that moment, `claims` whether it was sent
+    /// as a claim.
     pub fn check_write(&mut self, before: Option<&Record>, update: &Update, delivery: usize, claims: bool) {
         let life = self.life(&update.meeting_id);
         self.written.extend(update.changes.iter().filter_map(|change| match change {
@@ -197,7 +198,7 @@ impl State {
         matches!(record.meet_time, MeetTime::At(time) if past(time) || config.window.is_before(time, now))
     }
 
-    /// When RunInstances is sent.
+    /// Checks a RunInstances when it is sent.
     pub fn check_launch(&mut self, attempt: &Attempt, delivery: usize) {
         if !self.written.iter().any(|(written, _)| written == attempt) {
             let token = &attempt.token;
@@ -226,7 +227,8 @@ impl State {
         }
     }
 
-    /// A launch is sent by the delivery that has the lease, with the attempt that stands, and is over when the lease is.
+    /// Only the delivery that has the lease sends a launch, with the attempt in the record, and the launch is over
+    /// before the lease ends.
     fn check_claim_stands(&mut self, attempt: &Attempt, delivery: usize) {
         let known = &self.known[delivery];
         let own_clock = self.now + known.skew;
@@ -250,7 +252,7 @@ impl State {
         self.breach(format!("3, never blind: {what}"));
     }
 
-    /// When a lease is taken: nobody else's launch is under way.
+    /// Checks a lease when it is taken: no other delivery's launch is under way.
     fn check_lease_is_free(&mut self, meeting: &MeetingId, delivery: usize) {
         let limit = self.truth.run_instances;
         let other = self.pending.iter().find(|p| {
@@ -268,7 +270,7 @@ impl State {
         }
     }
 
-    /// When we end a machine.
+    /// Checks an ending when we end a machine.
     pub fn check_end(&mut self, id: &InstanceId) {
         if self.has_role_tag(id) {
             self.breach(format!(
@@ -287,7 +289,7 @@ impl State {
         }
     }
 
-    /// When a delivery ends.
+    /// Checks a delivery when it ends.
     pub fn check_result(&mut self, delivery: usize, result: &Result<Answer, Error>) {
         self.known[delivery].ended = true;
         let meeting = self.known[delivery].meeting.clone();
@@ -311,7 +313,7 @@ impl State {
         self.check();
     }
 
-    /// When a delivery that ends a meeting is done.
+    /// Checks a delivery of `end` when it ends.
     pub fn check_ending(&mut self, delivery: usize, result: &Result<end::Answer, Error>) {
         self.known[delivery].ended = true;
         let meeting = self.known[delivery].meeting.clone();
@@ -325,7 +327,7 @@ impl State {
         self.check();
     }
 
-    /// The meeting is over, nothing of it lives, and nothing can come any more.
+    /// The meeting is over, none of its machines lives, and none can appear any more.
     pub fn check_over(&mut self, meeting: &MeetingId) {
         let by_hand = |role: &Role| self.by_hand.contains(&(meeting.clone(), *role));
         if Role::BOTH.iter().any(by_hand) {
@@ -363,7 +365,7 @@ impl State {
         self.breach(format!("end: the meeting was ended, and {what}"));
     }
 
-    /// When a sweep is done.
+    /// Checks a sweep when it ends.
     pub fn check_sweep(&mut self, delivery: usize, result: &Result<reconcile::Answer, Error>) {
         self.known[delivery].ended = true;
         self.tell(|| format!("delivery {delivery} has swept: {result:?}"));

@@ -1,7 +1,7 @@
-//! The protocol with one of its guards switched off, to show that the check would notice.
+//! Switches off one guard of the protocol, to show that the check would notice.
 //!
-//! Nothing of this is in the shipped code: the world loosens a write on its way to the table, hides something from a
-//! read, sends another request than the one it was given, or tells the engine other timings than the true ones.
+//! Nothing of this is in the shipped code. The world weakens a write on its way to the table, hides something from a
+//! read, sends another request than it was given, or gives the engine wrong timings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,13 +90,13 @@ guards! {
 }
 
 impl Guard {
-    /// Whether it guards what a sweep sees, and so what two of them put in order.
+    /// Whether the guard protects what a sweep sees, and so what two sweeps can repair.
     pub fn is_of_the_sweep(self) -> bool {
         matches!(self, Guard::WhatIsNotListedIsLookedAt | Guard::WhatIsStoppedIsStarted)
     }
 }
 
-/// Which of the writes in `record.rs` an update is.
+/// The write in `record.rs` that an update is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Write {
     Claim,
@@ -135,7 +135,7 @@ fn write_of(update: &Update) -> Write {
 }
 
 impl State {
-    /// What the engine is told of the timings.
+    /// The timings that the engine is given.
     pub fn timing(&self) -> Timing {
         let truth = self.truth;
         match self.off {
@@ -148,7 +148,7 @@ impl State {
         }
     }
 
-    /// A write on its way to the table.
+    /// Changes a write on its way to the table.
     pub fn sabotaged(&self, update: &Update) -> Update {
         let Some(off) = self.off else { return update.clone() };
         let mut update = update.clone();
@@ -257,7 +257,7 @@ impl State {
         update
     }
 
-    /// A write as its delivery decides on it, before it is on its way.
+    /// Changes a write when its delivery decides on it, before it is sent.
     pub fn as_decided(&self, update: &Update) -> Update {
         let mut update = update.clone();
         if let (Some(Guard::EachRoleMovesTheStatus), Write::Id(role)) = (self.off, write_of(&update)) {
@@ -271,7 +271,7 @@ impl State {
         update
     }
 
-    /// A record as a delivery gets to see it.
+    /// Changes a record before a delivery sees it.
     pub fn as_read(&self, record: Option<Record>, by: Verb) -> Option<Record> {
         let mut record = record?;
         match self.off {
@@ -303,7 +303,7 @@ impl State {
         Some(record)
     }
 
-    /// Records as a sweep gets to see them.
+    /// Changes records before a sweep sees them.
     pub fn as_read_all(&self, meetings: &BTreeSet<MeetingId>) -> BTreeMap<MeetingId, MeetingSnapshot> {
         let mut all = self.table.read_all(meetings);
         for watched in all.values_mut() {
@@ -378,7 +378,7 @@ impl State {
         attempt
     }
 
-    /// Whether ending this machine is a mistake of ours that the watchdog will not forgive.
+    /// Whether the machine has its `Role` tag: if we end it then, the watchdog takes that for the end of the meeting.
     pub fn has_role_tag(&self, id: &InstanceId) -> bool {
         self.cloud
             .machines

@@ -1,6 +1,6 @@
-//! The verb `reconcile` against the world: each sweep whole and at once, at the time that it is, with launches by the real
-//! engine. What may come between two of its steps is the explorer's part where launches are concerned; its own writes are
-//! conditional and its ends final.
+//! The verb `reconcile` against the world in memory: each sweep runs without interruption at one moment, and launches
+//! with the real engine. The explorer covers what other deliveries do between the steps of such a launch. The sweep's
+//! own writes are conditional and its endings final.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 use super::executor::{Executor, World};
 
-/// As the function's defaults are, but for the endings.
+/// The function's defaults, except for the endings.
 pub const LIMITS: Limits = Limits {
     grace: Duration::from_secs(600),
     longest_meeting: Duration::from_secs(8 * 3600),
@@ -48,7 +48,7 @@ pub fn config(limits: Limits, dry_run: bool) -> ReconcileConfig {
     }
 }
 
-/// One sweep of everything, now.
+/// Runs one sweep of everything, now.
 pub fn sweep(world: &World) -> Result<Answer, Error> {
     reconcile(world, &Reconcile::Sweep, LIMITS, false)
 }

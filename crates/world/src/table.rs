@@ -13,18 +13,18 @@ use jiff::Timestamp;
 pub struct Table {
     pub records: BTreeMap<MeetingId, Record>,
     pub failures: BTreeMap<MeetingId, Failure>,
-    /// How many machines of a meeting died and were forgotten.
+    /// How many machines of a meeting died and were removed from the record.
     pub replaced: BTreeMap<MeetingId, u32>,
     /// The last machine of a role that died.
     pub lost: BTreeMap<(MeetingId, Role), Lost>,
-    /// What was noted of a role's machine.
+    /// The notes about a role's machine.
     pub notes: BTreeMap<(MeetingId, Role), Note>,
     /// When both machines were seen running.
     pub ready: BTreeMap<MeetingId, Timestamp>,
 }
 
 impl Table {
-    /// With everything that stands in it.
+    /// The record with all its attributes.
     pub fn delete(&mut self, id: &MeetingId) {
         self.records.remove(id);
         self.failures.remove(id);
@@ -56,7 +56,7 @@ impl Table {
         self.records.values().filter(found).map(|record| record.meeting_id.clone()).collect()
     }
 
-    /// A record where none stands.
+    /// Writes a new record.
     pub fn create(&mut self, new: &NewRecord) -> Created {
         if let Some(standing) = self.records.get(&new.meeting_id) {
             return Created::Exists(Box::new(standing.clone()));
