@@ -32,7 +32,9 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Pair, SubnetSelection, in_order};
 use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Reason, Sending, Step, ZoneConstraint};
-use crate::ports::{Clock, Launches, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
+use crate::ports::{
+    Clock, FindByToken, Launches, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated,
+};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, Window, after};
 use answer::failed_lookup;
@@ -41,13 +43,22 @@ use role::{Failed, InRecord, NotRecorded};
 /// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
 const NOBODYS: &str = "warm-up";
 
+/// What the verb asks of the world.
+pub trait LaunchPorts {
+    type Meetings: Meetings;
+    type Ec2: Machines + LookUps;
+    type Parameters: ParameterStore;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb `launch` with everything that it needs; lives as long as the function's environment.
-pub struct Launcher<M, E, P, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub parameters: P,
-    pub clock: C,
-    pub tokens: T,
+pub struct Launcher<P: LaunchPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub parameters: P::Parameters,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: Config,
     /// The configuration's choice of subnets, in this Region.
     pub wanted: SubnetSelection,
@@ -55,7 +66,7 @@ pub struct Launcher<M, E, P, C, T> {
     pub lookups: Lookups,
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launcher<M, E, P, C, T> {
+impl<P: LaunchPorts> Launcher<P> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
     /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
     /// again, and reports.
@@ -82,7 +93,7 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         self.delivery(meeting, deadline).run().await
     }
 
-    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> Delivery<'l, M, E, P, C, T> {
+    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> Delivery<'l, P> {
         let overrides = RefCell::new(Overrides::none());
         Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline, overrides }
     }
@@ -93,17 +104,15 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launches
-    for Launcher<M, E, P, C, T>
-{
+impl<P: LaunchPorts> Launches for Launcher<P> {
     async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error> {
         Launcher::launch(self, meeting, deadline).await.map(|_| ())
     }
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'l, M, E, P, C, T> {
-    launcher: &'l Launcher<M, E, P, C, T>,
+struct Delivery<'l, P: LaunchPorts> {
+    launcher: &'l Launcher<P>,
     meeting: &'l MeetingId,
     owner: Owner,
     deadline: Timestamp,
@@ -141,7 +150,7 @@ enum Claimed {
     Changed(Option<Box<Record>>),
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+impl<P: LaunchPorts> Delivery<'_, P> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
@@ -524,7 +533,7 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         self.deadline().fits(duration)
     }
 
-    fn deadline(&self) -> Deadline<'_, C, T> {
+    fn deadline(&self) -> Deadline<'_, P::Clock, P::Tokens> {
         Deadline { clock: &self.launcher.clock, tokens: &self.launcher.tokens, at: self.deadline }
     }
 

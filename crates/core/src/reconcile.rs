@@ -27,20 +27,30 @@ use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::plan::reconcile::{Repair, Seen, reconcile, to_look_at};
 use crate::ports::{
-    Clock, Consoles, Counts, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Terminate, Tokens,
-    Updated, Watch,
+    Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
+    Terminate, Tokens, Updated, Watch,
 };
 use crate::record::{self, Lost, Update};
 use crate::timing::{Timing, after, before};
 
+/// What the verb asks of the world.
+pub trait ReconcilePorts {
+    type Meetings: Meetings + Watch;
+    type Ec2: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers;
+    type Launches: Launches;
+    type Counts: Counts;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Reconciler<M, E, L, N, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub launches: L,
-    pub counts: N,
-    pub clock: C,
-    pub tokens: T,
+pub struct Reconciler<P: ReconcilePorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub launches: P::Launches,
+    pub counts: P::Counts,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: ReconcileConfig,
     pub timing: Timing,
     /// What the last sweep could not end: the next one tries it last.
@@ -93,15 +103,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, E, L, N, C, T> Reconciler<M, E, L, N, C, T>
-where
-    M: Meetings + Watch,
-    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
-    L: Launches,
-    N: Counts,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: ReconcilePorts> Reconciler<P> {
     /// One delivery, answered before `deadline`.
     pub async fn reconcile(&self, request: &event::Reconcile, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -109,20 +111,12 @@ where
     }
 }
 
-struct Delivery<'r, M, E, L, N, C, T> {
-    reconciler: &'r Reconciler<M, E, L, N, C, T>,
-    deadline: Deadline<'r, C, T>,
+struct Delivery<'r, P: ReconcilePorts> {
+    reconciler: &'r Reconciler<P>,
+    deadline: Deadline<'r, P::Clock, P::Tokens>,
 }
 
-impl<M, E, L, N, C, T> Delivery<'_, M, E, L, N, C, T>
-where
-    M: Meetings + Watch,
-    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
-    L: Launches,
-    N: Counts,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: ReconcilePorts> Delivery<'_, P> {
     async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
         let Reconciler { meetings, config, timing, .. } = self.reconciler;
         // Machines first: the records that are read afterwards are younger than the list.
@@ -460,7 +454,7 @@ where
         Ok(on.act(instance, self.deadline.clock.now(), action).await? == Acted::Done)
     }
 
-    fn ending(&self) -> Ending<'_, M, E, C, T> {
+    fn ending(&self) -> Ending<'_, P::Meetings, P::Ec2, P::Clock, P::Tokens> {
         let Reconciler { meetings, ec2, timing, .. } = self.reconciler;
         let known_by = self.deadline.clock.now();
         Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by }

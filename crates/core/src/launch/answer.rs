@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
-use super::Delivery;
 use super::role::{Failed, InRecord, NotRecorded};
+use super::{Delivery, LaunchPorts};
 use crate::answer;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
@@ -96,7 +96,7 @@ pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
     }
 }
 
-impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
+impl<P: LaunchPorts> Delivery<'_, P> {
     /// How the two roles' ways add up.
     pub(super) fn answer(&self, ends: [(Role, Result<InRecord, NotRecorded>); 2]) -> Result<Answer, Error> {
         let mut machines = BTreeMap::new();
@@ -164,10 +164,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     }
 
     /// Why a launch now would launch nothing, if that is so.
-    pub(super) fn not_now(&self, record: &Record) -> Option<Error>
-    where
-        C: Clock,
-    {
+    pub(super) fn not_now(&self, record: &Record) -> Option<Error> {
         let now = self.launcher.clock.now();
         // One may well be asked about days ahead.
         let reason = reason_to_skip(record, now, self.launcher.config.window)

@@ -11,12 +11,12 @@
 use tracing::{info, warn};
 
 use super::role::{Acquired, InFlight, InRecord, NotRecorded, Up, failed};
-use super::{Delivery, Held, Work};
+use super::{Delivery, Held, LaunchPorts, Work};
 use crate::error::Error;
 use crate::machine::{Attempt, Token};
 use crate::meeting::{Role, Status};
 use crate::plan::{self, ConflictMeaning, Refusals, ZoneConstraint};
-use crate::ports::{Clock, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
+use crate::ports::Updated;
 use crate::record;
 
 type Terminate = [(Role, Result<InRecord, NotRecorded>); 2];
@@ -41,7 +41,7 @@ impl Acquired {
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+impl<P: LaunchPorts> Delivery<'_, P> {
     pub(super) async fn fill_pair(&self, work: [Work; 2], held: &Held, status: &Option<Status>) -> Terminate {
         let roles = [work[0].role, work[1].role];
         let mut flights = work.map(InFlight::of);

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::answer::{Answer, failed_lookup};
-use super::{Delivery, Launcher};
+use super::{Delivery, LaunchPorts, Launcher};
 use crate::answer;
 use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
@@ -19,7 +19,7 @@ use crate::meeting::{MeetingId, Role};
 use crate::network::in_order;
 use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Refusal};
-use crate::ports::{Clock, DryRuns, LookUps, Machines, Meetings, ParameterStore, Tokens};
+use crate::ports::{Clock, DryRuns, Tokens};
 
 /// How often a place is asked about that EC2 says nothing of.
 const TRIES: u32 = 4;
@@ -83,14 +83,7 @@ pub struct Place {
     pub subnet_id: String,
 }
 
-impl<M, E, P, C, T> Launcher<M, E, P, C, T>
-where
-    M: Meetings,
-    E: Machines + LookUps + DryRuns,
-    P: ParameterStore,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: LaunchPorts<Ec2: DryRuns>> Launcher<P> {
     pub async fn preflight(
         &self,
         request: &event::Preflight,
@@ -182,14 +175,7 @@ where
     }
 }
 
-impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T>
-where
-    M: Meetings,
-    E: Machines + LookUps + DryRuns,
-    P: ParameterStore,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: LaunchPorts<Ec2: DryRuns>> Delivery<'_, P> {
     /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
     /// that falls away is no finding while another is left: a launch goes on there, too.
     async fn dry_runs(&self, role: Role, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome};
-use super::{Delivery, Held, Places, Work};
+use super::{Delivery, Held, LaunchPorts, Places, Work};
 use crate::deadline::Backoff;
 use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::machine::{self, Attempt, Machine, Token};
 use crate::meeting::{Role, Status};
 use crate::plan::{self, Candidate, ConflictMeaning, Reason, Refusal, Refusals, Sending, ZoneConstraint};
-use crate::ports::{Clock, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
+use crate::ports::{Clock, FindByToken, Machines, Tokens, Updated};
 use crate::record::{self, Record, Recorded, StatusMove};
 use crate::timing::after;
 
@@ -110,7 +110,7 @@ impl Verdict {
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
+impl<P: LaunchPorts> Delivery<'_, P> {
     pub(super) async fn launch_role(
         &self,
         work: Work,
