@@ -31,15 +31,24 @@ use crate::ports::{
 use crate::record::{self, Owner, Record};
 use crate::timing::{Timing, after};
 
+/// What the verb asks of the world.
+pub trait EndPorts {
+    type Meetings: Meetings;
+    type Ec2: FindByToken + DescribeById + Terminate;
+    type Schedules: Deletes + CompanionSchedules;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Ender<M, E, S, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub schedules: S,
+pub struct Ender<P: EndPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub schedules: P::Schedules,
     /// What other programs have planned for a meeting, and goes with it.
     pub companions: Vec<Pattern>,
-    pub clock: C,
-    pub tokens: T,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub timing: Timing,
 }
 
@@ -82,14 +91,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<
-    M: Meetings,
-    E: FindByToken + DescribeById + Terminate,
-    S: Deletes + CompanionSchedules,
-    C: Clock,
-    T: Tokens,
-> Ender<M, E, S, C, T>
-{
+impl<P: EndPorts> Ender<P> {
     /// One delivery, answered before `deadline`.
     pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -97,20 +99,13 @@ impl<
     }
 }
 
-struct Delivery<'e, M, E, S, C, T> {
-    ender: &'e Ender<M, E, S, C, T>,
+struct Delivery<'e, P: EndPorts> {
+    ender: &'e Ender<P>,
     request: &'e event::End,
-    deadline: Deadline<'e, C, T>,
+    deadline: Deadline<'e, P::Clock, P::Tokens>,
 }
 
-impl<
-    M: Meetings,
-    E: FindByToken + DescribeById + Terminate,
-    S: Deletes + CompanionSchedules,
-    C: Clock,
-    T: Tokens,
-> Delivery<'_, M, E, S, C, T>
-{
+impl<P: EndPorts> Delivery<'_, P> {
     async fn run(&self) -> Result<Answer, Error> {
         let mut done = Done::default();
         let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();

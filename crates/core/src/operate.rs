@@ -38,7 +38,7 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::plan::operate::{self as plan, Power};
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Inspects, Machinery, Meetings, PowerControl, Ssm, Starts, Tokens};
 use crate::record;
 use crate::timing::{Timing, after};
 
@@ -84,13 +84,22 @@ enum Found {
     Stands(Option<Timestamp>),
 }
 
+/// What the verb asks of the world.
+pub trait OperatePorts {
+    type Meetings: Meetings;
+    type Ec2: Machinery;
+    type Ssm: Ssm;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Operator<M, E, S, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub ssm: S,
-    pub clock: C,
-    pub tokens: T,
+pub struct Operator<P: OperatePorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub ssm: P::Ssm,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: OperateConfig,
     /// Where a VPC gets subnets; `None`: in every zone of the Region.
     pub zones: Option<Vec<String>>,
@@ -158,14 +167,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, E, S, C, T> Operator<M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Operator<P> {
     /// One delivery, answered before `deadline`.
     pub async fn operate(&self, request: &event::Operate, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -176,20 +178,13 @@ where
     }
 }
 
-struct Delivery<'o, M, E, S, C, T> {
-    operator: &'o Operator<M, E, S, C, T>,
-    deadline: Deadline<'o, C, T>,
+struct Delivery<'o, P: OperatePorts> {
+    operator: &'o Operator<P>,
+    deadline: Deadline<'o, P::Clock, P::Tokens>,
     verb: &'static str,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     async fn run(&self, request: &event::Operate) -> Result<Answer, Error> {
         let machine = match &request.target {
             None => None,
@@ -636,12 +631,7 @@ where
     // --- Client tokens ---
 
     /// From the first that is not known to be history.
-    fn generations(
-        &self,
-        kind: &str,
-        of: &Hardware,
-        name: &str,
-    ) -> impl Iterator<Item = u32> + use<M, E, S, C, T> {
+    fn generations(&self, kind: &str, of: &Hardware, name: &str) -> impl Iterator<Item = u32> + use<P> {
         let key = plan::token(kind, of.instance_id(), name, 1);
         self.operator.spent.0.borrow().get(&key).copied().unwrap_or(1)..=GENERATIONS
     }

@@ -23,7 +23,8 @@ use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, DesiredSchedule};
 use crate::ports::{
-    Clock, CompanionNotes, Created, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens, Updated,
+    Clock, CompanionNotes, Created, Deletes, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens,
+    Updated,
 };
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
@@ -32,12 +33,20 @@ use crate::timing::Timing;
 /// hardly ever needs.
 const EARLY: u32 = 7;
 
+/// What the verb asks of the world.
+pub trait SchedulePorts {
+    type Meetings: Meetings + NewMeetings + CompanionNotes;
+    type Schedules: Schedules + MovingCompanions;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Scheduler<M, S, C, T> {
-    pub meetings: M,
-    pub schedules: S,
-    pub clock: C,
-    pub tokens: T,
+pub struct Scheduler<P: SchedulePorts> {
+    pub meetings: P::Meetings,
+    pub schedules: P::Schedules,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: ScheduleConfig,
     pub timing: Timing,
 }
@@ -92,13 +101,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, S, C, T> Scheduler<M, S, C, T>
-where
-    M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + MovingCompanions,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: SchedulePorts> Scheduler<P> {
     /// One delivery, answered before `deadline`.
     pub async fn schedule(&self, request: &event::Schedule, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -124,19 +127,13 @@ struct Agreed {
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'s, M, S, C, T> {
-    scheduler: &'s Scheduler<M, S, C, T>,
+struct Delivery<'s, P: SchedulePorts> {
+    scheduler: &'s Scheduler<P>,
     meeting: &'s MeetingId,
-    deadline: Deadline<'s, C, T>,
+    deadline: Deadline<'s, P::Clock, P::Tokens>,
 }
 
-impl<M, S, C, T> Delivery<'_, M, S, C, T>
-where
-    M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + MovingCompanions,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: SchedulePorts> Delivery<'_, P> {
     async fn arrange(&self, wanted: &Appointment) -> Result<Answer, Error> {
         let launch_window = self.scheduler.config.launch_window;
         if !plan::can_be_launched(wanted.meet_time, self.now(), launch_window) {
@@ -209,7 +206,7 @@ where
         Ok(agreed)
     }
 
-    fn companions(&self) -> Companions<'_, S, C, T> {
+    fn companions(&self) -> Companions<'_, P::Schedules, P::Clock, P::Tokens> {
         let Scheduler { schedules, config, timing, .. } = self.scheduler;
         let (patterns, deadline) = (&config.companions, &self.deadline);
         Companions { patterns, schedules, meeting: self.meeting, deadline, timing: *timing }

@@ -21,12 +21,20 @@ use crate::ports::{Clock, Consoles, DescribeById, FindByToken, Reports, Tokens};
 use crate::record::{MeetTime, Record};
 use crate::timing::Timing;
 
+/// What the verb asks of the world.
+pub trait StatusPorts {
+    type Meetings: Reports;
+    type Ec2: DescribeById + FindByToken + Consoles;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Observer<M, E, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub clock: C,
-    pub tokens: T,
+pub struct Observer<P: StatusPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     /// For the links into the console.
     pub region: Option<String>,
     pub timing: Timing,
@@ -142,7 +150,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Observer<M, E, C, T> {
+impl<P: StatusPorts> Observer<P> {
     /// One delivery, answered before `deadline`.
     pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -150,13 +158,13 @@ impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> 
     }
 }
 
-struct Delivery<'o, M, E, C, T> {
-    observer: &'o Observer<M, E, C, T>,
+struct Delivery<'o, P: StatusPorts> {
+    observer: &'o Observer<P>,
     meeting: &'o MeetingId,
-    deadline: Deadline<'o, C, T>,
+    deadline: Deadline<'o, P::Clock, P::Tokens>,
 }
 
-impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
+impl<P: StatusPorts> Delivery<'_, P> {
     async fn run(&self, asked: Asked) -> Result<Answer, Error> {
         match asked {
             Asked::Now => Ok(Answer::Meeting(Box::new(self.look().await?.0))),

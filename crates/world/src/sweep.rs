@@ -19,7 +19,7 @@ use elephant_core::ports::{
     Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
     Terminate, Tokens, Updated, Watch,
 };
-use elephant_core::reconcile::{Answer, Reconciler};
+use elephant_core::reconcile::{Answer, ReconcilePorts, Reconciler};
 use elephant_core::record::{Owner, Record, Update};
 use jiff::Timestamp;
 
@@ -58,7 +58,7 @@ pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool
 }
 
 /// A function that lives as long as its environment.
-pub struct Sweeper(Reconciler<Sweep, Sweep, Sweep, Sweep, Sweep, Sweep>);
+pub struct Sweeper(Reconciler<Sweep>);
 
 impl Sweeper {
     pub fn new(world: &World, limits: Limits) -> Self {
@@ -98,6 +98,15 @@ impl Sweeper {
 #[derive(Clone)]
 struct Sweep {
     world: World,
+}
+
+impl ReconcilePorts for Sweep {
+    type Meetings = Sweep;
+    type Ec2 = Sweep;
+    type Launches = Sweep;
+    type Counts = Sweep;
+    type Clock = Sweep;
+    type Tokens = Sweep;
 }
 
 impl Meetings for Sweep {

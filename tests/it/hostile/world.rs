@@ -14,7 +14,7 @@ use elephant_core::event;
 use elephant_core::fleet::Looked;
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, Launcher};
+use elephant_core::launch::{Answer, LaunchPorts, Launcher};
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
@@ -80,6 +80,16 @@ pub fn deliver(story: &Story) -> Told {
     Told { result, config: config.ok(), meeting, before, after, table: requests, cloud }
 }
 
+struct Hostile;
+
+impl LaunchPorts for Hostile {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Parameters = Store;
+    type Clock = Hand;
+    type Tokens = Counted;
+}
+
 fn launched(
     config: Config,
     request: Result<event::Launch, Error>,
@@ -91,7 +101,7 @@ fn launched(
         Err(error) => return (Err(error), ec2.cloud),
     };
     let timing = Timing::DEFAULT;
-    let launcher = Launcher {
+    let launcher = Launcher::<Hostile> {
         meetings: Table::new(&table.sdk(), &config.table_name, timing.table),
         ec2,
         parameters: Store,

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, Operator, Outcome};
+use super::{Answer, Delivery, Found, OperatePorts, Operator, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Backoff;
 use crate::error::{AwsError, Error, Kind, Service};
@@ -15,7 +15,7 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
 use crate::lookups::{self, LookupError};
 use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG};
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::OwnImages;
 
 /// What `launch` would start from now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,14 +64,7 @@ impl From<OwnImage> for ImageAnswer {
     }
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     pub(super) async fn snapshot(
         &self,
         of: &Hardware,

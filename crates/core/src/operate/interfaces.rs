@@ -4,13 +4,13 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use super::{Answer, Delivery, Found, GENERATIONS, OperatePorts, Outcome, Part, Sight};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
 use crate::machine::InstanceId;
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::ExtraInterfaces;
 
 /// In client tokens.
 const KIND: &str = "network interface";
@@ -26,14 +26,7 @@ pub struct InterfaceAnswer {
     pub device_index: Option<i32>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     pub(super) async fn add_interface(
         &self,
         of: &Hardware,

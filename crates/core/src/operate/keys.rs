@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{Answer, Delivery, Found, Outcome};
+use super::{Answer, Delivery, Found, OperatePorts, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Error, Service};
 use crate::event::KeyOrigin;
 use crate::key_pair::{CREATED, IMPORTED, KeyType, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
 use crate::lookups;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, OwnKeyPairs, PrivateKeys};
 use crate::timing::after;
 
 /// How long whoever made a pair tries to store its private key.
@@ -41,14 +41,7 @@ pub struct KeyAnswer {
     pub private_key_parameter: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
         let not_yet = format!("the key pair {name:?} is being made by another request");

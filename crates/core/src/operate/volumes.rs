@@ -6,13 +6,13 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use super::{Answer, Delivery, Found, GENERATIONS, OperatePorts, Outcome, Part, Sight};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
 use crate::machine::InstanceId;
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::DataVolumes;
 
 /// In client tokens.
 const KIND: &str = "volume";
@@ -31,14 +31,7 @@ pub struct VolumeAnswer {
     pub device_on_nitro: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
         let of = &self.at_rest(of).await?;
         let instance = of.instance_id();

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Sight};
+use super::{Answer, Delivery, Found, GENERATIONS, OperatePorts, Outcome, Sight};
 use crate::error::{AwsError, Error, Kind, Service};
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{KeptNames, OwnVpcs};
 use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,14 +29,7 @@ pub struct VpcAnswer {
     pub security_group_id: String,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Delivery<'_, P> {
     pub(super) async fn ensure_vpc(&self, name: &str, cidr: Cidr) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
         let mut made = 0;

@@ -24,7 +24,7 @@ use elephant_core::ports::{
     Schedules, Tokens, Updated,
 };
 use elephant_core::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
-use elephant_core::schedule::{Answer, Scheduler};
+use elephant_core::schedule::{Answer, SchedulePorts, Scheduler};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -136,6 +136,13 @@ impl Ports {
         self.history.set(hash_of(&answer, self.history.get()));
         answer
     }
+}
+
+impl SchedulePorts for Ports {
+    type Meetings = Ports;
+    type Schedules = Ports;
+    type Clock = Ports;
+    type Tokens = Ports;
 }
 
 impl Meetings for Ports {
@@ -507,7 +514,7 @@ fn begin(world: &Shared, scenario: &Scenario, delivery: usize, event: &Value) ->
     };
     let safety = Pattern::parse("default/safety-{meeting_id}").expect("a pattern");
     let companions = scenario.companion.then_some(safety).into_iter().collect();
-    let scheduler = Scheduler {
+    let scheduler = Scheduler::<Ports> {
         meetings: ports.clone(),
         schedules: ports.clone(),
         clock: ports.clone(),

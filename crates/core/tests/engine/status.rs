@@ -32,7 +32,7 @@ fn deliver(world: &World) {
 /// The answer, with nothing in the way; while it waits, time passes, and `happens` after each pause.
 fn asked(world: &World, id: &str, asked: Asked, happens: impl Fn(&World)) -> Result<Answer, Error> {
     let port: Port = world.port(Verb::Status, id, config(), Duration::from_secs(60), SignedDuration::ZERO);
-    let observer = Observer {
+    let observer = Observer::<Port> {
         meetings: port.clone(),
         ec2: port.clone(),
         clock: port.clone(),
