@@ -26,7 +26,7 @@ use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::ending::{Ended, Ending};
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::image::{self, Image, Source};
-use crate::lookups::{LookupError, Lookups, ResolvedInputs, own_image_fits};
+use crate::lookups::{Inputs, LookupError, Lookups, ResolvedInputs, own_image_fits};
 use crate::machine::{Attempt, InstanceId, Token};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::network::{Pair, SubnetSelection, in_order};
@@ -99,8 +99,12 @@ impl<P: LaunchPorts> Launcher<P> {
     }
 
     async fn resolved_inputs(&self) -> Result<Rc<ResolvedInputs>, LookupError> {
-        let Launcher { ec2, parameters, clock, config, wanted, timing, .. } = self;
-        self.lookups.get(ec2, parameters, clock, config, wanted, timing).await
+        self.lookups.get(&self.inputs(), self.clock.now(), &self.timing).await
+    }
+
+    fn inputs(&self) -> Inputs<'_, P::Ec2, P::Parameters> {
+        let Launcher { ec2, parameters, config, wanted, .. } = self;
+        Inputs { ec2, parameters, config, wanted }
     }
 }
 
@@ -279,12 +283,12 @@ impl<P: LaunchPorts> Delivery<'_, P> {
 
     /// The image that the record names for a role, where it is another than the configured one.
     async fn own_image(&self, role: Role, configured: &str) -> Result<Option<Image>, LookupError> {
-        let Launcher { ec2, clock, timing, lookups, .. } = self.launcher;
+        let Launcher { ec2, timing, lookups, .. } = self.launcher;
         let Ok(overrides) = self.overrides_of(role) else { return Ok(None) };
         let Some(image_id) = overrides.image_id.as_ref().filter(|image| *image != configured) else {
             return Ok(None);
         };
-        let found = lookups.own_image(ec2, clock, image_id, timing).await;
+        let found = lookups.own_image(ec2, image_id, self.now(), timing).await;
         found.map(Some).map_err(|mut error| {
             error.advice = overrides.in_place_of_settings(role, &error.advice).unwrap_or(error.advice);
             match error.class {

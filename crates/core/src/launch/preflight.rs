@@ -110,7 +110,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> Launcher<P> {
             }
             Ok(_) => {}
         }
-        let looked = Looked::at(&self.ec2, &self.parameters, &self.config, &self.wanted).await;
+        let looked = Looked::at(&self.inputs()).await;
         let failed = [
             looked.image.as_ref().err(),
             looked.key_pair.as_ref().err(),
