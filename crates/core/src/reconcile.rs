@@ -30,7 +30,7 @@ use crate::ports::{
     Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
     Terminate, Tokens, Updated, Watch,
 };
-use crate::record::{self, Lost, Update};
+use crate::record::{self, Lost, Record, Update};
 use crate::timing::{Timing, after, before};
 
 /// What the verb asks of the world.
@@ -344,14 +344,9 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
     ) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
         let now = self.deadline.clock.now();
-        let record_of = |meeting: &MeetingId| match records.get(meeting) {
-            Some(MeetingSnapshot::Stands { record, .. }) => Some(record),
-            _ => None,
-        };
         match repair {
             Repair::Close { meeting, reason } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
-                self.write(&record::terminate(record, reason)).await
+                self.write_on(records.get(meeting), |record| record::terminate(record, reason)).await
             }
             // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more, and remove its DNS entry.
             Repair::End { instance, .. } => {
@@ -365,9 +360,8 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
             Repair::Unmark { instance } => self.act(instance, || ec2.unmark(instance)).await,
             Repair::Revive { meeting } => self.write(&record::revive(meeting)).await,
             Repair::Forget { meeting, role, instance, reason } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
                 let lost = Lost { instance_id: instance.clone(), reason: reason.clone(), at: now };
-                self.write(&record::forget(record, *role, lost)).await
+                self.write_on(records.get(meeting), |record| record::forget(record, *role, lost)).await
             }
             Repair::Start { meeting, role, instance, otherwise_replace } => {
                 self.start(meeting, *role, instance, otherwise_replace.as_ref()).await
@@ -386,10 +380,7 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
             Repair::Unready { meeting, role, instance, replace: Some(token), .. } => {
                 self.replace(meeting, *role, instance, token).await
             }
-            Repair::Prune { meeting } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
-                self.write(&record::prune(record)).await
-            }
+            Repair::Prune { meeting } => self.write_on(records.get(meeting), record::prune).await,
             Repair::MarkLeftover(leftover) => {
                 self.on_leftover(self.ask_briefly(|| ec2.mark_leftover(leftover, now)).await)
             }
@@ -467,6 +458,16 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
             Err(Error { cause: Some(cause), .. }) if cause.code().ends_with(".NotFound") => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// A write that rests on the record as it was read, if that stood and could be understood.
+    async fn write_on(
+        &self,
+        read: Option<&MeetingSnapshot>,
+        update: impl FnOnce(&Record) -> Update,
+    ) -> Result<bool, Error> {
+        let Some(MeetingSnapshot::Stands { record, .. }) = read else { return Ok(false) };
+        self.write(&update(record)).await
     }
 
     async fn write(&self, update: &Update) -> Result<bool, Error> {
