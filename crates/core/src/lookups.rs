@@ -253,6 +253,17 @@ impl Looked {
         Some(basis.clone().with(Vec::new(), None, image.clone(), key_type))
     }
 
+    /// What was not found, and why, in the order in which it is to be mended.
+    pub fn failures(&self) -> impl Iterator<Item = &LookupError> {
+        let failed = [
+            self.image.as_ref().err(),
+            self.key_pair.as_ref().err(),
+            self.subnets.as_ref().err(),
+            self.offerings.as_ref().err(),
+        ];
+        failed.into_iter().flatten()
+    }
+
     /// What does not fit together, of what was found.
     pub fn misfits(&self, config: &Config) -> Vec<LookupError> {
         let Ok(Basis { instance_types: types, .. }) = &self.basis else { return Vec::new() };

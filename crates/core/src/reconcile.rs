@@ -471,12 +471,8 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
     }
 
     async fn write(&self, update: &Update) -> Result<bool, Error> {
-        Ok(self.update(update).await? == Updated::Done)
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, Error> {
         let meetings = &self.reconciler.meetings;
-        self.ask(Service::DynamoDb, || meetings.update(update)).await
+        Ok(self.ask(Service::DynamoDb, || meetings.update(update)).await? == Updated::Done)
     }
 
     /// A request to EC2 for which no other repair waits long.
