@@ -184,9 +184,7 @@ impl<P: LaunchPorts> Way<'_, P> {
         answer: Result<Machine, AwsError>,
     ) -> Result<Verdict, NotRecorded> {
         let error = match answer {
-            Ok(machine) => {
-                return self.follow(sending, machine).await;
-            }
+            Ok(machine) => return self.follow(sending, machine).await,
             Err(error) => error,
         };
         info!(role = %self.of.role, attempt = sending.attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
