@@ -153,7 +153,7 @@ impl Client {
     /// println!("{}", serde_json::to_string(&answer).expect("JSON"));
     /// # Ok(()) }
     /// ```
-    pub async fn launch(&self, meeting: &MeetingId) -> Result<launch::Answer, Error> {
+    pub async fn launch(&self, meeting: &MeetingId) -> Result<launch::LaunchAnswer, Error> {
         self.launcher.launch(meeting, self.deadline()).await
     }
 

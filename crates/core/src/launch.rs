@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-pub use answer::{Answer, MachineAnswer, Outcome};
+pub use answer::{LaunchAnswer, MachineAnswer, Outcome};
 pub use preflight::{Answered, Finding, Place, Preflight};
 
 use crate::config::Config;
@@ -86,15 +86,15 @@ impl<P: LaunchPorts> Launcher<P> {
     }
 
     /// One delivery, answered before `deadline`.
-    pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<LaunchAnswer, Error> {
         // A delivery that lives longer than the timings assume could write after others have settled its affairs.
         let deadline = deadline.min(after(self.clock.now(), self.timing.delivery));
         self.delivery(meeting, deadline).run().await
     }
 
-    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> Delivery<'l, P> {
+    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> LaunchDelivery<'l, P> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline }
+        LaunchDelivery { launcher: self, meeting, owner: self.tokens.owner(), deadline }
     }
 
     async fn resolved_inputs(&self) -> Result<Rc<ResolvedInputs>, LookupError> {
@@ -114,7 +114,7 @@ impl<P: LaunchPorts> Launches for Launcher<P> {
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'l, P: LaunchPorts> {
+struct LaunchDelivery<'l, P: LaunchPorts> {
     launcher: &'l Launcher<P>,
     meeting: &'l MeetingId,
     owner: Owner,
@@ -123,7 +123,7 @@ struct Delivery<'l, P: LaunchPorts> {
 
 /// One role in a delivery, and what the record, as it was read last, says of its machine.
 struct OneRole<'d, P: LaunchPorts> {
-    delivery: &'d Delivery<'d, P>,
+    delivery: &'d LaunchDelivery<'d, P>,
     role: Role,
     overrides: &'d Result<Overrides, String>,
 }
@@ -166,8 +166,8 @@ enum Claimed {
     Changed(Option<Box<Record>>),
 }
 
-impl<P: LaunchPorts> Delivery<'_, P> {
-    async fn run(&self) -> Result<Answer, Error> {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
+    async fn run(&self) -> Result<LaunchAnswer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
         loop {
@@ -350,7 +350,7 @@ impl<P: LaunchPorts> Delivery<'_, P> {
         work: Vec<Work>,
         failed: Vec<(Role, Error)>,
         held: &Held,
-    ) -> Result<Answer, Error> {
+    ) -> Result<LaunchAnswer, Error> {
         let pair = self.launcher.config.pair;
         if let (Pair::SameAz, [one, other]) = (pair, &work[..]) {
             let ends = self.launch_pair(record, [one.clone(), other.clone()], held).await;
@@ -436,7 +436,7 @@ impl<P: LaunchPorts> Delivery<'_, P> {
         record: &Record,
         reason: &Reason,
         open: Vec<(Role, Token)>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<LaunchAnswer, Error> {
         let Launcher { ec2, timing, .. } = self.launcher;
         for (role, token) in open {
             let of = self.of(&record.overrides, role);
@@ -523,7 +523,7 @@ impl<'d, P: LaunchPorts> OneRole<'d, P> {
     }
 
     fn attempt(&self, number: u32, places: &Places, candidate: &Candidate) -> Result<Attempt, Error> {
-        let Delivery { launcher, meeting, .. } = self.delivery;
+        let LaunchDelivery { launcher, meeting, .. } = self.delivery;
         let token = launcher.tokens.token();
         plan::attempt(&launcher.config, &places.origin, meeting, self.role, number, token, candidate)
             .map_err(|reason| self.no_user_data(&reason))
@@ -531,7 +531,7 @@ impl<'d, P: LaunchPorts> OneRole<'d, P> {
 
     /// End a machine of ours that no record names.
     async fn end(&self, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
-        let Delivery { launcher: Launcher { meetings, ec2, timing, .. }, deadline, .. } = self.delivery;
+        let LaunchDelivery { launcher: Launcher { meetings, ec2, timing, .. }, deadline, .. } = self.delivery;
         // It may have come up a moment ago.
         let known_by = after(self.delivery.now(), timing.max_effect_delay);
         let ending = Ending { meetings, ec2, deadline, timing: *timing, known_by };

@@ -59,7 +59,7 @@ pub struct Reconciler<P: ReconcilePorts> {
 
 /// What was found and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct ReconcileAnswer {
     /// Machines of ours that EC2 showed, the dead of the last hour included.
     pub machines: usize,
     /// Meetings whose records were read.
@@ -93,7 +93,7 @@ pub struct Repaired {
     pub console: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for ReconcileAnswer {
     fn outcome(&self) -> &'static str {
         match (self.repairs.is_empty(), self.dry_run) {
             (true, _) => "in_order",
@@ -105,26 +105,30 @@ impl answer::Outcome for Answer {
 
 impl<P: ReconcilePorts> Reconciler<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn reconcile(&self, request: &event::Reconcile, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn reconcile(
+        &self,
+        request: &event::Reconcile,
+        deadline: Timestamp,
+    ) -> Result<ReconcileAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { reconciler: self, deadline }.run(request).await
+        ReconcileDelivery { reconciler: self, deadline }.run(request).await
     }
 }
 
-struct Delivery<'r, P: ReconcilePorts> {
+struct ReconcileDelivery<'r, P: ReconcilePorts> {
     reconciler: &'r Reconciler<P>,
     deadline: Deadline<'r, P::Clock, P::Tokens>,
 }
 
-impl<P: ReconcilePorts> Delivery<'_, P> {
-    async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
+impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
+    async fn run(&self, request: &event::Reconcile) -> Result<ReconcileAnswer, Error> {
         let Reconciler { meetings, config, timing, .. } = self.reconciler;
         // Machines first: the records that are read afterwards are younger than the list.
         let Some(mut found) = (match request {
             event::Reconcile::Sweep => Some(self.list().await),
             event::Reconcile::Instance(instance) => self.one(instance).await?,
         }) else {
-            return Ok(Answer::default());
+            return Ok(ReconcileAnswer::default());
         };
         let mut wanted: BTreeSet<MeetingId> =
             found.machines.iter().filter_map(ObservedMachine::meeting).collect();
@@ -151,7 +155,7 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
             leftovers: &found.leftovers,
         };
         let repairs = reconcile(self.deadline.clock.now(), seen, &records, &config.limits, timing);
-        let mut answer = Answer {
+        let mut answer = ReconcileAnswer {
             machines: found.machines.len(),
             meetings: records.len(),
             repairs: Vec::new(),
@@ -252,7 +256,7 @@ impl<P: ReconcilePorts> Delivery<'_, P> {
         &self,
         mut repairs: Vec<Repair>,
         records: &BTreeMap<MeetingId, MeetingSnapshot>,
-        answer: &mut Answer,
+        answer: &mut ReconcileAnswer,
         failures: &mut Vec<Error>,
     ) {
         let Reconciler { config, failed_endings, .. } = self.reconciler;

@@ -21,7 +21,7 @@ use elephant_core::event;
 use elephant_core::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ORPHAN_TAG, ObservedMachine, Report};
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, LaunchPorts, Launcher};
+use elephant_core::launch::{LaunchAnswer, LaunchPorts, Launcher};
 use elephant_core::launch_schedule::ScheduleName;
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
@@ -1064,9 +1064,9 @@ impl Tokens for Port {
 
 /// How a delivery ended.
 enum Finished {
-    Launch(Result<Answer, Error>),
+    Launch(Result<LaunchAnswer, Error>),
     End(Result<end::Answer, Error>),
-    Reconcile(Result<reconcile::Answer, Error>),
+    Reconcile(Result<reconcile::ReconcileAnswer, Error>),
 }
 
 type Delivering = Pin<Box<dyn Future<Output = Finished>>>;
@@ -1077,10 +1077,10 @@ pub struct Executor {
     /// The number under which the world knows each, and its future while it lives.
     deliveries: Vec<(usize, Option<Delivering>)>,
     /// Of each that launches.
-    pub results: Vec<Option<Result<Answer, Error>>>,
+    pub results: Vec<Option<Result<LaunchAnswer, Error>>>,
     /// Of each that ends a meeting, as they came.
     pub endings: Vec<Result<end::Answer, Error>>,
-    pub sweeps: Vec<Result<reconcile::Answer, Error>>,
+    pub sweeps: Vec<Result<reconcile::ReconcileAnswer, Error>>,
     plots: Vec<Plot>,
 }
 

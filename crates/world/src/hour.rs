@@ -23,7 +23,7 @@ use elephant_core::error::{AwsError, Class, Error};
 use elephant_core::fleet::Looked;
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, LaunchPorts, Launcher};
+use elephant_core::launch::{LaunchAnswer, LaunchPorts, Launcher};
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, Machine, Token};
@@ -455,7 +455,7 @@ impl Tokens for Port {
     }
 }
 
-type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+type Delivering = Pin<Box<dyn Future<Output = Result<LaunchAnswer, Error>>>>;
 
 /// An environment of the function: its process, and the delivery that it is at.
 struct Environment {

@@ -19,7 +19,7 @@ use elephant_core::ports::{
     Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
     Terminate, Tokens, Updated, Watch,
 };
-use elephant_core::reconcile::{Answer, ReconcilePorts, Reconciler};
+use elephant_core::reconcile::{ReconcileAnswer, ReconcilePorts, Reconciler};
 use elephant_core::record::{Owner, Record, Update};
 use jiff::Timestamp;
 
@@ -49,11 +49,16 @@ pub fn config(limits: Limits, dry_run: bool) -> ReconcileConfig {
 }
 
 /// One sweep of everything, now.
-pub fn sweep(world: &World) -> Result<Answer, Error> {
+pub fn sweep(world: &World) -> Result<ReconcileAnswer, Error> {
     reconcile(world, &Reconcile::Sweep, LIMITS, false)
 }
 
-pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool) -> Result<Answer, Error> {
+pub fn reconcile(
+    world: &World,
+    event: &Reconcile,
+    limits: Limits,
+    dry_run: bool,
+) -> Result<ReconcileAnswer, Error> {
     Sweeper::with(world, limits, dry_run).reconcile(event)
 }
 
@@ -80,11 +85,11 @@ impl Sweeper {
         })
     }
 
-    pub fn sweep(&self) -> Result<Answer, Error> {
+    pub fn sweep(&self) -> Result<ReconcileAnswer, Error> {
         self.reconcile(&Reconcile::Sweep)
     }
 
-    fn reconcile(&self, event: &Reconcile) -> Result<Answer, Error> {
+    fn reconcile(&self, event: &Reconcile) -> Result<ReconcileAnswer, Error> {
         let deadline = self.0.clock.now() + Duration::from_secs(300);
         // No port of it ever waits.
         let mut whole = pin!(self.0.reconcile(event, deadline));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::role::{Failed, InRecord, NotRecorded};
-use super::{Delivery, LaunchPorts, OneRole};
+use super::{LaunchDelivery, LaunchPorts, OneRole};
 use crate::answer;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
@@ -20,7 +20,7 @@ use crate::record::{Record, RoleRecord};
 
 /// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct LaunchAnswer {
     pub meeting_id: String,
     /// The record's status; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub enum Outcome {
     AlreadyRecorded,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for LaunchAnswer {
     /// The whole delivery in the word of its most eager role.
     fn outcome(&self) -> &'static str {
         let some = |outcome: Outcome| self.machines.values().any(|machine| machine.outcome == outcome);
@@ -97,9 +97,12 @@ pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
     }
 }
 
-impl<P: LaunchPorts> Delivery<'_, P> {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     /// How the two roles' ways add up.
-    pub(super) fn answer(&self, ends: [(Role, Result<InRecord, NotRecorded>); 2]) -> Result<Answer, Error> {
+    pub(super) fn answer(
+        &self,
+        ends: [(Role, Result<InRecord, NotRecorded>); 2],
+    ) -> Result<LaunchAnswer, Error> {
         let mut machines = BTreeMap::new();
         let mut status = Some(Status::Launched);
         let mut over = None;
@@ -131,7 +134,7 @@ impl<P: LaunchPorts> Delivery<'_, P> {
         if let Some((status, reason)) = over {
             return Ok(self.skipped(status.as_ref(), &reason));
         }
-        Ok(Answer {
+        Ok(LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: status.map(|status| status.as_str().to_owned()),
             machines,
@@ -139,9 +142,9 @@ impl<P: LaunchPorts> Delivery<'_, P> {
         })
     }
 
-    pub(super) fn already_recorded(&self, read: &Record) -> Answer {
+    pub(super) fn already_recorded(&self, read: &Record) -> LaunchAnswer {
         info!("both machines stand in the record");
-        Answer {
+        LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: read.status.as_ref().map(|status| status.as_str().to_owned()),
             machines: Role::BOTH.into_iter().map(|role| (role.as_str(), recorded(read.role(role)))).collect(),
@@ -149,10 +152,10 @@ impl<P: LaunchPorts> Delivery<'_, P> {
         }
     }
 
-    pub(super) fn skipped(&self, status: Option<&Status>, reason: &Reason) -> Answer {
+    pub(super) fn skipped(&self, status: Option<&Status>, reason: &Reason) -> LaunchAnswer {
         let why = in_words(reason);
         info!(reason = why, "nothing launched");
-        Answer {
+        LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: status.map(|status| status.as_str().to_owned()),
             machines: BTreeMap::new(),

@@ -11,7 +11,7 @@
 use tracing::{info, warn};
 
 use super::role::{Acquired, InFlight, InRecord, NotRecorded, Up, Way, failed};
-use super::{Delivery, Held, LaunchPorts, Work};
+use super::{Held, LaunchDelivery, LaunchPorts, Work};
 use crate::error::Error;
 use crate::machine::{Attempt, Token};
 use crate::meeting::Role;
@@ -41,7 +41,7 @@ impl Acquired {
     }
 }
 
-impl<P: LaunchPorts> Delivery<'_, P> {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     pub(super) async fn launch_pair(&self, record: &Record, work: [Work; 2], held: &Held) -> Ends {
         let roles = [work[0].role, work[1].role];
         let mut ways = roles.map(|role| Way {

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::answer::{Answer, failed_lookup};
-use super::{Delivery, LaunchPorts, Launcher, OneRole};
+use super::answer::{LaunchAnswer, failed_lookup};
+use super::{LaunchDelivery, LaunchPorts, Launcher, OneRole};
 use crate::answer;
 use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
@@ -31,7 +31,7 @@ const NO_MEETING: &str = "preflight";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answered {
-    Launch(Answer),
+    Launch(LaunchAnswer),
     Preflight(Preflight),
 }
 
@@ -114,7 +114,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> Launcher<P> {
     }
 }
 
-impl<P: LaunchPorts<Ec2: DryRuns>> Delivery<'_, P> {
+impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
     /// Whether a launch of this meeting would be begun now, if one is `named`; and what its record says of its machines.
     async fn look_at_record(
         &self,
@@ -197,7 +197,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> OneRole<'_, P> {
         overrides: &Overrides,
         looked: &Looked,
     ) -> Result<(Vec<Candidate>, Vec<Error>), Error> {
-        let Delivery { launcher, meeting, .. } = self.delivery;
+        let LaunchDelivery { launcher, meeting, .. } = self.delivery;
         let mut candidates = match (&looked.basis, &looked.subnets, &looked.offerings) {
             (Ok(basis), Ok(subnets), Ok(offerings)) => {
                 let subnets = in_order(meeting, subnets.clone());
@@ -224,7 +224,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> OneRole<'_, P> {
         let mut taken = 0;
         for candidate in candidates {
             let token = Token(String::new());
-            let Delivery { launcher, meeting, .. } = self.delivery;
+            let LaunchDelivery { launcher, meeting, .. } = self.delivery;
             let made = plan::attempt(&launcher.config, origin, meeting, self.role, 1, token, candidate);
             let attempt = match made {
                 Ok(attempt) => attempt,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::answer::{MachineAnswer, Outcome};
-use super::{Delivery, Held, LaunchPorts, Launcher, OneRole, Places, Work};
+use super::{Held, LaunchDelivery, LaunchPorts, Launcher, OneRole, Places, Work};
 use crate::deadline::Backoff;
 use crate::ending::Ended;
 use crate::error::{AwsError, Class, Error, Kind, Service};
@@ -456,7 +456,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         places: &Places,
         candidate: &Candidate,
     ) -> Result<Box<Attempt>, NotRecorded> {
-        let Delivery { meeting, owner, .. } = self.delivery;
+        let LaunchDelivery { meeting, owner, .. } = self.delivery;
         let next = self
             .attempt(last.next_number(), places, candidate)
             .map_err(|error| failed(error, Some(last.token.clone())))?;
