@@ -194,8 +194,8 @@ impl Client {
     async fn ask(&self, meeting: &MeetingId, asked: Asked) -> Result<status::Meeting, Error> {
         let request = Status { meeting_id: meeting.clone(), asked };
         match self.observer.status(&request, self.deadline()).await? {
-            status::Answer::Meeting(meeting) => Ok(*meeting),
-            status::Answer::Console(_) => Err(unexpected("a console")),
+            status::StatusAnswer::Meeting(meeting) => Ok(*meeting),
+            status::StatusAnswer::Console(_) => Err(unexpected("a console")),
         }
     }
 
@@ -257,7 +257,7 @@ impl Client {
     /// println!("{:?}", answer.key_pair.map(|pair| pair.private_key_parameter));
     /// # Ok(()) }
     /// ```
-    pub async fn operate(&self, request: &Operate) -> Result<operate::Answer, Error> {
+    pub async fn operate(&self, request: &Operate) -> Result<operate::OperateAnswer, Error> {
         self.operator.operate(request, self.deadline()).await
     }
 
@@ -276,7 +276,7 @@ impl Client {
     /// println!("{:?}", ended.machines);
     /// # Ok(()) }
     /// ```
-    pub async fn end(&self, meeting: &MeetingId, reason: &str) -> Result<end::Answer, Error> {
+    pub async fn end(&self, meeting: &MeetingId, reason: &str) -> Result<end::EndAnswer, Error> {
         let request = End { meeting_id: meeting.clone(), reason: reason.to_owned(), wait: true };
         self.ender.end(&request, self.deadline()).await
     }

@@ -54,7 +54,7 @@ pub struct Ender<P: EndPorts> {
 
 /// The record says that the meeting is over, and none of its machines serves any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct EndAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
     /// Every machine that was asked to end, by its id: whose it was, and its state where that was waited for.
@@ -82,7 +82,7 @@ pub enum Outcome {
     AlreadyOver,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for EndAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Ended => "ended",
@@ -93,20 +93,20 @@ impl answer::Outcome for Answer {
 
 impl<P: EndPorts> Ender<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<EndAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { ender: self, request, deadline }.run().await
+        EndDelivery { ender: self, request, deadline }.run().await
     }
 }
 
-struct Delivery<'e, P: EndPorts> {
+struct EndDelivery<'e, P: EndPorts> {
     ender: &'e Ender<P>,
     request: &'e event::End,
     deadline: Deadline<'e, P::Clock, P::Tokens>,
 }
 
-impl<P: EndPorts> Delivery<'_, P> {
-    async fn run(&self) -> Result<Answer, Error> {
+impl<P: EndPorts> EndDelivery<'_, P> {
+    async fn run(&self) -> Result<EndAnswer, Error> {
         let mut done = Done::default();
         let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();
         let mut outcome = Outcome::AlreadyOver;
@@ -161,7 +161,7 @@ impl<P: EndPorts> Delivery<'_, P> {
         };
         let machine =
             |(id, role): (&InstanceId, &Role)| (id.to_string(), MachineAnswer { role: role.as_str(), state });
-        Ok(Answer {
+        Ok(EndAnswer {
             meeting_id: self.request.meeting_id.to_string(),
             outcome,
             machines: machines.iter().map(machine).collect(),

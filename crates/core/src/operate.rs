@@ -121,7 +121,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct OperateAnswer {
     #[serde(rename = "do")]
     pub verb: &'static str,
     pub outcome: Outcome,
@@ -158,7 +158,7 @@ pub struct Answer {
     pub deleted_vpc_id: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for OperateAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Done => "done",
@@ -169,23 +169,27 @@ impl answer::Outcome for Answer {
 
 impl<P: OperatePorts> Operator<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn operate(&self, request: &event::Operate, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn operate(
+        &self,
+        request: &event::Operate,
+        deadline: Timestamp,
+    ) -> Result<OperateAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        let delivery = Delivery { operator: self, deadline, verb: request.verb.as_str() };
+        let delivery = OperateDelivery { operator: self, deadline, verb: request.verb.as_str() };
         let answer = delivery.run(request).await?;
         info!(verb = answer.verb, outcome = ?answer.outcome, instance_id = answer.instance_id, "operated");
         Ok(answer)
     }
 }
 
-struct Delivery<'o, P: OperatePorts> {
+struct OperateDelivery<'o, P: OperatePorts> {
     operator: &'o Operator<P>,
     deadline: Deadline<'o, P::Clock, P::Tokens>,
     verb: &'static str,
 }
 
-impl<P: OperatePorts> Delivery<'_, P> {
-    async fn run(&self, request: &event::Operate) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    async fn run(&self, request: &event::Operate) -> Result<OperateAnswer, Error> {
         let machine = match &request.target {
             None => None,
             Some(Target::Instance(instance)) => Some(instance.clone()),
@@ -266,7 +270,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
 
     // --- Power ---
 
-    async fn stop(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+    async fn stop(&self, of: Hardware, wait: bool) -> Result<OperateAnswer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
         // First, or a sweep could start it again.
         self.mark_stopped(&of, true).await?;
@@ -283,7 +287,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         Ok(self.answer(&of, outcome))
     }
 
-    async fn start(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+    async fn start(&self, of: Hardware, wait: bool) -> Result<OperateAnswer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
         self.mark_stopped(&of, false).await?;
         let (of, outcome) = match self.once_it_may(of, plan::start).await? {
@@ -354,7 +358,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
     /// EC2 keeps nothing of a reboot, so the tag does: a repeat that finds it reboots nothing. It is written afterwards; a
     /// delivery that dies in between leaves a machine that the repeat reboots once more, and none that nobody did. Its room
     /// is taken before the first: a machine that takes no further tag would be rebooted by each repeat.
-    async fn reboot(&self, of: Hardware, name: &str) -> Result<Answer, Error> {
+    async fn reboot(&self, of: Hardware, name: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let mark = of.machine.tags.get(REBOOT_TAG).cloned();
         if mark.as_ref().is_some_and(|done| done == name) {
@@ -439,8 +443,8 @@ impl<P: OperatePorts> Delivery<'_, P> {
         self.ask(Service::DynamoDb, || meetings.update(&update)).await.map(|_| ())
     }
 
-    fn answer(&self, of: &Hardware, outcome: Outcome) -> Answer {
-        Answer {
+    fn answer(&self, of: &Hardware, outcome: Outcome) -> OperateAnswer {
+        OperateAnswer {
             verb: self.verb,
             outcome,
             instance_id: Some(of.instance_id().to_string()),
@@ -448,7 +452,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
             private_ip: of.addresses.private_ip.clone(),
             public_ip: of.addresses.public_ip.clone(),
             dns_name: of.addresses.dns_name.clone(),
-            ..Answer::default()
+            ..OperateAnswer::default()
         }
     }
 

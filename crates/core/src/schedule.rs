@@ -53,7 +53,7 @@ pub struct Scheduler<P: SchedulePorts> {
 
 /// A request that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct ScheduleAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
     /// As the record has it.
@@ -89,7 +89,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for ScheduleAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Scheduled => "scheduled",
@@ -103,14 +103,20 @@ impl answer::Outcome for Answer {
 
 impl<P: SchedulePorts> Scheduler<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn schedule(&self, request: &event::Schedule, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn schedule(
+        &self,
+        request: &event::Schedule,
+        deadline: Timestamp,
+    ) -> Result<ScheduleAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
         match request {
             event::Schedule::Meeting(wanted) => {
-                Delivery { scheduler: self, meeting: &wanted.meeting_id, deadline }.arrange(wanted).await
+                ScheduleDelivery { scheduler: self, meeting: &wanted.meeting_id, deadline }
+                    .arrange(wanted)
+                    .await
             }
             event::Schedule::Cancel { meeting_id, reason } => {
-                Delivery { scheduler: self, meeting: meeting_id, deadline }.cancel(reason).await
+                ScheduleDelivery { scheduler: self, meeting: meeting_id, deadline }.cancel(reason).await
             }
         }
     }
@@ -127,14 +133,14 @@ struct Agreed {
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'s, P: SchedulePorts> {
+struct ScheduleDelivery<'s, P: SchedulePorts> {
     scheduler: &'s Scheduler<P>,
     meeting: &'s MeetingId,
     deadline: Deadline<'s, P::Clock, P::Tokens>,
 }
 
-impl<P: SchedulePorts> Delivery<'_, P> {
-    async fn arrange(&self, wanted: &Appointment) -> Result<Answer, Error> {
+impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
+    async fn arrange(&self, wanted: &Appointment) -> Result<ScheduleAnswer, Error> {
         let launch_window = self.scheduler.config.launch_window;
         if !plan::can_be_launched(wanted.meet_time, self.now(), launch_window) {
             return Err(self.long_past(wanted, launch_window));
@@ -184,7 +190,7 @@ impl<P: SchedulePorts> Delivery<'_, P> {
             flexible_window_minutes: schedule.flexible_window_minutes,
         });
         let (meeting_id, companions) = (self.meeting.to_string(), agreed.companions);
-        Ok(Answer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
+        Ok(ScheduleAnswer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
     }
 
     /// The schedule and the companions agree with the record, until a look after the last change finds that they do.
@@ -273,7 +279,7 @@ impl<P: SchedulePorts> Delivery<'_, P> {
         }
     }
 
-    async fn cancel(&self, reason: &str) -> Result<Answer, Error> {
+    async fn cancel(&self, reason: &str) -> Result<ScheduleAnswer, Error> {
         let timing = &self.scheduler.timing;
         let mut read = self.read().await?;
         let outcome = loop {
@@ -299,7 +305,13 @@ impl<P: SchedulePorts> Delivery<'_, P> {
             Some(record) if !record.is_over() => Outcome::Superseded,
             _ => outcome,
         };
-        Ok(Answer { meeting_id, outcome, meet_time: None, schedule: None, companions: agreed.companions })
+        Ok(ScheduleAnswer {
+            meeting_id,
+            outcome,
+            meet_time: None,
+            schedule: None,
+            companions: agreed.companions,
+        })
     }
 
     async fn delete_schedule(&self) -> Result<bool, Error> {

@@ -42,7 +42,7 @@ pub struct Observer<P: StatusPorts> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum StatusAnswer {
     Meeting(Box<Meeting>),
     Console(Console),
 }
@@ -141,44 +141,44 @@ pub struct Console {
     pub console: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for StatusAnswer {
     fn outcome(&self) -> &'static str {
         match self {
-            Answer::Meeting(_) => "shown",
-            Answer::Console(_) => "console",
+            StatusAnswer::Meeting(_) => "shown",
+            StatusAnswer::Console(_) => "console",
         }
     }
 }
 
 impl<P: StatusPorts> Observer<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<StatusAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { observer: self, meeting: &request.meeting_id, deadline }.run(request.asked).await
+        StatusDelivery { observer: self, meeting: &request.meeting_id, deadline }.run(request.asked).await
     }
 }
 
-struct Delivery<'o, P: StatusPorts> {
+struct StatusDelivery<'o, P: StatusPorts> {
     observer: &'o Observer<P>,
     meeting: &'o MeetingId,
     deadline: Deadline<'o, P::Clock, P::Tokens>,
 }
 
-impl<P: StatusPorts> Delivery<'_, P> {
-    async fn run(&self, asked: Asked) -> Result<Answer, Error> {
+impl<P: StatusPorts> StatusDelivery<'_, P> {
+    async fn run(&self, asked: Asked) -> Result<StatusAnswer, Error> {
         match asked {
-            Asked::Now => Ok(Answer::Meeting(Box::new(self.look().await?.0))),
+            Asked::Now => Ok(StatusAnswer::Meeting(Box::new(self.look().await?.0))),
             Asked::WaitUntilRunning => self.wait_until_running().await,
             Asked::Console(role) => self.console(role).await,
         }
     }
 
-    async fn wait_until_running(&self) -> Result<Answer, Error> {
+    async fn wait_until_running(&self) -> Result<StatusAnswer, Error> {
         let mut tries = 0;
         loop {
             let (meeting, record, seen) = self.look().await?;
             match running(record.as_ref(), &seen) {
-                Running::Both => return Ok(Answer::Meeting(Box::new(meeting))),
+                Running::Both => return Ok(StatusAnswer::Meeting(Box::new(meeting))),
                 Running::Never(why) => return Err(self.never(&why)),
                 Running::NotYet(why) => {
                     tries += 1;
@@ -194,7 +194,7 @@ impl<P: StatusPorts> Delivery<'_, P> {
         }
     }
 
-    async fn console(&self, role: Role) -> Result<Answer, Error> {
+    async fn console(&self, role: Role) -> Result<StatusAnswer, Error> {
         let report = self.report().await?;
         let record = match report.watched {
             MeetingSnapshot::Stands { record, .. } => record,
@@ -208,7 +208,7 @@ impl<P: StatusPorts> Delivery<'_, P> {
         let Some(console) = self.read_console(&record, &instance).await? else {
             return Err(self.gone(role, &instance));
         };
-        Ok(Answer::Console(Console {
+        Ok(StatusAnswer::Console(Console {
             meeting_id: self.meeting.to_string(),
             role: role.as_str(),
             instance_id: instance.to_string(),

@@ -1065,7 +1065,7 @@ impl Tokens for Port {
 /// How a delivery ended.
 enum Finished {
     Launch(Result<LaunchAnswer, Error>),
-    End(Result<end::Answer, Error>),
+    End(Result<end::EndAnswer, Error>),
     Reconcile(Result<reconcile::ReconcileAnswer, Error>),
 }
 
@@ -1079,7 +1079,7 @@ pub struct Executor {
     /// Of each that launches.
     pub results: Vec<Option<Result<LaunchAnswer, Error>>>,
     /// Of each that ends a meeting, as they came.
-    pub endings: Vec<Result<end::Answer, Error>>,
+    pub endings: Vec<Result<end::EndAnswer, Error>>,
     pub sweeps: Vec<Result<reconcile::ReconcileAnswer, Error>>,
     plots: Vec<Plot>,
 }

@@ -312,7 +312,7 @@ impl State {
     }
 
     /// When a delivery that ends a meeting is done.
-    pub fn check_ending(&mut self, delivery: usize, result: &Result<end::Answer, Error>) {
+    pub fn check_ending(&mut self, delivery: usize, result: &Result<end::EndAnswer, Error>) {
         self.known[delivery].ended = true;
         let meeting = self.known[delivery].meeting.clone();
         self.tell(|| format!("delivery {delivery} has ended the meeting: {result:?}"));

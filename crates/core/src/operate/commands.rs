@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Found, OperatePorts, Outcome, Sight};
+use super::{Found, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Sight};
 use crate::command::NewCommand;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::WantedCommand;
@@ -40,9 +40,13 @@ pub struct CommandAnswer {
     pub error_output: String,
 }
 
-impl<P: OperatePorts> Delivery<'_, P> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
     /// Answers when it is over, whatever its exit status.
-    pub(super) async fn run_command(&self, of: &Hardware, wanted: &WantedCommand) -> Result<Answer, Error> {
+    pub(super) async fn run_command(
+        &self,
+        of: &Hardware,
+        wanted: &WantedCommand,
+    ) -> Result<OperateAnswer, Error> {
         let ssm = &self.operator.ssm;
         let instance = of.instance_id();
         let name = &wanted.name;
@@ -68,7 +72,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
             output: invocation.output,
             error_output: invocation.error_output,
         };
-        Ok(Answer { command: Some(command), ..self.answer(of, outcome) })
+        Ok(OperateAnswer { command: Some(command), ..self.answer(of, outcome) })
     }
 
     /// Once, unless SSM says that it did nothing; after an answer that was lost it is looked for.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{Answer, Delivery, Found, OperatePorts, Outcome};
+use super::{Found, OperateAnswer, OperateDelivery, OperatePorts, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Error, Service};
@@ -41,8 +41,8 @@ pub struct KeyAnswer {
     pub private_key_parameter: Option<String>,
 }
 
-impl<P: OperatePorts> Delivery<'_, P> {
-    pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let not_yet = format!("the key pair {name:?} is being made by another request");
         self.until(&not_yet, async || {
@@ -59,7 +59,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
     }
 
     /// `None`: look again in a moment.
-    async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<Answer>, Error> {
+    async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<OperateAnswer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm) = (&operator.ec2, &operator.ssm);
         let (name, id) = (&found.name, &found.key_pair_id);
@@ -119,7 +119,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         }
     }
 
-    async fn import(&self, name: &str, public_key: &str) -> Result<Option<Answer>, Error> {
+    async fn import(&self, name: &str, public_key: &str) -> Result<Option<OperateAnswer>, Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.key_tags(IMPORTED);
         if !self.ask(Service::Ec2, || ec2.import_key_pair(name, public_key, &tags)).await? {
@@ -132,7 +132,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         Ok(Some(self.describe_key(found, false, Outcome::Done)))
     }
 
-    async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<Answer>, Error> {
+    async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<OperateAnswer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm, clock) = (&operator.ec2, &operator.ssm, &operator.clock);
         let tags = self.key_tags(CREATED);
@@ -163,7 +163,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         ])
     }
 
-    fn describe_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> Answer {
+    fn describe_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> OperateAnswer {
         let key_pair = KeyAnswer {
             private_key_parameter: kept.then(|| parameter(&pair.key_pair_id)),
             key_name: pair.name,
@@ -172,6 +172,6 @@ impl<P: OperatePorts> Delivery<'_, P> {
             key_type: pair.key_type,
             public_key: pair.public_key,
         };
-        Answer { verb: self.verb, outcome, key_pair: Some(key_pair), ..Answer::default() }
+        OperateAnswer { verb: self.verb, outcome, key_pair: Some(key_pair), ..OperateAnswer::default() }
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, GENERATIONS, OperatePorts, Outcome, Part, Sight};
+use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Part, Sight};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
@@ -31,8 +31,12 @@ pub struct VolumeAnswer {
     pub device_on_nitro: Option<String>,
 }
 
-impl<P: OperatePorts> Delivery<'_, P> {
-    pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    pub(super) async fn add_volume(
+        &self,
+        of: &Hardware,
+        wanted: &WantedVolume,
+    ) -> Result<OperateAnswer, Error> {
         let of = &self.at_rest(of).await?;
         let instance = of.instance_id();
         let volume = match self.standing_volume(of, &wanted.name).await? {
@@ -53,7 +57,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         let ec2 = &self.operator.ec2;
         let alive = async |_: &AwsError| self.alive(instance).await;
         self.settle(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device), alive).await?;
-        Ok(Answer { volume: Some(describe(of, &volume, Some(device))), ..self.answer(of, outcome) })
+        Ok(OperateAnswer { volume: Some(describe(of, &volume, Some(device))), ..self.answer(of, outcome) })
     }
 
     /// The one that was made for this machine under this name, if it is not being deleted.
@@ -203,7 +207,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         self.roll_back(&format!("the volume {id}"), attached, delete, "remove_volume", error).await
     }
 
-    pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
+    pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let instance = of.instance_id();
         let found = match named {
@@ -241,7 +245,7 @@ impl<P: OperatePorts> Delivery<'_, P> {
         if let Some(name) = volume.tags.get(NAME_TAG) {
             self.is_history(KIND, of, name);
         }
-        Ok(Answer { volume: Some(describe(of, &volume, None)), ..self.answer(of, Outcome::Done) })
+        Ok(OperateAnswer { volume: Some(describe(of, &volume, None)), ..self.answer(of, Outcome::Done) })
     }
 }
 

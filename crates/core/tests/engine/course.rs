@@ -24,7 +24,7 @@ use elephant_core::ports::{
     Schedules, Tokens, Updated,
 };
 use elephant_core::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
-use elephant_core::schedule::{Answer, SchedulePorts, Scheduler};
+use elephant_core::schedule::{ScheduleAnswer, SchedulePorts, Scheduler};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -486,19 +486,19 @@ fn hash_of(what: &impl fmt::Debug, on: u64) -> u64 {
     into.0.finish()
 }
 
-type Running = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<ScheduleAnswer, Error>>>>;
 
 struct Delivery {
     running: Option<Running>,
     ports: Ports,
-    ended: Option<Result<Answer, Error>>,
+    ended: Option<Result<ScheduleAnswer, Error>>,
 }
 
 pub struct Played {
     pub told: Vec<String>,
     pub breach: Option<String>,
     /// How each delivery ended; `None`: it died.
-    pub ended: Vec<Option<Result<Answer, Error>>>,
+    pub ended: Vec<Option<Result<ScheduleAnswer, Error>>>,
     pub table: Table,
     pub schedules: BTreeMap<ScheduleName, OneTimeSchedule>,
     pub safety: Option<Timestamp>,
