@@ -69,7 +69,7 @@ async fn run(meeting: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn outcomes(answer: &elephant_core::launch::Answer) -> Vec<String> {
+fn outcomes(answer: &elephant_core::launch::LaunchAnswer) -> Vec<String> {
     let of = |machine: &elephant_core::launch::MachineAnswer| format!("{:?}", machine.outcome);
     answer.machines.values().map(of).collect()
 }

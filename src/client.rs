@@ -38,40 +38,31 @@
 //!
 //! [`Kind::is_retryable`]: elephant_core::error::Kind::is_retryable
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use elephant_aws::access::Access;
-use elephant_aws::clock::{RandomTokens, WallClock};
-use elephant_aws::dynamodb::Table;
-use elephant_aws::ec2::Ec2;
-use elephant_aws::scheduler::Group;
-use elephant_aws::sdk;
-use elephant_aws::sdk::Calls;
-use elephant_aws::ssm::Ssm;
-use elephant_core::config::{Config, EndConfig, OperateConfig, Problems};
+use crate::wiring::Aws;
+use elephant_core::config::{Config, EndConfig, OperateConfig, Problems, variable};
 use elephant_core::end::{self, Ender};
 use elephant_core::error::{Error, Kind};
 use elephant_core::event::{Asked, End, Operate, Status, Target, Verb, WantedVolume};
 use elephant_core::launch::{self, Launcher};
-use elephant_core::lookups::Lookups;
 use elephant_core::meeting::MeetingId;
-use elephant_core::network::SubnetSelection;
-use elephant_core::operate::{self, ImageAnswer, Operator, Spent, VolumeAnswer};
+use elephant_core::operate::{self, ImageAnswer, Operator, VolumeAnswer};
 use elephant_core::status::{self, Observer};
-use elephant_core::timing::{Timing, after};
+use elephant_core::timing::after;
 
 /// How long a call may take, unless [`Client::within`] says otherwise: as long as the functions may.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Everything that the functions do for a meeting, but for its schedule and the sweep.
 pub struct Client {
-    launcher: Launcher<Table, Ec2, Ssm, WallClock, RandomTokens>,
-    observer: Observer<Table, Ec2, WallClock, RandomTokens>,
-    operator: Operator<Table, Ec2, Ssm, WallClock, RandomTokens>,
-    ender: Ender<Table, Ec2, Group, WallClock, RandomTokens>,
+    launcher: Launcher<Aws>,
+    observer: Observer<Aws>,
+    operator: Operator<Aws>,
+    ender: Ender<Aws>,
     limit: Duration,
 }
 
@@ -88,7 +79,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn from_env() -> Result<Client, Error> {
-        Client::new(Config::from_env(), OperateConfig::from_env(), EndConfig::from_env()).await
+        Client::from_variables(variable).await
     }
 
     /// One whose settings come from elsewhere, by the names of the variables. Region, credentials and endpoints are the
@@ -117,70 +108,21 @@ impl Client {
     pub async fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Client, Error> {
         let launch = Config::from_variables(&variable);
         let operate = OperateConfig::from_variables(&variable);
-        Client::new(launch, operate, EndConfig::from_variables(&variable)).await
-    }
-
-    async fn new(
-        launch: Result<Config, Problems>,
-        operate: Result<OperateConfig, Problems>,
-        end: Result<EndConfig, Problems>,
-    ) -> Result<Client, Error> {
-        let (launch, operate, end) = match (launch, operate, end) {
+        let (launch, operate, end) = match (launch, operate, EndConfig::from_variables(&variable)) {
             (Ok(launch), Ok(operate), Ok(end)) => (launch, operate, end),
             (launch, operate, end) => {
                 let problems = Problems::of(launch.err(), operate.err());
                 return Err(Problems::of(Some(problems), end.err()).into());
             }
         };
-        let aws = sdk::load(&Access::from_env()).await?;
-        let region = aws.region().map(ToString::to_string);
-        let timing = Timing::DEFAULT;
-        let calls = Arc::<Calls>::default();
-        let table = || Table::new(&aws, &launch.table_name, timing.table);
-        let ssm = || Ssm::counted(&aws, timing.ec2, &calls);
-        let operator = Operator {
-            meetings: table(),
-            ec2: Ec2::new(&aws, &timing),
-            ssm: ssm(),
-            clock: WallClock,
-            tokens: RandomTokens,
-            zones: operate.zones(region.as_deref()),
-            config: operate,
-            timing,
-            spent: Spent::default(),
-        };
-        let observer = Observer {
-            meetings: table(),
-            ec2: Ec2::new(&aws, &timing),
-            clock: WallClock,
-            tokens: RandomTokens,
-            region: region.clone(),
-            timing,
-        };
-        let ender = Ender {
-            meetings: table(),
-            ec2: Ec2::new(&aws, &timing),
-            schedules: Group::counted(&aws, &end.group, timing.scheduler, &calls),
-            companions: end.companions,
-            clock: WallClock,
-            tokens: RandomTokens,
-            timing,
-        };
-        let launcher = Launcher {
-            meetings: table(),
-            ec2: Ec2::new(&aws, &timing),
-            parameters: ssm(),
-            clock: WallClock,
-            tokens: RandomTokens,
-            wanted: SubnetSelection {
-                network: launch.network.clone(),
-                zones: launch.zones(region.as_deref()),
-            },
-            config: launch,
-            timing,
-            lookups: Lookups::default(),
-        };
-        Ok(Client { launcher, observer, operator, ender, limit: LIMIT })
+        let aws = Aws::load(Rc::default()).await?;
+        Ok(Client {
+            observer: aws.observer(&launch.table_name),
+            launcher: aws.launcher(launch),
+            operator: aws.operator(operate),
+            ender: aws.ender(end),
+            limit: LIMIT,
+        })
     }
 
     /// How long a call may take, 300 s unless said. At most 900 s are made use of. Less than half a minute leaves a launch
@@ -211,7 +153,7 @@ impl Client {
     /// println!("{}", serde_json::to_string(&answer).expect("JSON"));
     /// # Ok(()) }
     /// ```
-    pub async fn launch(&self, meeting: &MeetingId) -> Result<launch::Answer, Error> {
+    pub async fn launch(&self, meeting: &MeetingId) -> Result<launch::LaunchAnswer, Error> {
         self.launcher.launch(meeting, self.deadline()).await
     }
 
@@ -252,8 +194,8 @@ impl Client {
     async fn ask(&self, meeting: &MeetingId, asked: Asked) -> Result<status::Meeting, Error> {
         let request = Status { meeting_id: meeting.clone(), asked };
         match self.observer.status(&request, self.deadline()).await? {
-            status::Answer::Meeting(meeting) => Ok(*meeting),
-            status::Answer::Console(_) => Err(unexpected("a console")),
+            status::StatusAnswer::Meeting(meeting) => Ok(*meeting),
+            status::StatusAnswer::Console(_) => Err(unexpected("a console")),
         }
     }
 
@@ -315,7 +257,7 @@ impl Client {
     /// println!("{:?}", answer.key_pair.map(|pair| pair.private_key_parameter));
     /// # Ok(()) }
     /// ```
-    pub async fn operate(&self, request: &Operate) -> Result<operate::Answer, Error> {
+    pub async fn operate(&self, request: &Operate) -> Result<operate::OperateAnswer, Error> {
         self.operator.operate(request, self.deadline()).await
     }
 
@@ -334,7 +276,7 @@ impl Client {
     /// println!("{:?}", ended.machines);
     /// # Ok(()) }
     /// ```
-    pub async fn end(&self, meeting: &MeetingId, reason: &str) -> Result<end::Answer, Error> {
+    pub async fn end(&self, meeting: &MeetingId, reason: &str) -> Result<end::EndAnswer, Error> {
         let request = End { meeting_id: meeting.clone(), reason: reason.to_owned(), wait: true };
         self.ender.end(&request, self.deadline()).await
     }

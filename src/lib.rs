@@ -23,13 +23,14 @@
 //! |---|---|---|
 //! | [`metrics`] | 0 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
 //! | [`lambda`] | 1 | the door: logging, serving, `Error` → what Lambda records |
-//! | [`client`] | 2 | the verbs as a library, for programs without Lambda |
-//! | `bin/launch.rs` | 2 | main: configuration, clients, serve |
-//! | `bin/end.rs` | 2 | the same for `end` |
-//! | `bin/operate.rs` | 2 | the same for `operate` |
-//! | `bin/reconcile.rs` | 2 | the same for `reconcile`, with all that `launch` needs |
-//! | `bin/schedule.rs` | 2 | the same for `schedule` |
-//! | `bin/status.rs` | 2 | the same for `status` |
+//! | [`wiring`] | 2 | the verbs over AWS, and what every main does |
+//! | [`client`] | 3 | the verbs as a library, for programs without Lambda |
+//! | `bin/launch.rs` | 3 | main: its configuration, its verb, its events |
+//! | `bin/end.rs` | 3 | the same for `end` |
+//! | `bin/operate.rs` | 3 | the same for `operate` |
+//! | `bin/reconcile.rs` | 3 | the same for `reconcile`, with all that `launch` needs |
+//! | `bin/schedule.rs` | 3 | the same for `schedule` |
+//! | `bin/status.rs` | 3 | the same for `status` |
 
 // What a program that uses the library has to name.
 pub use elephant_core::{config, end, error, event, launch, machine, meeting, operate, status};
@@ -37,3 +38,4 @@ pub use elephant_core::{config, end, error, event, launch, machine, meeting, ope
 pub mod client;
 pub mod lambda;
 pub mod metrics;
+pub mod wiring;

@@ -1,44 +1,23 @@
-//! The function `status`: configuration, clients, serve.
+//! The function `status`.
 
-use elephant_aws::access::Access;
-use elephant_aws::clock::{RandomTokens, WallClock};
-use elephant_aws::dynamodb::Table;
-use elephant_aws::ec2::Ec2;
-use elephant_aws::sdk;
-use elephant_core::config::{self, StatusConfig};
+use elephant_core::config::StatusConfig;
 use elephant_core::event;
-use elephant_core::status::{Answer, Observer};
-use elephant_core::timing::Timing;
-use elephant_launch::lambda;
 use elephant_launch::metrics::Meter;
+use elephant_launch::{lambda, wiring};
 
 /// One thread, as for `launch`.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::start_logging();
-    let timing = Timing::DEFAULT;
-    let meter = Meter::new(config::function_name());
-    let config = match StatusConfig::from_env() {
-        Ok(config) => config,
-        Err(problems) => return lambda::refuse::<Answer>("status", &timing, &meter, problems.into()).await,
-    };
-    let aws = match sdk::load(&Access::from_env()).await {
-        Ok(aws) => aws,
-        Err(error) => return lambda::refuse::<Answer>("status", &timing, &meter, error).await,
-    };
-    let calls = &meter.tally.calls;
-    let observer = Observer {
-        meetings: Table::counted(&aws, &config.table_name, timing.table, calls),
-        ec2: Ec2::counted(&aws, &timing, calls),
-        clock: WallClock,
-        tokens: RandomTokens,
-        region: aws.region().map(ToString::to_string),
-        timing,
-    };
-    lambda::serve("status", &timing, &meter, async |event, deadline| {
-        let request = event::Status::from_json(&event)?;
-        lambda::meeting(&request.meeting_id);
-        observer.status(&request, deadline).await
-    })
+    wiring::serve(
+        "status",
+        Meter::new,
+        StatusConfig::from_variables,
+        async |aws, config| aws.observer(&config.table_name),
+        async |observer, event, deadline| {
+            let request = event::Status::from_json(&event)?;
+            lambda::meeting(&request.meeting_id);
+            observer.status(&request, deadline).await
+        },
+    )
     .await
 }

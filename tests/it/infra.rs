@@ -321,11 +321,11 @@ fn actions_asked_for_by(verb: &str) -> BTreeSet<String> {
     bound.flat_map(|(_, actions)| actions).collect()
 }
 
-/// What stands as a bound in the head of an `impl` or of a function; a comment has none.
+/// What stands as a bound in the head of an `impl` or of a function, or of a type that a trait has; a comment has none.
 fn bounds(code: &str) -> BTreeSet<String> {
     let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
-    let heads = ["impl<", "fn "].into_iter().flat_map(|start| code.split(start).skip(1));
+    let heads = ["impl<", "fn ", "\n    type "].into_iter().flat_map(|start| code.split(start).skip(1));
     let heads = heads.map(|rest| rest.split(['{', ';']).next().unwrap_or_default());
     let bounds = heads.flat_map(|head| {
         head.split([':', '+'])
@@ -337,7 +337,8 @@ fn bounds(code: &str) -> BTreeSet<String> {
 
 #[test]
 fn what_a_verb_asks_for_is_read_from_its_bounds_alone() {
-    let code = "//! Machines, `Meetings`.\n/// E: PowerControl\nimpl<M: Meetings, E: FindByToken + DescribeById> Ender<M, E> {\n    // C: Clock\n    \
+    let code = "//! Machines, `Meetings`.\n/// E: PowerControl\npub trait EndPorts {\n    type Meetings: Meetings;\n    \
+        type Ec2: FindByToken + DescribeById;\n}\nimpl<P: EndPorts> Ender<P> {\n    // C: Clock\n    \
         fn end<S>(&self, said: &str) where\n    S: Deletes,\n    { let text = \"Starts\"; Machines }\n}";
     let found = bounds(code);
     for name in ["Meetings", "FindByToken", "DescribeById", "Deletes"] {

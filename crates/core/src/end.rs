@@ -31,21 +31,30 @@ use crate::ports::{
 use crate::record::{self, Owner, Record};
 use crate::timing::{Timing, after};
 
+/// What the verb asks of the world.
+pub trait EndPorts {
+    type Meetings: Meetings;
+    type Ec2: FindByToken + DescribeById + Terminate;
+    type Schedules: Deletes + CompanionSchedules;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Ender<M, E, S, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub schedules: S,
+pub struct Ender<P: EndPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub schedules: P::Schedules,
     /// What other programs have planned for a meeting, and goes with it.
     pub companions: Vec<Pattern>,
-    pub clock: C,
-    pub tokens: T,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub timing: Timing,
 }
 
 /// The record says that the meeting is over, and none of its machines serves any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct EndAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
     /// Every machine that was asked to end, by its id: whose it was, and its state where that was waited for.
@@ -73,7 +82,7 @@ pub enum Outcome {
     AlreadyOver,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for EndAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Ended => "ended",
@@ -82,36 +91,22 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<
-    M: Meetings,
-    E: FindByToken + DescribeById + Terminate,
-    S: Deletes + CompanionSchedules,
-    C: Clock,
-    T: Tokens,
-> Ender<M, E, S, C, T>
-{
+impl<P: EndPorts> Ender<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn end(&self, request: &event::End, deadline: Timestamp) -> Result<EndAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { ender: self, request, deadline }.run().await
+        EndDelivery { ender: self, request, deadline }.run().await
     }
 }
 
-struct Delivery<'e, M, E, S, C, T> {
-    ender: &'e Ender<M, E, S, C, T>,
+struct EndDelivery<'e, P: EndPorts> {
+    ender: &'e Ender<P>,
     request: &'e event::End,
-    deadline: Deadline<'e, C, T>,
+    deadline: Deadline<'e, P::Clock, P::Tokens>,
 }
 
-impl<
-    M: Meetings,
-    E: FindByToken + DescribeById + Terminate,
-    S: Deletes + CompanionSchedules,
-    C: Clock,
-    T: Tokens,
-> Delivery<'_, M, E, S, C, T>
-{
-    async fn run(&self) -> Result<Answer, Error> {
+impl<P: EndPorts> EndDelivery<'_, P> {
+    async fn run(&self) -> Result<EndAnswer, Error> {
         let mut done = Done::default();
         let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();
         let mut outcome = Outcome::AlreadyOver;
@@ -166,7 +161,7 @@ impl<
         };
         let machine =
             |(id, role): (&InstanceId, &Role)| (id.to_string(), MachineAnswer { role: role.as_str(), state });
-        Ok(Answer {
+        Ok(EndAnswer {
             meeting_id: self.request.meeting_id.to_string(),
             outcome,
             machines: machines.iter().map(machine).collect(),

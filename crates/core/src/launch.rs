@@ -11,43 +11,53 @@ mod role;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-pub use answer::{Answer, MachineAnswer, Outcome};
+pub use answer::{LaunchAnswer, MachineAnswer, Outcome};
 pub use preflight::{Answered, Finding, Place, Preflight};
 
 use crate::config::Config;
 use crate::deadline::{Backoff, Deadline, not_sent};
 use crate::ending::{Ended, Ending};
-use crate::error::{AwsError, Class, Error, Kind};
+use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::image::{self, Image, Source};
-use crate::lookups::{LookupError, Lookups, ResolvedInputs, own_image_fits};
+use crate::lookups::{Inputs, LookupError, Lookups, ResolvedInputs, own_image_fits};
 use crate::machine::{Attempt, InstanceId, Token};
-use crate::meeting::{MeetingId, Role, Status};
+use crate::meeting::{MeetingId, Role};
 use crate::network::{Pair, SubnetSelection, in_order};
 use crate::overrides::Overrides;
-use crate::plan::{self, Candidate, Origin, Plan, Reason, Sending, Step, ZoneConstraint};
-use crate::ports::{Clock, Launches, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
+use crate::plan::{self, Candidate, Origin, Plan, Reason, Refusals, Sending, Step, ZoneConstraint};
+use crate::ports::{
+    Clock, FindByToken, Launches, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated,
+};
 use crate::record::{self, Failure, Lease, MeetTime, Owner, Record, Update};
 use crate::timing::{Timing, Window, after};
 use answer::failed_lookup;
-use role::{Failed, InRecord, NotRecorded};
+use role::{Failed, InRecord, NotRecorded, Way};
 
 /// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
 const NOBODYS: &str = "warm-up";
 
+/// What the verb asks of the world.
+pub trait LaunchPorts {
+    type Meetings: Meetings;
+    type Ec2: Machines + LookUps;
+    type Parameters: ParameterStore;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb `launch` with everything that it needs; lives as long as the function's environment.
-pub struct Launcher<M, E, P, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub parameters: P,
-    pub clock: C,
-    pub tokens: T,
+pub struct Launcher<P: LaunchPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub parameters: P::Parameters,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: Config,
     /// The configuration's choice of subnets, in this Region.
     pub wanted: SubnetSelection,
@@ -55,7 +65,7 @@ pub struct Launcher<M, E, P, C, T> {
     pub lookups: Lookups,
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launcher<M, E, P, C, T> {
+impl<P: LaunchPorts> Launcher<P> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
     /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
     /// again, and reports.
@@ -76,40 +86,55 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
     }
 
     /// One delivery, answered before `deadline`.
-    pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<LaunchAnswer, Error> {
         // A delivery that lives longer than the timings assume could write after others have settled its affairs.
         let deadline = deadline.min(after(self.clock.now(), self.timing.delivery));
         self.delivery(meeting, deadline).run().await
     }
 
-    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> Delivery<'l, M, E, P, C, T> {
-        let overrides = RefCell::new(Overrides::none());
-        Delivery { launcher: self, meeting, owner: self.tokens.owner(), deadline, overrides }
+    fn delivery<'l>(&'l self, meeting: &'l MeetingId, deadline: Timestamp) -> LaunchDelivery<'l, P> {
+        let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
+        LaunchDelivery { launcher: self, meeting, owner: self.tokens.owner(), deadline }
     }
 
     async fn resolved_inputs(&self) -> Result<Rc<ResolvedInputs>, LookupError> {
-        let Launcher { ec2, parameters, clock, config, wanted, timing, .. } = self;
-        self.lookups.get(ec2, parameters, clock, config, wanted, timing).await
+        self.lookups.get(&self.inputs(), self.clock.now(), &self.timing).await
+    }
+
+    fn inputs(&self) -> Inputs<'_, P::Ec2, P::Parameters> {
+        let Launcher { ec2, parameters, config, wanted, .. } = self;
+        Inputs { ec2, parameters, config, wanted }
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Launches
-    for Launcher<M, E, P, C, T>
-{
+impl<P: LaunchPorts> Launches for Launcher<P> {
     async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<(), Error> {
         Launcher::launch(self, meeting, deadline).await.map(|_| ())
     }
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'l, M, E, P, C, T> {
-    launcher: &'l Launcher<M, E, P, C, T>,
+struct LaunchDelivery<'l, P: LaunchPorts> {
+    launcher: &'l Launcher<P>,
     meeting: &'l MeetingId,
     owner: Owner,
-    deadline: Timestamp,
-    /// As the record had them when it was read last.
-    overrides: RefCell<[Result<Overrides, String>; 2]>,
+    deadline: Deadline<'l, P::Clock, P::Tokens>,
 }
+
+/// One role in a delivery, and what the record, as it was read last, says of its machine.
+struct OneRole<'d, P: LaunchPorts> {
+    delivery: &'d LaunchDelivery<'d, P>,
+    role: Role,
+    overrides: &'d Result<Overrides, String>,
+}
+
+impl<P: LaunchPorts> Clone for OneRole<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: LaunchPorts> Copy for OneRole<'_, P> {}
 
 /// What this meeting's attempts are made from: what every meeting's are, and the images that its record names.
 struct Materials {
@@ -141,8 +166,8 @@ enum Claimed {
     Changed(Option<Box<Record>>),
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
-    async fn run(&self) -> Result<Answer, Error> {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
+    async fn run(&self) -> Result<LaunchAnswer, Error> {
         let mut read = self.read().await.map_err(|error| self.table_failed(error))?;
         let mut claims = 0;
         loop {
@@ -150,14 +175,13 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
             if let MeetTime::Unreadable(text) = &record.meet_time {
                 warn!(meet_time = text, "meet_time is no ISO 8601 time: this meeting has no launch window");
             }
-            *self.overrides.borrow_mut() = record.overrides.clone();
             let status = record.status.as_ref();
             let steps = match plan::plan(&record, self.now(), self.window(), &self.launcher.timing) {
                 Plan::Skip(reason) => return Ok(self.skipped(status, &reason)),
                 Plan::AlreadyRecorded => return Ok(self.already_recorded(&record)),
                 Plan::Leased(until) => return Err(self.busy(until)),
                 Plan::NotQuiescent(reason, until) => return Err(self.not_quiescent(&reason, until)),
-                Plan::CleanUp(reason, open) => return self.clean_up(status, &reason, open).await,
+                Plan::CleanUp(reason, open) => return self.clean_up(&record, &reason, open).await,
                 Plan::Launch(steps) => steps,
             };
             let (work, failed) = self.work(&record, steps).await;
@@ -173,24 +197,31 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
             // A record that changes under each claim is left in peace for a moment.
             claims += 1;
             let pause = Backoff::TABLE.pause(claims, self.launcher.tokens.jitter());
-            if !self.fits(pause) {
+            if !self.deadline.fits(pause) {
                 return Err(self.deadline_too_close());
             }
             self.launcher.clock.sleep(pause).await;
         }
     }
 
+    fn of<'d>(&'d self, overrides: &'d [Result<Overrides, String>; 2], role: Role) -> OneRole<'d, P> {
+        let [teacher, student] = overrides;
+        let overrides = if role == Role::Teacher { teacher } else { student };
+        OneRole { delivery: self, role, overrides }
+    }
+
     async fn read(&self) -> Result<Option<Record>, AwsError> {
-        let launcher = self.launcher;
-        let read = || launcher.meetings.read(self.meeting);
-        self.retry(launcher.timing.table, Backoff::TABLE, || true, read).await
+        let Launcher { meetings, timing, .. } = self.launcher;
+        self.deadline.ask(Service::DynamoDb, timing, || meetings.read(self.meeting)).await
     }
 
     /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
     /// can be made.
     async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
-        let roles: Vec<Role> = steps.iter().filter(|step| new(step)).map(|(role, _)| *role).collect();
+        let of = |role: Role| self.of(&record.overrides, role);
+        let roles: Vec<OneRole<P>> =
+            steps.iter().filter(|step| new(step)).map(|(role, _)| of(*role)).collect();
         let found = match (roles.is_empty(), steps.iter().all(new)) {
             (true, _) => None,
             (false, true) => Some(self.look_up(&roles).await),
@@ -199,9 +230,9 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         };
         let found = found.map(|found| found.map_err(|error| self.lookup_failed(&error)));
         let places = |role: Role| match &found {
-            Some(Ok(found)) => self.places(found, role),
+            Some(Ok(found)) => of(role).places(found),
             Some(Err(error)) => Err(error.clone()),
-            None => Err(self.no_place(role, None)),
+            None => Err(of(role).no_place(None)),
         };
         let pair = self.launcher.config.pair;
         let zone_for_both = match (pair, steps.len(), steps.iter().all(new)) {
@@ -223,8 +254,8 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
             };
             let zone = plan::zone_of_the_pair(pair, record, role).or(zone_for_both.as_deref());
             let made = places(role).and_then(|places| match plan::first(&places.candidates, zone) {
-                Some(candidate) => self.attempt(role, number, &places, candidate),
-                None => Err(self.no_place(role, zone)),
+                Some(candidate) => of(role).attempt(number, &places, candidate),
+                None => Err(of(role).no_place(zone)),
             });
             match made {
                 Ok(attempt) => work.push(Work { role, attempt, unanswered: None }),
@@ -238,127 +269,53 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         (work, failed)
     }
 
-    async fn look_up(&self, roles: &[Role]) -> Result<Materials, LookupError> {
+    async fn look_up(&self, roles: &[OneRole<'_, P>]) -> Result<Materials, LookupError> {
         let look_up = || async {
             match self.materials(roles).await {
                 Err(LookupError::Aws(error)) => Err(error),
                 other => Ok(other),
             }
         };
-        let found = self.retry(self.look_up_limit(roles), Backoff::LOOK_UP, || true, look_up).await;
+        let found = self.deadline.retry(self.look_up_limit(roles), Backoff::LOOK_UP, || true, look_up).await;
         found.map_err(LookupError::Aws)?
     }
 
-    async fn look_up_at_once(&self, roles: &[Role]) -> Result<Materials, LookupError> {
-        if !self.fits(self.look_up_limit(roles)) {
+    async fn look_up_at_once(&self, roles: &[OneRole<'_, P>]) -> Result<Materials, LookupError> {
+        if !self.deadline.fits(self.look_up_limit(roles)) {
             return Err(LookupError::Aws(not_sent()));
         }
         self.materials(roles).await
     }
 
-    async fn materials(&self, roles: &[Role]) -> Result<Materials, LookupError> {
+    async fn materials(&self, roles: &[OneRole<'_, P>]) -> Result<Materials, LookupError> {
         let surroundings = self.launcher.resolved_inputs().await?;
         let mut own_images = BTreeMap::new();
-        for role in roles {
-            let configured = &surroundings.origin.image.image_id;
-            if let Some(image) = self.own_image(*role, configured).await? {
-                own_images.insert(*role, image);
+        for of in roles {
+            if let Some(image) = of.own_image(&surroundings.origin.image.image_id).await? {
+                own_images.insert(of.role, image);
             }
         }
         Ok(Materials { surroundings, own_images })
     }
 
-    /// The image that the record names for a role, where it is another than the configured one.
-    async fn own_image(&self, role: Role, configured: &str) -> Result<Option<Image>, LookupError> {
-        let Launcher { ec2, clock, timing, lookups, .. } = self.launcher;
-        let Ok(overrides) = self.overrides_of(role) else { return Ok(None) };
-        let Some(image_id) = overrides.image_id.as_ref().filter(|image| *image != configured) else {
-            return Ok(None);
-        };
-        let found = lookups.own_image(ec2, clock, image_id, timing).await;
-        found.map(Some).map_err(|mut error| {
-            error.advice = overrides.in_place_of_settings(role, &error.advice).unwrap_or(error.advice);
-            match error.class {
-                Class::Misconfigured => LookupError::OwnImage(Box::new(error)),
-                _ => LookupError::Aws(error),
-            }
-        })
-    }
-
-    async fn places_of(&self, role: Role) -> Result<Places, Error> {
-        let found = self.look_up(&[role]).await.map_err(|error| self.lookup_failed(&error))?;
-        self.places(&found, role)
-    }
-
     /// An image's parameter is read before the image is, and a template before either; after them what a record names.
-    fn look_up_limit(&self, roles: &[Role]) -> Duration {
+    fn look_up_limit(&self, roles: &[OneRole<'_, P>]) -> Duration {
         let in_turn = match (&self.launcher.config.launch_template, &self.launcher.config.image) {
             (Some(_), _) => 3,
             (None, Source::Parameter(_)) => 2,
             (None, _) => 1,
         };
-        let own = |role: &&Role| self.overrides_of(**role).is_ok_and(|own| own.image_id.is_some());
+        let own = |of: &&OneRole<P>| of.overrides.as_ref().is_ok_and(|own| own.image_id.is_some());
         let own = u32::try_from(roles.iter().filter(own).count()).unwrap_or_default();
         (in_turn + own) * self.launcher.timing.ec2
     }
 
-    fn places(&self, found: &Materials, role: Role) -> Result<Places, Error> {
-        let overrides = self.overrides_of(role)?;
-        let own = found.own_images.get(&role);
-        let ResolvedInputs { offerings, instance_types, origin, .. } = &*found.surroundings;
-        let subnets = in_order(self.meeting, found.surroundings.subnets.clone());
-        let markets = &self.launcher.config.markets;
-        let mut candidates =
-            plan::candidates_for(&overrides, markets, instance_types, &subnets, offerings.as_ref());
-        if let Some(image) = own {
-            self.keep_fitting(role, &found.surroundings, image, &mut candidates)?;
-        }
-        Ok(Places { candidates, origin: origin.overridden(&overrides, own) })
-    }
-
-    /// Only what an image that the record names can run is left.
-    fn keep_fitting(
-        &self,
-        role: Role,
-        surroundings: &ResolvedInputs,
-        image: &Image,
-        candidates: &mut Vec<Candidate>,
-    ) -> Result<(), Error> {
-        let types: Vec<String> = candidates.iter().map(|candidate| candidate.instance_type.clone()).collect();
-        if let Err(error) = own_image_fits(surroundings, &self.launcher.config, image, &types) {
-            let Error { problem, advice, .. } = failed_lookup(&error);
-            let named = self.overrides_of(role)?.in_place_of_settings(role, &advice);
-            let problem = format!("meeting {}, {role}: {problem}", self.meeting);
-            return Err(Error::new(Kind::InvalidRecord, problem, named.unwrap_or(advice)));
-        }
-        candidates.retain(|candidate| image::may_run_on(image, &candidate.instance_type));
-        Ok(())
-    }
-
-    fn overrides_of(&self, role: Role) -> Result<Overrides, Error> {
-        let [teacher, student] = &*self.overrides.borrow();
-        let of_it = if role == Role::Teacher { teacher } else { student };
-        of_it.clone().map_err(|what| self.wrong_override(role, &what))
-    }
-
-    fn attempt(
-        &self,
-        role: Role,
-        number: u32,
-        places: &Places,
-        candidate: &Candidate,
-    ) -> Result<Attempt, Error> {
-        let token = self.launcher.tokens.token();
-        plan::attempt(&self.launcher.config, &places.origin, self.meeting, role, number, token, candidate)
-            .map_err(|reason| self.no_user_data(role, &reason))
-    }
-
     async fn claim(&self, read: &Record, work: &[Work]) -> Result<Claimed, Error> {
         let now = self.now();
-        let until = plan::lease_end(now, self.deadline, &self.launcher.timing);
+        let until = plan::lease_end(now, self.deadline.at, &self.launcher.timing);
         // The claim itself may take a while; without time to send afterwards it would only keep others waiting.
         let claimed = after(now, self.launcher.timing.table);
-        if plan::may_send(claimed, until, self.deadline, &self.launcher.timing) == Sending::TooLate {
+        if plan::may_send(claimed, until, self.deadline.at, &self.launcher.timing) == Sending::TooLate {
             return Err(self.deadline_too_close());
         }
         let lease = Lease { owner: self.owner.clone(), until };
@@ -369,9 +326,9 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         if !in_window() {
             return Ok(Claimed::Changed(Some(Box::new(read.clone()))));
         }
-        let launcher = self.launcher;
-        let write = || launcher.meetings.update(&update);
-        let answer = self.retry(launcher.timing.table, Backoff::TABLE, in_window, write).await;
+        let Launcher { meetings, timing, .. } = self.launcher;
+        let write = || meetings.update(&update);
+        let answer = self.deadline.retry(timing.table, Backoff::TABLE, in_window, write).await;
         match answer.map_err(|error| self.table_failed(error))? {
             Updated::Refused(found) => {
                 let planned: Vec<(Role, Attempt)> =
@@ -393,10 +350,10 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         work: Vec<Work>,
         failed: Vec<(Role, Error)>,
         held: &Held,
-    ) -> Result<Answer, Error> {
+    ) -> Result<LaunchAnswer, Error> {
         let pair = self.launcher.config.pair;
         if let (Pair::SameAz, [one, other]) = (pair, &work[..]) {
-            let ends = self.fill_pair([one.clone(), other.clone()], held, &record.status).await;
+            let ends = self.launch_pair(record, [one.clone(), other.clone()], held).await;
             self.give_up(&ends).await;
             return self.answer(ends);
         }
@@ -409,7 +366,12 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
             let error = failed.iter().find(|(of, _)| *of == role).map(|(_, error)| error.clone());
             async move {
                 match (work, error) {
-                    (Some(work), _) => self.launch_role(work, held, record.status.clone(), &bound).await,
+                    (Some(work), _) => {
+                        let of = self.of(&record.overrides, role);
+                        Way { of, held, bound: &bound, refusals: Refusals::default() }
+                            .launch(work, record.status.clone())
+                            .await
+                    }
                     (None, Some(error)) => {
                         Err(NotRecorded::Failed(Box::new(Failed { error, refused: None })))
                     }
@@ -471,61 +433,30 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
     /// The meeting is over, or its window is: end what its open attempts made and the record does not name.
     async fn clean_up(
         &self,
-        status: Option<&Status>,
+        record: &Record,
         reason: &Reason,
         open: Vec<(Role, Token)>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<LaunchAnswer, Error> {
+        let Launcher { ec2, timing, .. } = self.launcher;
         for (role, token) in open {
-            let ec2 = &self.launcher.ec2;
-            let found = self
-                .retry(self.launcher.timing.ec2, Backoff::EC2, || true, || ec2.find(&token))
-                .await
-                .map_err(|error| self.left_running(role, None, error))?;
+            let of = self.of(&record.overrides, role);
+            let found = self.deadline.ask(Service::Ec2, timing, || ec2.find(&token)).await;
+            let found = found.map_err(|error| of.left_running(None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {
                 let id = &machine.instance_id;
-                match self.end(role, id, &token).await {
+                match of.end(id, &token).await {
                     Ok(Ended::Ended) => {}
                     Ok(Ended::Kept) => return Err(self.taken_over()),
-                    Err(error) => return Err(self.left_running(role, Some(id), error)),
+                    Err(error) => return Err(of.left_running(Some(id), error)),
                 }
             }
         }
-        Ok(self.skipped(status, reason))
-    }
-
-    /// End a machine of ours that no record names.
-    async fn end(&self, role: Role, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
-        let Launcher { meetings, ec2, timing, .. } = self.launcher;
-        // It may have come up a moment ago.
-        let known_by = after(self.now(), timing.max_effect_delay);
-        let ending = Ending { meetings, ec2, deadline: &self.deadline(), timing: *timing, known_by };
-        let standing = (self.meeting.clone(), role, token.clone());
-        ending.terminate_unrecorded(instance, Some(&standing)).await.map_err(|(_, error)| error)
+        Ok(self.skipped(record.status.as_ref(), reason))
     }
 
     async fn update(&self, update: &Update) -> Result<Updated, AwsError> {
-        let launcher = self.launcher;
-        let write = || launcher.meetings.update(update);
-        self.retry(launcher.timing.table, Backoff::TABLE, || true, write).await
-    }
-
-    async fn retry<R, F: Future<Output = Result<R, AwsError>>>(
-        &self,
-        limit: Duration,
-        backoff: Backoff,
-        wanted: impl Fn() -> bool,
-        request: impl Fn() -> F,
-    ) -> Result<R, AwsError> {
-        self.deadline().retry(limit, backoff, wanted, request).await
-    }
-
-    /// Whether something that takes this long ends before the deadline.
-    fn fits(&self, duration: Duration) -> bool {
-        self.deadline().fits(duration)
-    }
-
-    fn deadline(&self) -> Deadline<'_, C, T> {
-        Deadline { clock: &self.launcher.clock, tokens: &self.launcher.tokens, at: self.deadline }
+        let Launcher { meetings, timing, .. } = self.launcher;
+        self.deadline.ask(Service::DynamoDb, timing, || meetings.update(update)).await
     }
 
     fn now(&self) -> Timestamp {
@@ -534,5 +465,77 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
 
     fn window(&self) -> Window {
         self.launcher.config.window
+    }
+}
+
+impl<'d, P: LaunchPorts> OneRole<'d, P> {
+    /// The image that the record names, where it is another than the configured one.
+    async fn own_image(&self, configured: &str) -> Result<Option<Image>, LookupError> {
+        let Launcher { ec2, timing, lookups, .. } = self.delivery.launcher;
+        let Ok(overrides) = self.overrides else { return Ok(None) };
+        let Some(image_id) = overrides.image_id.as_ref().filter(|image| *image != configured) else {
+            return Ok(None);
+        };
+        let found = lookups.own_image(ec2, image_id, self.delivery.now(), timing).await;
+        found.map(Some).map_err(|mut error| {
+            error.advice = overrides.in_place_of_settings(self.role, &error.advice).unwrap_or(error.advice);
+            match error.class {
+                Class::Misconfigured => LookupError::OwnImage(Box::new(error)),
+                _ => LookupError::Aws(error),
+            }
+        })
+    }
+
+    fn places(&self, found: &Materials) -> Result<Places, Error> {
+        let overrides = self.overrides()?;
+        let own = found.own_images.get(&self.role);
+        let ResolvedInputs { offerings, instance_types, origin, .. } = &*found.surroundings;
+        let subnets = in_order(self.delivery.meeting, found.surroundings.subnets.clone());
+        let markets = &self.delivery.launcher.config.markets;
+        let mut candidates =
+            plan::candidates_for(overrides, markets, instance_types, &subnets, offerings.as_ref());
+        if let Some(image) = own {
+            self.keep_fitting(&found.surroundings, image, &mut candidates)?;
+        }
+        Ok(Places { candidates, origin: origin.overridden(overrides, own) })
+    }
+
+    /// Only what an image that the record names can run is left.
+    fn keep_fitting(
+        &self,
+        surroundings: &ResolvedInputs,
+        image: &Image,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Error> {
+        let types: Vec<String> = candidates.iter().map(|candidate| candidate.instance_type.clone()).collect();
+        if let Err(error) = own_image_fits(surroundings, &self.delivery.launcher.config, image, &types) {
+            let Error { problem, advice, .. } = failed_lookup(&error);
+            let named = self.overrides()?.in_place_of_settings(self.role, &advice);
+            let problem = format!("{self}: {problem}");
+            return Err(Error::new(Kind::InvalidRecord, problem, named.unwrap_or(advice)));
+        }
+        candidates.retain(|candidate| image::may_run_on(image, &candidate.instance_type));
+        Ok(())
+    }
+
+    fn overrides(&self) -> Result<&'d Overrides, Error> {
+        self.overrides.as_ref().map_err(|what| self.wrong_override(what))
+    }
+
+    fn attempt(&self, number: u32, places: &Places, candidate: &Candidate) -> Result<Attempt, Error> {
+        let LaunchDelivery { launcher, meeting, .. } = self.delivery;
+        let token = launcher.tokens.token();
+        plan::attempt(&launcher.config, &places.origin, meeting, self.role, number, token, candidate)
+            .map_err(|reason| self.no_user_data(&reason))
+    }
+
+    /// End a machine of ours that no record names.
+    async fn end(&self, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
+        let LaunchDelivery { launcher: Launcher { meetings, ec2, timing, .. }, deadline, .. } = self.delivery;
+        // It may have come up a moment ago.
+        let known_by = after(self.delivery.now(), timing.max_effect_delay);
+        let ending = Ending { meetings, ec2, deadline, timing: *timing, known_by };
+        let standing = (self.delivery.meeting.clone(), self.role, token.clone());
+        ending.terminate_unrecorded(instance, Some(&standing)).await.map_err(|(_, error)| error)
     }
 }

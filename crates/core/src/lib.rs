@@ -64,7 +64,7 @@
 //! # The way of one delivery
 //!
 //! JSON → [`event::Launch`] → read → [`record::Record`] → [`plan::Plan`] → [`machine::Attempt`]s → claim → RunInstances
-//! → [`machine::InstanceId`] → record → [`launch::Answer`] → JSON.
+//! → [`machine::InstanceId`] → record → [`launch::LaunchAnswer`] → JSON.
 
 pub mod answer;
 pub mod command;

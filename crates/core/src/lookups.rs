@@ -21,7 +21,7 @@ use crate::launch_template::{LaunchTemplate, Pinned, Template};
 use crate::machine::{IDENTITY_TAGS, Market};
 use crate::network::{Found, Offerings, Subnet, SubnetSelection, usable};
 use crate::plan::Origin;
-use crate::ports::{Clock, Images, LaunchTemplates, LookUps, ParameterStore};
+use crate::ports::{Images, LaunchTemplates, LookUps, ParameterStore};
 use crate::timing::{Timing, after};
 
 /// What a new attempt is made from, beside the configuration.
@@ -68,23 +68,51 @@ pub struct Lookups {
 /// One of several look-ups, and since when it is known.
 type Part<T> = Option<(Timestamp, T)>;
 
+/// What is to be resolved, and who is asked.
+pub struct Inputs<'i, E, P> {
+    pub ec2: &'i E,
+    pub parameters: &'i P,
+    pub config: &'i Config,
+    pub wanted: &'i SubnetSelection,
+}
+
+/// All that was looked up, and since when the oldest of it is known.
+struct Gathered {
+    since: Timestamp,
+    basis: Basis,
+    found: Found,
+    offerings: Option<Offerings>,
+    image: Image,
+    key_type: Option<KeyType>,
+}
+
 impl Lookups {
-    pub async fn get(
+    pub async fn get<E: LookUps, P: ParameterStore>(
         &self,
-        ec2: &impl LookUps,
-        parameters: &impl ParameterStore,
-        clock: &impl Clock,
-        config: &Config,
-        wanted: &SubnetSelection,
+        inputs: &Inputs<'_, E, P>,
+        now: Timestamp,
         timing: &Timing,
     ) -> Result<Rc<ResolvedInputs>, LookupError> {
-        let now = clock.now();
+        let believed = |since: Timestamp| now < after(since, timing.lookups);
         if let Some((since, kept)) = &*self.kept.borrow()
-            && now < after(*since, timing.lookups)
+            && believed(*since)
         {
             return Ok(kept.clone());
         }
-        let believed = |since: Timestamp| now < after(since, timing.lookups);
+        let gathered = self.gather(inputs, now, believed).await?;
+        self.forget();
+        let since = gathered.since;
+        let fresh = Rc::new(gathered.fit_together(inputs.config, inputs.wanted)?);
+        *self.kept.borrow_mut() = Some((since, fresh.clone()));
+        Ok(fresh)
+    }
+
+    async fn gather<E: LookUps, P: ParameterStore>(
+        &self,
+        &Inputs { ec2, parameters, config, wanted }: &Inputs<'_, E, P>,
+        now: Timestamp,
+        believed: impl Fn(Timestamp) -> bool + Copy,
+    ) -> Result<Gathered, LookupError> {
         // Image and types may be the template's to say, so it comes before them.
         let made_from = async {
             let template = once(&self.template, believed, now, find_template(ec2, config)).await?;
@@ -102,45 +130,25 @@ impl Lookups {
             once(&self.key_pair, believed, now, find_key_pair(ec2, config.key_name.as_deref())),
         );
         let (found, (template, basis, offerings, image), key_pair) = (found?, made_from?, key_pair?);
-        let types = &basis.instance_types;
         let all = [template, found.0, offerings.0, image.0, key_pair.0];
-        let since = all.into_iter().min().unwrap_or(now);
-        self.forget();
-        let subnets = usable(&found.1, wanted).map_err(LookupError::NoUsableSubnet)?;
-        if let Some(offerings) = &offerings.1 {
-            offered(types, &subnets, offerings)?;
-        }
-        of_one_architecture(types, &image.1)?;
-        takes_the_key(config, key_pair.1, &image.1)?;
-        let ours = !config.keeps_volume();
-        if let Some(least) = image.1.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
-            warn!(
-                volume_size_gb = config.volume.size_gb,
-                snapshot_gb = least,
-                "VOLUME_SIZE_GB is less than the image's snapshot has: the volume gets the snapshot's size"
-            );
-        }
-        let fresh = Rc::new(ResolvedInputs {
-            subnets,
+        Ok(Gathered {
+            since: all.into_iter().min().unwrap_or(now),
+            basis,
+            found: found.1,
             offerings: offerings.1,
-            instance_types: basis.instance_types,
-            origin: Origin { template: basis.template, ..Origin::from(image.1) },
+            image: image.1,
             key_type: key_pair.1,
-            template_devices: basis.template_devices,
-        });
-        *self.kept.borrow_mut() = Some((since, fresh.clone()));
-        Ok(fresh)
+        })
     }
 
     /// An image that a record names, looked up once like everything else.
     pub async fn own_image(
         &self,
         ec2: &impl Images,
-        clock: &impl Clock,
         image_id: &str,
+        now: Timestamp,
         timing: &Timing,
     ) -> Result<Image, AwsError> {
-        let now = clock.now();
         let known = self.own_images.borrow().get(image_id).cloned();
         if let Some((_, image)) = known.filter(|(since, _)| now < after(*since, timing.lookups)) {
             return Ok(image);
@@ -159,6 +167,27 @@ impl Lookups {
         *self.image.borrow_mut() = None;
         *self.key_pair.borrow_mut() = None;
         self.own_images.borrow_mut().clear();
+    }
+}
+
+impl Gathered {
+    fn fit_together(self, config: &Config, wanted: &SubnetSelection) -> Result<ResolvedInputs, LookupError> {
+        let Gathered { basis, found, offerings, image, key_type, .. } = self;
+        let subnets = usable(&found, wanted).map_err(LookupError::NoUsableSubnet)?;
+        if let Some(offerings) = &offerings {
+            offered(&basis.instance_types, &subnets, offerings)?;
+        }
+        of_one_architecture(&basis.instance_types, &image)?;
+        takes_the_key(config, key_type, &image)?;
+        let ours = !config.keeps_volume();
+        if let Some(least) = image.snapshot_gb.filter(|least| ours && config.volume.size_gb < *least) {
+            warn!(
+                volume_size_gb = config.volume.size_gb,
+                snapshot_gb = least,
+                "VOLUME_SIZE_GB is less than the image's snapshot has: the volume gets the snapshot's size"
+            );
+        }
+        Ok(basis.with(subnets, offerings, image, key_type))
     }
 }
 
@@ -189,11 +218,8 @@ pub struct Looked {
 }
 
 impl Looked {
-    pub async fn at(
-        ec2: &impl LookUps,
-        parameters: &impl ParameterStore,
-        config: &Config,
-        wanted: &SubnetSelection,
+    pub async fn at<E: LookUps, P: ParameterStore>(
+        &Inputs { ec2, parameters, config, wanted }: &Inputs<'_, E, P>,
     ) -> Self {
         let basis = find_template(ec2, config).await.and_then(|template| basis(config, template));
         let of_basis = async {
@@ -223,14 +249,19 @@ impl Looked {
     /// What machines are made from, of what was found: all but where they may be.
     pub fn resolved_inputs(&self) -> Option<ResolvedInputs> {
         let (Ok(basis), Ok(image)) = (&self.basis, &self.image) else { return None };
-        Some(ResolvedInputs {
-            subnets: Vec::new(),
-            offerings: None,
-            instance_types: basis.instance_types.clone(),
-            origin: Origin { template: basis.template.clone(), ..Origin::from(image.clone()) },
-            key_type: self.key_pair.clone().unwrap_or_default(),
-            template_devices: basis.template_devices.clone(),
-        })
+        let key_type = self.key_pair.clone().unwrap_or_default();
+        Some(basis.clone().with(Vec::new(), None, image.clone(), key_type))
+    }
+
+    /// What was not found, and why, in the order in which it is to be mended.
+    pub fn failures(&self) -> impl Iterator<Item = &LookupError> {
+        let failed = [
+            self.image.as_ref().err(),
+            self.key_pair.as_ref().err(),
+            self.subnets.as_ref().err(),
+            self.offerings.as_ref().err(),
+        ];
+        failed.into_iter().flatten()
     }
 
     /// What does not fit together, of what was found.
@@ -258,6 +289,28 @@ pub struct Basis {
     pub template_devices: Vec<String>,
 }
 
+impl Basis {
+    fn with(
+        self,
+        subnets: Vec<Subnet>,
+        offerings: Option<Offerings>,
+        image: Image,
+        key_type: Option<KeyType>,
+    ) -> ResolvedInputs {
+        ResolvedInputs {
+            subnets,
+            offerings,
+            instance_types: self.instance_types,
+            origin: Origin { template: self.template, ..Origin::from(image) },
+            key_type,
+            template_devices: self.template_devices,
+        }
+    }
+}
+
+/// What a template has, and what to do about it.
+type Unfit = (String, &'static str);
+
 fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupError> {
     let Config { image, instance_types, .. } = config;
     let (Some(wanted), Some(template)) = (&config.launch_template, template) else {
@@ -268,97 +321,123 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
             template_devices: Vec::new(),
         });
     };
-    let Pinned { launch_template_id, version } = &template.pinned;
-    let misfit = |what: &str, advice| {
+    let Pinned { launch_template_id, version } = template.pinned.clone();
+    of_both(config, template).map_err(|(what, advice)| {
         let problem =
             format!("LAUNCH_TEMPLATE is {wanted}, and version {version} of {launch_template_id} has {what}");
-        Err(LookupError::Misfit(problem, advice))
-    };
-    if template.has_network_interfaces {
-        return misfit(
-            "network interfaces, which leave no room for the subnet that is chosen for each launch",
-            "take them out of the template, and set SECURITY_GROUP_IDS, and PUBLIC_IP if need be",
-        );
-    }
-    if config.public_ip.is_some() && template.has_security_groups {
-        return misfit(
-            "security groups, beside which EC2 takes no network interface, and PUBLIC_IP asks for one",
-            "take them out of the template, and set SECURITY_GROUP_IDS; or unset PUBLIC_IP",
-        );
-    }
-    if template.is_protected {
-        return misfit(
-            "termination or stop protection, so that nobody could end its machines",
-            "take DisableApiTermination and DisableApiStop out of the template",
-        );
-    }
-    if template.has_groups_by_name {
-        return misfit(
-            "security groups by name, which EC2 takes beside no subnet",
-            "give the template its security groups by their ids",
-        );
-    }
-    if template.has_no_metadata {
-        return misfit(
-            "the instance metadata service disabled, by which a machine learns which one it is",
-            "enable it in the template",
-        );
-    }
-    if template.tags.iter().any(|(kind, _)| kind == SPOT_REQUEST)
-        && config.markets.contains(&Market::OnDemand)
-    {
-        return misfit(
-            "tags of Spot requests, with which EC2 refuses a launch on demand",
-            "take them out of the template, or set MARKET to spot",
-        );
-    }
-    if let Some((kind, _)) = template.tags.iter().find(|(kind, _)| !TAGGED.contains(&kind.as_str())) {
-        return misfit(
-            &format!("tags of {kind}, which the function's role may not write"),
-            "take them out of the template",
-        );
-    }
-    if let Some((_, key)) = template.tags.iter().find(|(_, key)| !config.extra_tags.contains_key(key)) {
-        return match IDENTITY_TAGS.contains(&key.as_str()) {
-            true => misfit(
-                &format!("the tag {key}, which says of each machine whose it is"),
-                "take it out of the template",
-            ),
-            false => misfit(
-                &format!("the tag {key}, which the function's role may not write"),
-                "take it out of the template, and set it in EXTRA_TAGS",
-            ),
-        };
-    }
-    if template.has_instance_requirements {
-        return misfit("instance requirements", "take them out of the template, and set INSTANCE_TYPE");
-    }
-    if let Some(zone) = &template.availability_zone {
-        return misfit(
-            &format!("the zone {zone}, and the zone is chosen for each launch"),
-            "take it out of the template, and set SUPPORTED_AZS",
-        );
-    }
-    if template.has_market_options {
-        return misfit("market options", "take them out of the template, and set MARKET");
-    }
-    if config.security_group_ids.is_empty() && !template.has_security_groups {
-        return misfit("no security groups", "set SECURITY_GROUP_IDS, or give the template security groups");
-    }
-    let image = match (image, template.image) {
-        (Source::Template, None) => return misfit("no image", "set AMI_ID, or give the template an image"),
+        LookupError::Misfit(problem, advice)
+    })
+}
+
+/// Image and types are the template's where the configuration says none.
+fn of_both(config: &Config, template: Template) -> Result<Basis, Unfit> {
+    refused_with_each_launch(config, &template)?;
+    tags_wrongly(config, &template.tags)?;
+    chosen_for_each_launch(config, &template)?;
+    let unfit = |what: &str, advice| Err((what.to_owned(), advice));
+    let image = match (&config.image, template.image) {
+        (Source::Template, None) => return unfit("no image", "set AMI_ID, or give the template an image"),
         (Source::Template, Some(text)) => of_template(text),
         (image, _) => image.clone(),
     };
-    let instance_types = match (&instance_types[..], template.instance_type) {
+    let instance_types = match (&config.instance_types[..], template.instance_type) {
         ([], None) => {
-            return misfit("no instance type", "set INSTANCE_TYPE, or give the template an instance type");
+            return unfit("no instance type", "set INSTANCE_TYPE, or give the template an instance type");
         }
         ([], Some(instance_type)) => vec![instance_type],
         (types, _) => types.to_vec(),
     };
     let Template { pinned, devices, .. } = template;
     Ok(Basis { image, instance_types, template: Some(pinned), template_devices: devices })
+}
+
+/// The first that is so.
+fn first_of<const N: usize>(rows: [(bool, &str, &'static str); N]) -> Result<(), Unfit> {
+    match rows.into_iter().find(|(is_so, ..)| *is_so) {
+        Some((_, what, advice)) => Err((what.to_owned(), advice)),
+        None => Ok(()),
+    }
+}
+
+/// With these EC2 takes no request of ours, or the machine could not be what it is to be.
+fn refused_with_each_launch(config: &Config, template: &Template) -> Result<(), Unfit> {
+    first_of([
+        (
+            template.has_network_interfaces,
+            "network interfaces, which leave no room for the subnet that is chosen for each launch",
+            "take them out of the template, and set SECURITY_GROUP_IDS, and PUBLIC_IP if need be",
+        ),
+        (
+            config.public_ip.is_some() && template.has_security_groups,
+            "security groups, beside which EC2 takes no network interface, and PUBLIC_IP asks for one",
+            "take them out of the template, and set SECURITY_GROUP_IDS; or unset PUBLIC_IP",
+        ),
+        (
+            template.is_protected,
+            "termination or stop protection, so that nobody could end its machines",
+            "take DisableApiTermination and DisableApiStop out of the template",
+        ),
+        (
+            template.has_groups_by_name,
+            "security groups by name, which EC2 takes beside no subnet",
+            "give the template its security groups by their ids",
+        ),
+        (
+            template.has_no_metadata,
+            "the instance metadata service disabled, by which a machine learns which one it is",
+            "enable it in the template",
+        ),
+    ])
+}
+
+/// Tags that EC2 refuses, or the function's role may not write.
+fn tags_wrongly(config: &Config, tags: &[(String, String)]) -> Result<(), Unfit> {
+    if tags.iter().any(|(kind, _)| kind == SPOT_REQUEST) && config.markets.contains(&Market::OnDemand) {
+        return Err((
+            "tags of Spot requests, with which EC2 refuses a launch on demand".to_owned(),
+            "take them out of the template, or set MARKET to spot",
+        ));
+    }
+    if let Some((kind, _)) = tags.iter().find(|(kind, _)| !TAGGED.contains(&kind.as_str())) {
+        return Err((
+            format!("tags of {kind}, which the function's role may not write"),
+            "take them out of the template",
+        ));
+    }
+    match tags.iter().find(|(_, key)| !config.extra_tags.contains_key(key)) {
+        None => Ok(()),
+        Some((_, key)) if IDENTITY_TAGS.contains(&key.as_str()) => Err((
+            format!("the tag {key}, which says of each machine whose it is"),
+            "take it out of the template",
+        )),
+        Some((_, key)) => Err((
+            format!("the tag {key}, which the function's role may not write"),
+            "take it out of the template, and set it in EXTRA_TAGS",
+        )),
+    }
+}
+
+/// What a launch itself says of its machine; and the groups, which one of both has to say.
+fn chosen_for_each_launch(config: &Config, template: &Template) -> Result<(), Unfit> {
+    let zone = template.availability_zone.as_deref();
+    first_of([
+        (
+            template.has_instance_requirements,
+            "instance requirements",
+            "take them out of the template, and set INSTANCE_TYPE",
+        ),
+        (
+            zone.is_some(),
+            &format!("the zone {}, and the zone is chosen for each launch", zone.unwrap_or_default()),
+            "take it out of the template, and set SUPPORTED_AZS",
+        ),
+        (template.has_market_options, "market options", "take them out of the template, and set MARKET"),
+        (
+            config.security_group_ids.is_empty() && !template.has_security_groups,
+            "no security groups",
+            "set SECURITY_GROUP_IDS, or give the template security groups",
+        ),
+    ])
 }
 
 /// What a launch tags, in EC2's words.

@@ -38,7 +38,7 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NAME_TAG, REBOOT_TAG};
 use crate::machine::{InstanceId, MEETING_TAG, Note, ROLE_TAG, State, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::plan::operate::{self as plan, Power};
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Inspects, Machinery, Meetings, PowerControl, Ssm, Starts, Tokens};
 use crate::record;
 use crate::timing::{Timing, after};
 
@@ -84,13 +84,22 @@ enum Found {
     Stands(Option<Timestamp>),
 }
 
+/// What the verb asks of the world.
+pub trait OperatePorts {
+    type Meetings: Meetings;
+    type Ec2: Machinery;
+    type Ssm: Ssm;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Operator<M, E, S, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub ssm: S,
-    pub clock: C,
-    pub tokens: T,
+pub struct Operator<P: OperatePorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub ssm: P::Ssm,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: OperateConfig,
     /// Where a VPC gets subnets; `None`: in every zone of the Region.
     pub zones: Option<Vec<String>>,
@@ -112,7 +121,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct OperateAnswer {
     #[serde(rename = "do")]
     pub verb: &'static str,
     pub outcome: Outcome,
@@ -149,7 +158,7 @@ pub struct Answer {
     pub deleted_vpc_id: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for OperateAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Done => "done",
@@ -158,39 +167,29 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, E, S, C, T> Operator<M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> Operator<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn operate(&self, request: &event::Operate, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn operate(
+        &self,
+        request: &event::Operate,
+        deadline: Timestamp,
+    ) -> Result<OperateAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        let delivery = Delivery { operator: self, deadline, verb: request.verb.as_str() };
+        let delivery = OperateDelivery { operator: self, deadline, verb: request.verb.as_str() };
         let answer = delivery.run(request).await?;
         info!(verb = answer.verb, outcome = ?answer.outcome, instance_id = answer.instance_id, "operated");
         Ok(answer)
     }
 }
 
-struct Delivery<'o, M, E, S, C, T> {
-    operator: &'o Operator<M, E, S, C, T>,
-    deadline: Deadline<'o, C, T>,
+struct OperateDelivery<'o, P: OperatePorts> {
+    operator: &'o Operator<P>,
+    deadline: Deadline<'o, P::Clock, P::Tokens>,
     verb: &'static str,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
-    async fn run(&self, request: &event::Operate) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    async fn run(&self, request: &event::Operate) -> Result<OperateAnswer, Error> {
         let machine = match &request.target {
             None => None,
             Some(Target::Instance(instance)) => Some(instance.clone()),
@@ -271,7 +270,7 @@ where
 
     // --- Power ---
 
-    async fn stop(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+    async fn stop(&self, of: Hardware, wait: bool) -> Result<OperateAnswer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
         // First, or a sweep could start it again.
         self.mark_stopped(&of, true).await?;
@@ -288,7 +287,7 @@ where
         Ok(self.answer(&of, outcome))
     }
 
-    async fn start(&self, of: Hardware, wait: bool) -> Result<Answer, Error> {
+    async fn start(&self, of: Hardware, wait: bool) -> Result<OperateAnswer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
         self.mark_stopped(&of, false).await?;
         let (of, outcome) = match self.once_it_may(of, plan::start).await? {
@@ -359,7 +358,7 @@ where
     /// EC2 keeps nothing of a reboot, so the tag does: a repeat that finds it reboots nothing. It is written afterwards; a
     /// delivery that dies in between leaves a machine that the repeat reboots once more, and none that nobody did. Its room
     /// is taken before the first: a machine that takes no further tag would be rebooted by each repeat.
-    async fn reboot(&self, of: Hardware, name: &str) -> Result<Answer, Error> {
+    async fn reboot(&self, of: Hardware, name: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let mark = of.machine.tags.get(REBOOT_TAG).cloned();
         if mark.as_ref().is_some_and(|done| done == name) {
@@ -444,8 +443,8 @@ where
         self.ask(Service::DynamoDb, || meetings.update(&update)).await.map(|_| ())
     }
 
-    fn answer(&self, of: &Hardware, outcome: Outcome) -> Answer {
-        Answer {
+    fn answer(&self, of: &Hardware, outcome: Outcome) -> OperateAnswer {
+        OperateAnswer {
             verb: self.verb,
             outcome,
             instance_id: Some(of.instance_id().to_string()),
@@ -453,7 +452,7 @@ where
             private_ip: of.addresses.private_ip.clone(),
             public_ip: of.addresses.public_ip.clone(),
             dns_name: of.addresses.dns_name.clone(),
-            ..Answer::default()
+            ..OperateAnswer::default()
         }
     }
 
@@ -636,12 +635,7 @@ where
     // --- Client tokens ---
 
     /// From the first that is not known to be history.
-    fn generations(
-        &self,
-        kind: &str,
-        of: &Hardware,
-        name: &str,
-    ) -> impl Iterator<Item = u32> + use<M, E, S, C, T> {
+    fn generations(&self, kind: &str, of: &Hardware, name: &str) -> impl Iterator<Item = u32> + use<P> {
         let key = plan::token(kind, of.instance_id(), name, 1);
         self.operator.spent.0.borrow().get(&key).copied().unwrap_or(1)..=GENERATIONS
     }

@@ -27,20 +27,30 @@ use crate::machine::{InstanceId, PROJECT_TAG, Token};
 use crate::meeting::{MeetingId, Role};
 use crate::plan::reconcile::{Repair, Seen, reconcile, to_look_at};
 use crate::ports::{
-    Clock, Consoles, Counts, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks, Terminate, Tokens,
-    Updated, Watch,
+    Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
+    Terminate, Tokens, Updated, Watch,
 };
-use crate::record::{self, Lost, Update};
+use crate::record::{self, Lost, Record, Update};
 use crate::timing::{Timing, after, before};
 
+/// What the verb asks of the world.
+pub trait ReconcilePorts {
+    type Meetings: Meetings + Watch;
+    type Ec2: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers;
+    type Launches: Launches;
+    type Counts: Counts;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Reconciler<M, E, L, N, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub launches: L,
-    pub counts: N,
-    pub clock: C,
-    pub tokens: T,
+pub struct Reconciler<P: ReconcilePorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub launches: P::Launches,
+    pub counts: P::Counts,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: ReconcileConfig,
     pub timing: Timing,
     /// What the last sweep could not end: the next one tries it last.
@@ -49,7 +59,7 @@ pub struct Reconciler<M, E, L, N, C, T> {
 
 /// What was found and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct ReconcileAnswer {
     /// Machines of ours that EC2 showed, the dead of the last hour included.
     pub machines: usize,
     /// Meetings whose records were read.
@@ -83,7 +93,7 @@ pub struct Repaired {
     pub console: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for ReconcileAnswer {
     fn outcome(&self) -> &'static str {
         match (self.repairs.is_empty(), self.dry_run) {
             (true, _) => "in_order",
@@ -93,44 +103,32 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, E, L, N, C, T> Reconciler<M, E, L, N, C, T>
-where
-    M: Meetings + Watch,
-    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
-    L: Launches,
-    N: Counts,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: ReconcilePorts> Reconciler<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn reconcile(&self, request: &event::Reconcile, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn reconcile(
+        &self,
+        request: &event::Reconcile,
+        deadline: Timestamp,
+    ) -> Result<ReconcileAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { reconciler: self, deadline }.run(request).await
+        ReconcileDelivery { reconciler: self, deadline }.run(request).await
     }
 }
 
-struct Delivery<'r, M, E, L, N, C, T> {
-    reconciler: &'r Reconciler<M, E, L, N, C, T>,
-    deadline: Deadline<'r, C, T>,
+struct ReconcileDelivery<'r, P: ReconcilePorts> {
+    reconciler: &'r Reconciler<P>,
+    deadline: Deadline<'r, P::Clock, P::Tokens>,
 }
 
-impl<M, E, L, N, C, T> Delivery<'_, M, E, L, N, C, T>
-where
-    M: Meetings + Watch,
-    E: Fleet + Terminate + Starts + StatusChecks + Consoles + Leftovers,
-    L: Launches,
-    N: Counts,
-    C: Clock,
-    T: Tokens,
-{
-    async fn run(&self, request: &event::Reconcile) -> Result<Answer, Error> {
+impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
+    async fn run(&self, request: &event::Reconcile) -> Result<ReconcileAnswer, Error> {
         let Reconciler { meetings, config, timing, .. } = self.reconciler;
         // Machines first: the records that are read afterwards are younger than the list.
         let Some(mut found) = (match request {
             event::Reconcile::Sweep => Some(self.list().await),
             event::Reconcile::Instance(instance) => self.one(instance).await?,
         }) else {
-            return Ok(Answer::default());
+            return Ok(ReconcileAnswer::default());
         };
         let mut wanted: BTreeSet<MeetingId> =
             found.machines.iter().filter_map(ObservedMachine::meeting).collect();
@@ -157,7 +155,7 @@ where
             leftovers: &found.leftovers,
         };
         let repairs = reconcile(self.deadline.clock.now(), seen, &records, &config.limits, timing);
-        let mut answer = Answer {
+        let mut answer = ReconcileAnswer {
             machines: found.machines.len(),
             meetings: records.len(),
             repairs: Vec::new(),
@@ -258,7 +256,7 @@ where
         &self,
         mut repairs: Vec<Repair>,
         records: &BTreeMap<MeetingId, MeetingSnapshot>,
-        answer: &mut Answer,
+        answer: &mut ReconcileAnswer,
         failures: &mut Vec<Error>,
     ) {
         let Reconciler { config, failed_endings, .. } = self.reconciler;
@@ -350,14 +348,9 @@ where
     ) -> Result<bool, Error> {
         let ec2 = &self.reconciler.ec2;
         let now = self.deadline.clock.now();
-        let record_of = |meeting: &MeetingId| match records.get(meeting) {
-            Some(MeetingSnapshot::Stands { record, .. }) => Some(record),
-            _ => None,
-        };
         match repair {
             Repair::Close { meeting, reason } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
-                self.write(&record::terminate(record, reason)).await
+                self.write_on(records.get(meeting), |record| record::terminate(record, reason)).await
             }
             // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more, and remove its DNS entry.
             Repair::End { instance, .. } => {
@@ -371,9 +364,8 @@ where
             Repair::Unmark { instance } => self.act(instance, || ec2.unmark(instance)).await,
             Repair::Revive { meeting } => self.write(&record::revive(meeting)).await,
             Repair::Forget { meeting, role, instance, reason } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
                 let lost = Lost { instance_id: instance.clone(), reason: reason.clone(), at: now };
-                self.write(&record::forget(record, *role, lost)).await
+                self.write_on(records.get(meeting), |record| record::forget(record, *role, lost)).await
             }
             Repair::Start { meeting, role, instance, otherwise_replace } => {
                 self.start(meeting, *role, instance, otherwise_replace.as_ref()).await
@@ -392,10 +384,7 @@ where
             Repair::Unready { meeting, role, instance, replace: Some(token), .. } => {
                 self.replace(meeting, *role, instance, token).await
             }
-            Repair::Prune { meeting } => {
-                let Some(record) = record_of(meeting) else { return Ok(false) };
-                self.write(&record::prune(record)).await
-            }
+            Repair::Prune { meeting } => self.write_on(records.get(meeting), record::prune).await,
             Repair::MarkLeftover(leftover) => {
                 self.on_leftover(self.ask_briefly(|| ec2.mark_leftover(leftover, now)).await)
             }
@@ -460,7 +449,7 @@ where
         Ok(on.act(instance, self.deadline.clock.now(), action).await? == Acted::Done)
     }
 
-    fn ending(&self) -> Ending<'_, M, E, C, T> {
+    fn ending(&self) -> Ending<'_, P::Meetings, P::Ec2, P::Clock, P::Tokens> {
         let Reconciler { meetings, ec2, timing, .. } = self.reconciler;
         let known_by = self.deadline.clock.now();
         Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by }
@@ -475,13 +464,19 @@ where
         }
     }
 
-    async fn write(&self, update: &Update) -> Result<bool, Error> {
-        Ok(self.update(update).await? == Updated::Done)
+    /// A write that rests on the record as it was read, if that stood and could be understood.
+    async fn write_on(
+        &self,
+        read: Option<&MeetingSnapshot>,
+        update: impl FnOnce(&Record) -> Update,
+    ) -> Result<bool, Error> {
+        let Some(MeetingSnapshot::Stands { record, .. }) = read else { return Ok(false) };
+        self.write(&update(record)).await
     }
 
-    async fn update(&self, update: &Update) -> Result<Updated, Error> {
+    async fn write(&self, update: &Update) -> Result<bool, Error> {
         let meetings = &self.reconciler.meetings;
-        self.ask(Service::DynamoDb, || meetings.update(update)).await
+        Ok(self.ask(Service::DynamoDb, || meetings.update(update)).await? == Updated::Done)
     }
 
     /// A request to EC2 for which no other repair waits long.

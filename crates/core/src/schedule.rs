@@ -23,7 +23,8 @@ use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
 use crate::meeting::{MeetingId, Role, Status};
 use crate::plan::schedule::{self as plan, Adjustment, Arrangement, Cancellation, DesiredSchedule};
 use crate::ports::{
-    Clock, CompanionNotes, Created, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens, Updated,
+    Clock, CompanionNotes, Created, Deletes, Meetings, MovingCompanions, NewMeetings, Schedules, Tokens,
+    Updated,
 };
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
@@ -32,19 +33,27 @@ use crate::timing::Timing;
 /// hardly ever needs.
 const EARLY: u32 = 7;
 
+/// What the verb asks of the world.
+pub trait SchedulePorts {
+    type Meetings: Meetings + NewMeetings + CompanionNotes;
+    type Schedules: Schedules + MovingCompanions;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Scheduler<M, S, C, T> {
-    pub meetings: M,
-    pub schedules: S,
-    pub clock: C,
-    pub tokens: T,
+pub struct Scheduler<P: SchedulePorts> {
+    pub meetings: P::Meetings,
+    pub schedules: P::Schedules,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     pub config: ScheduleConfig,
     pub timing: Timing,
 }
 
 /// A request that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct ScheduleAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
     /// As the record has it.
@@ -80,7 +89,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for ScheduleAnswer {
     fn outcome(&self) -> &'static str {
         match self.outcome {
             Outcome::Scheduled => "scheduled",
@@ -92,22 +101,22 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, S, C, T> Scheduler<M, S, C, T>
-where
-    M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + MovingCompanions,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: SchedulePorts> Scheduler<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn schedule(&self, request: &event::Schedule, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn schedule(
+        &self,
+        request: &event::Schedule,
+        deadline: Timestamp,
+    ) -> Result<ScheduleAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
         match request {
             event::Schedule::Meeting(wanted) => {
-                Delivery { scheduler: self, meeting: &wanted.meeting_id, deadline }.arrange(wanted).await
+                ScheduleDelivery { scheduler: self, meeting: &wanted.meeting_id, deadline }
+                    .arrange(wanted)
+                    .await
             }
             event::Schedule::Cancel { meeting_id, reason } => {
-                Delivery { scheduler: self, meeting: meeting_id, deadline }.cancel(reason).await
+                ScheduleDelivery { scheduler: self, meeting: meeting_id, deadline }.cancel(reason).await
             }
         }
     }
@@ -124,20 +133,14 @@ struct Agreed {
 }
 
 /// One invocation of the function for one meeting.
-struct Delivery<'s, M, S, C, T> {
-    scheduler: &'s Scheduler<M, S, C, T>,
+struct ScheduleDelivery<'s, P: SchedulePorts> {
+    scheduler: &'s Scheduler<P>,
     meeting: &'s MeetingId,
-    deadline: Deadline<'s, C, T>,
+    deadline: Deadline<'s, P::Clock, P::Tokens>,
 }
 
-impl<M, S, C, T> Delivery<'_, M, S, C, T>
-where
-    M: Meetings + NewMeetings + CompanionNotes,
-    S: Schedules + MovingCompanions,
-    C: Clock,
-    T: Tokens,
-{
-    async fn arrange(&self, wanted: &Appointment) -> Result<Answer, Error> {
+impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
+    async fn arrange(&self, wanted: &Appointment) -> Result<ScheduleAnswer, Error> {
         let launch_window = self.scheduler.config.launch_window;
         if !plan::can_be_launched(wanted.meet_time, self.now(), launch_window) {
             return Err(self.long_past(wanted, launch_window));
@@ -187,7 +190,7 @@ where
             flexible_window_minutes: schedule.flexible_window_minutes,
         });
         let (meeting_id, companions) = (self.meeting.to_string(), agreed.companions);
-        Ok(Answer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
+        Ok(ScheduleAnswer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
     }
 
     /// The schedule and the companions agree with the record, until a look after the last change finds that they do.
@@ -209,7 +212,7 @@ where
         Ok(agreed)
     }
 
-    fn companions(&self) -> Companions<'_, S, C, T> {
+    fn companions(&self) -> Companions<'_, P::Schedules, P::Clock, P::Tokens> {
         let Scheduler { schedules, config, timing, .. } = self.scheduler;
         let (patterns, deadline) = (&config.companions, &self.deadline);
         Companions { patterns, schedules, meeting: self.meeting, deadline, timing: *timing }
@@ -276,7 +279,7 @@ where
         }
     }
 
-    async fn cancel(&self, reason: &str) -> Result<Answer, Error> {
+    async fn cancel(&self, reason: &str) -> Result<ScheduleAnswer, Error> {
         let timing = &self.scheduler.timing;
         let mut read = self.read().await?;
         let outcome = loop {
@@ -302,7 +305,13 @@ where
             Some(record) if !record.is_over() => Outcome::Superseded,
             _ => outcome,
         };
-        Ok(Answer { meeting_id, outcome, meet_time: None, schedule: None, companions: agreed.companions })
+        Ok(ScheduleAnswer {
+            meeting_id,
+            outcome,
+            meet_time: None,
+            schedule: None,
+            companions: agreed.companions,
+        })
     }
 
     async fn delete_schedule(&self) -> Result<bool, Error> {

@@ -21,12 +21,20 @@ use crate::ports::{Clock, Consoles, DescribeById, FindByToken, Reports, Tokens};
 use crate::record::{MeetTime, Record};
 use crate::timing::Timing;
 
+/// What the verb asks of the world.
+pub trait StatusPorts {
+    type Meetings: Reports;
+    type Ec2: DescribeById + FindByToken + Consoles;
+    type Clock: Clock;
+    type Tokens: Tokens;
+}
+
 /// The verb with everything that it needs; lives as long as the function's environment.
-pub struct Observer<M, E, C, T> {
-    pub meetings: M,
-    pub ec2: E,
-    pub clock: C,
-    pub tokens: T,
+pub struct Observer<P: StatusPorts> {
+    pub meetings: P::Meetings,
+    pub ec2: P::Ec2,
+    pub clock: P::Clock,
+    pub tokens: P::Tokens,
     /// For the links into the console.
     pub region: Option<String>,
     pub timing: Timing,
@@ -34,7 +42,7 @@ pub struct Observer<M, E, C, T> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum StatusAnswer {
     Meeting(Box<Meeting>),
     Console(Console),
 }
@@ -133,44 +141,44 @@ pub struct Console {
     pub console: Option<String>,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for StatusAnswer {
     fn outcome(&self) -> &'static str {
         match self {
-            Answer::Meeting(_) => "shown",
-            Answer::Console(_) => "console",
+            StatusAnswer::Meeting(_) => "shown",
+            StatusAnswer::Console(_) => "console",
         }
     }
 }
 
-impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Observer<M, E, C, T> {
+impl<P: StatusPorts> Observer<P> {
     /// One delivery, answered before `deadline`.
-    pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<Answer, Error> {
+    pub async fn status(&self, request: &event::Status, deadline: Timestamp) -> Result<StatusAnswer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
-        Delivery { observer: self, meeting: &request.meeting_id, deadline }.run(request.asked).await
+        StatusDelivery { observer: self, meeting: &request.meeting_id, deadline }.run(request.asked).await
     }
 }
 
-struct Delivery<'o, M, E, C, T> {
-    observer: &'o Observer<M, E, C, T>,
+struct StatusDelivery<'o, P: StatusPorts> {
+    observer: &'o Observer<P>,
     meeting: &'o MeetingId,
-    deadline: Deadline<'o, C, T>,
+    deadline: Deadline<'o, P::Clock, P::Tokens>,
 }
 
-impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> Delivery<'_, M, E, C, T> {
-    async fn run(&self, asked: Asked) -> Result<Answer, Error> {
+impl<P: StatusPorts> StatusDelivery<'_, P> {
+    async fn run(&self, asked: Asked) -> Result<StatusAnswer, Error> {
         match asked {
-            Asked::Now => Ok(Answer::Meeting(Box::new(self.look().await?.0))),
+            Asked::Now => Ok(StatusAnswer::Meeting(Box::new(self.look().await?.0))),
             Asked::WaitUntilRunning => self.wait_until_running().await,
             Asked::Console(role) => self.console(role).await,
         }
     }
 
-    async fn wait_until_running(&self) -> Result<Answer, Error> {
+    async fn wait_until_running(&self) -> Result<StatusAnswer, Error> {
         let mut tries = 0;
         loop {
             let (meeting, record, seen) = self.look().await?;
             match running(record.as_ref(), &seen) {
-                Running::Both => return Ok(Answer::Meeting(Box::new(meeting))),
+                Running::Both => return Ok(StatusAnswer::Meeting(Box::new(meeting))),
                 Running::Never(why) => return Err(self.never(&why)),
                 Running::NotYet(why) => {
                     tries += 1;
@@ -186,7 +194,7 @@ impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> 
         }
     }
 
-    async fn console(&self, role: Role) -> Result<Answer, Error> {
+    async fn console(&self, role: Role) -> Result<StatusAnswer, Error> {
         let report = self.report().await?;
         let record = match report.watched {
             MeetingSnapshot::Stands { record, .. } => record,
@@ -200,7 +208,7 @@ impl<M: Reports, E: DescribeById + FindByToken + Consoles, C: Clock, T: Tokens> 
         let Some(console) = self.read_console(&record, &instance).await? else {
             return Err(self.gone(role, &instance));
         };
-        Ok(Answer::Console(Console {
+        Ok(StatusAnswer::Console(Console {
             meeting_id: self.meeting.to_string(),
             role: role.as_str(),
             instance_id: instance.to_string(),

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use elephant_core::companion::{Companion, CompanionName};
 use elephant_core::config::{Config, ReconcileConfig};
-use elephant_core::end::{self, Ender};
+use elephant_core::end::{self, EndPorts, Ender};
 use elephant_core::error::{AwsError, Class, Error};
 use elephant_core::event;
 use elephant_core::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ORPHAN_TAG, ObservedMachine, Report};
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, Launcher};
+use elephant_core::launch::{LaunchAnswer, LaunchPorts, Launcher};
 use elephant_core::launch_schedule::ScheduleName;
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
@@ -33,8 +33,9 @@ use elephant_core::ports::{
     InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines, Meetings, Networks, ParameterStore,
     Reports, Starts, StatusChecks, Terminate, Tokens, Updated, Watch,
 };
-use elephant_core::reconcile::{self, Reconciler};
+use elephant_core::reconcile::{self, ReconcilePorts, Reconciler};
 use elephant_core::record::{Change, Owner, Record, Update};
+use elephant_core::status::StatusPorts;
 use elephant_core::timing::{Timing, Window};
 use jiff::{SignedDuration, Timestamp};
 
@@ -714,7 +715,7 @@ impl Port {
         (known.deadline + known.skew, state.timing())
     }
 
-    fn launcher(&self, config: Config, timing: Timing) -> Launcher<Port, Port, Port, Port, Port> {
+    fn launcher(&self, config: Config, timing: Timing) -> Launcher<Port> {
         let config = match self.world.0.borrow().off {
             Some(Guard::APairMovesTogether) => Config { pair: Pair::Any, ..config },
             Some(Guard::AWindowHasTwoEnds) => {
@@ -780,6 +781,38 @@ macro_rules! answered {
             _ => unreachable!("the reply fits the call"),
         }
     };
+}
+
+impl LaunchPorts for Port {
+    type Meetings = Port;
+    type Ec2 = Port;
+    type Parameters = Port;
+    type Clock = Port;
+    type Tokens = Port;
+}
+
+impl EndPorts for Port {
+    type Meetings = Port;
+    type Ec2 = Port;
+    type Schedules = Port;
+    type Clock = Port;
+    type Tokens = Port;
+}
+
+impl StatusPorts for Port {
+    type Meetings = Port;
+    type Ec2 = Port;
+    type Clock = Port;
+    type Tokens = Port;
+}
+
+impl ReconcilePorts for Port {
+    type Meetings = Port;
+    type Ec2 = Port;
+    type Launches = Launcher<Port>;
+    type Counts = Port;
+    type Clock = Port;
+    type Tokens = Port;
 }
 
 impl Meetings for Port {
@@ -1032,9 +1065,9 @@ impl Tokens for Port {
 
 /// How a delivery ended.
 enum Finished {
-    Launch(Result<Answer, Error>),
-    End(Result<end::Answer, Error>),
-    Reconcile(Result<reconcile::Answer, Error>),
+    Launch(Result<LaunchAnswer, Error>),
+    End(Result<end::EndAnswer, Error>),
+    Reconcile(Result<reconcile::ReconcileAnswer, Error>),
 }
 
 type Delivering = Pin<Box<dyn Future<Output = Finished>>>;
@@ -1045,10 +1078,10 @@ pub struct Executor {
     /// The number by which the world knows each delivery, and its future while it lives.
     deliveries: Vec<(usize, Option<Delivering>)>,
     /// Of each that launches.
-    pub results: Vec<Option<Result<Answer, Error>>>,
+    pub results: Vec<Option<Result<LaunchAnswer, Error>>>,
     /// Of each that ends a meeting, as they came.
-    pub endings: Vec<Result<end::Answer, Error>>,
-    pub sweeps: Vec<Result<reconcile::Answer, Error>>,
+    pub endings: Vec<Result<end::EndAnswer, Error>>,
+    pub sweeps: Vec<Result<reconcile::ReconcileAnswer, Error>>,
     plots: Vec<Plot>,
 }
 
@@ -1110,7 +1143,7 @@ impl Executor {
         let port = self.world.port(Verb::End, id, config(), time_left, SignedDuration::ZERO);
         let (deadline, timing) = port.bounds();
         let delivery = port.delivery;
-        let ender = Ender {
+        let ender = Ender::<Port> {
             meetings: port.clone(),
             ec2: port.clone(),
             schedules: port.clone(),
@@ -1129,7 +1162,7 @@ impl Executor {
         let port = self.world.port(Verb::Reconcile, id, launch.clone(), time_left, SignedDuration::ZERO);
         let (deadline, timing) = port.bounds();
         let delivery = port.delivery;
-        let reconciler = Reconciler {
+        let reconciler = Reconciler::<Port> {
             meetings: port.clone(),
             ec2: port.clone(),
             launches: port.launcher(launch, timing),

@@ -24,7 +24,7 @@ use elephant_core::error::{AwsError, Class, Error};
 use elephant_core::fleet::Looked;
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, Launcher};
+use elephant_core::launch::{LaunchAnswer, LaunchPorts, Launcher};
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, Machine, Token};
@@ -295,6 +295,14 @@ impl Port {
     }
 }
 
+impl LaunchPorts for Port {
+    type Meetings = Port;
+    type Ec2 = Port;
+    type Parameters = Port;
+    type Clock = Port;
+    type Tokens = Port;
+}
+
 impl Meetings for Port {
     async fn read(&self, meeting: &MeetingId) -> Result<Option<Record>, AwsError> {
         self.pass(READ).await;
@@ -448,12 +456,11 @@ impl Tokens for Port {
     }
 }
 
-type Engine = Launcher<Port, Port, Port, Port, Port>;
-type Delivering = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+type Delivering = Pin<Box<dyn Future<Output = Result<LaunchAnswer, Error>>>>;
 
 /// An environment of the function: its process, and the delivery that it works on.
 struct Environment {
-    engine: Rc<Engine>,
+    engine: Rc<Launcher<Port>>,
     running: Option<(Event, Delivering)>,
     deliveries: usize,
 }

@@ -3,7 +3,7 @@
 use elephant_core::config::Config;
 use elephant_core::end;
 use elephant_core::error::{Class, Error, Kind};
-use elephant_core::launch::Answer;
+use elephant_core::launch::LaunchAnswer;
 use elephant_core::machine::{Attempt, InstanceId};
 use elephant_core::meeting::{MeetingId, Role, Status, allows_launch};
 use elephant_core::network::Pair;
@@ -290,7 +290,7 @@ impl State {
     }
 
     /// Checks a delivery when it ends.
-    pub fn check_result(&mut self, delivery: usize, result: &Result<Answer, Error>) {
+    pub fn check_result(&mut self, delivery: usize, result: &Result<LaunchAnswer, Error>) {
         self.known[delivery].ended = true;
         let meeting = self.known[delivery].meeting.clone();
         self.tell(|| match result {
@@ -314,7 +314,7 @@ impl State {
     }
 
     /// Checks a delivery of `end` when it ends.
-    pub fn check_ending(&mut self, delivery: usize, result: &Result<end::Answer, Error>) {
+    pub fn check_ending(&mut self, delivery: usize, result: &Result<end::EndAnswer, Error>) {
         self.known[delivery].ended = true;
         let meeting = self.known[delivery].meeting.clone();
         self.tell(|| format!("delivery {delivery} has ended the meeting: {result:?}"));
@@ -366,14 +366,14 @@ impl State {
     }
 
     /// Checks a sweep when it ends.
-    pub fn check_sweep(&mut self, delivery: usize, result: &Result<reconcile::Answer, Error>) {
+    pub fn check_sweep(&mut self, delivery: usize, result: &Result<reconcile::ReconcileAnswer, Error>) {
         self.known[delivery].ended = true;
         self.tell(|| format!("delivery {delivery} has swept: {result:?}"));
         self.check();
     }
 
     /// Ok means done.
-    fn check_ok(&mut self, meeting: &MeetingId, answer: &Answer) {
+    fn check_ok(&mut self, meeting: &MeetingId, answer: &LaunchAnswer) {
         let Some(record) = self.table.records.get(meeting) else { return };
         let by_hand = |role: &Role| self.by_hand.contains(&(meeting.clone(), *role));
         if Role::BOTH.iter().any(by_hand) {

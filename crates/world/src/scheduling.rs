@@ -24,7 +24,7 @@ use elephant_core::ports::{
     Schedules, Tokens, Updated,
 };
 use elephant_core::record::{Change, Lease, MeetTime, NewRecord, Owner, Record, Requires, Update};
-use elephant_core::schedule::{Answer, Scheduler};
+use elephant_core::schedule::{ScheduleAnswer, SchedulePorts, Scheduler};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -151,6 +151,13 @@ impl Ports {
         self.history.set(hash_of(&answer, self.history.get()));
         answer
     }
+}
+
+impl SchedulePorts for Ports {
+    type Meetings = Ports;
+    type Schedules = Ports;
+    type Clock = Ports;
+    type Tokens = Ports;
 }
 
 impl Meetings for Ports {
@@ -494,19 +501,19 @@ fn hash_of(what: &impl fmt::Debug, on: u64) -> u64 {
     into.0.finish()
 }
 
-type Running = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<ScheduleAnswer, Error>>>>;
 
 struct Delivery {
     running: Option<Running>,
     ports: Ports,
-    ended: Option<Result<Answer, Error>>,
+    ended: Option<Result<ScheduleAnswer, Error>>,
 }
 
 pub struct Played {
     pub told: Vec<String>,
     pub breach: Option<String>,
     /// How each delivery ended; `None`: it died.
-    pub ended: Vec<Option<Result<Answer, Error>>>,
+    pub ended: Vec<Option<Result<ScheduleAnswer, Error>>>,
     pub table: Table,
     pub schedules: BTreeMap<ScheduleName, OneTimeSchedule>,
     pub safety: Option<Timestamp>,
@@ -522,7 +529,7 @@ fn begin(world: &Shared, scenario: &Scenario, delivery: usize, event: &Value) ->
     };
     let safety = Pattern::parse("default/safety-{meeting_id}").expect("a pattern");
     let companions = scenario.companion.then_some(safety).into_iter().collect();
-    let scheduler = Scheduler {
+    let scheduler = Scheduler::<Ports> {
         meetings: ports.clone(),
         schedules: ports.clone(),
         clock: ports.clone(),

@@ -19,7 +19,7 @@ use elephant_core::ports::{
     Clock, Consoles, Counts, DescribeById, Fleet, Launches, Leftovers, Meetings, Starts, StatusChecks,
     Terminate, Tokens, Updated, Watch,
 };
-use elephant_core::reconcile::{Answer, Reconciler};
+use elephant_core::reconcile::{ReconcileAnswer, ReconcilePorts, Reconciler};
 use elephant_core::record::{Owner, Record, Update};
 use jiff::Timestamp;
 
@@ -49,16 +49,21 @@ pub fn config(limits: Limits, dry_run: bool) -> ReconcileConfig {
 }
 
 /// Runs one sweep of everything, now.
-pub fn sweep(world: &World) -> Result<Answer, Error> {
+pub fn sweep(world: &World) -> Result<ReconcileAnswer, Error> {
     reconcile(world, &Reconcile::Sweep, LIMITS, false)
 }
 
-pub fn reconcile(world: &World, event: &Reconcile, limits: Limits, dry_run: bool) -> Result<Answer, Error> {
+pub fn reconcile(
+    world: &World,
+    event: &Reconcile,
+    limits: Limits,
+    dry_run: bool,
+) -> Result<ReconcileAnswer, Error> {
     Sweeper::with(world, limits, dry_run).reconcile(event)
 }
 
 /// A function that lives as long as its environment.
-pub struct Sweeper(Reconciler<Sweep, Sweep, Sweep, Sweep, Sweep, Sweep>);
+pub struct Sweeper(Reconciler<Sweep>);
 
 impl Sweeper {
     pub fn new(world: &World, limits: Limits) -> Self {
@@ -80,11 +85,11 @@ impl Sweeper {
         })
     }
 
-    pub fn sweep(&self) -> Result<Answer, Error> {
+    pub fn sweep(&self) -> Result<ReconcileAnswer, Error> {
         self.reconcile(&Reconcile::Sweep)
     }
 
-    fn reconcile(&self, event: &Reconcile) -> Result<Answer, Error> {
+    fn reconcile(&self, event: &Reconcile) -> Result<ReconcileAnswer, Error> {
         let deadline = self.0.clock.now() + Duration::from_secs(300);
         // No port of it ever waits.
         let mut whole = pin!(self.0.reconcile(event, deadline));
@@ -98,6 +103,15 @@ impl Sweeper {
 #[derive(Clone)]
 struct Sweep {
     world: World,
+}
+
+impl ReconcilePorts for Sweep {
+    type Meetings = Sweep;
+    type Ec2 = Sweep;
+    type Launches = Sweep;
+    type Counts = Sweep;
+    type Clock = Sweep;
+    type Tokens = Sweep;
 }
 
 impl Meetings for Sweep {

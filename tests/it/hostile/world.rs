@@ -14,7 +14,7 @@ use elephant_core::event;
 use elephant_core::fleet::Looked;
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
-use elephant_core::launch::{Answer, Launcher};
+use elephant_core::launch::{LaunchAnswer, LaunchPorts, Launcher};
 use elephant_core::launch_template::{LaunchTemplate, Template};
 use elephant_core::lookups::Lookups;
 use elephant_core::machine::{Attempt, InstanceId, MEETING_TAG, Machine, ROLE_TAG, State, Token};
@@ -47,7 +47,7 @@ pub struct Story {
 /// What became of it.
 #[derive(Debug)]
 pub struct Told {
-    pub result: Result<Answer, Error>,
+    pub result: Result<LaunchAnswer, Error>,
     pub config: Option<Config>,
     pub meeting: Option<MeetingId>,
     pub before: Option<Item>,
@@ -80,18 +80,28 @@ pub fn deliver(story: &Story) -> Told {
     Told { result, config: config.ok(), meeting, before, after, table: requests, cloud }
 }
 
+struct Hostile;
+
+impl LaunchPorts for Hostile {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Parameters = Store;
+    type Clock = Hand;
+    type Tokens = Counted;
+}
+
 fn launched(
     config: Config,
     request: Result<event::Launch, Error>,
     table: &DynamoDb,
     ec2: Ec2,
-) -> (Result<Answer, Error>, RefCell<Cloud>) {
+) -> (Result<LaunchAnswer, Error>, RefCell<Cloud>) {
     let request = match request {
         Ok(request) => request,
         Err(error) => return (Err(error), ec2.cloud),
     };
     let timing = Timing::DEFAULT;
-    let launcher = Launcher {
+    let launcher = Launcher::<Hostile> {
         meetings: Table::new(&table.sdk(), &config.table_name, timing.table),
         ec2,
         parameters: Store,

@@ -13,7 +13,7 @@ use elephant_core::event;
 use elephant_core::fleet::{Counted, Limits};
 use elephant_core::meeting::{MeetingId, Role};
 use elephant_core::ports::{Counts, Launches};
-use elephant_core::reconcile::{Answer, Reconciler};
+use elephant_core::reconcile::{ReconcileAnswer, ReconcilePorts, Reconciler};
 use elephant_core::timing::{Timing, Window};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -63,10 +63,21 @@ pub async fn account(meetings: usize, noted: bool) -> Wire {
     wire
 }
 
+struct OneSweep;
+
+impl ReconcilePorts for OneSweep {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Launches = Nobody;
+    type Counts = Nobody;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
 /// One sweep as the function makes it.
-pub async fn sweep(wire: &Wire) -> Result<Answer, Error> {
+pub async fn sweep(wire: &Wire) -> Result<ReconcileAnswer, Error> {
     let timing = Timing::DEFAULT;
-    let reconciler = Reconciler {
+    let reconciler = Reconciler::<OneSweep> {
         meetings: Table::new(&wire.sdk(), TABLE, timing.table),
         ec2: Ec2::new(&wire.sdk(), &timing),
         launches: Nobody,

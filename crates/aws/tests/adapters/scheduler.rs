@@ -17,7 +17,7 @@ use elephant_core::machine::Token;
 use elephant_core::meeting::MeetingId;
 use elephant_core::ports::{Clock, Deletes, Schedules, Tokens};
 use elephant_core::record::Owner;
-use elephant_core::schedule::{Outcome, Scheduler};
+use elephant_core::schedule::{Outcome, SchedulePorts, Scheduler};
 use elephant_core::timing::Timing;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -304,6 +304,15 @@ impl Tokens for Longest {
     }
 }
 
+struct Scheduling;
+
+impl SchedulePorts for Scheduling {
+    type Meetings = Table;
+    type Schedules = Group;
+    type Clock = Virtual;
+    type Tokens = Longest;
+}
+
 /// How a request to schedule ends where CreateSchedule answers so, how often it was asked, and how long that took.
 async fn scheduled(answers: Vec<Answer>) -> (Result<Outcome, Error>, usize, Duration) {
     let wire = Wire::answering("CreateSchedule", answers).await;
@@ -312,7 +321,7 @@ async fn scheduled(answers: Vec<Answer>) -> (Result<Outcome, Error>, usize, Dura
     let item = json!({"Item": {"id": {"S": "m"}, "meet_time": {"S": "2026-01-05T10:00:00Z"}, "status": {"S": "SCHEDULED"}}});
     wire.script("GetItem", [Answer::Reply(200, item.to_string())]);
     let schedule = schedule();
-    let scheduler = Scheduler {
+    let scheduler = Scheduler::<Scheduling> {
         meetings: Table::new(&wire.sdk(), "elephant-meetings", LIMIT),
         schedules: group(&wire),
         clock: Virtual(Cell::new(start)),

@@ -1,13 +1,14 @@
 //! What a delivery says at its end: the answer, or an error that names what to mend.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
-use super::Delivery;
 use super::role::{Failed, InRecord, NotRecorded};
+use super::{LaunchDelivery, LaunchPorts, OneRole};
 use crate::answer;
 use crate::error::{AwsError, Class, Error, Kind};
 use crate::lookups::LookupError;
@@ -19,7 +20,7 @@ use crate::record::{Record, RoleRecord};
 
 /// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct LaunchAnswer {
     pub meeting_id: String,
     /// The record's status; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +56,7 @@ pub enum Outcome {
     AlreadyRecorded,
 }
 
-impl answer::Outcome for Answer {
+impl answer::Outcome for LaunchAnswer {
     /// The whole delivery in the word of its most eager role.
     fn outcome(&self) -> &'static str {
         let some = |outcome: Outcome| self.machines.values().any(|machine| machine.outcome == outcome);
@@ -96,9 +97,12 @@ pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
     }
 }
 
-impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     /// How the two roles' ways add up.
-    pub(super) fn answer(&self, ends: [(Role, Result<InRecord, NotRecorded>); 2]) -> Result<Answer, Error> {
+    pub(super) fn answer(
+        &self,
+        ends: [(Role, Result<InRecord, NotRecorded>); 2],
+    ) -> Result<LaunchAnswer, Error> {
         let mut machines = BTreeMap::new();
         let mut status = Some(Status::Launched);
         let mut over = None;
@@ -130,7 +134,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         if let Some((status, reason)) = over {
             return Ok(self.skipped(status.as_ref(), &reason));
         }
-        Ok(Answer {
+        Ok(LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: status.map(|status| status.as_str().to_owned()),
             machines,
@@ -138,9 +142,9 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         })
     }
 
-    pub(super) fn already_recorded(&self, read: &Record) -> Answer {
+    pub(super) fn already_recorded(&self, read: &Record) -> LaunchAnswer {
         info!("both machines stand in the record");
-        Answer {
+        LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: read.status.as_ref().map(|status| status.as_str().to_owned()),
             machines: Role::BOTH.into_iter().map(|role| (role.as_str(), recorded(read.role(role)))).collect(),
@@ -148,10 +152,10 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         }
     }
 
-    pub(super) fn skipped(&self, status: Option<&Status>, reason: &Reason) -> Answer {
+    pub(super) fn skipped(&self, status: Option<&Status>, reason: &Reason) -> LaunchAnswer {
         let why = in_words(reason);
         info!(reason = why, "nothing launched");
-        Answer {
+        LaunchAnswer {
             meeting_id: self.meeting.to_string(),
             status: status.map(|status| status.as_str().to_owned()),
             machines: BTreeMap::new(),
@@ -164,10 +168,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
     }
 
     /// Why a launch now would launch nothing, if that is so.
-    pub(super) fn not_now(&self, record: &Record) -> Option<Error>
-    where
-        C: Clock,
-    {
+    pub(super) fn not_now(&self, record: &Record) -> Option<Error> {
         let now = self.launcher.clock.now();
         // One may well be asked about days ahead.
         let reason = reason_to_skip(record, now, self.launcher.config.window)
@@ -215,7 +216,7 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             Kind::DeadlineTooClose,
             format!(
                 "meeting {}: no machine could be launched and recorded before the deadline {}",
-                self.meeting, self.deadline
+                self.meeting, self.deadline.at
             ),
             "the repeat goes on where this delivery stopped; if it comes again, raise the function's time-out (LaunchTimeoutSeconds)",
         )
@@ -248,52 +249,56 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
         let Error { kind, problem, advice, cause } = failed_lookup(error);
         Error { kind, problem: format!("meeting {}: {problem}", self.meeting), advice, cause }
     }
+}
 
+/// Whose machine an error is about.
+impl<P: LaunchPorts> fmt::Display for OneRole<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "meeting {}, {}", self.delivery.meeting, self.role)
+    }
+}
+
+impl<P: LaunchPorts> OneRole<'_, P> {
     /// The other role's machine is in this zone, and nothing of today's configuration is.
-    pub(super) fn no_place(&self, role: Role, zone: Option<&str>) -> Error {
-        let beside = zone.map(|zone| format!(" in {zone}, where the {}'s machine is", role.other()));
+    pub(super) fn no_place(&self, zone: Option<&str>) -> Error {
+        let beside = zone.map(|zone| format!(" in {zone}, where the {}'s machine is", self.role.other()));
         Error::new(
             Kind::NoUsableSubnet,
-            format!(
-                "meeting {}, {role}: no type and subnet is left{}",
-                self.meeting,
-                beside.unwrap_or_default()
-            ),
+            format!("{self}: no type and subnet is left{}", beside.unwrap_or_default()),
             "set SUPPORTED_AZS and INSTANCE_TYPE so that this zone is among them again, or PAIR to any",
         )
     }
 
     /// The record says what its machine is to be, in words that mean nothing.
-    pub(super) fn wrong_override(&self, role: Role, what: &str) -> Error {
+    pub(super) fn wrong_override(&self, what: &str) -> Error {
         Error::new(
             Kind::InvalidRecord,
-            format!("meeting {}, {role}: {what}", self.meeting),
+            format!("{self}: {what}"),
             "correct the attribute in the record, or remove it for the machine that is configured",
         )
     }
 
     /// The user data asks for what this meeting cannot give it.
-    pub(super) fn no_user_data(&self, role: Role, reason: &str) -> Error {
+    pub(super) fn no_user_data(&self, reason: &str) -> Error {
         Error::new(
             Kind::InvalidConfiguration,
-            format!("meeting {}, {role}: {reason}", self.meeting),
+            format!("{self}: {reason}"),
             "change USER_DATA, or give the meeting another id",
         )
     }
 
     /// RunInstances was refused in a way that no repeat and no other zone can change.
-    pub(super) fn refused_for_good(&self, role: Role, error: AwsError) -> Error {
+    pub(super) fn refused_for_good(&self, error: AwsError) -> Error {
         let kind = match error.class {
             Class::Unauthorized => Kind::Unauthorized,
             _ => Kind::InvalidConfiguration,
         };
         let advice = advice(&error, "change the setting that it names");
-        Error::new(kind, format!("meeting {}, {role}: the launch was refused", self.meeting), advice)
-            .caused_by(error)
+        Error::new(kind, format!("{self}: the launch was refused"), advice).caused_by(error)
     }
 
     /// One machine after the other died, each as soon as it was launched.
-    pub(super) fn died_again(&self, role: Role, deaths: u32, error: AwsError) -> Error {
+    pub(super) fn died_again(&self, deaths: u32, error: AwsError) -> Error {
         let (kind, what_to_do) = match error.code.as_deref() {
             Some("Client.InternalError") => (
                 Kind::InvalidConfiguration,
@@ -316,16 +321,12 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             ),
             Some(_) => (Kind::Ec2Unavailable, "the repeat tries again"),
         };
-        Error::new(
-            kind,
-            format!("meeting {}, {role}: {deaths} machines died as they were launched", self.meeting),
-            what_to_do,
-        )
-        .caused_by(error)
+        Error::new(kind, format!("{self}: {deaths} machines died as they were launched"), what_to_do)
+            .caused_by(error)
     }
 
     /// The same attempt would have to be sent again, and there is no time left to record it.
-    pub(super) fn out_of_time(&self, role: Role, error: AwsError) -> Error {
+    pub(super) fn out_of_time(&self, error: AwsError) -> Error {
         let (kind, problem) = match error.class {
             Class::NotSent => (Kind::DeadlineTooClose, "no time was left for a request to EC2"),
             Class::Throttled => {
@@ -336,17 +337,17 @@ impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T> {
             _ => (Kind::Ec2Unavailable, "EC2 gave no answer that settles the attempt before the time was up"),
         };
         let advice = advice(&error, "the repeat of this delivery goes on with the same attempt");
-        Error::new(kind, format!("meeting {}, {role}: {problem}", self.meeting), advice).caused_by(error)
+        Error::new(kind, format!("{self}: {problem}"), advice).caused_by(error)
     }
 
     /// A machine that no record names could not be looked for, or not be ended.
-    pub(super) fn left_running(&self, role: Role, instance: Option<&InstanceId>, error: AwsError) -> Error {
+    pub(super) fn left_running(&self, instance: Option<&InstanceId>, error: AwsError) -> Error {
         let what = match instance {
             Some(id) => format!("{id} is named by no record and could not be ended"),
             None => "a machine that no record names could not be looked for".to_owned(),
         };
-        let Error { kind, advice, .. } = self.out_of_time(role, error.clone());
-        Error::new(kind, format!("meeting {}, {role}: {what}", self.meeting), advice).caused_by(error)
+        let Error { kind, advice, .. } = self.out_of_time(error.clone());
+        Error::new(kind, format!("{self}: {what}"), advice).caused_by(error)
     }
 }
 

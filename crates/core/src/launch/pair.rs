@@ -10,16 +10,16 @@
 
 use tracing::{info, warn};
 
-use super::role::{Acquired, InFlight, InRecord, NotRecorded, Up, failed};
-use super::{Delivery, Held, Work};
+use super::role::{Acquired, InFlight, InRecord, NotRecorded, Up, Way, failed};
+use super::{Held, LaunchDelivery, LaunchPorts, Work};
 use crate::error::Error;
 use crate::machine::{Attempt, Token};
-use crate::meeting::{Role, Status};
+use crate::meeting::Role;
 use crate::plan::{self, ConflictMeaning, Refusals, ZoneConstraint};
-use crate::ports::{Clock, LookUps, Machines, Meetings, ParameterStore, Tokens, Updated};
-use crate::record;
+use crate::ports::Updated;
+use crate::record::{self, Record};
 
-type Terminate = [(Role, Result<InRecord, NotRecorded>); 2];
+type Ends = [(Role, Result<InRecord, NotRecorded>); 2];
 
 /// Where the pair goes on after a zone refused one of them.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would only hide it")]
@@ -41,50 +41,52 @@ impl Acquired {
     }
 }
 
-impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens> Delivery<'_, M, E, P, C, T> {
-    pub(super) async fn fill_pair(&self, work: [Work; 2], held: &Held, status: &Option<Status>) -> Terminate {
+impl<P: LaunchPorts> LaunchDelivery<'_, P> {
+    pub(super) async fn launch_pair(&self, record: &Record, work: [Work; 2], held: &Held) -> Ends {
         let roles = [work[0].role, work[1].role];
+        let mut ways = roles.map(|role| Way {
+            of: self.of(&record.overrides, role),
+            held,
+            bound: &ZoneConstraint::Together,
+            refusals: Refusals::default(),
+        });
+        let [of_one, of_other] = [ways[0].of, ways[1].of];
+        let status = || record.status.clone();
         let mut flights = work.map(InFlight::of);
-        let mut refusals = Refusals::default();
         loop {
-            let [one, other] = flights;
-            let (mut of_one, mut of_other) = (refusals.clone(), refusals);
-            let (one, other) = tokio::join!(
-                self.acquire(roles[0], one, &mut of_one, held, &ZoneConstraint::Together),
-                self.acquire(roles[1], other, &mut of_other, held, &ZoneConstraint::Together),
-            );
-            refusals = of_one.and(of_other);
+            let ([one, other], [way_of_one, way_of_other]) = (flights, &mut ways);
+            let (one, other) = tokio::join!(way_of_one.acquire(one), way_of_other.acquire(other));
+            way_of_one.refusals = way_of_one.refusals.clone().and(way_of_other.refusals.clone());
+            way_of_other.refusals = way_of_one.refusals.clone();
             let pair = match (one, other) {
                 (Ok(Acquired::Up(one)), Ok(Acquired::Up(other))) => {
                     warn_of_two_zones(&one, &other);
-                    let (one, other) = tokio::join!(
-                        self.record(roles[0], &one, status.clone()),
-                        self.record(roles[1], &other, status.clone()),
-                    );
+                    let (one, other) =
+                        tokio::join!(of_one.record(&one, status()), of_other.record(&other, status()));
                     return [(roles[0], one), (roles[1], other)];
                 }
                 (Ok(one), Ok(other)) => [one, other],
                 // Whether the first has a machine is open, or the record has moved on: nobody leaves the zone.
                 (Err(unfilled), Ok(other)) => {
                     let refused = |token| unfilled.of_the_other(Some(token));
-                    let other = self.close(roles[1], other, status.clone(), refused).await;
+                    let other = of_other.close(other, status(), refused).await;
                     return [(roles[0], Err(unfilled)), (roles[1], other)];
                 }
                 (Ok(one), Err(unfilled)) => {
                     let refused = |token| unfilled.of_the_other(Some(token));
-                    let one = self.close(roles[0], one, status.clone(), refused).await;
+                    let one = of_one.close(one, status(), refused).await;
                     return [(roles[0], one), (roles[1], Err(unfilled))];
                 }
                 (Err(one), Err(other)) => return [(roles[0], Err(one)), (roles[1], Err(other))],
             };
-            match self.move_both(roles, &pair, &refusals).await {
+            match self.move_both(&ways, &pair).await {
                 Moved::To(next) => flights = next,
                 Moved::Stays(error) => {
                     let [one, other] = pair;
                     let refused = |token| failed(error.clone(), Some(token));
                     let ends = tokio::join!(
-                        self.close(roles[0], one, status.clone(), refused),
-                        self.close(roles[1], other, status.clone(), refused),
+                        of_one.close(one, status(), refused),
+                        of_other.close(other, status(), refused),
                     );
                     return [(roles[0], ends.0), (roles[1], ends.1)];
                 }
@@ -94,27 +96,28 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
     }
 
     /// End what is up in the zone that refused the other role, and write both next attempts.
-    async fn move_both(&self, roles: [Role; 2], pair: &[Acquired; 2], refusals: &Refusals) -> Moved {
+    async fn move_both(&self, ways: &[Way<'_, P>; 2], pair: &[Acquired; 2]) -> Moved {
+        let of = [ways[0].of, ways[1].of];
         let refused =
             pair.iter().position(|acquired| matches!(acquired, Acquired::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;
-        let found = match self.look_up(&roles).await {
+        let found = match self.look_up(&of).await {
             Ok(found) => found,
             Err(error) => return Moved::Stays(self.lookup_failed(&error)),
         };
-        let places = match (self.places(&found, roles[0]), self.places(&found, roles[1])) {
+        let places = match (of[0].places(&found), of[1].places(&found)) {
             (Ok(one), Ok(other)) => [one, other],
             (Err(error), _) | (_, Err(error)) => return Moved::Stays(error),
         };
         let [of_it, of_other] = [&places[refused], &places[1 - refused]].map(|places| &places.candidates);
         let standing = [from, &pair[1 - refused].attempt().parameters];
-        let Some([it, other]) = refusals.next_pair(of_it, of_other, standing) else {
-            return Moved::Stays(self.exhausted(roles[refused], refusals, &ZoneConstraint::Anywhere));
+        let Some([it, other]) = ways[refused].refusals.next_pair(of_it, of_other, standing) else {
+            return Moved::Stays(ways[refused].exhausted());
         };
         let candidates = if refused == 0 { [it, other] } else { [other, it] };
         let next = |index: usize| {
             let number = pair[index].attempt().next_number();
-            self.attempt(roles[index], number, &places[index], candidates[index])
+            of[index].attempt(number, &places[index], candidates[index])
         };
         let (one, other) = match (next(0), next(1)) {
             (Ok(one), Ok(other)) => (one, other),
@@ -122,15 +125,15 @@ impl<M: Meetings, E: Machines + LookUps, P: ParameterStore, C: Clock, T: Tokens>
         };
         for (index, acquired) in pair.iter().enumerate() {
             let Acquired::Up(Up { attempt, machine, .. }) = acquired else { continue };
-            let role = roles[index];
+            let role = of[index].role;
             info!(%role, instance_id = %machine.instance_id, zone = from.availability_zone, "ended to move with the other role");
-            if let Err(unfilled) = self.terminate_unrecorded(role, machine, &attempt.token).await {
+            if let Err(unfilled) = of[index].terminate_unrecorded(machine, &attempt.token).await {
                 let other = unfilled.of_the_other(Some(pair[1 - index].attempt().token.clone()));
                 return Moved::Broken(if index == 0 { [unfilled, other] } else { [other, unfilled] });
             }
         }
         let last = [&pair[0].attempt().token, &pair[1].attempt().token];
-        match self.write_both(roles, last, [&one, &other]).await {
+        match self.write_both(of.map(|of| of.role), last, [&one, &other]).await {
             Ok(()) => {
                 let p = &one.parameters;
                 info!(zone = p.availability_zone, instance_type = p.instance_type, "the pair moves");

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::answer::{Answer, failed_lookup};
-use super::{Delivery, Launcher};
+use super::answer::{LaunchAnswer, failed_lookup};
+use super::{LaunchDelivery, LaunchPorts, Launcher, OneRole};
 use crate::answer;
 use crate::config::Config;
 use crate::deadline::{Backoff, not_sent};
@@ -19,7 +19,7 @@ use crate::meeting::{MeetingId, Role};
 use crate::network::in_order;
 use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Refusal};
-use crate::ports::{Clock, DryRuns, LookUps, Machines, Meetings, ParameterStore, Tokens};
+use crate::ports::{Clock, DryRuns, Tokens};
 
 /// How often a place is asked about that EC2 says nothing of.
 const TRIES: u32 = 4;
@@ -31,7 +31,7 @@ const NO_MEETING: &str = "preflight";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answered {
-    Launch(Answer),
+    Launch(LaunchAnswer),
     Preflight(Preflight),
 }
 
@@ -83,14 +83,7 @@ pub struct Place {
     pub subnet_id: String,
 }
 
-impl<M, E, P, C, T> Launcher<M, E, P, C, T>
-where
-    M: Meetings,
-    E: Machines + LookUps + DryRuns,
-    P: ParameterStore,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: LaunchPorts<Ec2: DryRuns>> Launcher<P> {
     pub async fn preflight(
         &self,
         request: &event::Preflight,
@@ -102,76 +95,15 @@ where
         let meeting = request.meeting_id.as_ref().unwrap_or(&somebody);
         let delivery = self.delivery(meeting, deadline);
         let mut findings = Vec::new();
-        match delivery.read().await {
-            Err(error) => findings.push(Finding::of(delivery.table_failed(error))),
-            Ok(None) if request.meeting_id.is_some() => {
-                findings.push(Finding::of(delivery.no_such_meeting()))
-            }
-            Ok(Some(record)) if request.meeting_id.is_some() => {
-                *delivery.overrides.borrow_mut() = record.overrides.clone();
-                findings.extend(delivery.not_now(&record).map(Finding::of));
-                let window = self.config.window;
-                if let Plan::Leased(until) = plan::plan(&record, self.clock.now(), window, &self.timing) {
-                    findings.push(Finding::of(delivery.busy(until)));
-                }
-            }
-            Ok(_) => {}
-        }
-        let looked = Looked::at(&self.ec2, &self.parameters, &self.config, &self.wanted).await;
-        let failed = [
-            looked.image.as_ref().err(),
-            looked.key_pair.as_ref().err(),
-            looked.subnets.as_ref().err(),
-            looked.offerings.as_ref().err(),
-        ];
-        findings.extend(failed.into_iter().flatten().map(|error| Finding::of(failed_lookup(error))));
-        findings.extend(looked.misfits(&self.config).iter().map(|error| Finding::of(failed_lookup(error))));
-
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut asked: Vec<Overrides> = Vec::new();
-        for role in Role::BOTH {
-            let overrides = match delivery.overrides_of(role) {
-                Ok(overrides) => overrides,
-                Err(error) => {
-                    findings.push(Finding::of(error));
-                    continue;
-                }
-            };
-            // Both alike, as most are, is one question.
-            if asked.contains(&overrides) {
-                continue;
-            }
-            let mut of_role = match (&looked.basis, &looked.subnets, &looked.offerings) {
-                (Ok(basis), Ok(subnets), Ok(offerings)) => {
-                    let subnets = in_order(meeting, subnets.clone());
-                    let (markets, types) = (&self.config.markets, &basis.instance_types);
-                    plan::candidates_for(&overrides, markets, types, &subnets, offerings.as_ref())
-                }
-                _ => Vec::new(),
-            };
-            if let Some(surroundings) = looked.resolved_inputs() {
-                let configured = &surroundings.origin.image.image_id;
-                let own = match delivery.own_image(role, configured).await {
-                    Ok(own) => own,
-                    Err(error) => {
-                        findings.push(Finding::of(delivery.lookup_failed(&error)));
-                        continue;
-                    }
-                };
-                if let Some(image) = &own
-                    && let Err(error) = delivery.keep_fitting(role, &surroundings, image, &mut of_role)
-                {
-                    findings.push(Finding::of(error));
-                    continue;
-                }
-                let origin = surroundings.origin.overridden(&overrides, own.as_ref());
-                for refused in delivery.dry_runs(role, &origin, &of_role).await {
-                    findings.push(Finding::of(refused));
-                }
-            }
-            asked.push(overrides);
-            candidates.extend(of_role.into_iter().filter(|c| !candidates.contains(c)).collect::<Vec<_>>());
-        }
+        let overrides = delivery.look_at_record(request.meeting_id.is_some(), &mut findings).await;
+        let looked = Looked::at(&self.inputs()).await;
+        findings.extend(
+            looked
+                .failures()
+                .chain(&looked.misfits(&self.config))
+                .map(|error| Finding::of(failed_lookup(error))),
+        );
+        let candidates = delivery.ask_about_both(&overrides, &looked, &mut findings).await;
         Ok(Preflight {
             ready: findings.is_empty(),
             findings,
@@ -182,27 +114,123 @@ where
     }
 }
 
-impl<M, E, P, C, T> Delivery<'_, M, E, P, C, T>
-where
-    M: Meetings,
-    E: Machines + LookUps + DryRuns,
-    P: ParameterStore,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
+    /// Whether a launch of this meeting would be begun now, if one is `named`; and what its record says of its machines.
+    async fn look_at_record(
+        &self,
+        named: bool,
+        findings: &mut Vec<Finding>,
+    ) -> [Result<Overrides, String>; 2] {
+        match self.read().await {
+            Err(error) => findings.push(Finding::of(self.table_failed(error))),
+            Ok(None) if named => findings.push(Finding::of(self.no_such_meeting())),
+            Ok(Some(record)) if named => {
+                findings.extend(self.not_now(&record).map(Finding::of));
+                let timing = &self.launcher.timing;
+                if let Plan::Leased(until) = plan::plan(&record, self.now(), self.window(), timing) {
+                    findings.push(Finding::of(self.busy(until)));
+                }
+                return record.overrides;
+            }
+            Ok(_) => {}
+        }
+        Overrides::none()
+    }
+
+    /// What a launch would try for either role.
+    async fn ask_about_both(
+        &self,
+        overrides: &[Result<Overrides, String>; 2],
+        looked: &Looked,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut asked: Vec<&Overrides> = Vec::new();
+        for role in Role::BOTH {
+            let of = self.of(overrides, role);
+            match of.overrides() {
+                // Both alike, as most are, is one question.
+                Ok(own) if asked.contains(&own) => {}
+                Ok(own) => match of.ask_about(own, looked).await {
+                    Ok((of_role, refused)) => {
+                        findings.extend(refused.into_iter().map(Finding::of));
+                        asked.push(own);
+                        candidates.extend(
+                            of_role.into_iter().filter(|c| !candidates.contains(c)).collect::<Vec<_>>(),
+                        );
+                    }
+                    Err(error) => findings.push(Finding::of(error)),
+                },
+                Err(error) => findings.push(Finding::of(error)),
+            }
+        }
+        candidates
+    }
+
+    /// A refusal for the rate, or no answer, says nothing of the request: asked again, a few times.
+    async fn dry_run(&self, parameters: &machine::Parameters) -> Result<(), AwsError> {
+        let launcher = self.launcher;
+        let mut tries = 0;
+        loop {
+            if !self.deadline.fits(launcher.timing.run_instances) {
+                return Err(not_sent());
+            }
+            let error = match launcher.ec2.dry_run(parameters).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            tries += 1;
+            let passes = matches!(error.class, Class::Throttled | Class::Ambiguous);
+            let pause = Backoff::EC2.pause(tries, launcher.tokens.jitter());
+            if !passes || tries == TRIES || !self.deadline.fits(pause) {
+                return Err(error);
+            }
+            launcher.clock.sleep(pause).await;
+        }
+    }
+}
+
+impl<P: LaunchPorts<Ec2: DryRuns>> OneRole<'_, P> {
+    /// What a launch would try, and what of it EC2 would refuse.
+    async fn ask_about(
+        &self,
+        overrides: &Overrides,
+        looked: &Looked,
+    ) -> Result<(Vec<Candidate>, Vec<Error>), Error> {
+        let LaunchDelivery { launcher, meeting, .. } = self.delivery;
+        let mut candidates = match (&looked.basis, &looked.subnets, &looked.offerings) {
+            (Ok(basis), Ok(subnets), Ok(offerings)) => {
+                let subnets = in_order(meeting, subnets.clone());
+                let (markets, types) = (&launcher.config.markets, &basis.instance_types);
+                plan::candidates_for(overrides, markets, types, &subnets, offerings.as_ref())
+            }
+            _ => Vec::new(),
+        };
+        let Some(surroundings) = looked.resolved_inputs() else { return Ok((candidates, Vec::new())) };
+        let own = self.own_image(&surroundings.origin.image.image_id).await;
+        let own = own.map_err(|error| self.delivery.lookup_failed(&error))?;
+        if let Some(image) = &own {
+            self.keep_fitting(&surroundings, image, &mut candidates)?;
+        }
+        let origin = surroundings.origin.overridden(overrides, own.as_ref());
+        let refused = self.dry_runs(&origin, &candidates).await;
+        Ok((candidates, refused))
+    }
+
     /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
     /// that falls away is no finding while another is left: a launch goes on there, too.
-    async fn dry_runs(&self, role: Role, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
+    async fn dry_runs(&self, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
         let mut refused: Vec<(AwsError, machine::Parameters, Vec<String>)> = Vec::new();
         let mut taken = 0;
         for candidate in candidates {
             let token = Token(String::new());
-            let config = &self.launcher.config;
-            let attempt = match plan::attempt(config, origin, self.meeting, role, 1, token, candidate) {
+            let LaunchDelivery { launcher, meeting, .. } = self.delivery;
+            let made = plan::attempt(&launcher.config, origin, meeting, self.role, 1, token, candidate);
+            let attempt = match made {
                 Ok(attempt) => attempt,
-                Err(reason) => return vec![self.no_user_data(role, &reason)],
+                Err(reason) => return vec![self.no_user_data(&reason)],
             };
-            let error = match self.dry_run(&attempt.parameters).await {
+            let error = match self.delivery.dry_run(&attempt.parameters).await {
                 Ok(()) => {
                     taken += 1;
                     continue;
@@ -225,53 +253,29 @@ where
         }
         refused.retain(|(error, ..)| taken == 0 || Refusal::of(error.class).is_none());
         let told = |(error, asked, places): (AwsError, machine::Parameters, Vec<String>)| {
-            self.of_the_record(role, &asked, self.would_be_refused(error, &places.join(", ")))
+            self.of_the_record(&asked, would_be_refused(error, &places.join(", ")))
         };
         refused.into_iter().map(told).collect()
     }
+}
 
-    /// A refusal for the rate, or no answer, says nothing of the request: asked again, a few times.
-    async fn dry_run(&self, parameters: &machine::Parameters) -> Result<(), AwsError> {
-        let launcher = self.launcher;
-        let mut tries = 0;
-        loop {
-            if !self.fits(launcher.timing.run_instances) {
-                return Err(not_sent());
-            }
-            let error = match launcher.ec2.dry_run(parameters).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            tries += 1;
-            let passes = matches!(error.class, Class::Throttled | Class::Ambiguous);
-            let pause = Backoff::EC2.pause(tries, launcher.tokens.jitter());
-            if !passes || tries == TRIES || !self.fits(pause) {
-                return Err(error);
-            }
-            launcher.clock.sleep(pause).await;
+fn would_be_refused(error: AwsError, places: &str) -> Error {
+    let (kind, advice) = match error.class {
+        Class::Throttled => (Kind::Throttled, "ask again: EC2 refused the question for its rate"),
+        Class::Ambiguous => (Kind::Ec2Unavailable, "ask again: EC2 did not answer"),
+        Class::NotSent => {
+            (Kind::DeadlineTooClose, "ask again with a longer time-out: not every place was asked about")
         }
-    }
-
-    fn would_be_refused(&self, error: AwsError, places: &str) -> Error {
-        let (kind, advice) = match error.class {
-            Class::Throttled => (Kind::Throttled, "ask again: EC2 refused the question for its rate"),
-            Class::Ambiguous => (Kind::Ec2Unavailable, "ask again: EC2 did not answer"),
-            Class::NotSent => {
-                (Kind::DeadlineTooClose, "ask again with a longer time-out: not every place was asked about")
-            }
-            Class::Quota => (Kind::QuotaExceeded, "ask for a higher quota in Service Quotas"),
-            Class::Unauthorized => (Kind::Unauthorized, "change the permission that it names"),
-            _ => (Kind::InvalidConfiguration, "change the setting that it names"),
-        };
-        let would = match error.class {
-            Class::Throttled | Class::Ambiguous | Class::NotSent => {
-                "it is not known whether EC2 would launch"
-            }
-            _ => "EC2 would not launch",
-        };
-        let advice = if error.advice.is_empty() { advice.to_owned() } else { error.advice.clone() };
-        Error::new(kind, format!("{would} {places}"), advice).caused_by(error)
-    }
+        Class::Quota => (Kind::QuotaExceeded, "ask for a higher quota in Service Quotas"),
+        Class::Unauthorized => (Kind::Unauthorized, "change the permission that it names"),
+        _ => (Kind::InvalidConfiguration, "change the setting that it names"),
+    };
+    let would = match error.class {
+        Class::Throttled | Class::Ambiguous | Class::NotSent => "it is not known whether EC2 would launch",
+        _ => "EC2 would not launch",
+    };
+    let advice = if error.advice.is_empty() { advice.to_owned() } else { error.advice.clone() };
+    Error::new(kind, format!("{would} {places}"), advice).caused_by(error)
 }
 
 /// EC2 asks neither KMS nor the profile's role in a dry run, and this function may read neither.

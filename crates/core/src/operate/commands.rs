@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Found, Outcome, Sight};
+use super::{Found, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Sight};
 use crate::command::NewCommand;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::WantedCommand;
 use crate::hardware::Hardware;
 use crate::machine::{InstanceId, State};
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, Commands};
 use crate::timing::after;
 
 /// What SSM says of a machine whose agent has not reported: not yet, or because it cannot.
@@ -40,16 +40,13 @@ pub struct CommandAnswer {
     pub error_output: String,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> OperateDelivery<'_, P> {
     /// Answers when it is over, whatever its exit status.
-    pub(super) async fn run_command(&self, of: &Hardware, wanted: &WantedCommand) -> Result<Answer, Error> {
+    pub(super) async fn run_command(
+        &self,
+        of: &Hardware,
+        wanted: &WantedCommand,
+    ) -> Result<OperateAnswer, Error> {
         let ssm = &self.operator.ssm;
         let instance = of.instance_id();
         let name = &wanted.name;
@@ -75,7 +72,7 @@ where
             output: invocation.output,
             error_output: invocation.error_output,
         };
-        Ok(Answer { command: Some(command), ..self.answer(of, outcome) })
+        Ok(OperateAnswer { command: Some(command), ..self.answer(of, outcome) })
     }
 
     /// Once, unless SSM says that it did nothing; after an answer that was lost it is looked for.

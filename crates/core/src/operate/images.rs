@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, Operator, Outcome};
+use super::{Found, OperateAnswer, OperateDelivery, OperatePorts, Operator, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Backoff;
 use crate::error::{AwsError, Error, Kind, Service};
@@ -15,7 +15,7 @@ use crate::hardware::{Hardware, INSTANCE_TAG, NewImage, OwnImage};
 use crate::lookups::{self, LookupError};
 use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG};
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::OwnImages;
 
 /// What `launch` would start from now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,21 +64,14 @@ impl From<OwnImage> for ImageAnswer {
     }
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> OperateDelivery<'_, P> {
     pub(super) async fn snapshot(
         &self,
         of: &Hardware,
         name: &str,
         reboot: bool,
         wait: bool,
-    ) -> Result<Answer, Error> {
+    ) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let mut outcome = Outcome::Unchanged;
         let image = match self.ask(Service::Ec2, || ec2.find_named(name)).await? {
@@ -114,7 +107,9 @@ where
                     "the image {name:?} is there, {id}, and disabled: enable it, or choose another name"
                 )))
             }
-            "pending" | "available" => Ok(Answer { image: Some(image.into()), ..self.answer(of, outcome) }),
+            "pending" | "available" => {
+                Ok(OperateAnswer { image: Some(image.into()), ..self.answer(of, outcome) })
+            }
             state => {
                 let why = image.state_reason.as_deref().unwrap_or("no reason given");
                 let (name, id) = (&image.name, &image.image_id);
@@ -153,24 +148,24 @@ where
     }
 
     /// Those of one machine, or all; the newest first.
-    pub(super) async fn images(&self, of: Option<&InstanceId>) -> Result<Answer, Error> {
+    pub(super) async fn images(&self, of: Option<&InstanceId>) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
         let mut images = self.ask(Service::Ec2, || ec2.list_own(project)).await?;
         images.retain(|image| of.is_none_or(|of| image.tags.get(INSTANCE_TAG) == Some(&of.0)));
         plan::newest_first(&mut images);
-        Ok(Answer {
+        Ok(OperateAnswer {
             verb: self.verb,
             outcome: Outcome::Unchanged,
             instance_id: of.map(ToString::to_string),
             images: Some(images.into_iter().map(ImageAnswer::from).collect()),
-            ..Answer::default()
+            ..OperateAnswer::default()
         })
     }
 
     /// The image first: a snapshot that an image stands on cannot be deleted. A request that died in between is finished by
     /// its repeat, which finds the snapshots of an image that is gone by what CreateImage wrote on them.
-    pub(super) async fn delete_image(&self, image_id: &str) -> Result<Answer, Error> {
+    pub(super) async fn delete_image(&self, image_id: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
         let image = self.ask(Service::Ec2, || ec2.find_by_id(image_id)).await?;
@@ -197,12 +192,12 @@ where
             self.settle(Service::Ec2, || ec2.delete_snapshot(snapshot), look).await?;
         }
         let nothing = image.is_none() && snapshots.is_empty();
-        Ok(Answer {
+        Ok(OperateAnswer {
             verb: self.verb,
             outcome: if nothing { Outcome::Unchanged } else { Outcome::Done },
             image: image.map(ImageAnswer::from),
             deleted_snapshot_ids: Some(snapshots),
-            ..Answer::default()
+            ..OperateAnswer::default()
         })
     }
 
@@ -235,7 +230,7 @@ where
     }
 
     /// By the same way as a launch, which looks once and believes it for a while.
-    pub(super) async fn latest_image(&self) -> Result<Answer, Error> {
+    pub(super) async fn latest_image(&self) -> Result<OperateAnswer, Error> {
         let Operator { ec2, ssm, config, timing, .. } = self.operator;
         let OperateConfig { image, instance_types, launch_template, .. } = config;
         let misfit = RefCell::new(None);
@@ -270,11 +265,11 @@ where
             created_at: found.created.map(|time| time.to_string()),
             source: image.to_string(),
         };
-        Ok(Answer {
+        Ok(OperateAnswer {
             verb: self.verb,
             outcome: Outcome::Unchanged,
             latest_image: Some(latest),
-            ..Answer::default()
+            ..OperateAnswer::default()
         })
     }
 }

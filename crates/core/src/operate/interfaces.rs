@@ -4,13 +4,13 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Part, Sight};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedInterface};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
 use crate::machine::InstanceId;
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::ExtraInterfaces;
 
 /// In client tokens.
 const KIND: &str = "network interface";
@@ -26,19 +26,12 @@ pub struct InterfaceAnswer {
     pub device_index: Option<i32>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<P: OperatePorts> OperateDelivery<'_, P> {
     pub(super) async fn add_interface(
         &self,
         of: &Hardware,
         wanted: &WantedInterface,
-    ) -> Result<Answer, Error> {
+    ) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let of = &self.at_rest(of).await?;
         let instance = of.instance_id();
@@ -71,7 +64,7 @@ where
             let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
             self.settle(Service::Ec2, || ec2.delete_interface_with_machine(id, attachment), look).await?;
         }
-        Ok(Answer { network_interface: Some(describe(&interface)), ..self.answer(of, outcome) })
+        Ok(OperateAnswer { network_interface: Some(describe(&interface)), ..self.answer(of, outcome) })
     }
 
     /// Said before EC2 does, and before anything is made.
@@ -234,7 +227,11 @@ where
         self.roll_back(id, attached, delete, "remove_network_interface", error).await
     }
 
-    pub(super) async fn remove_interface(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
+    pub(super) async fn remove_interface(
+        &self,
+        of: &Hardware,
+        named: &Named,
+    ) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let instance = of.instance_id();
         let found = match named {
@@ -276,7 +273,7 @@ where
         if let Some(name) = interface.tags.get(NAME_TAG) {
             self.is_history(KIND, of, name);
         }
-        Ok(Answer { network_interface: Some(describe(&interface)), ..self.answer(of, Outcome::Done) })
+        Ok(OperateAnswer { network_interface: Some(describe(&interface)), ..self.answer(of, Outcome::Done) })
     }
 }
 

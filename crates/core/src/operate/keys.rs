@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{Answer, Delivery, Found, Outcome};
+use super::{Found, OperateAnswer, OperateDelivery, OperatePorts, Outcome};
 use crate::config::OperateConfig;
 use crate::deadline::Deadline;
 use crate::error::{AwsError, Error, Service};
 use crate::event::KeyOrigin;
 use crate::key_pair::{CREATED, IMPORTED, KeyType, ORIGIN_TAG, OwnKeyPair, parameter, without_comment};
 use crate::lookups;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{Clock, OwnKeyPairs, PrivateKeys};
 use crate::timing::after;
 
 /// How long whoever made a pair tries to store its private key.
@@ -41,15 +41,8 @@ pub struct KeyAnswer {
     pub private_key_parameter: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
-    pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let not_yet = format!("the key pair {name:?} is being made by another request");
         self.until(&not_yet, async || {
@@ -66,7 +59,7 @@ where
     }
 
     /// `None`: look again in a moment.
-    async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<Answer>, Error> {
+    async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<OperateAnswer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm) = (&operator.ec2, &operator.ssm);
         let (name, id) = (&found.name, &found.key_pair_id);
@@ -126,7 +119,7 @@ where
         }
     }
 
-    async fn import(&self, name: &str, public_key: &str) -> Result<Option<Answer>, Error> {
+    async fn import(&self, name: &str, public_key: &str) -> Result<Option<OperateAnswer>, Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.key_tags(IMPORTED);
         if !self.ask(Service::Ec2, || ec2.import_key_pair(name, public_key, &tags)).await? {
@@ -139,7 +132,7 @@ where
         Ok(Some(self.describe_key(found, false, Outcome::Done)))
     }
 
-    async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<Answer>, Error> {
+    async fn create_pair(&self, name: &str, key_type: KeyType) -> Result<Option<OperateAnswer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm, clock) = (&operator.ec2, &operator.ssm, &operator.clock);
         let tags = self.key_tags(CREATED);
@@ -170,7 +163,7 @@ where
         ])
     }
 
-    fn describe_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> Answer {
+    fn describe_key(&self, pair: OwnKeyPair, kept: bool, outcome: Outcome) -> OperateAnswer {
         let key_pair = KeyAnswer {
             private_key_parameter: kept.then(|| parameter(&pair.key_pair_id)),
             key_name: pair.name,
@@ -179,6 +172,6 @@ where
             key_type: pair.key_type,
             public_key: pair.public_key,
         };
-        Answer { verb: self.verb, outcome, key_pair: Some(key_pair), ..Answer::default() }
+        OperateAnswer { verb: self.verb, outcome, key_pair: Some(key_pair), ..OperateAnswer::default() }
     }
 }

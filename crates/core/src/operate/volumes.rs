@@ -6,13 +6,13 @@
 
 use serde::Serialize;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Part, Sight};
+use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Part, Sight};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedVolume};
 use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Made, NAME_TAG, NewVolume, Volume};
 use crate::machine::InstanceId;
 use crate::plan::operate as plan;
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::DataVolumes;
 
 /// In client tokens.
 const KIND: &str = "volume";
@@ -31,15 +31,12 @@ pub struct VolumeAnswer {
     pub device_on_nitro: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
-    pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    pub(super) async fn add_volume(
+        &self,
+        of: &Hardware,
+        wanted: &WantedVolume,
+    ) -> Result<OperateAnswer, Error> {
         let of = &self.at_rest(of).await?;
         let instance = of.instance_id();
         let volume = match self.standing_volume(of, &wanted.name).await? {
@@ -60,7 +57,7 @@ where
         let ec2 = &self.operator.ec2;
         let alive = async |_: &AwsError| self.alive(instance).await;
         self.settle(Service::Ec2, || ec2.delete_volume_with_machine(instance, &device), alive).await?;
-        Ok(Answer { volume: Some(describe(of, &volume, Some(device))), ..self.answer(of, outcome) })
+        Ok(OperateAnswer { volume: Some(describe(of, &volume, Some(device))), ..self.answer(of, outcome) })
     }
 
     /// The one that was made for this machine under this name, if it is not being deleted.
@@ -210,7 +207,7 @@ where
         self.roll_back(&format!("the volume {id}"), attached, delete, "remove_volume", error).await
     }
 
-    pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<Answer, Error> {
+    pub(super) async fn remove_volume(&self, of: &Hardware, named: &Named) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let instance = of.instance_id();
         let found = match named {
@@ -248,7 +245,7 @@ where
         if let Some(name) = volume.tags.get(NAME_TAG) {
             self.is_history(KIND, of, name);
         }
-        Ok(Answer { volume: Some(describe(of, &volume, None)), ..self.answer(of, Outcome::Done) })
+        Ok(OperateAnswer { volume: Some(describe(of, &volume, None)), ..self.answer(of, Outcome::Done) })
     }
 }
 

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::info;
 
-use super::{Answer, Delivery, Found, GENERATIONS, Outcome, Sight};
+use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Sight};
 use crate::error::{AwsError, Error, Kind, Service};
-use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
+use crate::ports::{KeptNames, OwnVpcs};
 use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,15 +29,8 @@ pub struct VpcAnswer {
     pub security_group_id: String,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
-    pub(super) async fn ensure_vpc(&self, name: &str, cidr: Cidr) -> Result<Answer, Error> {
+impl<P: OperatePorts> OperateDelivery<'_, P> {
+    pub(super) async fn ensure_vpc(&self, name: &str, cidr: Cidr) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let mut made = 0;
         let vpc = self.the_vpc(name, cidr, &mut made).await?;
@@ -69,7 +62,7 @@ where
             security_group_id: group,
         };
         let outcome = if made == 0 { Outcome::Unchanged } else { Outcome::Done };
-        Ok(Answer { verb: self.verb, outcome, vpc: Some(told), ..Answer::default() })
+        Ok(OperateAnswer { verb: self.verb, outcome, vpc: Some(told), ..OperateAnswer::default() })
     }
 
     /// The VPC of this name, made if there is none.
@@ -340,7 +333,7 @@ where
 
     /// Refuses while there is anything in it that it did not make, before it removes anything. What is in it goes first, the VPC after that, and at last
     /// the parameter: a request that died in between is finished by the next.
-    pub(super) async fn delete_vpc(&self, name: &str) -> Result<Answer, Error> {
+    pub(super) async fn delete_vpc(&self, name: &str) -> Result<OperateAnswer, Error> {
         let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
         let mut found = self.vpcs(name).await?;
         // One that was made a moment ago may not be to be seen yet.
@@ -407,11 +400,11 @@ where
             cidr: vpc.cidr,
             ..VpcAnswer::default()
         });
-        Ok(Answer {
+        Ok(OperateAnswer {
             verb: self.verb,
             outcome,
             deleted_vpc_id: vpc.map(|vpc| vpc.vpc_id),
-            ..Answer::default()
+            ..OperateAnswer::default()
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use elephant_core::end::{Answer, Outcome};
+use elephant_core::end::{EndAnswer, Outcome};
 use elephant_core::error::{Class, Error, Kind};
 use elephant_core::launch_schedule::ScheduleName;
 use elephant_core::machine::{InstanceId, State, Token};
@@ -133,14 +133,14 @@ fn launched() -> World {
     world
 }
 
-fn told(mut story: Executor) -> Result<Answer, Error> {
+fn told(mut story: Executor) -> Result<EndAnswer, Error> {
     story.end(M);
     story.run();
     unbroken(&story.world);
     story.endings.remove(0)
 }
 
-fn ended(world: &World) -> Result<Answer, Error> {
+fn ended(world: &World) -> Result<EndAnswer, Error> {
     told(Executor::new(world))
 }
 
@@ -312,7 +312,7 @@ fn a_launch_that_is_under_way_finds_the_meeting_over_and_ends_what_it_started() 
 mod waiting {
     use super::*;
 
-    fn waited(world: &World, time_left: Duration) -> Result<Answer, Error> {
+    fn waited(world: &World, time_left: Duration) -> Result<EndAnswer, Error> {
         let mut story = Executor::new(world);
         story.end_with(M, "ended", true, time_left);
         story.run();

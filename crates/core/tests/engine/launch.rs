@@ -7,7 +7,7 @@ use std::time::Duration;
 use elephant_core::config::Config;
 use elephant_core::error::{Class, Error, Kind};
 use elephant_core::image::Source;
-use elephant_core::launch::{Answer, Outcome};
+use elephant_core::launch::{LaunchAnswer, Outcome};
 use elephant_core::machine::{Market, State};
 use elephant_core::meeting::{Role, Status};
 use elephant_core::record::MeetTime;
@@ -32,12 +32,12 @@ fn a_meeting_and_a_short_timeout() -> World {
 }
 
 /// Run one delivery of the meeting to its end.
-fn deliver(world: &World) -> Result<Answer, Error> {
+fn deliver(world: &World) -> Result<LaunchAnswer, Error> {
     told(Executor::new(world))
 }
 
 /// Run one delivery under the plots of this executor, and check that the promise held at every step.
-fn told(mut story: Executor) -> Result<Answer, Error> {
+fn told(mut story: Executor) -> Result<LaunchAnswer, Error> {
     story.deliver(M);
     story.run();
     unbroken(&story.world);
@@ -79,7 +79,7 @@ fn nothing_lives(world: &World) {
 }
 
 #[track_caller]
-fn kind(result: Result<Answer, Error>) -> Kind {
+fn kind(result: Result<LaunchAnswer, Error>) -> Kind {
     match result {
         Ok(answer) => panic!("expected an error, got {answer:?}"),
         Err(error) => error.kind,
@@ -561,7 +561,7 @@ mod a_pair_in_one_zone {
         Config { pair: Pair::SameAz, ..config() }
     }
 
-    fn deliver(mut story: Executor) -> Option<Result<Answer, Error>> {
+    fn deliver(mut story: Executor) -> Option<Result<LaunchAnswer, Error>> {
         story.deliver_with(M, same_az(), Timing::DEFAULT.delivery, SignedDuration::ZERO);
         story.run();
         unbroken(&story.world);

@@ -2,19 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::time::Duration;
 
 use elephant_core::config::Config;
 use elephant_core::error::{AwsError, Class};
 use elephant_core::image::{Architecture, Image, Source, may_run_on, newest};
 use elephant_core::key_pair::KeyType;
 use elephant_core::launch_template::{LaunchTemplate, Pinned, Template};
-use elephant_core::lookups::{LookupError, Lookups, ResolvedInputs, own_image_fits};
+use elephant_core::lookups::{Inputs, LookupError, Lookups, ResolvedInputs, own_image_fits};
 use elephant_core::machine::Market;
 use elephant_core::network::{Found, Network, Offerings, Subnet, SubnetSelection};
-use elephant_core::ports::{
-    Clock, Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, ParameterStore,
-};
+use elephant_core::ports::{Images, InstanceTypes, KeyPairs, LaunchTemplates, Networks, ParameterStore};
 use elephant_core::timing::Timing;
 use elephant_world::{aws_error, config, start};
 use jiff::Timestamp;
@@ -168,21 +165,6 @@ impl ParameterStore for Aws {
     }
 }
 
-/// A clock that stands until a story moves it.
-struct Hand(Cell<Timestamp>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        self.0.get()
-    }
-
-    async fn sleep(&self, _: Duration) {}
-
-    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
-        Some(future.await)
-    }
-}
-
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
@@ -191,15 +173,16 @@ fn look_up_with(
     lookups: &Lookups,
     aws: &Aws,
     config: &Config,
-    clock: &Hand,
+    now: Timestamp,
 ) -> Result<ResolvedInputs, LookupError> {
     let wanted = SubnetSelection { network: config.network.clone(), zones: config.supported_azs.clone() };
-    let found = block_on(lookups.get(aws, aws, clock, config, &wanted, &Timing::DEFAULT));
+    let inputs = Inputs { ec2: aws, parameters: aws, config, wanted: &wanted };
+    let found = block_on(lookups.get(&inputs, now, &Timing::DEFAULT));
     found.map(|found| (*found).clone())
 }
 
 fn look_up(aws: &Aws, config: &Config) -> Result<ResolvedInputs, LookupError> {
-    look_up_with(&Lookups::default(), aws, config, &Hand(Cell::new(start())))
+    look_up_with(&Lookups::default(), aws, config, start())
 }
 
 fn misfit(aws: &Aws, config: &Config) -> (String, &'static str) {
@@ -338,19 +321,20 @@ fn windows_takes_no_key_but_rsa() {
 /// An image that a record names is looked up once, beside all the rest, and forgotten with it.
 #[test]
 fn an_image_that_a_record_names_is_asked_for_once() {
-    let (aws, clock, lookups) = (Aws::default(), Hand(Cell::new(start())), Lookups::default());
-    let ask = || block_on(lookups.own_image(&aws, &clock, "ami-1", &Timing::DEFAULT));
+    let (aws, clock, lookups) = (Aws::default(), Cell::new(start()), Lookups::default());
+    let ask = || block_on(lookups.own_image(&aws, "ami-1", clock.get(), &Timing::DEFAULT));
     for _ in 0..3 {
         assert_eq!(ask().expect("it is there").image_id, "ami-1");
     }
     assert_eq!(*aws.asked.borrow(), ["DescribeImages"]);
-    clock.0.set(start() + Timing::DEFAULT.lookups);
+    clock.set(start() + Timing::DEFAULT.lookups);
     ask().expect("it is there");
     lookups.forget();
     ask().expect("it is there");
     assert_eq!(aws.asked.borrow().len(), 3, "when it is old, and when it was stale");
-    block_on(lookups.own_image(&aws, &clock, "ami-9", &Timing::DEFAULT)).expect_err("there is none");
-    block_on(lookups.own_image(&aws, &clock, "ami-9", &Timing::DEFAULT)).expect_err("there is none still");
+    block_on(lookups.own_image(&aws, "ami-9", clock.get(), &Timing::DEFAULT)).expect_err("there is none");
+    block_on(lookups.own_image(&aws, "ami-9", clock.get(), &Timing::DEFAULT))
+        .expect_err("there is none still");
     assert_eq!(aws.asked.borrow().len(), 5, "what is not there is not kept");
 }
 
@@ -422,21 +406,21 @@ fn a_key_pair_is_asked_for_only_where_one_is_configured() {
 
 #[test]
 fn what_is_known_is_not_asked_for_again_until_it_is_old() {
-    let (aws, clock, lookups) = (Aws::default(), Hand(Cell::new(start())), Lookups::default());
+    let (aws, clock, lookups) = (Aws::default(), Cell::new(start()), Lookups::default());
     let config = Config { image: Source::Parameter("/image".into()), ..config() };
     aws.failing.set(Some("DescribeSubnets"));
-    look_up_with(&lookups, &aws, &config, &clock).expect_err("one look-up fails");
+    look_up_with(&lookups, &aws, &config, clock.get()).expect_err("one look-up fails");
     aws.failing.set(None);
     aws.asked.borrow_mut().clear();
-    look_up_with(&lookups, &aws, &config, &clock).expect("the rest is there");
+    look_up_with(&lookups, &aws, &config, clock.get()).expect("the rest is there");
     assert_eq!(*aws.asked.borrow(), ["DescribeSubnets"], "only what was missing");
-    look_up_with(&lookups, &aws, &config, &clock).expect("all is known");
+    look_up_with(&lookups, &aws, &config, clock.get()).expect("all is known");
     assert_eq!(aws.asked.borrow().len(), 1);
-    clock.0.set(start() + Timing::DEFAULT.lookups);
-    look_up_with(&lookups, &aws, &config, &clock).expect("it is there");
+    clock.set(start() + Timing::DEFAULT.lookups);
+    look_up_with(&lookups, &aws, &config, clock.get()).expect("it is there");
     assert_eq!(aws.asked.borrow().len(), 5, "everything, for it is old: {:?}", aws.asked.borrow());
     lookups.forget();
-    look_up_with(&lookups, &aws, &config, &clock).expect("it is there");
+    look_up_with(&lookups, &aws, &config, clock.get()).expect("it is there");
     assert_eq!(aws.asked.borrow().len(), 9, "everything, for it was stale");
 }
 

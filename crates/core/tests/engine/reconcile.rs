@@ -819,7 +819,7 @@ mod what_is_left_over {
 mod stories {
     use elephant_core::error::{Class, Kind};
     use elephant_core::event::Reconcile;
-    use elephant_core::reconcile::Answer;
+    use elephant_core::reconcile::ReconcileAnswer;
     use elephant_world::executor::{Call, Executor, Fate, World};
     use elephant_world::sweep::{self, sweep};
     use elephant_world::{meeting as called, scheduled, start};
@@ -839,7 +839,7 @@ mod stories {
         world
     }
 
-    fn words(answer: &Answer) -> Vec<&'static str> {
+    fn words(answer: &ReconcileAnswer) -> Vec<&'static str> {
         answer.repairs.iter().map(|repaired| repaired.repair).collect()
     }
 
@@ -1005,7 +1005,7 @@ mod stories {
             sweep::reconcile(&world, &Reconcile::Instance(id.clone()), sweep::LIMITS, false)
                 .expect("it is done")
         };
-        assert_eq!(told(&InstanceId("i-of-somebody-else".into())), Answer::default());
+        assert_eq!(told(&InstanceId("i-of-somebody-else".into())), ReconcileAnswer::default());
         let student = world.record(M).student.instance_id.clone().expect("a machine");
         assert_eq!(words(&told(&student)), ["machine_lost", "launched"], "the other is looked at, too");
         assert_eq!(words(&told(&dead)), Vec::<&str>::new(), "nobody names it any more");

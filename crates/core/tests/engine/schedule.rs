@@ -13,7 +13,7 @@ use elephant_core::plan::schedule::{
     Adjustment, Cancellation, adjustment, can_be_launched, cancellation, one_time,
 };
 use elephant_core::record::{Lease, MeetTime, Owner, Record};
-use elephant_core::schedule::{Answer, Outcome};
+use elephant_core::schedule::{Outcome, ScheduleAnswer};
 use elephant_world::scheduling::{Chooser, Played, Scenario, at, cancel, config, play, schedule};
 use elephant_world::{meeting, scheduled, start};
 use jiff::Timestamp;
@@ -44,7 +44,9 @@ fn outcomes(played: &Played) -> Vec<Result<Outcome, Kind>> {
 #[test]
 fn a_new_meeting_gets_a_record_and_a_schedule() {
     let played = one_after_the_other(&[schedule(60)]);
-    let Some(Ok(Answer { outcome, meet_time, schedule: Some(planned), .. })) = played.ended[0].clone() else {
+    let Some(Ok(ScheduleAnswer { outcome, meet_time, schedule: Some(planned), .. })) =
+        played.ended[0].clone()
+    else {
         panic!("{:?}", played.ended)
     };
     assert_eq!(outcome, Outcome::Scheduled);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use elephant_core::error::{Error, Kind};
 use elephant_core::event::{Asked, Status as Request};
 use elephant_core::meeting::{Role, Status};
-use elephant_core::status::{Answer, Console, Meeting, Observer};
+use elephant_core::status::{Console, Meeting, Observer, StatusAnswer};
 use jiff::SignedDuration;
 
 use elephant_world::executor::{Call, Executor, Fate, Port, Verb, World};
@@ -30,9 +30,9 @@ fn deliver(world: &World) {
 }
 
 /// The answer, with nothing in the way; while it waits, time passes, and `happens` after each pause.
-fn asked(world: &World, id: &str, asked: Asked, happens: impl Fn(&World)) -> Result<Answer, Error> {
+fn asked(world: &World, id: &str, asked: Asked, happens: impl Fn(&World)) -> Result<StatusAnswer, Error> {
     let port: Port = world.port(Verb::Status, id, config(), Duration::from_secs(60), SignedDuration::ZERO);
-    let observer = Observer {
+    let observer = Observer::<Port> {
         meetings: port.clone(),
         ec2: port.clone(),
         clock: port.clone(),
@@ -61,8 +61,8 @@ fn asked(world: &World, id: &str, asked: Asked, happens: impl Fn(&World)) -> Res
 
 fn shown(world: &World) -> Meeting {
     match asked(world, M, Asked::Now, |_| ()).expect("it is shown") {
-        Answer::Meeting(meeting) => *meeting,
-        Answer::Console(console) => panic!("{console:?}"),
+        StatusAnswer::Meeting(meeting) => *meeting,
+        StatusAnswer::Console(console) => panic!("{console:?}"),
     }
 }
 
@@ -144,7 +144,7 @@ fn what_ec2_does_not_show_is_unknown() {
 mod waiting {
     use super::*;
 
-    fn waited(world: &World, happens: impl Fn(&World)) -> Result<Answer, Error> {
+    fn waited(world: &World, happens: impl Fn(&World)) -> Result<StatusAnswer, Error> {
         asked(world, M, Asked::WaitUntilRunning, happens)
     }
 
@@ -152,7 +152,7 @@ mod waiting {
     fn is_over_when_both_machines_run() {
         let world = launched();
         let start = world.now();
-        let Ok(Answer::Meeting(meeting)) = waited(&world, |world| {
+        let Ok(StatusAnswer::Meeting(meeting)) = waited(&world, |world| {
             if world.now() > start + Duration::from_secs(5) {
                 world.0.borrow_mut().cloud.boot();
             }
@@ -203,7 +203,7 @@ mod the_console {
             instance_id: id.0,
             console: Some("login:".into()),
         };
-        assert_eq!(answer, Answer::Console(expected));
+        assert_eq!(answer, StatusAnswer::Console(expected));
     }
 
     #[test]

@@ -1,0 +1,252 @@
+//! The one place where the verbs meet AWS: the adapters behind the ports of each verb, for the functions and for the library,
+//! and what every `main` does in the same order. Nothing is decided here.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use elephant_aws::access::Access;
+use elephant_aws::clock::{RandomTokens, WallClock};
+use elephant_aws::dynamodb::Table;
+use elephant_aws::ec2::Ec2;
+use elephant_aws::scheduler::Group;
+use elephant_aws::sdk::{self, SdkConfig};
+use elephant_aws::ssm::Ssm;
+use elephant_core::answer::Outcome;
+use elephant_core::config::{
+    self, Config, EndConfig, OperateConfig, Problems, ReconcileConfig, ScheduleConfig, variable,
+};
+use elephant_core::end::{EndPorts, Ender};
+use elephant_core::error::Error;
+use elephant_core::launch::{LaunchPorts, Launcher};
+use elephant_core::lookups::Lookups;
+use elephant_core::network::SubnetSelection;
+use elephant_core::operate::{OperatePorts, Operator, Spent};
+use elephant_core::reconcile::{ReconcilePorts, Reconciler};
+use elephant_core::schedule::{SchedulePorts, Scheduler};
+use elephant_core::status::{Observer, StatusPorts};
+use elephant_core::timing::Timing;
+use elephant_core::user_data::UserData;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tracing::warn;
+
+use crate::lambda;
+use crate::metrics::{Meter, Metered, Tally};
+
+/// A function, from its start to the end of its environment: it reads its configuration, reaches AWS, makes its verb ready, and
+/// answers every event with it; or, where one of these fails, with what is wrong.
+pub async fn serve<C, V, A: Serialize + Outcome>(
+    name: &'static str,
+    meter: impl FnOnce(String) -> Meter,
+    configure: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Problems>,
+    wire: impl AsyncFnOnce(&Aws, C) -> V,
+    answer: impl AsyncFn(&V, Value, Timestamp) -> Result<A, Error>,
+) -> Result<(), lambda_runtime::Error> {
+    lambda::start_logging();
+    let meter = meter(config::function_name());
+    let timing = Timing::DEFAULT;
+    let config = match configure(variable) {
+        Ok(config) => config,
+        Err(problems) => return lambda::refuse::<A>(name, &timing, &meter, problems.into()).await,
+    };
+    let aws = match Aws::load(meter.tally.clone()).await {
+        Ok(aws) => aws,
+        Err(error) => return lambda::refuse::<A>(name, &timing, &meter, error).await,
+    };
+    let verb = wire(&aws, config).await;
+    lambda::serve(name, &timing, &meter, |event, deadline| answer(&verb, event, deadline)).await
+}
+
+/// What a function that launches is told; a note in the log where it is told something in a former way.
+pub fn noted(config: Config) -> Config {
+    if let Some(note) = config.user_data.as_ref().and_then(UserData::former_marker) {
+        warn!("{note}");
+    }
+    config
+}
+
+/// AWS as the environment has it: the adapters, and each verb over them.
+pub struct Aws {
+    sdk: SdkConfig,
+    timing: Timing,
+    tally: Rc<Tally>,
+}
+
+impl Aws {
+    /// Every request is counted in `tally`.
+    pub async fn load(tally: Rc<Tally>) -> Result<Self, Error> {
+        Ok(Aws { sdk: sdk::load(&Access::from_env()).await?, timing: Timing::DEFAULT, tally })
+    }
+
+    pub fn launcher(&self, config: Config) -> Launcher<Aws> {
+        let (meetings, ec2) = (self.table(&config.table_name), self.ec2());
+        self.launcher_over(meetings, ec2, config)
+    }
+
+    /// The same, and its attempts and refusals are counted.
+    pub fn metered_launcher(&self, config: Config) -> Launcher<Metered<Aws>> {
+        let (meetings, ec2) = (self.metered(self.table(&config.table_name)), self.metered(self.ec2()));
+        self.launcher_over(meetings, ec2, config)
+    }
+
+    fn launcher_over<P>(&self, meetings: P::Meetings, ec2: P::Ec2, config: Config) -> Launcher<P>
+    where
+        P: LaunchPorts<Parameters = Ssm, Clock = WallClock, Tokens = RandomTokens>,
+    {
+        let wanted = SubnetSelection { network: config.network.clone(), zones: config.zones(self.region()) };
+        Launcher {
+            meetings,
+            ec2,
+            parameters: self.ssm(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            wanted,
+            config,
+            timing: self.timing,
+            lookups: Lookups::default(),
+        }
+    }
+
+    pub fn ender(&self, config: EndConfig) -> Ender<Aws> {
+        Ender {
+            meetings: self.table(&config.table_name),
+            ec2: self.ec2(),
+            schedules: self.group(&config.group),
+            companions: config.companions,
+            clock: WallClock,
+            tokens: RandomTokens,
+            timing: self.timing,
+        }
+    }
+
+    pub fn observer(&self, table_name: &str) -> Observer<Aws> {
+        Observer {
+            meetings: self.table(table_name),
+            ec2: self.ec2(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            region: self.region().map(str::to_owned),
+            timing: self.timing,
+        }
+    }
+
+    pub fn operator(&self, config: OperateConfig) -> Operator<Aws> {
+        Operator {
+            meetings: self.table(&config.table_name),
+            ec2: self.ec2(),
+            ssm: self.ssm(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            zones: config.zones(self.region()),
+            config,
+            timing: self.timing,
+            spent: Spent::default(),
+        }
+    }
+
+    pub fn scheduler(&self, config: ScheduleConfig) -> Scheduler<Aws> {
+        Scheduler {
+            meetings: self.table(&config.table_name),
+            schedules: self.group(&config.group),
+            clock: WallClock,
+            tokens: RandomTokens,
+            config,
+            timing: self.timing,
+        }
+    }
+
+    /// It launches by the verb `launch` itself.
+    pub fn reconciler(&self, config: ReconcileConfig, launch: Config) -> Reconciler<Aws> {
+        Reconciler {
+            meetings: self.table(&config.table_name),
+            ec2: self.ec2(),
+            launches: self.metered_launcher(launch),
+            counts: self.tally.clone(),
+            clock: WallClock,
+            tokens: RandomTokens,
+            config,
+            timing: self.timing,
+            failed_endings: RefCell::default(),
+        }
+    }
+
+    fn table(&self, name: &str) -> Table {
+        Table::counted(&self.sdk, name, self.timing.table, &self.tally.calls)
+    }
+
+    fn ec2(&self) -> Ec2 {
+        Ec2::counted(&self.sdk, &self.timing, &self.tally.calls)
+    }
+
+    fn group(&self, name: &str) -> Group {
+        Group::counted(&self.sdk, name, self.timing.scheduler, &self.tally.calls)
+    }
+
+    fn ssm(&self) -> Ssm {
+        Ssm::counted(&self.sdk, self.timing.ec2, &self.tally.calls)
+    }
+
+    fn metered<P>(&self, port: P) -> Metered<P> {
+        Metered { port, tally: self.tally.clone() }
+    }
+
+    fn region(&self) -> Option<&str> {
+        self.sdk.region().map(AsRef::as_ref)
+    }
+}
+
+impl LaunchPorts for Aws {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Parameters = Ssm;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl LaunchPorts for Metered<Aws> {
+    type Meetings = Metered<Table>;
+    type Ec2 = Metered<Ec2>;
+    type Parameters = Ssm;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl EndPorts for Aws {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Schedules = Group;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl StatusPorts for Aws {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl OperatePorts for Aws {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Ssm = Ssm;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl SchedulePorts for Aws {
+    type Meetings = Table;
+    type Schedules = Group;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
+
+impl ReconcilePorts for Aws {
+    type Meetings = Table;
+    type Ec2 = Ec2;
+    type Launches = Launcher<Metered<Aws>>;
+    type Counts = Rc<Tally>;
+    type Clock = WallClock;
+    type Tokens = RandomTokens;
+}
