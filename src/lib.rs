@@ -4,11 +4,11 @@
 //! reads the meeting's record in DynamoDB, launches one EC2 machine for the teacher and one for the student, and writes
 //! their ids back. Deliveries come twice, functions die between two calls, zones run out of capacity, EC2 throttles.
 //!
-//! What is promised, and how it is kept, says [`elephant_core`].
+//! [`elephant_core`] says what is promised, and how it is kept.
 //!
 //! # The map
 //!
-//! Four crates; each uses only those below it, and the compiler holds that.
+//! There are four crates. Each uses only those below it, and the compiler enforces that.
 //!
 //! | crate | what is in it |
 //! |---|---|
@@ -17,7 +17,7 @@
 //! | `crates/world` | the world in memory, for tests |
 //! | `crates/core`, [`elephant_core`] | everything that is decided; no SDK, no Lambda, no I/O |
 //!
-//! Of this one, a room uses only rooms with a lower number (`tests/it/house.rs`):
+//! In this one, a room uses only rooms with a lower number (`tests/it/house.rs`):
 //!
 //! | room | no. | what is in it |
 //! |---|---|---|

@@ -2,23 +2,24 @@
 //!
 //! # The promise
 //!
-//! For every meeting and role, whatever is delivered twice, crashes, times out or answers late:
+//! This holds for every meeting and role, whatever is delivered twice, crashes, times out or answers late:
 //!
 //! 1. **never two**: at no moment are two live machines up for one role (two lives of a record that was deleted and made
 //!    again may overlap briefly);
-//! 2. **never lost**: a live machine of ours is in the meeting's record, or the next delivery puts it there or ends it;
-//! 3. **never blind**: without a record, for an ended meeting, outside the window, with an unreadable table there is no
-//!    claim, and without a claim no launch;
-//! 4. **Ok means done**: both ids stand in the record, or the meeting is over or outside its window and no machine of
-//!    ours that the record does not name is left running;
-//! 5. **nothing trampled**: our writes never move a status back, but for the sweep that takes the watchdog's mistake back,
-//!    and touch no attribute of another program.
+//! 2. **never lost**: a live machine of ours is in the meeting's record, or the next delivery writes it there or ends it;
+//! 3. **never blind**: nothing is claimed without a record, for an ended meeting, outside the launch window or with an
+//!    unreadable table, and nothing is launched without a claim;
+//! 4. **Ok means done**: both ids are in the record; or the meeting is over or outside its window, and no machine of ours
+//!    that the record does not name is left running;
+//! 5. **nothing trampled**: our writes touch no attribute of another program, and never move a status back, except when
+//!    the sweep corrects a `TERMINATED` that the watchdog wrote by mistake.
 //!
 //! # How it is kept
 //!
-//! Each launch is an *attempt*: one exact RunInstances request with a random client token, written to the record before
-//! it is sent and replayed to the letter until EC2's answer settles it. Attempts are sent under a *lease* on the record,
-//! and every write names the state that it rests on, so a delivery that is late, doubled or dead changes nothing.
+//! Each launch is an *attempt*: one exact RunInstances request with a random client token. It is written to the record
+//! before it is sent, and repeated unchanged until EC2's answer settles it. Attempts are sent under a *lease* on the record,
+//! and every write has a condition on the state that it relies on. So a delivery that is late, doubled or dead changes
+//! nothing.
 //!
 //! # The map, in reading order
 //!
