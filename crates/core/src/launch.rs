@@ -204,7 +204,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         }
     }
 
-    fn of<'d>(&'d self, overrides: &'d [Result<Overrides, String>; 2], role: Role) -> OneRole<'d, P> {
+    fn role<'d>(&'d self, overrides: &'d [Result<Overrides, String>; 2], role: Role) -> OneRole<'d, P> {
         let [teacher, student] = overrides;
         let overrides = if role == Role::Teacher { teacher } else { student };
         OneRole { delivery: self, role, overrides }
@@ -219,7 +219,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     /// can be made.
     async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
-        let of = |role: Role| self.of(&record.overrides, role);
+        let of = |role: Role| self.role(&record.overrides, role);
         let roles: Vec<OneRole<P>> =
             steps.iter().filter(|step| new(step)).map(|(role, _)| of(*role)).collect();
         let found = match (roles.is_empty(), steps.iter().all(new)) {
@@ -367,8 +367,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
             async move {
                 match (work, error) {
                     (Some(work), _) => {
-                        let of = self.of(&record.overrides, role);
-                        Way { of, held, bound: &bound, refusals: Refusals::default() }
+                        let role = self.role(&record.overrides, role);
+                        Way { role, held, bound: &bound, refusals: Refusals::default() }
                             .launch(work, record.status.clone())
                             .await
                     }
@@ -439,7 +439,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     ) -> Result<LaunchAnswer, Error> {
         let Launcher { ec2, timing, .. } = self.launcher;
         for (role, token) in open {
-            let of = self.of(&record.overrides, role);
+            let of = self.role(&record.overrides, role);
             let found = self.deadline.ask(Service::Ec2, timing, || ec2.find(&token)).await;
             let found = found.map_err(|error| of.left_running(None, error))?;
             for machine in found.into_iter().filter(|machine| machine.state.is_live()) {

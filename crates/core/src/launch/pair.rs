@@ -45,12 +45,12 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     pub(super) async fn launch_pair(&self, record: &Record, work: [Work; 2], held: &Held) -> Ends {
         let roles = [work[0].role, work[1].role];
         let mut ways = roles.map(|role| Way {
-            of: self.of(&record.overrides, role),
+            role: self.role(&record.overrides, role),
             held,
             bound: &ZoneConstraint::Together,
             refusals: Refusals::default(),
         });
-        let [of_one, of_other] = [ways[0].of, ways[1].of];
+        let [of_one, of_other] = [ways[0].role, ways[1].role];
         let status = || record.status.clone();
         let mut flights = work.map(InFlight::of);
         loop {
@@ -97,7 +97,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
 
     /// End what is up in the zone that refused the other role, and write both next attempts.
     async fn move_both(&self, ways: &[Way<'_, P>; 2], pair: &[Acquired; 2]) -> Moved {
-        let of = [ways[0].of, ways[1].of];
+        let of = [ways[0].role, ways[1].role];
         let refused =
             pair.iter().position(|acquired| matches!(acquired, Acquired::Nowhere(_))).unwrap_or_default();
         let from = &pair[refused].attempt().parameters;

@@ -147,7 +147,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut asked: Vec<&Overrides> = Vec::new();
         for role in Role::BOTH {
-            let of = self.of(overrides, role);
+            let of = self.role(overrides, role);
             match of.overrides() {
                 // Both alike, as most are, is one question.
                 Ok(own) if asked.contains(&own) => {}

@@ -112,7 +112,7 @@ impl Verdict {
 
 /// One role's way to EC2, under the lease that is held, in one zone if need be.
 pub(super) struct Way<'d, P: LaunchPorts> {
-    pub of: OneRole<'d, P>,
+    pub role: OneRole<'d, P>,
     pub held: &'d Held,
     pub bound: &'d ZoneConstraint,
     pub refusals: Refusals,
@@ -126,7 +126,7 @@ impl<P: LaunchPorts> Way<'_, P> {
     ) -> Result<InRecord, NotRecorded> {
         let acquired = self.acquire(InFlight::of(work)).await?;
         let nowhere = |token| failed(self.exhausted(), Some(token));
-        self.of.close(acquired, status, nowhere).await
+        self.role.close(acquired, status, nowhere).await
     }
 
     /// Until there is a machine, or no place is left.
@@ -140,8 +140,8 @@ impl<P: LaunchPorts> Way<'_, P> {
         let mut last = None;
         loop {
             self.ready_to_send(last.take()).await?;
-            let sent = self.of.delivery.now();
-            let answer = self.of.delivery.launcher.ec2.run(&sending.attempt).await;
+            let sent = self.role.delivery.now();
+            let answer = self.role.delivery.launcher.ec2.run(&sending.attempt).await;
             match self.judge(&mut sending, sent, answer).await? {
                 Verdict::Machine(machine) => {
                     return Ok(Acquired::Up(Up {
@@ -160,7 +160,7 @@ impl<P: LaunchPorts> Way<'_, P> {
     /// The attempt's machine was being ended when the meeting came back to life: end it, and go on with a new attempt.
     async fn finish_ending(&self, sending: &InFlight) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let attempt = &sending.attempt;
-        let since = sending.unanswered.unwrap_or_else(|| self.of.delivery.now());
+        let since = sending.unanswered.unwrap_or_else(|| self.role.delivery.now());
         let ending = AwsError {
             action: "RunInstances",
             class: Class::InstanceTerminated,
@@ -169,10 +169,10 @@ impl<P: LaunchPorts> Way<'_, P> {
             request_id: None,
             advice: String::new(),
         };
-        if let Some(machine) = self.of.find(attempt, since, &ending).await?
+        if let Some(machine) = self.role.find(attempt, since, &ending).await?
             && machine.state.is_live()
         {
-            self.of.terminate_unrecorded(&machine, &attempt.token).await?;
+            self.role.terminate_unrecorded(&machine, &attempt.token).await?;
         }
         self.same_again(attempt).await
     }
@@ -187,29 +187,29 @@ impl<P: LaunchPorts> Way<'_, P> {
             Ok(machine) => return self.follow(sending, machine).await,
             Err(error) => error,
         };
-        info!(role = %self.of.role, attempt = sending.attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
+        info!(role = %self.role.role, attempt = sending.attempt.number, %error, class = ?error.class, "RunInstances gave no machine");
         sending.tries += 1;
         match error.class {
             Class::Throttled => {
-                self.of.pause(Backoff::LAUNCH, sending.tries, &error).await?;
+                self.role.pause(Backoff::LAUNCH, sending.tries, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::Ambiguous => {
                 // It was on the wire until now at the latest.
-                sending.unanswered = Some(self.of.delivery.now());
-                self.of.pause(Backoff::EC2, sending.tries, &error).await?;
+                sending.unanswered = Some(self.role.delivery.now());
+                self.role.pause(Backoff::EC2, sending.tries, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::Propagating if sending.invisible < PROPAGATION_TRIES => {
                 sending.invisible += 1;
-                self.of.pause(Backoff::EC2, sending.tries, &error).await?;
+                self.role.pause(Backoff::EC2, sending.tries, &error).await?;
                 Ok(Verdict::Again(error))
             }
             Class::InstanceTerminated => self.after_death(&sending.attempt, error).await,
             Class::ParameterMismatch => {
                 // A new attempt's token was ours alone until now, so nothing older than this can be coming.
-                let since = *sending.unanswered.get_or_insert(self.of.delivery.now());
-                match self.of.find(&sending.attempt, since, &error).await? {
+                let since = *sending.unanswered.get_or_insert(self.role.delivery.now());
+                match self.role.find(&sending.attempt, since, &error).await? {
                     Some(machine) => {
                         sending.outcome = Outcome::Adopted;
                         self.follow(sending, machine).await
@@ -242,13 +242,13 @@ impl<P: LaunchPorts> Way<'_, P> {
         error: AwsError,
     ) -> Result<Verdict, NotRecorded> {
         if let Err(settled) =
-            plan::refusal_counts(sending.unanswered, sent, &self.of.delivery.launcher.timing)
+            plan::refusal_counts(sending.unanswered, sent, &self.role.delivery.launcher.timing)
         {
-            self.of.wait_until(settled, &error).await?;
+            self.role.wait_until(settled, &error).await?;
             return Ok(Verdict::Again(error));
         }
         if let Some(since) = sending.unanswered
-            && let Some(machine) = self.of.find(&sending.attempt, since, &error).await?
+            && let Some(machine) = self.role.find(&sending.attempt, since, &error).await?
         {
             sending.outcome = Outcome::Adopted;
             return self.follow(sending, machine).await;
@@ -256,16 +256,16 @@ impl<P: LaunchPorts> Way<'_, P> {
         match Refusal::of(error.class) {
             Some(refusal) => {
                 if refusal == Refusal::Subnet {
-                    self.of.delivery.launcher.lookups.forget();
+                    self.role.delivery.launcher.lookups.forget();
                 }
                 self.refusals.add(refusal, error, &sending.attempt.parameters);
                 Ok(Verdict::of(self.next_place(&sending.attempt).await?))
             }
             None => {
                 // An image may have been deregistered since it was looked up by its name.
-                self.of.delivery.launcher.lookups.forget();
+                self.role.delivery.launcher.lookups.forget();
                 let Attempt { token, parameters, .. } = &sending.attempt;
-                let error = self.of.of_the_record(parameters, self.of.refused_for_good(error));
+                let error = self.role.of_the_record(parameters, self.role.refused_for_good(error));
                 Err(failed(error, Some(token.clone())))
             }
         }
@@ -279,11 +279,11 @@ impl<P: LaunchPorts> Way<'_, P> {
                 return Ok(Verdict::Machine(machine));
             }
             // A delivery died while it ended this one, and the watchdog ignores it already.
-            self.of.terminate_unrecorded(&machine, &attempt.token).await?;
+            self.role.terminate_unrecorded(&machine, &attempt.token).await?;
             return Ok(Verdict::of(self.same_again(attempt).await?));
         }
         let reason = machine.state_reason.as_deref().unwrap_or("no reason given");
-        info!(role = %self.of.role, attempt = attempt.number, instance_id = %machine.instance_id, reason, "the attempt's machine is dead");
+        info!(role = %self.role.role, attempt = attempt.number, instance_id = %machine.instance_id, reason, "the attempt's machine is dead");
         let dead = |class, message| AwsError {
             action: "RunInstances",
             class,
@@ -307,30 +307,26 @@ impl<P: LaunchPorts> Way<'_, P> {
     async fn after_death(&mut self, attempt: &Attempt, error: AwsError) -> Result<Verdict, NotRecorded> {
         let deaths = self.refusals.add_death();
         if deaths >= plan::DEATHS {
-            let error = self.of.died_again(deaths, error);
+            let error = self.role.died_again(deaths, error);
             return Err(failed(error, Some(attempt.token.clone())));
         }
-        self.of.pause(Backoff::LAUNCH, deaths, &error).await?;
+        self.role.pause(Backoff::LAUNCH, deaths, &error).await?;
         Ok(Verdict::of(self.same_again(attempt).await?))
     }
 
     /// No launch is begun that could still be unanswered when the lease ends, or whose answer could not be written
     /// before the deadline.
     async fn ready_to_send(&self, last: Option<AwsError>) -> Result<(), NotRecorded> {
+        let delivery = self.role.delivery;
         loop {
-            let now = self.of.delivery.now();
+            let now = delivery.now();
             let lease_end = self.held.0.borrow().until;
-            match plan::may_send(
-                now,
-                lease_end,
-                self.of.delivery.deadline.at,
-                &self.of.delivery.launcher.timing,
-            ) {
+            match plan::may_send(now, lease_end, delivery.deadline.at, &delivery.launcher.timing) {
                 Sending::Now => return Ok(()),
                 Sending::TooLate => {
                     let error = match last {
-                        Some(error) => self.of.out_of_time(error),
-                        None => self.of.delivery.deadline_too_close(),
+                        Some(error) => self.role.out_of_time(error),
+                        None => delivery.deadline_too_close(),
                     };
                     return Err(failed(error, None));
                 }
@@ -340,9 +336,10 @@ impl<P: LaunchPorts> Way<'_, P> {
     }
 
     async fn renew(&self, now: Timestamp) -> Result<(), NotRecorded> {
+        let delivery = self.role.delivery;
         let current = self.held.0.borrow().clone();
-        let until = plan::lease_end(now, self.of.delivery.deadline.at, &self.of.delivery.launcher.timing);
-        match self.of.delivery.update(&record::renew(self.of.delivery.meeting, current, until)).await {
+        let until = plan::lease_end(now, delivery.deadline.at, &delivery.launcher.timing);
+        match delivery.update(&record::renew(delivery.meeting, current, until)).await {
             Ok(Updated::Done) => {
                 self.held.0.borrow_mut().until = until;
                 info!(lease_until = %until, "lease renewed");
@@ -351,31 +348,31 @@ impl<P: LaunchPorts> Way<'_, P> {
             Ok(Updated::Refused(None)) => Err(NotRecorded::Gone),
             Ok(Updated::Refused(Some(found))) => match found.lease {
                 // The other role was faster, or an answer was lost.
-                Some(lease) if lease.owner == self.of.delivery.owner => {
+                Some(lease) if lease.owner == delivery.owner => {
                     *self.held.0.borrow_mut() = lease;
                     Ok(())
                 }
                 _ => Err(NotRecorded::TakenOver),
             },
-            Err(error) => Err(failed(self.of.delivery.table_failed(error), None)),
+            Err(error) => Err(failed(delivery.table_failed(error), None)),
         }
     }
 
     /// EC2 refused the attempt for good: the next candidate, if there is one.
     async fn next_place(&self, refused: &Attempt) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let token = || Some(refused.token.clone());
-        let places = self.of.places_now().await.map_err(|error| failed(error, token()))?;
+        let places = self.role.places_now().await.map_err(|error| failed(error, token()))?;
         match self.refusals.next(&places.candidates, &refused.parameters, self.bound) {
-            Some(candidate) => self.of.write_next(refused, &places, candidate).await.map(Some),
+            Some(candidate) => self.role.write_next(refused, &places, candidate).await.map(Some),
             None => Ok(None),
         }
     }
 
     /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
     async fn same_again(&self, last: &Attempt) -> Result<Option<Box<Attempt>>, NotRecorded> {
-        let places = self.of.places_now().await.map_err(|error| failed(error, None))?;
+        let places = self.role.places_now().await.map_err(|error| failed(error, None))?;
         match plan::same_again(&places.candidates, &last.parameters, self.bound) {
-            Some(candidate) => self.of.write_next(last, &places, candidate).await.map(Some),
+            Some(candidate) => self.role.write_next(last, &places, candidate).await.map(Some),
             None => Ok(None),
         }
     }
@@ -409,13 +406,13 @@ impl<P: LaunchPorts> Way<'_, P> {
             ZoneConstraint::Within(zone) => (
                 format!(
                     "every place of {zone}, where the {}'s machine is (PAIR is same-az)",
-                    self.of.role.other()
+                    self.role.role.other()
                 ),
                 "the repeat tries that zone again; add types to INSTANCE_TYPE, or set PAIR to any".to_owned(),
             ),
         };
         let tried = self.refusals.tried();
-        let problem = format!("{}: refused in {left} ({tried})", self.of);
+        let problem = format!("{}: refused in {left} ({tried})", self.role);
         let error = match (quota.or(capacity).or(unfit), unfit_type) {
             (Some(cause), _) => Error::new(kind, problem, advice).caused_by(cause.clone()),
             // Nothing else was in the way: no zone and no repeat can help.
@@ -425,7 +422,7 @@ impl<P: LaunchPorts> Way<'_, P> {
             (None, None) => Error::new(kind, problem, advice),
         };
         match self.refusals.last_refused() {
-            Some(refused) => self.of.of_the_record(refused, error),
+            Some(refused) => self.role.of_the_record(refused, error),
             None => error,
         }
     }
