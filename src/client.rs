@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use elephant_aws::access::Access;
+use elephant_aws::access::{Access, variable};
 use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
@@ -88,7 +88,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn from_env() -> Result<Client, Error> {
-        Client::new(Config::from_env(), OperateConfig::from_env(), EndConfig::from_env()).await
+        Client::from_variables(variable).await
     }
 
     /// One whose settings come from elsewhere, by the names of the variables. Region, credentials and endpoints are the

@@ -1,6 +1,6 @@
 //! The function `launch`: configuration, clients, serve.
 
-use elephant_aws::access::Access;
+use elephant_aws::access::{Access, variable};
 use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
@@ -22,8 +22,8 @@ use tracing::{info, warn};
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let timing = Timing::DEFAULT;
-    let meter = Meter::of_launches(config::function_name());
-    let config = match Config::from_env() {
+    let meter = Meter::of_launches(config::function_name(variable));
+    let config = match Config::from_variables(variable) {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answered>("launch", &timing, &meter, problems.into()).await,
     };

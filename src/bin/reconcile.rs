@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use elephant_aws::access::Access;
+use elephant_aws::access::{Access, variable};
 use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
@@ -26,8 +26,9 @@ use tracing::warn;
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let timing = Timing::DEFAULT;
-    let meter = Meter::of_sweeps(config::function_name());
-    let (config, launch) = match (ReconcileConfig::from_env(), Config::from_env()) {
+    let meter = Meter::of_sweeps(config::function_name(variable));
+    let (config, launch) = match (ReconcileConfig::from_variables(variable), Config::from_variables(variable))
+    {
         (Ok(config), Ok(launch)) => (config, launch),
         (config, launch) => {
             let problems = Problems::of(config.err(), launch.err());

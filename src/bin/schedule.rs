@@ -1,6 +1,6 @@
 //! The function `schedule`: configuration, clients, serve.
 
-use elephant_aws::access::Access;
+use elephant_aws::access::{Access, variable};
 use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::scheduler::Group;
@@ -17,8 +17,8 @@ use elephant_launch::metrics::Meter;
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let timing = Timing::DEFAULT;
-    let meter = Meter::new(config::function_name());
-    let config = match ScheduleConfig::from_env() {
+    let meter = Meter::new(config::function_name(variable));
+    let config = match ScheduleConfig::from_variables(variable) {
         Ok(config) => config,
         Err(problems) => return lambda::refuse::<Answer>("schedule", &timing, &meter, problems.into()).await,
     };

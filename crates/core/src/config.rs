@@ -1,4 +1,4 @@
-//! The environment, parsed once into typed values. The only room that reads it.
+//! The environment, parsed once into typed values. Whoever calls hands it in, as a function from names to values.
 //!
 //! Every problem is reported at once, by the variable's name, with what was expected: a deployment is mended in one go.
 //! An empty variable counts as unset, because that is what a template sends for a parameter left blank.
@@ -172,10 +172,6 @@ impl From<Problems> for Error {
 }
 
 impl Config {
-    pub fn from_env() -> Result<Self, Problems> {
-        Config::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
 
@@ -272,10 +268,6 @@ fn zones(configured: Option<&Vec<String>>, region: Option<&str>) -> Option<Vec<S
 }
 
 impl ScheduleConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        ScheduleConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
 
@@ -322,10 +314,6 @@ impl ScheduleConfig {
 }
 
 impl EndConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        EndConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
         let table_name = env.table_name();
@@ -340,10 +328,6 @@ impl EndConfig {
 }
 
 impl StatusConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        StatusConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
         let table_name = env.table_name();
@@ -359,10 +343,6 @@ impl OperateConfig {
     /// The zones in which a VPC gets subnets, as `launch` uses those of the default VPC; `None`: every zone.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
         zones(self.supported_azs.as_ref(), region)
-    }
-
-    pub fn from_env() -> Result<Self, Problems> {
-        OperateConfig::from_variables(variable)
     }
 
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
@@ -390,10 +370,6 @@ impl OperateConfig {
 }
 
 impl ReconcileConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        ReconcileConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Environment { variable, problems: Vec::new() };
         let table_name = env.table_name();
@@ -429,7 +405,7 @@ impl ReconcileConfig {
 }
 
 /// What Lambda calls the function that we run in, for its metrics; `local` where Lambda has no say.
-pub fn function_name() -> String {
+pub fn function_name(variable: impl Fn(&str) -> Option<String>) -> String {
     variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
 }
 
@@ -447,7 +423,7 @@ pub enum LogFormat {
     Text,
 }
 
-pub fn logging() -> Logging {
+pub fn logging(variable: impl Fn(&str) -> Option<String>) -> Logging {
     let said = |name: &str| variable(name).filter(|word| !word.trim().is_empty());
     let json = said("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     Logging {
@@ -460,12 +436,8 @@ pub fn logging() -> Logging {
 }
 
 /// Where Lambda hands out events, which it says to every function.
-pub fn runtime_api() -> Option<String> {
+pub fn runtime_api(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     variable("AWS_LAMBDA_RUNTIME_API").filter(|address| !address.is_empty())
-}
-
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The environment while it is read: collects what is wrong instead of stopping at the first problem.

@@ -45,7 +45,7 @@
 //! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
-//! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
+//! | [`config`] | 4 | environment → typed values, every problem at once |
 //! | [`event`] | 4 | the JSON that arrives → typed requests |
 //! | [`plan`] | 5 | every decision, as pure functions |
 //! | [`ports`] | 5 | the small traits that the verbs ask for |
