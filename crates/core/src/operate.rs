@@ -22,6 +22,7 @@ mod vpcs;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use tracing::{info, warn};
 
 use crate::answer;
 use crate::config::OperateConfig;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Target, Verb};
 use crate::fleet::is_stopped_on_purpose;
@@ -475,25 +476,15 @@ where
         moment: &Cell<Timestamp>,
         look: impl AsyncFn() -> Result<Option<R>, Error>,
     ) -> Result<R, Error> {
-        let Operator { clock, tokens, timing, .. } = self.operator;
-        let mut tries = 0;
-        loop {
-            if let Some(found) = look().await? {
-                return Ok(found);
-            }
-            tries += 1;
-            let mut pause = Backoff::EC2.pause(tries, tokens.jitter());
-            if let Ok(left) = Duration::try_from(moment.get().duration_since(clock.now())) {
-                pause = pause.min(left + Duration::from_millis(100));
-            }
-            if !self.deadline.fits(pause + timing.ec2) {
-                return Err(Error::new(
-                    Kind::DeadlineTooClose,
-                    format!("{}: {not_yet}, and the time was up", self.verb),
-                    AGAIN,
-                ));
-            }
-            clock.sleep(pause).await;
+        let look =
+            async || look().await.map(|found| found.map_or(ControlFlow::Continue(()), ControlFlow::Break));
+        match self.deadline.until_by(self.operator.timing.ec2, moment, look).await? {
+            ControlFlow::Break(found) => Ok(found),
+            ControlFlow::Continue(()) => Err(Error::new(
+                Kind::DeadlineTooClose,
+                format!("{}: {not_yet}, and the time was up", self.verb),
+                AGAIN,
+            )),
         }
     }
 
