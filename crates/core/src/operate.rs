@@ -159,14 +159,7 @@ impl answer::Outcome for Answer {
     }
 }
 
-impl<M, E, S, C, T> Operator<M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Operator<M, E, S, C, T> {
     /// One delivery, answered before `deadline`.
     pub async fn operate(&self, request: &event::Operate, deadline: Timestamp) -> Result<Answer, Error> {
         let deadline = Deadline { clock: &self.clock, tokens: &self.tokens, at: deadline };
@@ -183,14 +176,7 @@ struct Delivery<'o, M, E, S, C, T> {
     verb: &'static str,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     async fn run(&self, request: &event::Operate) -> Result<Answer, Error> {
         let machine = match &request.target {
             None => None,

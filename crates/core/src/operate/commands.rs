@@ -40,14 +40,7 @@ pub struct CommandAnswer {
     pub error_output: String,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     /// Answers when it is over, whatever its exit status.
     pub(super) async fn run_command(&self, of: &Hardware, wanted: &WantedCommand) -> Result<Answer, Error> {
         let ssm = &self.operator.ssm;

@@ -64,14 +64,7 @@ impl From<OwnImage> for ImageAnswer {
     }
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     pub(super) async fn snapshot(
         &self,
         of: &Hardware,

@@ -26,14 +26,7 @@ pub struct InterfaceAnswer {
     pub device_index: Option<i32>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     pub(super) async fn add_interface(
         &self,
         of: &Hardware,

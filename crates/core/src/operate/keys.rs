@@ -41,14 +41,7 @@ pub struct KeyAnswer {
     pub private_key_parameter: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     pub(super) async fn ensure_key(&self, name: &str, origin: &KeyOrigin) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
         let not_yet = format!("the key pair {name:?} is being made by another request");

@@ -31,14 +31,7 @@ pub struct VolumeAnswer {
     pub device_on_nitro: Option<String>,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     pub(super) async fn add_volume(&self, of: &Hardware, wanted: &WantedVolume) -> Result<Answer, Error> {
         let of = &self.at_rest(of).await?;
         let instance = of.instance_id();

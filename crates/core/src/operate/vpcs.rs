@@ -29,14 +29,7 @@ pub struct VpcAnswer {
     pub security_group_id: String,
 }
 
-impl<M, E, S, C, T> Delivery<'_, M, E, S, C, T>
-where
-    M: Meetings,
-    E: Machinery,
-    S: Ssm,
-    C: Clock,
-    T: Tokens,
-{
+impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, S, C, T> {
     pub(super) async fn ensure_vpc(&self, name: &str, cidr: Cidr) -> Result<Answer, Error> {
         let ec2 = &self.operator.ec2;
         let mut made = 0;
@@ -341,9 +334,30 @@ where
     /// Refuses while there is anything in it that it did not make, before it removes anything. What is in it goes first, the VPC after that, and at last
     /// the parameter: a request that died in between is finished by the next.
     pub(super) async fn delete_vpc(&self, name: &str) -> Result<Answer, Error> {
-        let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
+        let found = self.all_vpcs(name).await?;
+        for vpc in &found {
+            self.holds_no_machine(name, &vpc.vpc_id).await?;
+        }
+        for vpc in &found {
+            self.holds_nothing_foreign(name, &vpc.vpc_id).await?;
+        }
+        for vpc in &found {
+            self.empty(name, &vpc.vpc_id).await?;
+            self.delete_empty(name, &vpc.vpc_id).await?;
+        }
+        self.forget(name).await?;
+        Ok(Answer {
+            verb: self.verb,
+            outcome: if found.is_empty() { Outcome::Unchanged } else { Outcome::Done },
+            deleted_vpc_id: found.into_iter().next().map(|vpc| vpc.vpc_id),
+            ..Answer::default()
+        })
+    }
+
+    /// With those that were elected a moment ago, and may not be to be seen yet.
+    async fn all_vpcs(&self, name: &str) -> Result<Vec<Vpc>, Error> {
+        let ssm = &self.operator.ssm;
         let mut found = self.vpcs(name).await?;
-        // One that was made a moment ago may not be to be seen yet.
         for generation in 1..=GENERATIONS {
             let place = parameter(name, generation);
             let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
@@ -352,67 +366,57 @@ where
                 found.extend(self.seen(name, &id, since).await?);
             }
         }
-        for vpc in &found {
-            let id = &vpc.vpc_id;
-            let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(id)).await?;
-            if !machines.is_empty() {
-                let which = machines.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(self.refused(format!(
-                    "{} machines are in the VPC {name:?} ({id}): {which}",
-                    machines.len()
-                )));
-            }
+        Ok(found)
+    }
+
+    async fn holds_no_machine(&self, name: &str, vpc_id: &str) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(vpc_id)).await?;
+        if machines.is_empty() {
+            return Ok(());
         }
-        for vpc in &found {
-            self.holds_nothing_foreign(name, &vpc.vpc_id).await?;
+        let which = machines.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Err(self.refused(format!("{} machines are in the VPC {name:?} ({vpc_id}): {which}", machines.len())))
+    }
+
+    /// All of it that is ours, in the order that EC2 asks for.
+    async fn empty(&self, name: &str, vpc_id: &str) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let contents = self.contents(name, vpc_id).await?;
+        for group in contents.security_groups.iter().filter(|group| group.name == name) {
+            let id = &group.security_group_id;
+            self.remove_from(name, vpc_id, id, || ec2.delete_security_group(id)).await?;
         }
-        for vpc in &found {
-            let id = &vpc.vpc_id;
-            let contents = self.contents(name, id).await?;
-            for group in contents.security_groups.iter().filter(|group| group.name == name) {
-                let group = &group.security_group_id;
-                self.remove_from(name, id, group, || ec2.delete_security_group(group)).await?;
-            }
-            for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
-                self.remove_from(name, id, subnet, || ec2.delete_subnet(subnet)).await?;
-            }
-            for table in &contents.route_tables {
-                for (association, _) in &table.associations {
-                    self.remove_from(name, id, association, || ec2.disassociate_route_table(association))
-                        .await?;
-                }
-                let table = &table.route_table_id;
-                self.remove_from(name, id, table, || ec2.delete_route_table(table)).await?;
-            }
-            for gateway in &contents.internet_gateways {
-                let gateway_id = &gateway.internet_gateway_id;
-                if gateway.attached_to.is_some() {
-                    self.remove_from(name, id, gateway_id, || ec2.detach_internet_gateway(gateway_id, id))
-                        .await?;
-                }
-                self.remove_from(name, id, gateway_id, || ec2.delete_internet_gateway(gateway_id)).await?;
-            }
-            self.delete_empty(name, id).await?;
+        for id in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
+            self.remove_from(name, vpc_id, id, || ec2.delete_subnet(id)).await?;
         }
+        for table in &contents.route_tables {
+            for (id, _) in &table.associations {
+                self.remove_from(name, vpc_id, id, || ec2.disassociate_route_table(id)).await?;
+            }
+            let id = &table.route_table_id;
+            self.remove_from(name, vpc_id, id, || ec2.delete_route_table(id)).await?;
+        }
+        for gateway in &contents.internet_gateways {
+            let id = &gateway.internet_gateway_id;
+            if gateway.attached_to.is_some() {
+                self.remove_from(name, vpc_id, id, || ec2.detach_internet_gateway(id, vpc_id)).await?;
+            }
+            self.remove_from(name, vpc_id, id, || ec2.delete_internet_gateway(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Which VPCs were elected under this name.
+    async fn forget(&self, name: &str) -> Result<(), Error> {
+        let ssm = &self.operator.ssm;
         for generation in 1..=GENERATIONS {
             let place = parameter(name, generation);
             if !self.ask(Service::Ssm, || ssm.forget_kept(&place)).await? {
                 break;
             }
         }
-        let outcome = if found.is_empty() { Outcome::Unchanged } else { Outcome::Done };
-        let vpc = found.into_iter().next().map(|vpc| VpcAnswer {
-            name: name.to_owned(),
-            vpc_id: vpc.vpc_id,
-            cidr: vpc.cidr,
-            ..VpcAnswer::default()
-        });
-        Ok(Answer {
-            verb: self.verb,
-            outcome,
-            deleted_vpc_id: vpc.map(|vpc| vpc.vpc_id),
-            ..Answer::default()
-        })
+        Ok(())
     }
 
     fn vpc_tags(&self, name: &str) -> BTreeMap<String, String> {
