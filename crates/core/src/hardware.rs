@@ -5,10 +5,12 @@
 //! finds what the first one made.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
+use crate::id::id;
 use crate::machine::{Addresses, InstanceId, Machine, Token};
 
 /// The caller's name for a disk or a network interface; one machine has each name once.
@@ -37,9 +39,9 @@ pub struct Hardware {
     /// Ours are bought for one time, and end when they are stopped.
     pub is_spot: bool,
     /// Device name and volume.
-    pub volumes: Vec<(String, String)>,
+    pub volumes: Vec<(String, VolumeId)>,
     /// Device index and network interface.
-    pub interfaces: Vec<(i32, String)>,
+    pub interfaces: Vec<(i32, InterfaceId)>,
 }
 
 impl Hardware {
@@ -82,9 +84,78 @@ pub struct NewImage {
     pub tags: BTreeMap<String, String>,
 }
 
+/// What is made for a machine, attached to it and taken away: a volume, or a network interface besides the first.
+pub trait Part: Clone {
+    /// In client tokens and messages.
+    const KIND: &str;
+    type Id: Clone + Display;
+    /// A request to make one.
+    type New;
+    /// Where one is attached: a device name, or index.
+    type Place;
+    type Attachment;
+
+    fn id(&self) -> &Self::Id;
+    /// In EC2's words.
+    fn state(&self) -> &str;
+    /// If EC2 says so.
+    fn created_at(&self) -> Option<Timestamp>;
+    fn tags(&self) -> &BTreeMap<String, String>;
+    fn attachment(&self) -> Option<&Self::Attachment>;
+    /// Whose attachment it is, and its state.
+    fn of(attachment: &Self::Attachment) -> (&InstanceId, &str);
+
+    fn stands(&self) -> bool {
+        !matches!(self.state(), "deleting" | "deleted")
+    }
+
+    fn attached_to(&self) -> Option<&InstanceId> {
+        self.attachment().map(|attachment| Self::of(attachment).0)
+    }
+
+    /// And can be used.
+    fn is_attached(&self) -> bool {
+        self.attachment().is_some_and(|attachment| matches!(Self::of(attachment).1, "attached" | "busy"))
+    }
+}
+
+id! { VolumeId }
+
+impl Part for Volume {
+    const KIND: &str = "volume";
+    type Id = VolumeId;
+    type New = NewVolume;
+    type Place = String;
+    type Attachment = VolumeAttachment;
+
+    fn id(&self) -> &VolumeId {
+        &self.volume_id
+    }
+
+    fn state(&self) -> &str {
+        &self.state
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
+    }
+
+    fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+
+    fn attachment(&self) -> Option<&VolumeAttachment> {
+        self.attachment.as_ref()
+    }
+
+    fn of(attachment: &VolumeAttachment) -> (&InstanceId, &str) {
+        (&attachment.instance_id, &attachment.state)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    pub volume_id: String,
+    pub volume_id: VolumeId,
     /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
     pub state: String,
     pub size_gb: i32,
@@ -200,9 +271,48 @@ pub struct NewVolume {
     pub tags: BTreeMap<String, String>,
 }
 
+id! { InterfaceId }
+
+id! {
+    /// Of a network interface to a machine.
+    AttachmentId
+}
+
+impl Part for Interface {
+    const KIND: &str = "network interface";
+    type Id = InterfaceId;
+    type New = NewInterface;
+    type Place = i32;
+    type Attachment = InterfaceAttachment;
+
+    fn id(&self) -> &InterfaceId {
+        &self.network_interface_id
+    }
+
+    fn state(&self) -> &str {
+        &self.state
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+
+    fn attachment(&self) -> Option<&InterfaceAttachment> {
+        self.attachment.as_ref()
+    }
+
+    fn of(attachment: &InterfaceAttachment) -> (&InstanceId, &str) {
+        (&attachment.instance_id, &attachment.state)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    pub network_interface_id: String,
+    pub network_interface_id: InterfaceId,
     /// `pending`, `available`, `attaching`, `in-use`, `detaching`.
     pub state: String,
     pub subnet_id: String,
@@ -213,7 +323,7 @@ pub struct Interface {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceAttachment {
-    pub attachment_id: String,
+    pub attachment_id: AttachmentId,
     pub instance_id: InstanceId,
     pub device_index: i32,
     /// `attaching`, `attached`, `detaching`, `detached`.

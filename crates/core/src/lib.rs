@@ -28,6 +28,7 @@
 //! | room | no. | what is in it |
 //! |---|---|---|
 //! | [`error`] | 0 | what can go wrong: `AwsError` by class, `Error` by `errorType` |
+//! | `id` | 0 | how an id is made a type of its own |
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
 //! | [`settings`] | 0 | every setting, declared once: reader, values, default, meaning, parameter |
@@ -78,6 +79,7 @@ pub mod error;
 pub mod event;
 pub mod fleet;
 pub mod hardware;
+mod id;
 pub mod image;
 pub mod key_pair;
 pub mod launch;

@@ -9,13 +9,14 @@
 //! before, and what is new is not to be seen for a while. So a refusal that may be one for the moment is settled by a look at
 //! what it is about, by its id (`settle`), and what is not to be seen counts as removed only once it would be (`until_seen`).
 //!
-//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a
-//! machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
+//! `operate/images.rs`, `volumes.rs` and `interfaces.rs` (what both share is in `parts.rs`), `keys.rs` and `vpcs.rs` are
+//! what is made, `commands.rs` is what a machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
 
 mod commands;
 mod images;
 mod interfaces;
 mod keys;
+mod parts;
 mod volumes;
 mod vpcs;
 
@@ -69,13 +70,6 @@ enum Sight<R> {
     NotYet,
     There(R),
     Gone,
-}
-
-/// What a look is at: a volume or network interface, or whether the machine has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Whole,
-    Attachment,
 }
 
 /// What a look finds of that which EC2 would not touch.
@@ -569,23 +563,6 @@ impl<M: Meetings, E: Machinery, S: Ssm, C: Clock, T: Tokens> Delivery<'_, M, E, 
             }
             _ => error,
         })
-    }
-
-    /// What could not be attached, `made`, is not left behind; where a repeat can help, it stays for that.
-    async fn roll_back<F: Future<Output = Result<(), AwsError>>>(
-        &self,
-        made: &str,
-        attached: Result<bool, Error>,
-        delete: impl Fn() -> F,
-        remove: &str,
-        mut error: Error,
-    ) -> Error {
-        if attached.unwrap_or(true) || error.kind.is_retryable() {
-            error.advice = format!("{}; {made} stands, and a repeat goes on with it", error.advice);
-        } else if !self.try_to(&format!("delete {made}, which could not be attached"), delete).await {
-            error.advice = format!("{}; {made} is left: {remove} it", error.advice);
-        }
-        error
     }
 
     /// One whose failure is told after another's.

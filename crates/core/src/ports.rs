@@ -17,9 +17,7 @@ use crate::command::{Invocation, NewCommand};
 use crate::companion::{Companion, CompanionName, Offsets};
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ObservedMachine, Report};
-use crate::hardware::{
-    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, OwnSnapshot, Volume,
-};
+use crate::hardware::{Attached, Hardware, Interface, Made, NewImage, OwnImage, OwnSnapshot, Part, Volume};
 use crate::image::{Architecture, Image};
 use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
 use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
@@ -262,68 +260,42 @@ pub trait OwnImages {
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
 }
 
-/// Disks of EBS.
-pub trait DataVolumes {
-    /// `ec2:CreateVolume` (with `ec2:CreateTags`), idempotent by its client token.
-    async fn create_volume(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError>;
+/// Volumes, and network interfaces besides the first.
+pub trait Parts<P: Part> {
+    /// `ec2:CreateVolume` or `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_part(&self, part: &P::New) -> Result<Made<P>, AwsError>;
 
-    /// `ec2:DescribeVolumes` by id; `None`: there is none.
-    async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError>;
+    /// `ec2:DescribeVolumes` or `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
+    async fn find_part(&self, id: &P::Id) -> Result<Option<P>, AwsError>;
 
-    /// `ec2:DescribeVolumes` by the tags that say for which machine it was made, and under which name.
-    async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError>;
+    /// The same by the tags that say for which machine it was made, and under which name.
+    async fn find_parts(&self, instance: &InstanceId, name: &str) -> Result<Vec<P>, AwsError>;
 
-    /// `ec2:AttachVolume`.
-    async fn attach_volume(
+    /// `ec2:AttachVolume` or `ec2:AttachNetworkInterface`.
+    async fn attach_part(
         &self,
-        volume_id: &str,
+        id: &P::Id,
         instance: &InstanceId,
-        device: &str,
+        place: &P::Place,
     ) -> Result<Attached, AwsError>;
 
-    /// `ec2:ModifyInstanceAttribute`: the disk at this device is deleted with the machine.
-    async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError>;
+    /// `ec2:ModifyInstanceAttribute` or `ec2:ModifyNetworkInterfaceAttribute`: it is deleted with the machine.
+    async fn delete_with_machine(&self, id: &P::Id, attachment: &P::Attachment) -> Result<(), AwsError>;
 
-    /// `ec2:DetachVolume`; one that is detached is as good.
-    async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError>;
+    /// `ec2:DetachVolume` or `ec2:DetachNetworkInterface`; one that is detached is as good.
+    async fn detach_part(&self, id: &P::Id, attachment: &P::Attachment) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVolume`; one that is gone is as good.
-    async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError>;
+    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`; one that is gone is as good.
+    async fn delete_part(&self, id: &P::Id) -> Result<(), AwsError>;
 }
 
-/// Network interfaces besides the first.
-pub trait ExtraInterfaces {
-    /// `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
-    async fn create_interface(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError>;
-
-    /// `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
-    async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError>;
-
-    /// `ec2:DescribeNetworkInterfaces` by the tags that say for which machine it was made, and under which name.
-    async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError>;
-
+/// Where network interfaces can be.
+pub trait InterfacePlaces {
     /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
     async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError>;
 
     /// `ec2:DescribeSubnets` by id: its zone; `None`: there is none.
     async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError>;
-
-    /// `ec2:AttachNetworkInterface`.
-    async fn attach_interface(
-        &self,
-        id: &str,
-        instance: &InstanceId,
-        device_index: i32,
-    ) -> Result<Attached, AwsError>;
-
-    /// `ec2:ModifyNetworkInterfaceAttribute`: it is deleted with the machine.
-    async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError>;
-
-    /// `ec2:DetachNetworkInterface`; one that is detached is as good.
-    async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError>;
-
-    /// `ec2:DeleteNetworkInterface`; one that is gone is as good.
-    async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
 }
 
 /// Commands on machines, by SSM's Run Command.
@@ -529,8 +501,9 @@ pub trait Machinery:
     Inspects
     + PowerControl
     + OwnImages
-    + DataVolumes
-    + ExtraInterfaces
+    + Parts<Volume>
+    + Parts<Interface>
+    + InterfacePlaces
     + OwnKeyPairs
     + OwnVpcs
     + Images
@@ -542,8 +515,9 @@ impl<E> Machinery for E where
     E: Inspects
         + PowerControl
         + OwnImages
-        + DataVolumes
-        + ExtraInterfaces
+        + Parts<Volume>
+        + Parts<Interface>
+        + InterfacePlaces
         + OwnKeyPairs
         + OwnVpcs
         + Images
