@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::companion;
 use crate::error::{Error, Kind};
 use crate::fleet::Limits;
+use crate::hardware::VOLUME_TYPES;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
 use crate::launch_schedule::{self, Target};
 use crate::launch_template::LaunchTemplate;
@@ -600,11 +601,8 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn size_is_of_its_type(&mut self, volume: &Volume) {
-        let largest = match volume.volume_type.as_str() {
-            "gp3" => 65_536,
-            "gp2" => 16_384,
-            _ => 1024,
-        };
+        let Some(of) = VOLUME_TYPES.iter().find(|known| known.name == volume.volume_type) else { return };
+        let largest = *of.sizes.end();
         if self.problems.is_empty() && volume.size_gb > largest {
             self.problems.push(format!(
                 "VOLUME_SIZE_GB is {}, expected at most {largest}, the largest of VOLUME_TYPE {}: lower it, or set that to gp3",

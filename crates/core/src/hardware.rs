@@ -179,7 +179,7 @@ pub struct VolumeAttachment {
 pub struct VolumeType {
     pub name: &'static str,
     /// GiB.
-    sizes: RangeInclusive<i32>,
+    pub sizes: RangeInclusive<i32>,
     /// `None`: they cannot be chosen.
     iops: Option<Iops>,
     /// MiB/s; `None`: it cannot be chosen.
@@ -195,10 +195,13 @@ struct Iops {
     otherwise: Option<i32>,
 }
 
+/// GiB of a volume, of any type.
+pub const VOLUME_SIZES: RangeInclusive<i32> = 1..=65_536;
+
 const GP3_IOPS: Iops = Iops { range: 3000..=80_000, per_gb: 500, otherwise: Some(3000) };
 
 pub const VOLUME_TYPES: [VolumeType; 7] = [
-    VolumeType { name: "gp3", sizes: 1..=65_536, iops: Some(GP3_IOPS), throughput: Some(125..=2000) },
+    VolumeType { name: "gp3", sizes: VOLUME_SIZES, iops: Some(GP3_IOPS), throughput: Some(125..=2000) },
     VolumeType { name: "gp2", sizes: 1..=16_384, iops: None, throughput: None },
     VolumeType {
         name: "io2",

@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use super::{MEETING_ID, NAME_SHOWN, cut, fields, kind_of, meeting_id, refused};
 use crate::command::Shell;
 use crate::error::Error;
-use crate::hardware::{InterfaceId, VOLUME_TYPES, VolumeId};
+use crate::hardware::{InterfaceId, VOLUME_SIZES, VOLUME_TYPES, VolumeId};
 use crate::key_pair::{KeyType, without_comment};
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
-use crate::overrides::{VOLUME_SIZES, resource_id};
+use crate::overrides::resource_id;
 use crate::vpc::Cidr;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
