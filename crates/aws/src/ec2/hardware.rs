@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::fleet::to_addresses;
 use super::{Ec2, failed, filter, pattern, tagged, to_machine, to_tags};
+use crate::sdk;
 use elephant_core::error::{AwsError, Class};
 use elephant_core::fleet::STOPPED_TAG;
 use elephant_core::hardware::{
@@ -26,7 +27,7 @@ use elephant_core::ports::{Inspects, InterfacePlaces, OwnImages, Parts, PowerCon
 impl Inspects for Ec2 {
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError> {
         let answer = self.client.describe_instances().instance_ids(&instance.0).send().await;
-        let found = if_known("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
+        let found = unless("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
         let machines = found.iter().flat_map(|found| found.reservations()).flat_map(|of| of.instances());
         Ok(machines.into_iter().find_map(to_hardware))
     }
@@ -88,11 +89,8 @@ impl OwnImages for Ec2 {
             .no_reboot(!image.reboot)
             .tag_specifications(tagged(ResourceType::Image, &image.tags))
             .tag_specifications(tagged(ResourceType::Snapshot, &image.tags));
-        match request.send().await {
-            Ok(answer) => Ok(Some(answer.image_id().unwrap_or_default().to_owned())),
-            Err(error) if is_code(&error, &["InvalidAMIName.Duplicate"]) => Ok(None),
-            Err(error) => Err(failed("CreateImage", &error)),
-        }
+        let answer = unless("CreateImage", request.send().await, &["InvalidAMIName.Duplicate"])?;
+        Ok(answer.map(|answer| answer.image_id().unwrap_or_default().to_owned()))
     }
 
     async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError> {
@@ -103,7 +101,7 @@ impl OwnImages for Ec2 {
         // Of any owner, so that it can be said of one that it is not ours.
         let request = self.client.describe_images().image_ids(image_id).include_disabled(true);
         let unknown = ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"];
-        let found = if_known("DescribeImages", request.send().await, &unknown)?;
+        let found = unless("DescribeImages", request.send().await, &unknown)?;
         Ok(found.iter().flat_map(|found| found.images()).find_map(to_image))
     }
 
@@ -113,7 +111,7 @@ impl OwnImages for Ec2 {
 
     async fn deregister(&self, image_id: &str) -> Result<(), AwsError> {
         let answer = self.client.deregister_image().image_id(image_id).send().await;
-        gone_is_as_good("DeregisterImage", answer, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"])
+        done_or("DeregisterImage", answer, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"])
     }
 
     async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError> {
@@ -128,7 +126,7 @@ impl OwnImages for Ec2 {
 
     async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError> {
         let answer = self.client.describe_snapshots().snapshot_ids(snapshot_id).send().await;
-        let found = if_known("DescribeSnapshots", answer, &["InvalidSnapshot.NotFound"])?;
+        let found = unless("DescribeSnapshots", answer, &["InvalidSnapshot.NotFound"])?;
         let snapshot = |snapshot: &Snapshot| {
             Some(OwnSnapshot {
                 snapshot_id: snapshot.snapshot_id()?.to_owned(),
@@ -141,7 +139,7 @@ impl OwnImages for Ec2 {
 
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_snapshot().snapshot_id(snapshot_id).send().await;
-        gone_is_as_good("DeleteSnapshot", answer, &["InvalidSnapshot.NotFound"])
+        done_or("DeleteSnapshot", answer, &["InvalidSnapshot.NotFound"])
     }
 }
 
@@ -175,7 +173,7 @@ impl Parts<Volume> for Ec2 {
 
     async fn find_part(&self, id: &VolumeId) -> Result<Option<Volume>, AwsError> {
         let answer = self.client.describe_volumes().volume_ids(id.as_str()).send().await;
-        let found = if_known("DescribeVolumes", answer, &["InvalidVolume.NotFound"])?;
+        let found = unless("DescribeVolumes", answer, &["InvalidVolume.NotFound"])?;
         Ok(found.iter().flat_map(|found| found.volumes()).find_map(to_volume))
     }
 
@@ -217,12 +215,12 @@ impl Parts<Volume> for Ec2 {
         let request = self.client.detach_volume().volume_id(id.as_str()).instance_id(&of.instance_id.0);
         // `IncorrectState`: the volume is available.
         let codes = ["IncorrectState", "InvalidAttachment.NotFound"];
-        gone_is_as_good("DetachVolume", request.send().await, &codes)
+        done_or("DetachVolume", request.send().await, &codes)
     }
 
     async fn delete_part(&self, id: &VolumeId) -> Result<(), AwsError> {
         let answer = self.client.delete_volume().volume_id(id.as_str()).send().await;
-        gone_is_as_good("DeleteVolume", answer, &["InvalidVolume.NotFound"])
+        done_or("DeleteVolume", answer, &["InvalidVolume.NotFound"])
     }
 }
 
@@ -250,7 +248,7 @@ impl Parts<Interface> for Ec2 {
     async fn find_part(&self, id: &InterfaceId) -> Result<Option<Interface>, AwsError> {
         let answer =
             self.client.describe_network_interfaces().network_interface_ids(id.as_str()).send().await;
-        let found = if_known("DescribeNetworkInterfaces", answer, &["InvalidNetworkInterfaceID.NotFound"])?;
+        let found = unless("DescribeNetworkInterfaces", answer, &["InvalidNetworkInterfaceID.NotFound"])?;
         Ok(found.iter().flat_map(|found| found.network_interfaces()).find_map(to_interface))
     }
 
@@ -296,12 +294,12 @@ impl Parts<Interface> for Ec2 {
     async fn detach_part(&self, _: &InterfaceId, of: &InterfaceAttachment) -> Result<(), AwsError> {
         let request = self.client.detach_network_interface().attachment_id(of.attachment_id.as_str());
         let answer = request.send().await;
-        gone_is_as_good("DetachNetworkInterface", answer, &["InvalidAttachmentID.NotFound"])
+        done_or("DetachNetworkInterface", answer, &["InvalidAttachmentID.NotFound"])
     }
 
     async fn delete_part(&self, id: &InterfaceId) -> Result<(), AwsError> {
         let answer = self.client.delete_network_interface().network_interface_id(id.as_str()).send().await;
-        gone_is_as_good("DeleteNetworkInterface", answer, &["InvalidNetworkInterfaceID.NotFound"])
+        done_or("DeleteNetworkInterface", answer, &["InvalidNetworkInterfaceID.NotFound"])
     }
 }
 
@@ -317,7 +315,7 @@ impl InterfacePlaces for Ec2 {
 
     async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError> {
         let answer = self.client.describe_subnets().subnet_ids(subnet_id).send().await;
-        let found = if_known("DescribeSubnets", answer, &["InvalidSubnetID.NotFound"])?;
+        let found = unless("DescribeSubnets", answer, &["InvalidSubnetID.NotFound"])?;
         let subnet = found.iter().flat_map(|found| found.subnets()).next();
         Ok(subnet.and_then(|subnet| subnet.availability_zone()).map(str::to_owned))
     }
@@ -418,25 +416,22 @@ fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
 
-/// What was asked for by its id; `None`: EC2 knows none.
-pub(super) fn if_known<R, E>(
+/// What was answered; `None`: EC2 refuses with one of these codes.
+pub(super) fn unless<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
-    unknown: &[&str],
+    codes: &[&str],
 ) -> Result<Option<R>, AwsError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     SdkError<E>: RequestId,
 {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_code(&error, unknown) => Ok(None),
-        Err(error) => Err(failed(action, &error)),
-    }
+    let is_one = |error: &E| error.code().is_some_and(|code| codes.contains(&code));
+    sdk::unless(answer, is_one, |error| failed(action, error))
 }
 
-/// Whoever wants something gone is content to hear that it is.
-pub(super) fn gone_is_as_good<R, E>(
+/// Done, or refused with one of the codes that say that it is so already: what is gone is as good as deleted.
+pub(super) fn done_or<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
     codes: &[&str],
@@ -445,9 +440,5 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     SdkError<E>: RequestId,
 {
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) if is_code(&error, codes) => Ok(()),
-        Err(error) => Err(failed(action, &error)),
-    }
+    unless(action, answer, codes).map(|_| ())
 }

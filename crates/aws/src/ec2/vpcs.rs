@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, NetworkInterface, ResourceType, RouteState, Tag};
 
-use super::hardware::{PAGE, gone_is_as_good, is_code, made, says};
+use super::hardware::{PAGE, done_or, is_code, made, says};
 use super::{Ec2, failed, filter, filter_of, tagged, to_tags};
 use elephant_core::error::AwsError;
 use elephant_core::machine::InstanceId;
@@ -42,7 +42,7 @@ impl OwnVpcs for Ec2 {
 
     async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_vpc().vpc_id(vpc_id).send().await;
-        gone_is_as_good("DeleteVpc", answer, &["InvalidVpcID.NotFound"])
+        done_or("DeleteVpc", answer, &["InvalidVpcID.NotFound"])
     }
 
     async fn list_zones(&self) -> Result<Vec<String>, AwsError> {
@@ -79,11 +79,8 @@ impl OwnVpcs for Ec2 {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
         let request = self.client.create_subnet().vpc_id(vpc_id).cidr_block(cidr).availability_zone(zone);
-        match request.tag_specifications(tagged(ResourceType::Subnet, tags)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["InvalidSubnet.Conflict"]) => Ok(()),
-            Err(error) => Err(failed("CreateSubnet", &error)),
-        }
+        let answer = request.tag_specifications(tagged(ResourceType::Subnet, tags)).send().await;
+        done_or("CreateSubnet", answer, &["InvalidSubnet.Conflict"])
     }
 
     async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError> {
@@ -102,20 +99,18 @@ impl OwnVpcs for Ec2 {
 
     async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError> {
         match self.client.attach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id).send().await {
-            Ok(_) => Ok(()),
-            // Another request has attached its own, and deleted this one as a spare.
-            Err(error)
-                if is_code(&error, &["Resource.AlreadyAssociated", "InvalidInternetGatewayID.NotFound"]) =>
-            {
-                Ok(())
-            }
             // "Network vpc-… already has an internet gateway attached"
             Err(error)
                 if is_code(&error, &["InvalidParameterValue"]) && says(&error, "already has an internet") =>
             {
                 Ok(())
             }
-            Err(error) => Err(failed("AttachInternetGateway", &error)),
+            // Another request has attached its own, and deleted this one as a spare.
+            answer => done_or(
+                "AttachInternetGateway",
+                answer,
+                &["Resource.AlreadyAssociated", "InvalidInternetGatewayID.NotFound"],
+            ),
         }
     }
 
@@ -131,31 +126,16 @@ impl OwnVpcs for Ec2 {
 
     async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError> {
         let request = self.client.create_route().route_table_id(route_table_id).gateway_id(gateway_id);
-        match request.destination_cidr_block(EVERYWHERE).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["RouteAlreadyExists"]) => Ok(()),
-            Err(error) => Err(failed("CreateRoute", &error)),
-        }
+        let answer = request.destination_cidr_block(EVERYWHERE).send().await;
+        done_or("CreateRoute", answer, &["RouteAlreadyExists"])
     }
 
     async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError> {
-        match self
-            .client
-            .associate_route_table()
-            .route_table_id(route_table_id)
-            .subnet_id(subnet_id)
-            .send()
-            .await
-        {
-            Ok(_) => Ok(()),
-            // A table that is gone was a spare: the subnet has another, or gets one from the next request.
-            Err(error)
-                if is_code(&error, &["Resource.AlreadyAssociated", "InvalidRouteTableID.NotFound"]) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(failed("AssociateRouteTable", &error)),
-        }
+        let request = self.client.associate_route_table().route_table_id(route_table_id);
+        let answer = request.subnet_id(subnet_id).send().await;
+        // A table that is gone was a spare: the subnet has another, or gets one from the next request.
+        let codes = ["Resource.AlreadyAssociated", "InvalidRouteTableID.NotFound"];
+        done_or("AssociateRouteTable", answer, &codes)
     }
 
     async fn create_security_group(
@@ -166,11 +146,8 @@ impl OwnVpcs for Ec2 {
     ) -> Result<(), AwsError> {
         let request = self.client.create_security_group().vpc_id(vpc_id).group_name(name);
         let request = request.description("Machines of meetings: everything out, nothing in");
-        match request.tag_specifications(tagged(ResourceType::SecurityGroup, tags)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["InvalidGroup.Duplicate"]) => Ok(()),
-            Err(error) => Err(failed("CreateSecurityGroup", &error)),
-        }
+        let answer = request.tag_specifications(tagged(ResourceType::SecurityGroup, tags)).send().await;
+        done_or("CreateSecurityGroup", answer, &["InvalidGroup.Duplicate"])
     }
 
     async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError> {
@@ -225,28 +202,28 @@ impl OwnVpcs for Ec2 {
 
     async fn delete_security_group(&self, id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_security_group().group_id(id).send().await;
-        gone_is_as_good("DeleteSecurityGroup", answer, &["InvalidGroup.NotFound"])
+        done_or("DeleteSecurityGroup", answer, &["InvalidGroup.NotFound"])
     }
 
     async fn delete_subnet(&self, id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_subnet().subnet_id(id).send().await;
-        gone_is_as_good("DeleteSubnet", answer, &["InvalidSubnetID.NotFound"])
+        done_or("DeleteSubnet", answer, &["InvalidSubnetID.NotFound"])
     }
 
     async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError> {
         let answer = self.client.disassociate_route_table().association_id(association_id).send().await;
-        gone_is_as_good("DisassociateRouteTable", answer, &["InvalidAssociationID.NotFound"])
+        done_or("DisassociateRouteTable", answer, &["InvalidAssociationID.NotFound"])
     }
 
     async fn delete_route_table(&self, id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_route_table().route_table_id(id).send().await;
-        gone_is_as_good("DeleteRouteTable", answer, &["InvalidRouteTableID.NotFound"])
+        done_or("DeleteRouteTable", answer, &["InvalidRouteTableID.NotFound"])
     }
 
     async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError> {
         let answer =
             self.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id).send().await;
-        gone_is_as_good(
+        done_or(
             "DetachInternetGateway",
             answer,
             &["Gateway.NotAttached", "InvalidInternetGatewayID.NotFound"],
@@ -255,7 +232,7 @@ impl OwnVpcs for Ec2 {
 
     async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_internet_gateway().internet_gateway_id(id).send().await;
-        gone_is_as_good("DeleteInternetGateway", answer, &["InvalidInternetGatewayID.NotFound"])
+        done_or("DeleteInternetGateway", answer, &["InvalidInternetGatewayID.NotFound"])
     }
 }
 
