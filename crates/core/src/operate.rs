@@ -43,6 +43,7 @@ use crate::plan::operate::{self as plan, Power};
 use crate::ports::{Clock, Machinery, Meetings, Ssm, Tokens};
 use crate::record;
 use crate::timing::{Timing, after};
+use crate::vpc::VpcId;
 
 pub use commands::CommandAnswer;
 pub use images::{ImageAnswer, LatestImage};
@@ -141,7 +142,7 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc: Option<VpcAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deleted_vpc_id: Option<String>,
+    pub deleted_vpc_id: Option<VpcId>,
 }
 
 impl answer::Outcome for Answer {

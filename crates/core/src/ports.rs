@@ -26,7 +26,9 @@ use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token}
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
 use crate::record::{NewRecord, Owner, Record, Update};
-use crate::vpc::{Contents, Vpc};
+use crate::vpc::{
+    AssociationId, Contents, InternetGatewayId, RouteTableId, SecurityGroupId, SubnetId, Vpc, VpcId,
+};
 
 /// The table of meetings.
 pub trait Meetings {
@@ -354,81 +356,95 @@ pub trait OwnVpcs {
     async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError>;
 
     /// `ec2:CreateVpc` (with `ec2:CreateTags`); its id.
-    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<VpcId, AwsError>;
 
     /// `ec2:ModifyVpcAttribute`: machines in it get names.
-    async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
+    async fn name_hosts(&self, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteVpc`; one that is gone is as good, as for all that follow.
-    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError>;
+    async fn delete_vpc(&self, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
     async fn list_zones(&self) -> Result<Vec<String>, AwsError>;
 
     /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables` and `ec2:DescribeSecurityGroups`, of
     /// ours alone.
-    async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError>;
+    async fn look_into_vpc(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Contents, AwsError>;
 
     /// `ec2:CreateSubnet` (with `ec2:CreateTags`); one that has the block already is as good.
     async fn create_subnet(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         cidr: &str,
         zone: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
     /// `ec2:ModifySubnetAttribute`: machines in it get a public address.
-    async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError>;
+    async fn make_subnet_public(&self, subnet_id: &SubnetId) -> Result<(), AwsError>;
 
     /// `ec2:CreateInternetGateway` (with `ec2:CreateTags`); its id.
-    async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+    async fn create_internet_gateway(
+        &self,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<InternetGatewayId, AwsError>;
 
     /// `ec2:AttachInternetGateway`; that the VPC has one already is as good.
-    async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+    async fn attach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:CreateRouteTable` (with `ec2:CreateTags`).
-    async fn create_route_table(&self, vpc_id: &str, tags: &BTreeMap<String, String>)
-    -> Result<(), AwsError>;
+    async fn create_route_table(
+        &self,
+        vpc_id: &VpcId,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:CreateRoute`, to everywhere; one that is there is as good.
-    async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError>;
+    async fn add_default_route(
+        &self,
+        route_table_id: &RouteTableId,
+        gateway_id: &InternetGatewayId,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:AssociateRouteTable`; that the subnet has one is as good.
-    async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError>;
+    async fn associate_route_table(
+        &self,
+        route_table_id: &RouteTableId,
+        subnet_id: &SubnetId,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); one of this name in the VPC is as good.
     async fn create_security_group(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         name: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
     /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups` and
     /// `ec2:DescribeNetworkInterfaces` by VPC: what stands in it and is neither ours nor a machine's, each in a few words.
-    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
+    async fn list_foreign(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
 
     /// `ec2:DescribeInstances` by VPC: all that are not terminated.
-    async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
+    async fn list_machines_in_vpc(&self, vpc_id: &VpcId) -> Result<Vec<InstanceId>, AwsError>;
 
     /// `ec2:DeleteSecurityGroup`.
-    async fn delete_security_group(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteSubnet`.
-    async fn delete_subnet(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_subnet(&self, id: &SubnetId) -> Result<(), AwsError>;
 
     /// `ec2:DisassociateRouteTable`.
-    async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError>;
+    async fn disassociate_route_table(&self, association_id: &AssociationId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteRouteTable`.
-    async fn delete_route_table(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_route_table(&self, id: &RouteTableId) -> Result<(), AwsError>;
 
     /// `ec2:DetachInternetGateway`.
-    async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+    async fn detach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteInternetGateway`.
-    async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_internet_gateway(&self, id: &InternetGatewayId) -> Result<(), AwsError>;
 }
 
 /// Parameters that are made once, so that of two who make one the first decides.

@@ -667,7 +667,8 @@ async fn other_actions_have_the_same_table() {
         (Class::Quota, "SomeLimitExceeded is a quota"),
         (Class::Unauthorized, "allow ec2:CreateSubnet in"),
     ] {
-        let error = ec2.create_subnet("vpc-1", "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
+        let error =
+            ec2.create_subnet(&"vpc-1".into(), "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
         assert_eq!(error.class, class, "{named}");
         assert!(error.advice.contains(named), "{:?} does not name {named}", error.advice);
     }
@@ -1845,18 +1846,18 @@ async fn what_ec2_may_be_behind_with_is_told_from_what_is_wrong() {
         |ec2| volumes(&ec2).delete_with_machine(&"vol-1".into(), &on_volume())
     );
     behind!("DeleteSecurityGroup", "DependencyViolation", "resource sg-1 has a dependent object", |ec2| ec2
-        .delete_security_group("sg-1"));
+        .delete_security_group(&"sg-1".into()));
     behind!(
         "DeleteSubnet",
         "DependencyViolation",
         "The subnet has dependencies and cannot be deleted.",
-        |ec2| ec2.delete_subnet("subnet-1")
+        |ec2| ec2.delete_subnet(&"subnet-1".into())
     );
     behind!(
         "DetachInternetGateway",
         "DependencyViolation",
         "Network vpc-1 has some mapped public address(es).",
-        |ec2| { ec2.detach_internet_gateway("igw-1", "vpc-1") }
+        |ec2| ec2.detach_internet_gateway(&"igw-1".into(), &"vpc-1".into())
     );
 }
 
@@ -1952,7 +1953,7 @@ async fn what_stands_in_a_vpc_and_is_not_ours_is_named() {
     ] {
         wire.script(&action, [answer]);
     }
-    let found = ec2(&wire).list_foreign("vpc-1", "classroom", "Elephant").await.expect("an answer");
+    let found = ec2(&wire).list_foreign(&"vpc-1".into(), "classroom", "Elephant").await.expect("an answer");
     let expected = [
         "the network interface eni-2 in subnet-1 (ELB a)",
         "the network interface eni-3 in subnet-1 (lambda)",
@@ -1995,30 +1996,32 @@ async fn what_is_gone_is_as_good_as_removed() {
     removal!("DeleteNetworkInterface", "InvalidNetworkInterfaceID.NotFound", |ec2| interfaces(&ec2)
         .delete_part(&"eni-1".into()));
     removal!("DeleteKeyPair", "InvalidKeyPair.NotFound", |ec2| ec2.delete_key_pair("key-1"));
-    removal!("DeleteSubnet", "InvalidSubnetID.NotFound", |ec2| ec2.delete_subnet("subnet-1"));
-    removal!("DeleteSecurityGroup", "InvalidGroup.NotFound", |ec2| ec2.delete_security_group("sg-1"));
+    removal!("DeleteSubnet", "InvalidSubnetID.NotFound", |ec2| ec2.delete_subnet(&"subnet-1".into()));
+    removal!("DeleteSecurityGroup", "InvalidGroup.NotFound", |ec2| ec2.delete_security_group(&"sg-1".into()));
     removal!("DisassociateRouteTable", "InvalidAssociationID.NotFound", |ec2| ec2
-        .disassociate_route_table("rtbassoc-1"));
-    removal!("DeleteRouteTable", "InvalidRouteTableID.NotFound", |ec2| ec2.delete_route_table("rtb-1"));
+        .disassociate_route_table(&"rtbassoc-1".into()));
+    removal!("DeleteRouteTable", "InvalidRouteTableID.NotFound", |ec2| ec2
+        .delete_route_table(&"rtb-1".into()));
     removal!("DetachInternetGateway", "Gateway.NotAttached", |ec2| ec2
-        .detach_internet_gateway("igw-1", "vpc-1"));
+        .detach_internet_gateway(&"igw-1".into(), &"vpc-1".into()));
     removal!("DeleteInternetGateway", "InvalidInternetGatewayID.NotFound", |ec2| ec2
-        .delete_internet_gateway("igw-1"));
+        .delete_internet_gateway(&"igw-1".into()));
     // And what is there already is as good as made.
     removal!("AttachInternetGateway", "Resource.AlreadyAssociated", |ec2| ec2
-        .attach_internet_gateway("igw-1", "vpc-1"));
-    removal!("CreateRoute", "RouteAlreadyExists", |ec2| ec2.add_default_route("rtb-1", "igw-1"));
+        .attach_internet_gateway(&"igw-1".into(), &"vpc-1".into()));
+    removal!("CreateRoute", "RouteAlreadyExists", |ec2| ec2
+        .add_default_route(&"rtb-1".into(), &"igw-1".into()));
     removal!("AssociateRouteTable", "Resource.AlreadyAssociated", |ec2| ec2
-        .associate_route_table("rtb-1", "subnet-1"));
+        .associate_route_table(&"rtb-1".into(), &"subnet-1".into()));
     let tags = some_tags();
     removal!("CreateSubnet", "InvalidSubnet.Conflict", |ec2| ec2.create_subnet(
-        "vpc-1",
+        &"vpc-1".into(),
         "10.0.0.0/20",
         "us-west-2a",
         &tags
     ));
     removal!("CreateSecurityGroup", "InvalidGroup.Duplicate", |ec2| ec2.create_security_group(
-        "vpc-1",
+        &"vpc-1".into(),
         "classroom",
         &tags
     ));
@@ -2026,9 +2029,10 @@ async fn what_is_gone_is_as_good_as_removed() {
         refused(400, "DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
     let gone = refused(400, "InvalidVpcID.NotFound", "it does not exist");
     let wire = Wire::answering("DeleteVpc", [in_use, gone]).await;
-    let error = ec2(&wire).delete_vpc("vpc-1").await.expect_err("something is in it, or was a moment ago");
+    let error =
+        ec2(&wire).delete_vpc(&"vpc-1".into()).await.expect_err("something is in it, or was a moment ago");
     assert_eq!(error.class, Class::Propagating);
-    assert_eq!(ec2(&wire).delete_vpc("vpc-1").await, Ok(()));
+    assert_eq!(ec2(&wire).delete_vpc(&"vpc-1".into()).await, Ok(()));
 }
 
 #[tokio::test]
