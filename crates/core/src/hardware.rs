@@ -121,37 +121,45 @@ pub trait Part: Clone {
 
 id! { VolumeId }
 
-impl Part for Volume {
-    const KIND: &str = "volume";
-    type Id = VolumeId;
-    type New = NewVolume;
-    type Place = String;
-    type Attachment = VolumeAttachment;
+/// What EC2 says of one stands in fields of the same names but for its id.
+macro_rules! part {
+    ($part:ident, $kind:literal, $id:ident: $id_type:ty, $new:ty, $place:ty, $attachment:ty, $created_at:expr) => {
+        impl Part for $part {
+            const KIND: &str = $kind;
+            type Id = $id_type;
+            type New = $new;
+            type Place = $place;
+            type Attachment = $attachment;
 
-    fn id(&self) -> &VolumeId {
-        &self.volume_id
-    }
+            fn id(&self) -> &$id_type {
+                &self.$id
+            }
 
-    fn state(&self) -> &str {
-        &self.state
-    }
+            fn state(&self) -> &str {
+                &self.state
+            }
 
-    fn created_at(&self) -> Option<Timestamp> {
-        self.created_at
-    }
+            fn created_at(&self) -> Option<Timestamp> {
+                $created_at(self)
+            }
 
-    fn tags(&self) -> &BTreeMap<String, String> {
-        &self.tags
-    }
+            fn tags(&self) -> &BTreeMap<String, String> {
+                &self.tags
+            }
 
-    fn attachment(&self) -> Option<&VolumeAttachment> {
-        self.attachment.as_ref()
-    }
+            fn attachment(&self) -> Option<&$attachment> {
+                self.attachment.as_ref()
+            }
 
-    fn of(attachment: &VolumeAttachment) -> (&InstanceId, &str) {
-        (&attachment.instance_id, &attachment.state)
-    }
+            fn of(attachment: &$attachment) -> (&InstanceId, &str) {
+                (&attachment.instance_id, &attachment.state)
+            }
+        }
+    };
 }
+
+part!(Volume, "volume", volume_id: VolumeId, NewVolume, String, VolumeAttachment, |volume: &Volume| volume.created_at);
+part!(Interface, "network interface", network_interface_id: InterfaceId, NewInterface, i32, InterfaceAttachment, |_| None);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
@@ -279,38 +287,6 @@ id! { InterfaceId }
 id! {
     /// Of a network interface to a machine.
     AttachmentId
-}
-
-impl Part for Interface {
-    const KIND: &str = "network interface";
-    type Id = InterfaceId;
-    type New = NewInterface;
-    type Place = i32;
-    type Attachment = InterfaceAttachment;
-
-    fn id(&self) -> &InterfaceId {
-        &self.network_interface_id
-    }
-
-    fn state(&self) -> &str {
-        &self.state
-    }
-
-    fn created_at(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn tags(&self) -> &BTreeMap<String, String> {
-        &self.tags
-    }
-
-    fn attachment(&self) -> Option<&InterfaceAttachment> {
-        self.attachment.as_ref()
-    }
-
-    fn of(attachment: &InterfaceAttachment) -> (&InstanceId, &str) {
-        (&attachment.instance_id, &attachment.state)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
