@@ -44,7 +44,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::wiring::Aws;
-use elephant_core::config::{Config, EndConfig, OperateConfig, Problems, variable};
+use elephant_aws::access::variable;
+use elephant_core::config::{Config, EndConfig, OperateConfig, Problems};
 use elephant_core::end::{self, Ender};
 use elephant_core::error::{Error, Kind};
 use elephant_core::event::{Asked, End, Operate, Status, Target, Verb, WantedVolume};

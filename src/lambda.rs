@@ -22,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Span, error, field, info_span};
 
 use crate::metrics::{Ending, Meter};
+use elephant_aws::access::variable;
 use elephant_core::answer::Outcome;
 use elephant_core::config::{self, LogFormat};
 use elephant_core::deadline;
@@ -33,7 +34,7 @@ use runtime_api::RuntimeApi;
 /// JSON or text, and how much of it, as Lambda's logging settings say; in text no colours, which a log group shows as
 /// escape sequences. Nothing below INFO: none of it is ours, and the libraries show whole events and requests there.
 pub fn start_logging() {
-    let logging = config::logging();
+    let logging = config::logging(variable);
     let level = logging.level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     let lines = subscriber::fmt()
         .with_target(false)
@@ -64,8 +65,8 @@ pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>
     meter: &Meter,
     verb: impl Fn(Value, Timestamp) -> F,
 ) -> Result<(), lambda_runtime::Error> {
-    let address =
-        config::runtime_api().ok_or("AWS_LAMBDA_RUNTIME_API is not set: this program runs in AWS Lambda")?;
+    let address = config::runtime_api(variable)
+        .ok_or("AWS_LAMBDA_RUNTIME_API is not set: this program runs in AWS Lambda")?;
     let api = RuntimeApi::at(&address)?;
     loop {
         let invocation = api.next().await?;

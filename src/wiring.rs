@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use elephant_aws::access::Access;
+use elephant_aws::access::{Access, variable};
 use elephant_aws::clock::{RandomTokens, WallClock};
 use elephant_aws::dynamodb::Table;
 use elephant_aws::ec2::Ec2;
@@ -13,7 +13,7 @@ use elephant_aws::sdk::{self, SdkConfig};
 use elephant_aws::ssm::Ssm;
 use elephant_core::answer::Outcome;
 use elephant_core::config::{
-    self, Config, EndConfig, OperateConfig, Problems, ReconcileConfig, ScheduleConfig, variable,
+    self, Config, EndConfig, OperateConfig, Problems, ReconcileConfig, ScheduleConfig,
 };
 use elephant_core::end::{EndPorts, Ender};
 use elephant_core::error::Error;
@@ -44,7 +44,7 @@ pub async fn serve<C, V, A: Serialize + Outcome>(
     answer: impl AsyncFn(&V, Value, Timestamp) -> Result<A, Error>,
 ) -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
-    let meter = meter(config::function_name());
+    let meter = meter(config::function_name(variable));
     let timing = Timing::DEFAULT;
     let config = match configure(variable) {
         Ok(config) => config,

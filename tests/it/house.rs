@@ -182,8 +182,8 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_in_one_
         ("metrique_writer_core", ["metrics"].as_slice()),
         ("metrique_writer_format_emf", ["metrics"].as_slice()),
         ("lambda_runtime_api_client", ["lambda"].as_slice()),
-        ("std::env", ["config"].as_slice()),
-        ("env::var", ["config"].as_slice()),
+        ("std::env", ["access"].as_slice()),
+        ("env::var", ["access"].as_slice()),
     ];
     for (room, file, text) in CRATES.iter().flat_map(|(folder, _)| sources(folder)) {
         let code = code(&text);

@@ -5,8 +5,6 @@
 
 use std::path::PathBuf;
 
-use elephant_core::config::variable;
-
 /// The services that have an endpoint variable of their own.
 const SERVICES: [&str; 4] = ["EC2", "DYNAMODB", "SCHEDULER", "SSM"];
 
@@ -44,6 +42,11 @@ pub enum Trust {
     Amazon,
     /// Those in the file that `AWS_CA_BUNDLE` names.
     Bundle(PathBuf),
+}
+
+/// A variable of this process's environment: the only place that reads it.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 impl Access {

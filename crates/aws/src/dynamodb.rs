@@ -32,12 +32,13 @@ use serde_json::Value;
 use crate::sdk::Calls;
 use crate::sdk::{self, CallCounter};
 use elephant_core::error::{AwsError, Class};
-use elephant_core::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, ROLE_TAG, Token, tags};
+use elephant_core::machine::{Addresses, Attempt, InstanceId, MEETING_TAG, Note, ROLE_TAG, Token, tags};
 use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::overrides::Overrides;
 use elephant_core::ports::{Created, Meetings, NewMeetings, Updated};
 use elephant_core::record::{
-    Change, Lease, MeetTime, NewRecord, OTHERS_LIMIT, Owner, Record, Requires, RoleRecord, Update,
+    Change, Lease, Lost, MeetTime, NewRecord, OTHERS_LIMIT, Owner, Record, Recorded, Requires, RoleRecord,
+    Update,
 };
 
 type Item = HashMap<String, AttributeValue>;
@@ -599,17 +600,7 @@ impl Expression {
             }
             Change::Refused(role) => self.mark(*role, "refused"),
             Change::Ending(role) => self.mark(*role, "ending"),
-            Change::Instance(role, machine) => {
-                self.set(&id_attribute(*role), AttributeValue::S(machine.instance_id.0.clone()));
-                let more = [
-                    ("availability_zone", machine.availability_zone.clone()),
-                    ("launched_instance_type", machine.instance_type.clone()),
-                    (LAUNCHED_AT, time(machine.launched_at)),
-                ];
-                for (name, value) in more {
-                    self.set(&format!("{role}_{name}"), AttributeValue::S(value));
-                }
-            }
+            Change::Instance(role, machine) => self.instance(*role, machine),
             Change::Launched => self.set(STATUS, AttributeValue::S(Status::Launched.as_str().to_owned())),
             Change::Failure(failure) => {
                 let values = [failure.reason.clone(), failure.code.clone(), time(failure.at)];
@@ -623,42 +614,60 @@ impl Expression {
                 self.set(STATUS, AttributeValue::S(Status::Terminated.as_str().to_owned()));
                 self.set(TERMINATION_REASON, AttributeValue::S(reason.clone()));
             }
-            Change::Lost(role, lost) => {
-                self.remove(&id_attribute(*role));
-                let values = [lost.instance_id.0.clone(), lost.reason.clone(), time(lost.at)];
-                for (part, value) in LOST.into_iter().zip(values) {
-                    self.set(&format!("{role}_{part}"), AttributeValue::S(value));
-                }
-                for part in NOTES {
-                    self.remove(&format!("{role}_{part}"));
-                }
-                self.remove(READY_AT);
-                let one = self.value(AttributeValue::N("1".to_owned()));
-                let count = format!("{} {one}", self.name(REPLACED));
-                self.adds.push(count);
-            }
-            Change::Noted(role, note) => {
-                let Addresses { private_ip, public_ip, dns_name } = &note.addresses;
-                let state = Some(note.state.as_str().to_owned());
-                let values = [&state, private_ip, public_ip, dns_name];
-                for (part, value) in NOTES.into_iter().zip(values) {
-                    let attribute = format!("{role}_{part}");
-                    match value {
-                        Some(value) => self.set(&attribute, AttributeValue::S(value.clone())),
-                        None => self.remove(&attribute),
-                    }
-                }
-            }
+            Change::Lost(role, lost) => self.lost(*role, lost),
+            Change::Noted(role, note) => self.note(*role, note),
             Change::Ready(at) => self.set(READY_AT, AttributeValue::S(time(*at))),
-            Change::Pruned => {
-                let ours = [LEASE_OWNER, LEASE_UNTIL, READY_AT, REPLACED].into_iter().chain(FAILURE);
-                ours.for_each(|name| self.remove(name));
-                for role in Role::BOTH {
-                    self.remove(&attempt_attribute(role));
-                    let parts = NOTES.into_iter().chain(LOST);
-                    parts.for_each(|part| self.remove(&format!("{role}_{part}")));
-                }
+            Change::Pruned => self.prune(),
+        }
+    }
+
+    fn instance(&mut self, role: Role, machine: &Recorded) {
+        self.set(&id_attribute(role), AttributeValue::S(machine.instance_id.0.clone()));
+        let more = [
+            ("availability_zone", machine.availability_zone.clone()),
+            ("launched_instance_type", machine.instance_type.clone()),
+            (LAUNCHED_AT, time(machine.launched_at)),
+        ];
+        for (name, value) in more {
+            self.set(&format!("{role}_{name}"), AttributeValue::S(value));
+        }
+    }
+
+    fn lost(&mut self, role: Role, lost: &Lost) {
+        self.remove(&id_attribute(role));
+        let values = [lost.instance_id.0.clone(), lost.reason.clone(), time(lost.at)];
+        for (part, value) in LOST.into_iter().zip(values) {
+            self.set(&format!("{role}_{part}"), AttributeValue::S(value));
+        }
+        for part in NOTES {
+            self.remove(&format!("{role}_{part}"));
+        }
+        self.remove(READY_AT);
+        let one = self.value(AttributeValue::N("1".to_owned()));
+        let count = format!("{} {one}", self.name(REPLACED));
+        self.adds.push(count);
+    }
+
+    fn note(&mut self, role: Role, note: &Note) {
+        let Addresses { private_ip, public_ip, dns_name } = &note.addresses;
+        let state = Some(note.state.as_str().to_owned());
+        let values = [&state, private_ip, public_ip, dns_name];
+        for (part, value) in NOTES.into_iter().zip(values) {
+            let attribute = format!("{role}_{part}");
+            match value {
+                Some(value) => self.set(&attribute, AttributeValue::S(value.clone())),
+                None => self.remove(&attribute),
             }
+        }
+    }
+
+    fn prune(&mut self) {
+        let ours = [LEASE_OWNER, LEASE_UNTIL, READY_AT, REPLACED].into_iter().chain(FAILURE);
+        ours.for_each(|name| self.remove(name));
+        for role in Role::BOTH {
+            self.remove(&attempt_attribute(role));
+            let parts = NOTES.into_iter().chain(LOST);
+            parts.for_each(|part| self.remove(&format!("{role}_{part}")));
         }
     }
 

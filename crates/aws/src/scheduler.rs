@@ -13,6 +13,7 @@ use aws_sdk_scheduler::config::retry::RetryConfig;
 use aws_sdk_scheduler::config::timeout::TimeoutConfig;
 use aws_sdk_scheduler::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_scheduler::operation::RequestId;
+use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
 use aws_sdk_scheduler::types::{
     ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy,
@@ -45,13 +46,13 @@ impl Group {
         Group { client: Client::from_conf(config), name: name.to_owned() }
     }
 
-    fn failed<E>(&self, action: &'static str, error: SdkError<E>) -> AwsError
+    fn failed<E>(&self, action: &'static str, error: &SdkError<E>) -> AwsError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         SdkError<E>: RequestId,
     {
         let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
-        sdk::failed(answer, &error, class_of, |failed| self.advice(failed))
+        sdk::failed(answer, error, class_of, |failed| self.advice(failed))
     }
 
     fn advice(&self, failed: &AwsError) -> String {
@@ -146,67 +147,45 @@ fn is_absent<E: ProvideErrorMetadata>(error: &E) -> bool {
         && !error.message().is_some_and(|message| message.starts_with("Schedule group"))
 }
 
+/// All that a schedule is, in the setters that CreateSchedule and UpdateSchedule share by name only.
+macro_rules! saying {
+    ($request:expr, $group:expr, $schedule:expr) => {
+        $request
+            .name($schedule.name.as_str())
+            .group_name($group)
+            .schedule_expression(at($schedule.at))
+            .schedule_expression_timezone(UTC)
+            .flexible_time_window(to_window($schedule.flexible_window_minutes))
+            .action_after_completion(ActionAfterCompletion::Delete)
+            .target(to_target($schedule))
+    };
+}
+
 impl Schedules for Group {
     async fn create(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError> {
-        let answer = self
-            .client
-            .create_schedule()
-            .name(schedule.name.as_str())
-            .group_name(&self.name)
-            .schedule_expression(at(schedule.at))
-            .schedule_expression_timezone(UTC)
-            .flexible_time_window(to_window(schedule.flexible_window_minutes))
-            .action_after_completion(ActionAfterCompletion::Delete)
-            .target(to_target(schedule))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conflict_exception()) => Ok(false),
-            Err(error) => Err(self.failed("CreateSchedule", error)),
-        }
+        let answer = saying!(self.client.create_schedule(), &self.name, schedule).send().await;
+        let stands = CreateScheduleError::is_conflict_exception;
+        Ok(sdk::unless(answer, stands, |error| self.failed("CreateSchedule", error))?.is_some())
     }
 
     async fn find(&self, name: &ScheduleName) -> Result<ExistingSchedule, AwsError> {
         let answer = self.client.get_schedule().name(name.as_str()).group_name(&self.name).send().await;
-        match answer {
-            Ok(found) => {
-                Ok(to_one_time(name, &found).map_or(ExistingSchedule::Other, ExistingSchedule::OneTime))
-            }
-            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(ExistingSchedule::Absent),
-            Err(error) => Err(self.failed("GetSchedule", error)),
-        }
+        let found = sdk::unless(answer, is_absent, |error| self.failed("GetSchedule", error))?;
+        Ok(found.map_or(ExistingSchedule::Absent, |found| {
+            to_one_time(name, &found).map_or(ExistingSchedule::Other, ExistingSchedule::OneTime)
+        }))
     }
 
     async fn replace(&self, schedule: &OneTimeSchedule) -> Result<bool, AwsError> {
-        let answer = self
-            .client
-            .update_schedule()
-            .name(schedule.name.as_str())
-            .group_name(&self.name)
-            .schedule_expression(at(schedule.at))
-            .schedule_expression_timezone(UTC)
-            .flexible_time_window(to_window(schedule.flexible_window_minutes))
-            .action_after_completion(ActionAfterCompletion::Delete)
-            .target(to_target(schedule))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(false),
-            Err(error) => Err(self.failed("UpdateSchedule", error)),
-        }
+        let answer = saying!(self.client.update_schedule(), &self.name, schedule).send().await;
+        Ok(sdk::unless(answer, is_absent, |error| self.failed("UpdateSchedule", error))?.is_some())
     }
 }
 
 impl Deletes for Group {
     async fn delete(&self, name: &ScheduleName) -> Result<bool, AwsError> {
         let answer = self.client.delete_schedule().name(name.as_str()).group_name(&self.name).send().await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(is_absent) => Ok(false),
-            Err(error) => Err(self.failed("DeleteSchedule", error)),
-        }
+        Ok(sdk::unless(answer, is_absent, |error| self.failed("DeleteSchedule", error))?.is_some())
     }
 }
 

@@ -174,6 +174,19 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
     failed
 }
 
+/// What was answered; `None`: an error that is as good as an answer.
+pub(crate) fn unless<R, E>(
+    answer: Result<R, SdkError<E, HttpResponse>>,
+    is_as_good: impl Fn(&E) -> bool,
+    failed: impl FnOnce(&SdkError<E, HttpResponse>) -> AwsError,
+) -> Result<Option<R>, AwsError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.as_service_error().is_some_and(is_as_good) => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
 /// What to do where no answer came, which may have been a moment's trouble.
 pub(crate) const UNREACHABLE: &str = "a repeat may be answered; if none is, nothing can be reached from here: a function in a \
      VPC needs a NAT gateway or a VPC endpoint for this service, and HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL have to lead \

@@ -1,4 +1,4 @@
-//! The environment, parsed once into typed values. The only room that reads it.
+//! The environment, parsed once into typed values. Whoever calls hands it in, as a function from names to values.
 //!
 //! Every problem is reported at once, by the variable's name, with what was expected: a deployment is mended in one go.
 //! An empty variable counts as unset, because that is what a template sends for a parameter left blank.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::companion;
 use crate::error::{Error, Kind};
 use crate::fleet::Limits;
+use crate::hardware::VOLUME_TYPES;
 use crate::image::{self, Architecture, SHORT_NAMES, Source};
 use crate::launch_schedule::{self, Target};
 use crate::launch_template::LaunchTemplate;
@@ -172,85 +173,42 @@ impl From<Problems> for Error {
 }
 
 impl Config {
-    pub fn from_env() -> Result<Self, Problems> {
-        Config::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
-
-        let mut launch_template = env.launch_template();
+        let mut env = Environment::of(variable);
+        let launch_template = env.launch_template();
         let has_template = env.value(&settings::LAUNCH_TEMPLATE).is_some();
-        let image = env.image(has_template);
-        let instance_types =
-            env.required_without(has_template, &settings::INSTANCE_TYPE, overrides::instance_types);
-        let security_group_ids = env.required_without(has_template, &settings::SECURITY_GROUP_IDS, |text| {
-            list(text, |piece| resource_id("sg-", piece))
-        });
-        let key_name =
-            env.optional(&settings::KEY_NAME, |text| (text.chars().count() <= 255).then(|| text.to_owned()));
-        let iam_profile = env.optional(&settings::IAM_PROFILE, instance_profile);
-        let table_name = env.table_name();
-        let supported_azs = env.supported_azs();
-        let network = env.network();
-        let public_ip = env.or_default(&settings::PUBLIC_IP, |text| match text {
-            "subnet" => Some(None),
-            text => truth(text).map(Some),
-        });
-        let markets = env.or_default(&settings::MARKET, |text| match text {
-            "on-demand" => Some(vec![Market::OnDemand]),
-            "spot" => Some(vec![Market::Spot]),
-            "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
-            _ => None,
-        });
-        let pair = env.or_default(&settings::PAIR, |text| match text {
-            "any" => Some(Pair::Any),
-            "same-az" => Some(Pair::SameAz),
-            _ => None,
-        });
-        let volume = env.volume();
-        if let Some(template) = &mut launch_template {
-            template.keeps_volume = !settings::ALL
-                .iter()
-                .any(|setting| setting.name.starts_with("VOLUME_") && env.value(setting).is_some());
-        }
-        let imds_tokens = env.or_default(&settings::IMDS_TOKENS, |text| match text {
-            "image" => Some(None),
-            "required" => Some(Some(ImdsTokens::Required)),
-            "optional" => Some(Some(ImdsTokens::Optional)),
-            _ => None,
-        });
-        let user_data = env.optional(&settings::USER_DATA, UserData::parse);
-        let project_tag = env.project_tag();
-        let extra_tags = env.optional(&settings::EXTRA_TAGS, extra_tags).unwrap_or_default();
-        let window = env.window();
+        // In the order in which problems are told.
+        let config = Config {
+            launch_template: launch_template
+                .map(|template| LaunchTemplate { keeps_volume: env.says_nothing_of_volumes(), ..template }),
+            image: env.image(has_template).unwrap_or(Source::Template),
+            instance_types: env.required_without(
+                has_template,
+                &settings::INSTANCE_TYPE,
+                overrides::instance_types,
+            ),
+            security_group_ids: env.required_without(
+                has_template,
+                &settings::SECURITY_GROUP_IDS,
+                security_groups,
+            ),
+            key_name: env.optional(&settings::KEY_NAME, key_name),
+            iam_profile: env.optional(&settings::IAM_PROFILE, instance_profile),
+            table_name: env.table_name(),
+            supported_azs: env.supported_azs(),
+            network: env.network(),
+            public_ip: env.or_default(&settings::PUBLIC_IP, public_ip),
+            markets: env.or_default(&settings::MARKET, markets),
+            pair: env.or_default(&settings::PAIR, pair),
+            volume: env.volume(),
+            imds_tokens: env.or_default(&settings::IMDS_TOKENS, imds_tokens),
+            user_data: env.optional(&settings::USER_DATA, UserData::parse),
+            project_tag: env.project_tag(),
+            extra_tags: env.optional(&settings::EXTRA_TAGS, extra_tags).unwrap_or_default(),
+            window: env.window(),
+        };
         env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
-
-        match (image, instance_types, security_group_ids) {
-            (Some(image), Some(instance_types), Some(security_group_ids)) if env.problems.is_empty() => {
-                Ok(Config {
-                    launch_template,
-                    image,
-                    instance_types,
-                    security_group_ids,
-                    key_name,
-                    iam_profile,
-                    table_name,
-                    supported_azs,
-                    network,
-                    public_ip,
-                    markets,
-                    pair,
-                    volume,
-                    imds_tokens,
-                    user_data,
-                    project_tag,
-                    extra_tags,
-                    window,
-                })
-            }
-            _ => Err(Problems(env.problems)),
-        }
+        env.right(config)
     }
 
     /// The launch template's root volume stays as it is: no variable says anything about it.
@@ -272,86 +230,47 @@ fn zones(configured: Option<&Vec<String>>, region: Option<&str>) -> Option<Vec<S
 }
 
 impl ScheduleConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        ScheduleConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
-
+        let mut env = Environment::of(variable);
         let table_name = env.table_name();
         let function = env.required(&settings::LAUNCH_FUNCTION_ARN, |text| arn("lambda", ":function:", text));
         let role = env.required(&settings::SCHEDULER_ROLE_ARN, |text| arn("iam", ":role/", text));
         let group = env.schedule_group();
         let dead_letters = env.required(&settings::SCHEDULE_DEAD_LETTERS_ARN, |text| arn("sqs", ":", text));
         let lead = env.whole(&settings::LEAD_MINUTES);
-        let window = env.whole(&settings::FLEXIBLE_WINDOW_MINUTES);
-        let launch_window = env.minutes(&settings::LAUNCH_WINDOW_MINUTES);
-        let companions = env.companions(group.as_deref());
+        let flexible_window = env.whole(&settings::FLEXIBLE_WINDOW_MINUTES);
+        let config = ScheduleConfig {
+            table_name,
+            target: Target { function, role, dead_letters },
+            lead: Duration::from_secs(lead * 60),
+            flexible_window: Duration::from_secs(flexible_window * 60),
+            launch_window: env.minutes(&settings::LAUNCH_WINDOW_MINUTES),
+            companions: env.companions(&group),
+            group,
+        };
         env.endpoints(&["DYNAMODB", "SCHEDULER"]);
-        let earliest = env.whole(&settings::EARLIEST_MINUTES);
-        if env.problems.is_empty() && lead > earliest {
-            env.problems.push(format!(
-                "EARLIEST_MINUTES is {earliest}, expected at least LEAD_MINUTES, which is {lead}: a launch that comes earlier \
-                 launches nothing"
-            ));
-        }
-        let least = window + LEFT_OF_THE_LEAD;
-        if env.problems.is_empty() && lead < least {
-            env.problems.push(format!(
-                "LEAD_MINUTES is {lead}, expected at least {least}: with FLEXIBLE_WINDOW_MINUTES {window} a meeting could \
-                 begin before it is launched (Scheduler is precise to a minute)"
-            ));
-        }
-
-        match (function, role, group, dead_letters) {
-            (Some(function), Some(role), Some(group), Some(dead_letters)) if env.problems.is_empty() => {
-                Ok(ScheduleConfig {
-                    table_name,
-                    group,
-                    target: Target { function, role, dead_letters },
-                    lead: Duration::from_secs(lead * 60),
-                    flexible_window: Duration::from_secs(window * 60),
-                    launch_window,
-                    companions,
-                })
-            }
-            _ => Err(Problems(env.problems)),
-        }
+        env.lead_fits(lead, flexible_window);
+        env.right(config)
     }
 }
 
 impl EndConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        EndConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
+        let mut env = Environment::of(variable);
         let table_name = env.table_name();
         let group = env.schedule_group();
-        let companions = env.companions(group.as_deref());
+        let config = EndConfig { table_name, companions: env.companions(&group), group };
         env.endpoints(&["EC2", "DYNAMODB", "SCHEDULER"]);
-        match group {
-            Some(group) if env.problems.is_empty() => Ok(EndConfig { table_name, group, companions }),
-            _ => Err(Problems(env.problems)),
-        }
+        env.right(config)
     }
 }
 
 impl StatusConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        StatusConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
-        let table_name = env.table_name();
+        let mut env = Environment::of(variable);
+        let config = StatusConfig { table_name: env.table_name() };
         env.endpoints(&["EC2", "DYNAMODB"]);
-        match env.problems.is_empty() {
-            true => Ok(StatusConfig { table_name }),
-            false => Err(Problems(env.problems)),
-        }
+        env.right(config)
     }
 }
 
@@ -361,41 +280,27 @@ impl OperateConfig {
         zones(self.supported_azs.as_ref(), region)
     }
 
-    pub fn from_env() -> Result<Self, Problems> {
-        OperateConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
-        let (table_name, project_tag) = (env.table_name(), env.project_tag());
-        let launch_template = env.launch_template();
-        // Where nothing says which, whoever asks is told so.
-        let image = env.image(true).unwrap_or(Source::Template);
-        let types = env.optional(&settings::INSTANCE_TYPE, overrides::instance_types);
-        let instance_types = types.unwrap_or_default();
-        let supported_azs = env.supported_azs();
+        let mut env = Environment::of(variable);
+        let config = OperateConfig {
+            table_name: env.table_name(),
+            project_tag: env.project_tag(),
+            launch_template: env.launch_template(),
+            // Where nothing says which, whoever asks is told so.
+            image: env.image(true).unwrap_or(Source::Template),
+            instance_types: env
+                .optional(&settings::INSTANCE_TYPE, overrides::instance_types)
+                .unwrap_or_default(),
+            supported_azs: env.supported_azs(),
+        };
         env.endpoints(&["EC2", "DYNAMODB", "SSM"]);
-        match env.problems.is_empty() {
-            true => Ok(OperateConfig {
-                table_name,
-                project_tag,
-                launch_template,
-                image,
-                instance_types,
-                supported_azs,
-            }),
-            false => Err(Problems(env.problems)),
-        }
+        env.right(config)
     }
 }
 
 impl ReconcileConfig {
-    pub fn from_env() -> Result<Self, Problems> {
-        ReconcileConfig::from_variables(variable)
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let mut env = Environment { variable, problems: Vec::new() };
+        let mut env = Environment::of(variable);
         let table_name = env.table_name();
         let project_tag = env.project_tag();
         let grace = env.minutes(&settings::GRACE_MINUTES);
@@ -421,15 +326,12 @@ impl ReconcileConfig {
                 limits.window.latest.as_secs() / 60
             ));
         }
-        if !env.problems.is_empty() {
-            return Err(Problems(env.problems));
-        }
-        Ok(ReconcileConfig { table_name, project_tag, limits, dry_run })
+        env.right(ReconcileConfig { table_name, project_tag, limits, dry_run })
     }
 }
 
 /// What Lambda calls the function that we run in, for its metrics; `local` where Lambda has no say.
-pub fn function_name() -> String {
+pub fn function_name(variable: impl Fn(&str) -> Option<String>) -> String {
     variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
 }
 
@@ -447,7 +349,7 @@ pub enum LogFormat {
     Text,
 }
 
-pub fn logging() -> Logging {
+pub fn logging(variable: impl Fn(&str) -> Option<String>) -> Logging {
     let said = |name: &str| variable(name).filter(|word| !word.trim().is_empty());
     let json = said("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     Logging {
@@ -460,12 +362,8 @@ pub fn logging() -> Logging {
 }
 
 /// Where Lambda hands out events, which it says to every function.
-pub fn runtime_api() -> Option<String> {
+pub fn runtime_api(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     variable("AWS_LAMBDA_RUNTIME_API").filter(|address| !address.is_empty())
-}
-
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The environment while it is read: collects what is wrong instead of stopping at the first problem.
@@ -475,12 +373,22 @@ struct Environment<V> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Environment<V> {
-    fn required<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn of(variable: V) -> Self {
+        Environment { variable, problems: Vec::new() }
+    }
+
+    /// The value, if nothing was wrong.
+    fn right<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
+    }
+
+    /// One that is missing or will not do is told, and empty.
+    fn required<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.value(setting);
         if value.is_none() {
             self.problems.push(format!("{} is not set, expected {}", setting.name, setting.expected()));
         }
-        value.and_then(|text| self.parsed(setting, &text, &setting.expected(), parse))
+        value.and_then(|text| self.parsed(setting, &text, &setting.expected(), parse)).unwrap_or_default()
     }
 
     /// Required, unless a launch template may say it; empty then.
@@ -489,9 +397,9 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         has_template: bool,
         setting: &Setting,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
+    ) -> T {
         match self.value(setting) {
-            None if has_template => Some(T::default()),
+            None if has_template => T::default(),
             _ => self.required(setting, parse),
         }
     }
@@ -530,19 +438,19 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         self.or_default(&settings::TABLE_NAME, table_name)
     }
 
-    fn schedule_group(&mut self) -> Option<String> {
+    fn schedule_group(&mut self) -> String {
         self.required(&settings::SCHEDULE_GROUP, |text| {
             (text.len() <= 64 && text.chars().all(is_plain)).then(|| text.to_owned())
         })
     }
 
-    /// `group` is that of our own schedules, which nobody else's pattern may mean.
-    fn companions(&mut self, group: Option<&str>) -> Vec<companion::Pattern> {
+    /// `group` is that of our own schedules, which nobody else's pattern may mean; empty where it is not known.
+    fn companions(&mut self, group: &str) -> Vec<companion::Pattern> {
         let patterns =
             self.optional(&settings::COMPANION_SCHEDULES, |text| list(text, companion::Pattern::parse));
         let patterns = patterns.unwrap_or_default();
         let ours = |pattern: &&companion::Pattern| {
-            group.is_some_and(|group| pattern.may_be(group, launch_schedule::PREFIX))
+            !group.is_empty() && pattern.may_be(group, launch_schedule::PREFIX)
         };
         if let Some(pattern) = patterns.iter().find(ours) {
             self.problems.push(format!(
@@ -564,6 +472,30 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
 
     fn launch_template(&mut self) -> Option<LaunchTemplate> {
         self.optional(&settings::LAUNCH_TEMPLATE, LaunchTemplate::parse)
+    }
+
+    fn says_nothing_of_volumes(&self) -> bool {
+        !settings::ALL
+            .iter()
+            .any(|setting| setting.name.starts_with("VOLUME_") && self.value(setting).is_some())
+    }
+
+    /// A meeting is launched by the time that it begins, and no launch comes before it may.
+    fn lead_fits(&mut self, lead: u64, flexible_window: u64) {
+        let earliest = self.whole(&settings::EARLIEST_MINUTES);
+        if self.problems.is_empty() && lead > earliest {
+            self.problems.push(format!(
+                "EARLIEST_MINUTES is {earliest}, expected at least LEAD_MINUTES, which is {lead}: a launch that comes earlier \
+                 launches nothing"
+            ));
+        }
+        let least = flexible_window + LEFT_OF_THE_LEAD;
+        if self.problems.is_empty() && lead < least {
+            self.problems.push(format!(
+                "LEAD_MINUTES is {lead}, expected at least {least}: with FLEXIBLE_WINDOW_MINUTES {flexible_window} a meeting could \
+                 begin before it is launched (Scheduler is precise to a minute)"
+            ));
+        }
     }
 
     /// One image, or a name and an owner of which the newest counts.
@@ -649,6 +581,14 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             encrypted: self.truth(&settings::VOLUME_ENCRYPTED),
             kms_key_id: self.optional(&settings::VOLUME_KMS_KEY_ID, kms_key),
         };
+        self.performance_is_of_gp3(&volume);
+        self.size_is_of_its_type(&volume);
+        self.performance_is_of_its_size(&volume);
+        self.key_can_be_used(&volume);
+        volume
+    }
+
+    fn performance_is_of_gp3(&mut self, volume: &Volume) {
         for (name, set) in
             [("VOLUME_IOPS", volume.iops.is_some()), ("VOLUME_THROUGHPUT", volume.throughput.is_some())]
         {
@@ -658,17 +598,20 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                     .push(format!("{name} is set, and only VOLUME_TYPE gp3 has it; it is {of}: unset one"));
             }
         }
-        let largest = match volume.volume_type.as_str() {
-            "gp3" => 65_536,
-            "gp2" => 16_384,
-            _ => 1024,
-        };
+    }
+
+    fn size_is_of_its_type(&mut self, volume: &Volume) {
+        let Some(of) = VOLUME_TYPES.iter().find(|known| known.name == volume.volume_type) else { return };
+        let largest = *of.sizes.end();
         if self.problems.is_empty() && volume.size_gb > largest {
             self.problems.push(format!(
                 "VOLUME_SIZE_GB is {}, expected at most {largest}, the largest of VOLUME_TYPE {}: lower it, or set that to gp3",
                 volume.size_gb, volume.volume_type
             ));
         }
+    }
+
+    fn performance_is_of_its_size(&mut self, volume: &Volume) {
         // Beyond what comes with every gp3 volume EC2 gives 500 operations a second for each GiB.
         if let Some(iops) =
             volume.iops.filter(|iops| self.problems.is_empty() && *iops > (500 * volume.size_gb).max(3000))
@@ -689,6 +632,9 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 4 * throughput
             ));
         }
+    }
+
+    fn key_can_be_used(&mut self, volume: &Volume) {
         if let Some(there) = volume.kms_key_id.as_deref().and_then(region_of)
             && let Some(here) = self.region()
             && here != there
@@ -703,7 +649,6 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 "VOLUME_KMS_KEY_ID is set, and VOLUME_ENCRYPTED is false: unset one of the two".to_owned(),
             );
         }
-        volume
     }
 
     /// Outside of it a delivery launches nothing.
@@ -804,6 +749,49 @@ fn image(text: &str, architecture: Option<Architecture>) -> Option<Source> {
     overrides::image_id(text)
         .map(Source::Id)
         .or_else(|| image::short_name(text, architecture.unwrap_or_default()))
+}
+
+fn security_groups(text: &str) -> Option<Vec<String>> {
+    list(text, |piece| resource_id("sg-", piece))
+}
+
+fn key_name(text: &str) -> Option<String> {
+    (text.chars().count() <= 255).then(|| text.to_owned())
+}
+
+/// `Some(None)`: the subnet decides.
+fn public_ip(text: &str) -> Option<Option<bool>> {
+    match text {
+        "subnet" => Some(None),
+        text => truth(text).map(Some),
+    }
+}
+
+fn markets(text: &str) -> Option<Vec<Market>> {
+    match text {
+        "on-demand" => Some(vec![Market::OnDemand]),
+        "spot" => Some(vec![Market::Spot]),
+        "spot-then-on-demand" => Some(vec![Market::Spot, Market::OnDemand]),
+        _ => None,
+    }
+}
+
+fn pair(text: &str) -> Option<Pair> {
+    match text {
+        "any" => Some(Pair::Any),
+        "same-az" => Some(Pair::SameAz),
+        _ => None,
+    }
+}
+
+/// `Some(None)`: image and account decide.
+fn imds_tokens(text: &str) -> Option<Option<ImdsTokens>> {
+    match text {
+        "image" => Some(None),
+        "required" => Some(Some(ImdsTokens::Required)),
+        "optional" => Some(Some(ImdsTokens::Optional)),
+        _ => None,
+    }
 }
 
 fn zone(text: &str) -> Option<String> {

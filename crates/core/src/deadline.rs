@@ -1,17 +1,18 @@
 //! A deadline, and the requests that may still begin before it.
 //!
 //! All verbs use it. A request that may be repeated (AWS throttled it, its answer was lost, or it came too early) is
-//! repeated after a random pause, as long as its answer can still come in time. RunInstances is not handled here: the
-//! launch protocol repeats it.
+//! repeated after a random pause, as long as its answer can still come in time. So is a look at something that a verb waits
+//! for. RunInstances is not handled here: the launch protocol repeats it.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
-use crate::error::{AwsError, Class, Service};
+use crate::error::{AwsError, Class, Error, Service};
 use crate::plan;
 use crate::ports::{Clock, Tokens};
 use crate::timing::{Timing, after};
@@ -117,6 +118,41 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
             if !wanted() {
                 return Err(error);
             }
+        }
+    }
+
+    /// Look again and again, with the pauses of [`Backoff::EC2`], until a look breaks; `limit` is how long one may take.
+    /// Goes on with what the last look says where there is no time for another.
+    pub async fn until<R, W>(
+        &self,
+        limit: Duration,
+        look: impl AsyncFn() -> Result<ControlFlow<R, W>, Error>,
+    ) -> Result<ControlFlow<R, W>, Error> {
+        self.until_by(limit, &Cell::new(Timestamp::MIN), look).await
+    }
+
+    /// The same; one of the looks is taken right after `moment`, if that is still to come.
+    pub async fn until_by<R, W>(
+        &self,
+        limit: Duration,
+        moment: &Cell<Timestamp>,
+        look: impl AsyncFn() -> Result<ControlFlow<R, W>, Error>,
+    ) -> Result<ControlFlow<R, W>, Error> {
+        let mut tries = 0;
+        loop {
+            let seen = look().await?;
+            if seen.is_break() {
+                return Ok(seen);
+            }
+            tries += 1;
+            let mut pause = Backoff::EC2.pause(tries, self.tokens.jitter());
+            if let Ok(left) = Duration::try_from(moment.get().duration_since(self.clock.now())) {
+                pause = pause.min(left + Duration::from_millis(100));
+            }
+            if !self.fits(pause + limit) {
+                return Ok(seen);
+            }
+            self.clock.sleep(pause).await;
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -99,6 +100,16 @@ impl<P: EndPorts> Ender<P> {
     }
 }
 
+/// A meeting whose machines are ended.
+struct Over {
+    /// The record as it was read last.
+    last: Record,
+    outcome: Outcome,
+    machines: BTreeMap<InstanceId, Role>,
+    /// What fails for one machine keeps no other running, nor the schedule.
+    failures: Vec<Error>,
+}
+
 struct EndDelivery<'e, P: EndPorts> {
     ender: &'e Ender<P>,
     request: &'e event::End,
@@ -107,13 +118,39 @@ struct EndDelivery<'e, P: EndPorts> {
 
 impl<P: EndPorts> EndDelivery<'_, P> {
     async fn run(&self) -> Result<EndAnswer, Error> {
+        let Over { last, outcome, machines, failures } = self.end_machines().await?;
+        let schedule_deleted = self.delete_schedule().await?;
+        let companions = self.delete_companions().await?;
+        if let Some(first) = failures.into_iter().next() {
+            return Err(first);
+        }
+        self.prune(&last).await?;
+        let state = match self.request.wait {
+            true => {
+                self.wait_for(&machines).await?;
+                Some("terminated")
+            }
+            false => None,
+        };
+        let machine =
+            |(id, role): (&InstanceId, &Role)| (id.to_string(), MachineAnswer { role: role.as_str(), state });
+        Ok(EndAnswer {
+            meeting_id: self.request.meeting_id.to_string(),
+            outcome,
+            machines: machines.iter().map(machine).collect(),
+            schedule_deleted,
+            companions,
+        })
+    }
+
+    /// Until the record says that the meeting is over, and what an attempt of it made is known.
+    async fn end_machines(&self) -> Result<Over, Error> {
         let mut done = Done::default();
-        let mut machines: BTreeMap<InstanceId, Role> = BTreeMap::new();
+        let mut machines = BTreeMap::new();
         let mut outcome = Outcome::AlreadyOver;
-        // What fails for one machine keeps no other running, nor the schedule.
         let mut failures = Vec::new();
         let mut rounds = 0;
-        let last = loop {
+        loop {
             let Some(record) = self.read().await? else { return Err(self.no_such_meeting()) };
             match next(&record, &done, self.now(), &self.ender.timing) {
                 step @ (Next::Close | Next::TakeLease) => {
@@ -143,31 +180,9 @@ impl<P: EndPorts> EndDelivery<'_, P> {
                     }
                 }
                 Next::Wait(until) => self.wait_until(until).await?,
-                Next::Done => break record,
+                Next::Done => return Ok(Over { last: record, outcome, machines, failures }),
             }
-        };
-        let schedule_deleted = self.delete_schedule().await?;
-        let companions = self.delete_companions().await?;
-        if let Some(first) = failures.into_iter().next() {
-            return Err(first);
         }
-        self.prune(&last).await?;
-        let state = match self.request.wait {
-            true => {
-                self.wait_for(&machines).await?;
-                Some("terminated")
-            }
-            false => None,
-        };
-        let machine =
-            |(id, role): (&InstanceId, &Role)| (id.to_string(), MachineAnswer { role: role.as_str(), state });
-        Ok(EndAnswer {
-            meeting_id: self.request.meeting_id.to_string(),
-            outcome,
-            machines: machines.iter().map(machine).collect(),
-            schedule_deleted,
-            companions,
-        })
     }
 
     /// Whether it was this write that ended the meeting.
@@ -290,10 +305,12 @@ impl<P: EndPorts> EndDelivery<'_, P> {
 
     /// Until EC2 says of each that it is terminated, or nothing any more.
     async fn wait_for(&self, machines: &BTreeMap<InstanceId, Role>) -> Result<(), Error> {
-        let Ender { ec2, clock, tokens, timing, .. } = self.ender;
+        let Ender { ec2, timing, .. } = self.ender;
         let ids: Vec<InstanceId> = machines.keys().cloned().collect();
-        let mut tries = 0;
-        while !ids.is_empty() {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let gone = self.deadline.until(timing.ec2, async || {
             let looked = self.ask(Service::Ec2, || ec2.look(&ids)).await?;
             let how = |id: &InstanceId| match looked.seen.iter().find(|s| s.instance_id() == id) {
                 Some(observed) if observed.machine.state == State::Terminated => None,
@@ -302,17 +319,12 @@ impl<P: EndPorts> EndDelivery<'_, P> {
                 None => Some(format!("{id} cannot be seen")),
             };
             let left: Vec<String> = ids.iter().filter_map(how).collect();
-            if left.is_empty() {
-                break;
-            }
-            tries += 1;
-            let pause = Backoff::EC2.pause(tries, tokens.jitter());
-            if !self.deadline.fits(pause + timing.ec2) {
-                return Err(self.still_there(&left));
-            }
-            clock.sleep(pause).await;
+            Ok(if left.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(left) })
+        });
+        match gone.await? {
+            ControlFlow::Break(()) => Ok(()),
+            ControlFlow::Continue(left) => Err(self.still_there(&left)),
         }
-        Ok(())
     }
 
     /// From the fourth time on: closing, saying why and taking the lease are three.

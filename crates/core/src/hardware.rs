@@ -5,10 +5,12 @@
 //! first one made.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
+use crate::id::id;
 use crate::machine::{Addresses, InstanceId, Machine, Token};
 
 /// The caller's name for a disk or a network interface; a name is unique on one machine.
@@ -37,9 +39,9 @@ pub struct Hardware {
     /// Our Spot machines are one-time requests, and end when they are stopped.
     pub is_spot: bool,
     /// Device name and volume.
-    pub volumes: Vec<(String, String)>,
+    pub volumes: Vec<(String, VolumeId)>,
     /// Device index and network interface.
-    pub interfaces: Vec<(i32, String)>,
+    pub interfaces: Vec<(i32, InterfaceId)>,
 }
 
 impl Hardware {
@@ -82,9 +84,86 @@ pub struct NewImage {
     pub tags: BTreeMap<String, String>,
 }
 
+/// What is made for a machine, attached to it and taken away: a volume, or a network interface besides the first.
+pub trait Part: Clone {
+    /// In client tokens and messages.
+    const KIND: &str;
+    type Id: Clone + Display;
+    /// A request to make one.
+    type New;
+    /// Where one is attached: a device name, or index.
+    type Place;
+    type Attachment;
+
+    fn id(&self) -> &Self::Id;
+    /// In EC2's words.
+    fn state(&self) -> &str;
+    /// If EC2 says so.
+    fn created_at(&self) -> Option<Timestamp>;
+    fn tags(&self) -> &BTreeMap<String, String>;
+    fn attachment(&self) -> Option<&Self::Attachment>;
+    /// Whose attachment it is, and its state.
+    fn of(attachment: &Self::Attachment) -> (&InstanceId, &str);
+
+    fn stands(&self) -> bool {
+        !matches!(self.state(), "deleting" | "deleted")
+    }
+
+    fn attached_to(&self) -> Option<&InstanceId> {
+        self.attachment().map(|attachment| Self::of(attachment).0)
+    }
+
+    /// And can be used.
+    fn is_attached(&self) -> bool {
+        self.attachment().is_some_and(|attachment| matches!(Self::of(attachment).1, "attached" | "busy"))
+    }
+}
+
+id! { VolumeId }
+
+/// What EC2 says of one stands in fields of the same names but for its id.
+macro_rules! part {
+    ($part:ident, $kind:literal, $id:ident: $id_type:ty, $new:ty, $place:ty, $attachment:ty, $created_at:expr) => {
+        impl Part for $part {
+            const KIND: &str = $kind;
+            type Id = $id_type;
+            type New = $new;
+            type Place = $place;
+            type Attachment = $attachment;
+
+            fn id(&self) -> &$id_type {
+                &self.$id
+            }
+
+            fn state(&self) -> &str {
+                &self.state
+            }
+
+            fn created_at(&self) -> Option<Timestamp> {
+                $created_at(self)
+            }
+
+            fn tags(&self) -> &BTreeMap<String, String> {
+                &self.tags
+            }
+
+            fn attachment(&self) -> Option<&$attachment> {
+                self.attachment.as_ref()
+            }
+
+            fn of(attachment: &$attachment) -> (&InstanceId, &str) {
+                (&attachment.instance_id, &attachment.state)
+            }
+        }
+    };
+}
+
+part!(Volume, "volume", volume_id: VolumeId, NewVolume, String, VolumeAttachment, |volume: &Volume| volume.created_at);
+part!(Interface, "network interface", network_interface_id: InterfaceId, NewInterface, i32, InterfaceAttachment, |_| None);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    pub volume_id: String,
+    pub volume_id: VolumeId,
     /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
     pub state: String,
     pub size_gb: i32,
@@ -108,7 +187,7 @@ pub struct VolumeAttachment {
 pub struct VolumeType {
     pub name: &'static str,
     /// GiB.
-    sizes: RangeInclusive<i32>,
+    pub sizes: RangeInclusive<i32>,
     /// `None`: they cannot be chosen.
     iops: Option<Iops>,
     /// MiB/s; `None`: it cannot be chosen.
@@ -124,10 +203,13 @@ struct Iops {
     otherwise: Option<i32>,
 }
 
+/// GiB of a volume, of any type.
+pub const VOLUME_SIZES: RangeInclusive<i32> = 1..=65_536;
+
 const GP3_IOPS: Iops = Iops { range: 3000..=80_000, per_gb: 500, otherwise: Some(3000) };
 
 pub const VOLUME_TYPES: [VolumeType; 7] = [
-    VolumeType { name: "gp3", sizes: 1..=65_536, iops: Some(GP3_IOPS), throughput: Some(125..=2000) },
+    VolumeType { name: "gp3", sizes: VOLUME_SIZES, iops: Some(GP3_IOPS), throughput: Some(125..=2000) },
     VolumeType { name: "gp2", sizes: 1..=16_384, iops: None, throughput: None },
     VolumeType {
         name: "io2",
@@ -200,9 +282,16 @@ pub struct NewVolume {
     pub tags: BTreeMap<String, String>,
 }
 
+id! { InterfaceId }
+
+id! {
+    /// Of a network interface to a machine.
+    AttachmentId
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    pub network_interface_id: String,
+    pub network_interface_id: InterfaceId,
     /// `pending`, `available`, `attaching`, `in-use`, `detaching`.
     pub state: String,
     pub subnet_id: String,
@@ -213,7 +302,7 @@ pub struct Interface {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceAttachment {
-    pub attachment_id: String,
+    pub attachment_id: AttachmentId,
     pub instance_id: InstanceId,
     pub device_index: i32,
     /// `attaching`, `attached`, `detaching`, `detached`.

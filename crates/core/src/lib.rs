@@ -29,6 +29,7 @@
 //! | room | no. | what is in it |
 //! |---|---|---|
 //! | [`error`] | 0 | what can go wrong: `AwsError` by class, `Error` by `errorType` |
+//! | `id` | 0 | how an id is made a type of its own |
 //! | [`meeting`] | 0 | `MeetingId`, `Role`, `Status` |
 //! | [`timing`] | 0 | every duration that the protocol rests on |
 //! | [`settings`] | 0 | every setting, declared once: reader, values, default, meaning, parameter |
@@ -46,7 +47,7 @@
 //! | [`hardware`] | 2 | what a machine has, and what is made of it: disks, network interfaces, images |
 //! | [`record`] | 2 | the meeting's record, and the conditional writes that change it |
 //! | [`fleet`] | 3 | what a sweep sees: machines of ours, and the records that they belong to |
-//! | [`config`] | 4 | environment → typed values, every problem at once; the only reader of `std::env` |
+//! | [`config`] | 4 | environment → typed values, every problem at once |
 //! | [`event`] | 4 | the JSON that arrives → typed requests |
 //! | [`plan`] | 5 | every decision, as pure functions |
 //! | [`ports`] | 5 | the small traits that the verbs ask for |
@@ -79,6 +80,7 @@ pub mod error;
 pub mod event;
 pub mod fleet;
 pub mod hardware;
+mod id;
 pub mod image;
 pub mod key_pair;
 pub mod launch;

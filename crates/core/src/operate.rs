@@ -9,19 +9,21 @@
 //! before, and what is new is not to be seen for a while. So a refusal that may be one for the moment is settled by a look at
 //! what it is about, by its id (`settle`), and what is not to be seen counts as removed only once it would be (`until_seen`).
 //!
-//! `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and `vpcs.rs` are what is made, `commands.rs` is what a
-//! machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
+//! `operate/images.rs`, `volumes.rs` and `interfaces.rs` (what both share is in `parts.rs`), `keys.rs` and `vpcs.rs` are
+//! what is made, `commands.rs` is what a machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
 
 mod commands;
 mod images;
 mod interfaces;
 mod keys;
+mod parts;
 mod volumes;
 mod vpcs;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,7 +32,7 @@ use tracing::{info, warn};
 
 use crate::answer;
 use crate::config::OperateConfig;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::error::{AwsError, Class, Error, Kind, Service};
 use crate::event::{self, Target, Verb};
 use crate::fleet::is_stopped_on_purpose;
@@ -41,6 +43,7 @@ use crate::plan::operate::{self as plan, Power};
 use crate::ports::{Clock, Inspects, Machinery, Meetings, PowerControl, Ssm, Starts, Tokens};
 use crate::record;
 use crate::timing::{Timing, after};
+use crate::vpc::VpcId;
 
 pub use commands::CommandAnswer;
 pub use images::{ImageAnswer, LatestImage};
@@ -68,13 +71,6 @@ enum Sight<R> {
     NotYet,
     There(R),
     Gone,
-}
-
-/// What a look is at: a volume or network interface, or whether the machine has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Whole,
-    Attachment,
 }
 
 /// What a look finds of that which EC2 would not touch.
@@ -155,7 +151,7 @@ pub struct OperateAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc: Option<VpcAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deleted_vpc_id: Option<String>,
+    pub deleted_vpc_id: Option<VpcId>,
 }
 
 impl answer::Outcome for OperateAnswer {
@@ -474,25 +470,15 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         moment: &Cell<Timestamp>,
         look: impl AsyncFn() -> Result<Option<R>, Error>,
     ) -> Result<R, Error> {
-        let Operator { clock, tokens, timing, .. } = self.operator;
-        let mut tries = 0;
-        loop {
-            if let Some(found) = look().await? {
-                return Ok(found);
-            }
-            tries += 1;
-            let mut pause = Backoff::EC2.pause(tries, tokens.jitter());
-            if let Ok(left) = Duration::try_from(moment.get().duration_since(clock.now())) {
-                pause = pause.min(left + Duration::from_millis(100));
-            }
-            if !self.deadline.fits(pause + timing.ec2) {
-                return Err(Error::new(
-                    Kind::DeadlineTooClose,
-                    format!("{}: {not_yet}, and the time was up", self.verb),
-                    AGAIN,
-                ));
-            }
-            clock.sleep(pause).await;
+        let look =
+            async || look().await.map(|found| found.map_or(ControlFlow::Continue(()), ControlFlow::Break));
+        match self.deadline.until_by(self.operator.timing.ec2, moment, look).await? {
+            ControlFlow::Break(found) => Ok(found),
+            ControlFlow::Continue(()) => Err(Error::new(
+                Kind::DeadlineTooClose,
+                format!("{}: {not_yet}, and the time was up", self.verb),
+                AGAIN,
+            )),
         }
     }
 
@@ -591,23 +577,6 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             }
             _ => error,
         })
-    }
-
-    /// What could not be attached, `made`, is not left behind; where a repeat can help, it stays for that.
-    async fn roll_back<F: Future<Output = Result<(), AwsError>>>(
-        &self,
-        made: &str,
-        attached: Result<bool, Error>,
-        delete: impl Fn() -> F,
-        remove: &str,
-        mut error: Error,
-    ) -> Error {
-        if attached.unwrap_or(true) || error.kind.is_retryable() {
-            error.advice = format!("{}; {made} stands, and a repeat goes on with it", error.advice);
-        } else if !self.try_to(&format!("delete {made}, which could not be attached"), delete).await {
-            error.advice = format!("{}; {made} is left: {remove} it", error.advice);
-        }
-        error
     }
 
     /// One whose failure is told after another's.

@@ -5,16 +5,11 @@
 //! which goes before the other. They are read once a delivery and enter its attempts as the settings do: an attempt that
 //! stands is replayed as it is. Not here: what else a machine is made from, which is the configuration's alone.
 
-use std::ops::RangeInclusive;
-
 use crate::meeting::Role;
 use crate::settings;
 
 /// The names, without a role.
 pub const ATTRIBUTES: [&str; 3] = ["image_id", "instance_type", "volume_size_gb"];
-
-/// GiB of a root volume, of any type.
-pub const VOLUME_SIZES: RangeInclusive<i32> = 1..=65_536;
 
 /// The settings that they go before, in the words of every advice that names them.
 const SETTINGS: [&str; 3] = ["AMI_ID or AMI_NAME", "INSTANCE_TYPE", "VOLUME_SIZE_GB"];
@@ -97,7 +92,7 @@ pub fn instance_types(text: &str) -> Option<Vec<String>> {
 }
 
 fn volume_size(text: &str) -> Option<i32> {
-    text.parse().ok().filter(|size| VOLUME_SIZES.contains(size))
+    settings::VOLUME_SIZE_GB.whole_number(text).and_then(|size| i32::try_from(size).ok())
 }
 
 /// `family.size`: `t3.large`, `u-6tb1.metal`.

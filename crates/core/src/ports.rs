@@ -17,9 +17,7 @@ use crate::command::{Invocation, NewCommand};
 use crate::companion::{Companion, CompanionName, Offsets};
 use crate::error::{AwsError, Error};
 use crate::fleet::{Counted, Leftover, Looked, MeetingSnapshot, ObservedMachine, Report};
-use crate::hardware::{
-    Attached, Hardware, Interface, Made, NewImage, NewInterface, NewVolume, OwnImage, OwnSnapshot, Volume,
-};
+use crate::hardware::{Attached, Hardware, Interface, Made, NewImage, OwnImage, OwnSnapshot, Part, Volume};
 use crate::image::{Architecture, Image};
 use crate::key_pair::{KeyType, OwnKeyPair, PrivateKey};
 use crate::launch_schedule::{ExistingSchedule, OneTimeSchedule, ScheduleName};
@@ -28,7 +26,9 @@ use crate::machine::{Attempt, InstanceId, Machine, Parameters as Request, Token}
 use crate::meeting::MeetingId;
 use crate::network::{Found, Network, Offerings};
 use crate::record::{NewRecord, Owner, Record, Update};
-use crate::vpc::{Contents, Vpc};
+use crate::vpc::{
+    AssociationId, Contents, InternetGatewayId, RouteTableId, SecurityGroupId, SubnetId, Vpc, VpcId,
+};
 
 /// The table of meetings.
 pub trait Meetings {
@@ -266,68 +266,42 @@ pub trait OwnImages {
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError>;
 }
 
-/// Disks of EBS.
-pub trait DataVolumes {
-    /// `ec2:CreateVolume` (with `ec2:CreateTags`), idempotent by its client token.
-    async fn create_volume(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError>;
+/// Volumes, and network interfaces besides the first.
+pub trait Parts<P: Part> {
+    /// `ec2:CreateVolume` or `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
+    async fn create_part(&self, part: &P::New) -> Result<Made<P>, AwsError>;
 
-    /// `ec2:DescribeVolumes` by id; `None`: there is none.
-    async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError>;
+    /// `ec2:DescribeVolumes` or `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
+    async fn find_part(&self, id: &P::Id) -> Result<Option<P>, AwsError>;
 
-    /// `ec2:DescribeVolumes` by the tags with the machine that it was made for, and its name.
-    async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError>;
+    /// The same by the tags with the machine that it was made for, and its name.
+    async fn find_parts(&self, instance: &InstanceId, name: &str) -> Result<Vec<P>, AwsError>;
 
-    /// `ec2:AttachVolume`.
-    async fn attach_volume(
+    /// `ec2:AttachVolume` or `ec2:AttachNetworkInterface`.
+    async fn attach_part(
         &self,
-        volume_id: &str,
+        id: &P::Id,
         instance: &InstanceId,
-        device: &str,
+        place: &P::Place,
     ) -> Result<Attached, AwsError>;
 
-    /// `ec2:ModifyInstanceAttribute`: EC2 deletes the disk at this device with the machine.
-    async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError>;
+    /// `ec2:ModifyInstanceAttribute` or `ec2:ModifyNetworkInterfaceAttribute`: EC2 deletes it with the machine.
+    async fn delete_with_machine(&self, id: &P::Id, attachment: &P::Attachment) -> Result<(), AwsError>;
 
-    /// `ec2:DetachVolume`; success too if it is detached.
-    async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError>;
+    /// `ec2:DetachVolume` or `ec2:DetachNetworkInterface`; success too if it is detached.
+    async fn detach_part(&self, id: &P::Id, attachment: &P::Attachment) -> Result<(), AwsError>;
 
-    /// `ec2:DeleteVolume`; success too if it is gone.
-    async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError>;
+    /// `ec2:DeleteVolume` or `ec2:DeleteNetworkInterface`; success too if it is gone.
+    async fn delete_part(&self, id: &P::Id) -> Result<(), AwsError>;
 }
 
-/// Network interfaces besides the first.
-pub trait ExtraInterfaces {
-    /// `ec2:CreateNetworkInterface` (with `ec2:CreateTags`), idempotent by its client token.
-    async fn create_interface(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError>;
-
-    /// `ec2:DescribeNetworkInterfaces` by id; `None`: there is none.
-    async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError>;
-
-    /// `ec2:DescribeNetworkInterfaces` by the tags with the machine that it was made for, and its name.
-    async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError>;
-
+/// Where network interfaces can be.
+pub trait InterfacePlaces {
     /// `ec2:DescribeInstanceTypes`: how many a machine of this type may have.
     async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError>;
 
     /// `ec2:DescribeSubnets` by id: its zone; `None`: there is none.
     async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError>;
-
-    /// `ec2:AttachNetworkInterface`.
-    async fn attach_interface(
-        &self,
-        id: &str,
-        instance: &InstanceId,
-        device_index: i32,
-    ) -> Result<Attached, AwsError>;
-
-    /// `ec2:ModifyNetworkInterfaceAttribute`: EC2 deletes it with the machine.
-    async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError>;
-
-    /// `ec2:DetachNetworkInterface`; success too if it is detached.
-    async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError>;
-
-    /// `ec2:DeleteNetworkInterface`; success too if it is gone.
-    async fn delete_interface(&self, id: &str) -> Result<(), AwsError>;
 }
 
 /// Commands on machines, by SSM's Run Command.
@@ -386,82 +360,96 @@ pub trait OwnVpcs {
     async fn find_vpcs(&self, name: &str, project: &str) -> Result<Vec<Vpc>, AwsError>;
 
     /// `ec2:CreateVpc` (with `ec2:CreateTags`); its id.
-    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<VpcId, AwsError>;
 
     /// `ec2:ModifyVpcAttribute`: machines in it get DNS names.
-    async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError>;
+    async fn name_hosts(&self, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteVpc`; success too if it is gone. The same holds for all calls that follow.
-    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError>;
+    async fn delete_vpc(&self, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DescribeAvailabilityZones`: those of this Region, by name.
     async fn list_zones(&self) -> Result<Vec<String>, AwsError>;
 
     /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables` and `ec2:DescribeSecurityGroups`, of
     /// ours alone.
-    async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError>;
+    async fn look_into_vpc(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Contents, AwsError>;
 
     /// `ec2:CreateSubnet` (with `ec2:CreateTags`); success too if a subnet has the block already.
     async fn create_subnet(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         cidr: &str,
         zone: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
     /// `ec2:ModifySubnetAttribute`: machines in it get a public address.
-    async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError>;
+    async fn make_subnet_public(&self, subnet_id: &SubnetId) -> Result<(), AwsError>;
 
     /// `ec2:CreateInternetGateway` (with `ec2:CreateTags`); its id.
-    async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError>;
+    async fn create_internet_gateway(
+        &self,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<InternetGatewayId, AwsError>;
 
     /// `ec2:AttachInternetGateway`; success too if the VPC has one already.
-    async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+    async fn attach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:CreateRouteTable` (with `ec2:CreateTags`).
-    async fn create_route_table(&self, vpc_id: &str, tags: &BTreeMap<String, String>)
-    -> Result<(), AwsError>;
+    async fn create_route_table(
+        &self,
+        vpc_id: &VpcId,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:CreateRoute`, to everywhere; success too if there is one.
-    async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError>;
+    async fn add_default_route(
+        &self,
+        route_table_id: &RouteTableId,
+        gateway_id: &InternetGatewayId,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:AssociateRouteTable`; success too if the subnet has one.
-    async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError>;
+    async fn associate_route_table(
+        &self,
+        route_table_id: &RouteTableId,
+        subnet_id: &SubnetId,
+    ) -> Result<(), AwsError>;
 
     /// `ec2:CreateSecurityGroup` (with `ec2:CreateTags`); success too if the VPC has one with this name.
     async fn create_security_group(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         name: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError>;
 
-    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups`
-    /// and `ec2:DescribeNetworkInterfaces` by VPC: everything in it that neither is ours nor belongs to a machine, each
-    /// in a few words.
-    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
+    /// `ec2:DescribeSubnets`, `ec2:DescribeInternetGateways`, `ec2:DescribeRouteTables`, `ec2:DescribeSecurityGroups` and
+    /// `ec2:DescribeNetworkInterfaces` by VPC: everything in it that neither is ours nor belongs to a
+    /// machine, each in a few words.
+    async fn list_foreign(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Vec<String>, AwsError>;
 
     /// `ec2:DescribeInstances` by VPC: all machines that are not terminated.
-    async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError>;
+    async fn list_machines_in_vpc(&self, vpc_id: &VpcId) -> Result<Vec<InstanceId>, AwsError>;
 
     /// `ec2:DeleteSecurityGroup`.
-    async fn delete_security_group(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteSubnet`.
-    async fn delete_subnet(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_subnet(&self, id: &SubnetId) -> Result<(), AwsError>;
 
     /// `ec2:DisassociateRouteTable`.
-    async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError>;
+    async fn disassociate_route_table(&self, association_id: &AssociationId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteRouteTable`.
-    async fn delete_route_table(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_route_table(&self, id: &RouteTableId) -> Result<(), AwsError>;
 
     /// `ec2:DetachInternetGateway`.
-    async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError>;
+    async fn detach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError>;
 
     /// `ec2:DeleteInternetGateway`.
-    async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError>;
+    async fn delete_internet_gateway(&self, id: &InternetGatewayId) -> Result<(), AwsError>;
 }
 
 /// Parameters that can be made only once, so that the first of two requests decides.
@@ -535,8 +523,9 @@ pub trait Machinery:
     Inspects
     + PowerControl
     + OwnImages
-    + DataVolumes
-    + ExtraInterfaces
+    + Parts<Volume>
+    + Parts<Interface>
+    + InterfacePlaces
     + OwnKeyPairs
     + OwnVpcs
     + Images
@@ -548,8 +537,9 @@ impl<E> Machinery for E where
     E: Inspects
         + PowerControl
         + OwnImages
-        + DataVolumes
-        + ExtraInterfaces
+        + Parts<Volume>
+        + Parts<Interface>
+        + InterfacePlaces
         + OwnKeyPairs
         + OwnVpcs
         + Images

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::answer;
-use crate::deadline::{Backoff, Deadline};
+use crate::deadline::Deadline;
 use crate::ending::{Acted, OnMachine, PATIENTLY};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::event::{self, Asked};
@@ -18,7 +19,7 @@ use crate::meeting::{MeetingId, Role};
 use crate::plan::quiescent_at;
 use crate::plan::status::{Running, running};
 use crate::ports::{Clock, Consoles, DescribeById, FindByToken, Reports, Tokens};
-use crate::record::{MeetTime, Record};
+use crate::record::{Failure, Lost, MeetTime, Record};
 use crate::timing::Timing;
 
 /// What the verb asks of the world.
@@ -174,23 +175,20 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
     }
 
     async fn wait_until_running(&self) -> Result<StatusAnswer, Error> {
-        let mut tries = 0;
-        loop {
+        let timing = &self.observer.timing;
+        // A look is one request to the table, and to EC2 one, or three where a machine is not recorded yet.
+        let limit = timing.table + 3 * timing.ec2;
+        let seen = self.deadline.until(limit, async || {
             let (meeting, record, seen) = self.look().await?;
             match running(record.as_ref(), &seen) {
-                Running::Both => return Ok(StatusAnswer::Meeting(Box::new(meeting))),
-                Running::Never(why) => return Err(self.never(&why)),
-                Running::NotYet(why) => {
-                    tries += 1;
-                    let Observer { tokens, clock, timing, .. } = self.observer;
-                    let pause = Backoff::EC2.pause(tries, tokens.jitter());
-                    // A look is one request to the table, and to EC2 one, or three where a machine is not recorded yet.
-                    if !self.deadline.fits(pause + timing.table + 3 * timing.ec2) {
-                        return Err(self.not_yet(&why));
-                    }
-                    clock.sleep(pause).await;
-                }
+                Running::Both => Ok(ControlFlow::Break(meeting)),
+                Running::Never(why) => Err(self.never(&why)),
+                Running::NotYet(why) => Ok(ControlFlow::Continue(why)),
             }
+        });
+        match seen.await? {
+            ControlFlow::Break(meeting) => Ok(StatusAnswer::Meeting(Box::new(meeting))),
+            ControlFlow::Continue(why) => Err(self.not_yet(&why)),
         }
     }
 
@@ -248,63 +246,56 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
             }
             MeetingSnapshot::Stands { record, replaced, .. } => (record, replaced),
         };
-        let mut ids = BTreeMap::new();
         let mut not_seen = None;
-        for role in Role::BOTH {
-            let id = match record.role(role).instance_id.clone() {
-                Some(id) => Some(id),
-                None => seen_or(self.of_the_attempt(&record, role).await, &mut not_seen)?,
-            };
-            ids.extend(id.map(|id| (role, id)));
-        }
-        let all: Vec<InstanceId> = ids.values().cloned().collect();
-        let Observer { ec2, timing, .. } = self.observer;
-        let looked = match all.is_empty() {
-            true => Looked::default(),
-            false => {
-                let looked = self.deadline.ask_times(LOOKS, Service::Ec2, timing, || ec2.look(&all)).await;
-                seen_or(looked.map_err(|error| self.failed(Service::Ec2, error)), &mut not_seen)?
-            }
-        };
-        let seen = looked.seen;
+        let ids = self.find_machines(&record, &mut not_seen).await?;
+        let seen = self.see(ids.values().cloned().collect(), &mut not_seen).await?;
         let mut machines = BTreeMap::new();
         for (role, lost) in Role::BOTH.into_iter().zip(report.lost) {
-            let of_role = record.role(role);
             let machine = MachineAnswer {
-                recorded: of_role.instance_id.is_some(),
-                attempt: of_role.attempt.as_ref().map(to_attempt),
-                lost: lost.map(|lost| LostAnswer {
-                    instance_id: lost.instance_id.to_string(),
-                    reason: lost.reason,
-                    at: lost.at.to_string(),
-                }),
+                recorded: record.role(role).instance_id.is_some(),
+                attempt: record.role(role).attempt.as_ref().map(to_attempt),
+                lost: lost.map(to_lost),
                 ..self.to_machine(ids.get(&role), &seen)
             };
             if machine != MachineAnswer::default() {
                 machines.insert(role.as_str(), machine);
             }
         }
-        let meeting = Meeting {
-            meeting_id,
-            status: record.status.as_ref().map(|status| status.as_str().to_owned()),
-            termination_reason: record.termination_reason.clone(),
-            meet_time: match &record.meet_time {
-                MeetTime::Missing => None,
-                MeetTime::At(time) => Some(time.to_string()),
-                MeetTime::Unreadable(text) => Some(text.clone()),
-            },
-            launch_lease_until: record.lease.as_ref().map(|lease| lease.until.to_string()),
-            replaced,
-            machines,
-            last_failure: report.failure.map(|failure| FailureAnswer {
-                reason: failure.reason,
-                code: failure.code,
-                at: failure.at.to_string(),
-            }),
-            unreadable: None,
-            not_seen,
-        };
+        let last_failure = report.failure.map(to_failure);
+        let meeting =
+            Meeting { replaced, machines, last_failure, not_seen, ..to_meeting(meeting_id, &record) };
         Ok((meeting, Some(record), seen))
+    }
+
+    /// Those that the record names; of a role without one that of its attempt.
+    async fn find_machines(
+        &self,
+        record: &Record,
+        not_seen: &mut Option<String>,
+    ) -> Result<BTreeMap<Role, InstanceId>, Error> {
+        let mut ids = BTreeMap::new();
+        for role in Role::BOTH {
+            let id = match record.role(role).instance_id.clone() {
+                Some(id) => Some(id),
+                None => seen_or(self.of_the_attempt(record, role).await, not_seen)?,
+            };
+            ids.extend(id.map(|id| (role, id)));
+        }
+        Ok(ids)
+    }
+
+    async fn see(
+        &self,
+        all: Vec<InstanceId>,
+        not_seen: &mut Option<String>,
+    ) -> Result<Vec<ObservedMachine>, Error> {
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Observer { ec2, timing, .. } = self.observer;
+        let looked = self.deadline.ask_times(LOOKS, Service::Ec2, timing, || ec2.look(&all)).await;
+        let looked: Looked = seen_or(looked.map_err(|error| self.failed(Service::Ec2, error)), not_seen)?;
+        Ok(looked.seen)
     }
 
     /// A machine that a delivery launched and has not recorded yet.
@@ -417,6 +408,30 @@ fn seen_or<S: Default>(looked: Result<S, Error>, not_seen: &mut Option<String>) 
         }
         looked => looked,
     }
+}
+
+/// What the record alone says.
+fn to_meeting(meeting_id: String, record: &Record) -> Meeting {
+    Meeting {
+        meeting_id,
+        status: record.status.as_ref().map(|status| status.as_str().to_owned()),
+        termination_reason: record.termination_reason.clone(),
+        meet_time: match &record.meet_time {
+            MeetTime::Missing => None,
+            MeetTime::At(time) => Some(time.to_string()),
+            MeetTime::Unreadable(text) => Some(text.clone()),
+        },
+        launch_lease_until: record.lease.as_ref().map(|lease| lease.until.to_string()),
+        ..Meeting::default()
+    }
+}
+
+fn to_lost(lost: Lost) -> LostAnswer {
+    LostAnswer { instance_id: lost.instance_id.to_string(), reason: lost.reason, at: lost.at.to_string() }
+}
+
+fn to_failure(failure: Failure) -> FailureAnswer {
+    FailureAnswer { reason: failure.reason, code: failure.code, at: failure.at.to_string() }
 }
 
 fn to_attempt(attempt: &Attempt) -> AttemptAnswer {

@@ -7,6 +7,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::id::id;
+
 /// IPv4 addresses, such as `10.20.0.0/16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -65,9 +67,19 @@ pub fn parameter(name: &str, generation: u32) -> String {
     format!("/elephant/vpc/{name}/{generation}")
 }
 
+id! { VpcId }
+id! { SubnetId }
+id! { InternetGatewayId }
+id! { RouteTableId }
+id! {
+    /// Of a route table to a subnet.
+    AssociationId
+}
+id! { SecurityGroupId }
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vpc {
-    pub vpc_id: String,
+    pub vpc_id: VpcId,
     pub cidr: String,
 }
 
@@ -84,17 +96,19 @@ impl Contents {
     /// Whether one of these has this id.
     pub fn holds(&self, id: &str) -> bool {
         let tables = || self.route_tables.iter();
-        self.subnets.iter().any(|subnet| subnet.subnet_id == id)
-            || self.internet_gateways.iter().any(|gateway| gateway.internet_gateway_id == id)
-            || self.security_groups.iter().any(|group| group.security_group_id == id)
-            || tables().any(|table| table.route_table_id == id)
-            || tables().flat_map(|table| &table.associations).any(|(association, _)| association == id)
+        self.subnets.iter().any(|subnet| subnet.subnet_id.as_str() == id)
+            || self.internet_gateways.iter().any(|gateway| gateway.internet_gateway_id.as_str() == id)
+            || self.security_groups.iter().any(|group| group.security_group_id.as_str() == id)
+            || tables().any(|table| table.route_table_id.as_str() == id)
+            || tables()
+                .flat_map(|table| &table.associations)
+                .any(|(association, _)| association.as_str() == id)
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {
-    pub subnet_id: String,
+    pub subnet_id: SubnetId,
     pub availability_zone: String,
     pub cidr: String,
     /// Machines in it get a public address.
@@ -103,21 +117,20 @@ pub struct Subnet {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternetGateway {
-    pub internet_gateway_id: String,
-    pub attached_to: Option<String>,
+    pub internet_gateway_id: InternetGatewayId,
+    pub attached_to: Option<VpcId>,
 }
 
 /// A route table of ours; the VPC's main one is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
-    pub route_table_id: String,
-    /// Association and subnet.
-    pub associations: Vec<(String, String)>,
+    pub route_table_id: RouteTableId,
+    pub associations: Vec<(AssociationId, SubnetId)>,
     pub has_default_route: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroup {
-    pub security_group_id: String,
+    pub security_group_id: SecurityGroupId,
     pub name: String,
 }

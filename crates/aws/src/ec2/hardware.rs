@@ -14,19 +14,20 @@ use jiff::Timestamp;
 
 use super::fleet::to_addresses;
 use super::{Ec2, failed, filter, pattern, tagged, to_machine, to_tags};
+use crate::sdk;
 use elephant_core::error::{AwsError, Class};
 use elephant_core::fleet::STOPPED_TAG;
 use elephant_core::hardware::{
-    Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, Made, NAME_TAG, NewImage, NewInterface,
-    NewVolume, OwnImage, OwnSnapshot, REBOOT_TAG, Volume, VolumeAttachment,
+    Attached, Hardware, INSTANCE_TAG, Interface, InterfaceAttachment, InterfaceId, Made, NAME_TAG, NewImage,
+    NewInterface, NewVolume, OwnImage, OwnSnapshot, REBOOT_TAG, Volume, VolumeAttachment, VolumeId,
 };
 use elephant_core::machine::InstanceId;
-use elephant_core::ports::{DataVolumes, ExtraInterfaces, Inspects, OwnImages, PowerControl};
+use elephant_core::ports::{Inspects, InterfacePlaces, OwnImages, Parts, PowerControl};
 
 impl Inspects for Ec2 {
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError> {
         let answer = self.client.describe_instances().instance_ids(&instance.0).send().await;
-        let found = if_known("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
+        let found = unless("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
         let machines = found.iter().flat_map(|found| found.reservations()).flat_map(|of| of.instances());
         Ok(machines.into_iter().find_map(to_hardware))
     }
@@ -34,12 +35,13 @@ impl Inspects for Ec2 {
 
 fn to_hardware(instance: &Instance) -> Option<Hardware> {
     let texts = |ids: Vec<Option<&str>>| ids.into_iter().flatten().map(str::to_owned).collect::<Vec<_>>();
-    let volumes = instance.block_device_mappings().iter().filter_map(|mapping| {
-        Some((mapping.device_name()?.to_owned(), mapping.ebs()?.volume_id()?.to_owned()))
-    });
+    let volumes = instance
+        .block_device_mappings()
+        .iter()
+        .filter_map(|mapping| Some((mapping.device_name()?.to_owned(), mapping.ebs()?.volume_id()?.into())));
     let interfaces = instance.network_interfaces().iter().filter_map(|interface| {
         let index = interface.attachment().and_then(|attachment| attachment.device_index());
-        Some((index.unwrap_or_default(), interface.network_interface_id()?.to_owned()))
+        Some((index.unwrap_or_default(), interface.network_interface_id()?.into()))
     });
     Some(Hardware {
         machine: to_machine(instance)?,
@@ -87,11 +89,8 @@ impl OwnImages for Ec2 {
             .no_reboot(!image.reboot)
             .tag_specifications(tagged(ResourceType::Image, &image.tags))
             .tag_specifications(tagged(ResourceType::Snapshot, &image.tags));
-        match request.send().await {
-            Ok(answer) => Ok(Some(answer.image_id().unwrap_or_default().to_owned())),
-            Err(error) if is_code(&error, &["InvalidAMIName.Duplicate"]) => Ok(None),
-            Err(error) => Err(failed("CreateImage", &error)),
-        }
+        let answer = unless("CreateImage", request.send().await, &["InvalidAMIName.Duplicate"])?;
+        Ok(answer.map(|answer| answer.image_id().unwrap_or_default().to_owned()))
     }
 
     async fn find_named(&self, name: &str) -> Result<Option<OwnImage>, AwsError> {
@@ -102,7 +101,7 @@ impl OwnImages for Ec2 {
         // Of any owner, so that it can be said of one that it is not ours.
         let request = self.client.describe_images().image_ids(image_id).include_disabled(true);
         let unknown = ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"];
-        let found = if_known("DescribeImages", request.send().await, &unknown)?;
+        let found = unless("DescribeImages", request.send().await, &unknown)?;
         Ok(found.iter().flat_map(|found| found.images()).find_map(to_image))
     }
 
@@ -112,7 +111,7 @@ impl OwnImages for Ec2 {
 
     async fn deregister(&self, image_id: &str) -> Result<(), AwsError> {
         let answer = self.client.deregister_image().image_id(image_id).send().await;
-        gone_is_as_good("DeregisterImage", answer, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"])
+        done_or("DeregisterImage", answer, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"])
     }
 
     async fn find_snapshots(&self, image_id: &str, project: &str) -> Result<Vec<String>, AwsError> {
@@ -127,7 +126,7 @@ impl OwnImages for Ec2 {
 
     async fn find_snapshot(&self, snapshot_id: &str) -> Result<Option<OwnSnapshot>, AwsError> {
         let answer = self.client.describe_snapshots().snapshot_ids(snapshot_id).send().await;
-        let found = if_known("DescribeSnapshots", answer, &["InvalidSnapshot.NotFound"])?;
+        let found = unless("DescribeSnapshots", answer, &["InvalidSnapshot.NotFound"])?;
         let snapshot = |snapshot: &Snapshot| {
             Some(OwnSnapshot {
                 snapshot_id: snapshot.snapshot_id()?.to_owned(),
@@ -140,12 +139,12 @@ impl OwnImages for Ec2 {
 
     async fn delete_snapshot(&self, snapshot_id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_snapshot().snapshot_id(snapshot_id).send().await;
-        gone_is_as_good("DeleteSnapshot", answer, &["InvalidSnapshot.NotFound"])
+        done_or("DeleteSnapshot", answer, &["InvalidSnapshot.NotFound"])
     }
 }
 
-impl DataVolumes for Ec2 {
-    async fn create_volume(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError> {
+impl Parts<Volume> for Ec2 {
+    async fn create_part(&self, volume: &NewVolume) -> Result<Made<Volume>, AwsError> {
         let request = self
             .client
             .create_volume()
@@ -160,7 +159,7 @@ impl DataVolumes for Ec2 {
             .tag_specifications(tagged(ResourceType::Volume, &volume.tags));
         match request.send().await {
             Ok(answer) => Ok(Made::This(Volume {
-                volume_id: made("CreateVolume", answer.volume_id())?,
+                volume_id: made("CreateVolume", answer.volume_id())?.into(),
                 state: answer.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
                 size_gb: answer.size().unwrap_or_default(),
                 created_at: answer.create_time().and_then(to_timestamp),
@@ -172,27 +171,27 @@ impl DataVolumes for Ec2 {
         }
     }
 
-    async fn find_volume(&self, volume_id: &str) -> Result<Option<Volume>, AwsError> {
-        let answer = self.client.describe_volumes().volume_ids(volume_id).send().await;
-        let found = if_known("DescribeVolumes", answer, &["InvalidVolume.NotFound"])?;
+    async fn find_part(&self, id: &VolumeId) -> Result<Option<Volume>, AwsError> {
+        let answer = self.client.describe_volumes().volume_ids(id.as_str()).send().await;
+        let found = unless("DescribeVolumes", answer, &["InvalidVolume.NotFound"])?;
         Ok(found.iter().flat_map(|found| found.volumes()).find_map(to_volume))
     }
 
-    async fn find_volumes(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError> {
+    async fn find_parts(&self, instance: &InstanceId, name: &str) -> Result<Vec<Volume>, AwsError> {
         let request = self.client.describe_volumes().set_filters(Some(made_for(instance, name)));
         let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeVolumes", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(found.iter().filter_map(to_volume).collect())
     }
 
-    async fn attach_volume(
+    async fn attach_part(
         &self,
-        volume_id: &str,
+        id: &VolumeId,
         instance: &InstanceId,
-        device: &str,
+        device: &String,
     ) -> Result<Attached, AwsError> {
-        let request =
-            self.client.attach_volume().volume_id(volume_id).instance_id(&instance.0).device(device);
+        let request = self.client.attach_volume().volume_id(id.as_str());
+        let request = request.instance_id(&instance.0).device(device);
         match request.send().await {
             Ok(_) => Ok(Attached::Done),
             Err(error) if is_code(&error, &["VolumeInUse"]) => Ok(Attached::InUse),
@@ -204,29 +203,29 @@ impl DataVolumes for Ec2 {
         }
     }
 
-    async fn delete_volume_with_machine(&self, instance: &InstanceId, device: &str) -> Result<(), AwsError> {
+    async fn delete_with_machine(&self, _: &VolumeId, of: &VolumeAttachment) -> Result<(), AwsError> {
         let ebs = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(true).build();
-        let mapping = InstanceBlockDeviceMappingSpecification::builder().device_name(device).ebs(ebs).build();
-        let request =
-            self.client.modify_instance_attribute().instance_id(&instance.0).block_device_mappings(mapping);
-        let answer = request.send().await;
+        let mapping = InstanceBlockDeviceMappingSpecification::builder().device_name(&of.device).ebs(ebs);
+        let request = self.client.modify_instance_attribute().instance_id(&of.instance_id.0);
+        let answer = request.block_device_mappings(mapping.build()).send().await;
         answer.map(|_| ()).map_err(|error| failed("ModifyInstanceAttribute", &error))
     }
 
-    async fn detach_volume(&self, volume_id: &str, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.detach_volume().volume_id(volume_id).instance_id(&instance.0).send().await;
+    async fn detach_part(&self, id: &VolumeId, of: &VolumeAttachment) -> Result<(), AwsError> {
+        let request = self.client.detach_volume().volume_id(id.as_str()).instance_id(&of.instance_id.0);
         // `IncorrectState`: the volume is available.
-        gone_is_as_good("DetachVolume", answer, &["IncorrectState", "InvalidAttachment.NotFound"])
+        let codes = ["IncorrectState", "InvalidAttachment.NotFound"];
+        done_or("DetachVolume", request.send().await, &codes)
     }
 
-    async fn delete_volume(&self, volume_id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_volume().volume_id(volume_id).send().await;
-        gone_is_as_good("DeleteVolume", answer, &["InvalidVolume.NotFound"])
+    async fn delete_part(&self, id: &VolumeId) -> Result<(), AwsError> {
+        let answer = self.client.delete_volume().volume_id(id.as_str()).send().await;
+        done_or("DeleteVolume", answer, &["InvalidVolume.NotFound"])
     }
 }
 
-impl ExtraInterfaces for Ec2 {
-    async fn create_interface(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError> {
+impl Parts<Interface> for Ec2 {
+    async fn create_part(&self, interface: &NewInterface) -> Result<Made<Interface>, AwsError> {
         let groups = Some(interface.security_group_ids.clone()).filter(|groups| !groups.is_empty());
         let request = self
             .client
@@ -246,43 +245,28 @@ impl ExtraInterfaces for Ec2 {
         }
     }
 
-    async fn find_interface(&self, id: &str) -> Result<Option<Interface>, AwsError> {
-        let answer = self.client.describe_network_interfaces().network_interface_ids(id).send().await;
-        let found = if_known("DescribeNetworkInterfaces", answer, &["InvalidNetworkInterfaceID.NotFound"])?;
+    async fn find_part(&self, id: &InterfaceId) -> Result<Option<Interface>, AwsError> {
+        let answer =
+            self.client.describe_network_interfaces().network_interface_ids(id.as_str()).send().await;
+        let found = unless("DescribeNetworkInterfaces", answer, &["InvalidNetworkInterfaceID.NotFound"])?;
         Ok(found.iter().flat_map(|found| found.network_interfaces()).find_map(to_interface))
     }
 
-    async fn find_interfaces(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError> {
+    async fn find_parts(&self, instance: &InstanceId, name: &str) -> Result<Vec<Interface>, AwsError> {
         let request = self.client.describe_network_interfaces().set_filters(Some(made_for(instance, name)));
         let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeNetworkInterfaces", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(found.iter().filter_map(to_interface).collect())
     }
 
-    async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError> {
-        let answer = self.client.describe_instance_types().instance_types(InstanceType::from(instance_type));
-        let answer = answer.send().await.map_err(|error| failed("DescribeInstanceTypes", &error))?;
-        let network = answer.instance_types().first().and_then(|kind| kind.network_info());
-        Ok(network
-            .and_then(|network| network.maximum_network_interfaces())
-            .and_then(|n| usize::try_from(n).ok()))
-    }
-
-    async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError> {
-        let answer = self.client.describe_subnets().subnet_ids(subnet_id).send().await;
-        let found = if_known("DescribeSubnets", answer, &["InvalidSubnetID.NotFound"])?;
-        let subnet = found.iter().flat_map(|found| found.subnets()).next();
-        Ok(subnet.and_then(|subnet| subnet.availability_zone()).map(str::to_owned))
-    }
-
-    async fn attach_interface(
+    async fn attach_part(
         &self,
-        id: &str,
+        id: &InterfaceId,
         instance: &InstanceId,
-        device_index: i32,
+        device_index: &i32,
     ) -> Result<Attached, AwsError> {
-        let request = self.client.attach_network_interface().network_interface_id(id);
-        let request = request.instance_id(&instance.0).device_index(device_index);
+        let request = self.client.attach_network_interface().network_interface_id(id.as_str());
+        let request = request.instance_id(&instance.0).device_index(*device_index);
         match request.send().await {
             Ok(_) => Ok(Attached::Done),
             Err(error) if is_code(&error, &["InvalidNetworkInterface.InUse"]) => Ok(Attached::InUse),
@@ -297,24 +281,43 @@ impl ExtraInterfaces for Ec2 {
         }
     }
 
-    async fn delete_interface_with_machine(&self, id: &str, attachment_id: &str) -> Result<(), AwsError> {
+    async fn delete_with_machine(&self, id: &InterfaceId, of: &InterfaceAttachment) -> Result<(), AwsError> {
         let attachment = NetworkInterfaceAttachmentChanges::builder()
-            .attachment_id(attachment_id)
+            .attachment_id(of.attachment_id.as_str())
             .delete_on_termination(true)
             .build();
-        let request = self.client.modify_network_interface_attribute().network_interface_id(id);
+        let request = self.client.modify_network_interface_attribute().network_interface_id(id.as_str());
         let answer = request.attachment(attachment).send().await;
         answer.map(|_| ()).map_err(|error| failed("ModifyNetworkInterfaceAttribute", &error))
     }
 
-    async fn detach_interface(&self, attachment_id: &str) -> Result<(), AwsError> {
-        let answer = self.client.detach_network_interface().attachment_id(attachment_id).send().await;
-        gone_is_as_good("DetachNetworkInterface", answer, &["InvalidAttachmentID.NotFound"])
+    async fn detach_part(&self, _: &InterfaceId, of: &InterfaceAttachment) -> Result<(), AwsError> {
+        let request = self.client.detach_network_interface().attachment_id(of.attachment_id.as_str());
+        let answer = request.send().await;
+        done_or("DetachNetworkInterface", answer, &["InvalidAttachmentID.NotFound"])
     }
 
-    async fn delete_interface(&self, id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_network_interface().network_interface_id(id).send().await;
-        gone_is_as_good("DeleteNetworkInterface", answer, &["InvalidNetworkInterfaceID.NotFound"])
+    async fn delete_part(&self, id: &InterfaceId) -> Result<(), AwsError> {
+        let answer = self.client.delete_network_interface().network_interface_id(id.as_str()).send().await;
+        done_or("DeleteNetworkInterface", answer, &["InvalidNetworkInterfaceID.NotFound"])
+    }
+}
+
+impl InterfacePlaces for Ec2 {
+    async fn count_interfaces(&self, instance_type: &str) -> Result<Option<usize>, AwsError> {
+        let answer = self.client.describe_instance_types().instance_types(InstanceType::from(instance_type));
+        let answer = answer.send().await.map_err(|error| failed("DescribeInstanceTypes", &error))?;
+        let network = answer.instance_types().first().and_then(|kind| kind.network_info());
+        Ok(network
+            .and_then(|network| network.maximum_network_interfaces())
+            .and_then(|n| usize::try_from(n).ok()))
+    }
+
+    async fn find_zone(&self, subnet_id: &str) -> Result<Option<String>, AwsError> {
+        let answer = self.client.describe_subnets().subnet_ids(subnet_id).send().await;
+        let found = unless("DescribeSubnets", answer, &["InvalidSubnetID.NotFound"])?;
+        let subnet = found.iter().flat_map(|found| found.subnets()).next();
+        Ok(subnet.and_then(|subnet| subnet.availability_zone()).map(str::to_owned))
     }
 }
 
@@ -359,7 +362,7 @@ fn to_volume(volume: &EbsVolume) -> Option<Volume> {
         })
     });
     Some(Volume {
-        volume_id: volume.volume_id()?.to_owned(),
+        volume_id: volume.volume_id()?.into(),
         state: volume.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
         size_gb: volume.size().unwrap_or_default(),
         created_at: volume.create_time().and_then(to_timestamp),
@@ -373,14 +376,14 @@ fn to_interface(interface: &NetworkInterface) -> Option<Interface> {
         let state = attachment.status().map(|status| status.as_str()).unwrap_or("attached");
         (state != "detached").then_some(())?;
         Some(InterfaceAttachment {
-            attachment_id: attachment.attachment_id()?.to_owned(),
+            attachment_id: attachment.attachment_id()?.into(),
             instance_id: InstanceId(attachment.instance_id()?.to_owned()),
             device_index: attachment.device_index().unwrap_or_default(),
             state: state.to_owned(),
         })
     });
     Some(Interface {
-        network_interface_id: interface.network_interface_id()?.to_owned(),
+        network_interface_id: interface.network_interface_id()?.into(),
         state: interface.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
         subnet_id: interface.subnet_id().unwrap_or_default().to_owned(),
         private_ip: interface.private_ip_address().filter(|ip| !ip.is_empty()).map(str::to_owned),
@@ -413,25 +416,22 @@ fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
 
-/// What was asked for by its id; `None`: EC2 knows none.
-pub(super) fn if_known<R, E>(
+/// What was answered; `None`: EC2 refuses with one of these codes.
+pub(super) fn unless<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
-    unknown: &[&str],
+    codes: &[&str],
 ) -> Result<Option<R>, AwsError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     SdkError<E>: RequestId,
 {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_code(&error, unknown) => Ok(None),
-        Err(error) => Err(failed(action, &error)),
-    }
+    let is_one = |error: &E| error.code().is_some_and(|code| codes.contains(&code));
+    sdk::unless(answer, is_one, |error| failed(action, error))
 }
 
-/// Whoever wants something gone is content to hear that it is.
-pub(super) fn gone_is_as_good<R, E>(
+/// Done, or refused with one of the codes that say that it is so already: what is gone is as good as deleted.
+pub(super) fn done_or<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
     codes: &[&str],
@@ -440,9 +440,5 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     SdkError<E>: RequestId,
 {
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) if is_code(&error, codes) => Ok(()),
-        Err(error) => Err(failed(action, &error)),
-    }
+    unless(action, answer, codes).map(|_| ())
 }

@@ -6,7 +6,7 @@ use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::ResourceType;
 use jiff::Timestamp;
 
-use super::hardware::is_code;
+use super::hardware::{done_or, unless};
 use super::{Ec2, failed, tagged, to_tags};
 use elephant_core::error::{AwsError, Class};
 use elephant_core::key_pair::{KeyType, OwnKeyPair, PrivateKey};
@@ -23,6 +23,7 @@ impl KeyPairs for Ec2 {
 }
 
 const TAKEN: [&str; 1] = ["InvalidKeyPair.Duplicate"];
+const UNKNOWN: [&str; 1] = ["InvalidKeyPair.NotFound"];
 
 impl OwnKeyPairs for Ec2 {
     async fn create_key_pair(
@@ -37,11 +38,7 @@ impl OwnKeyPairs for Ec2 {
             .key_name(name)
             .key_type(key_type.as_str().into())
             .tag_specifications(tagged(ResourceType::KeyPair, tags));
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) if is_code(&error, &TAKEN) => return Ok(None),
-            Err(error) => return Err(failed("CreateKeyPair", &error)),
-        };
+        let Some(answer) = unless("CreateKeyPair", request.send().await, &TAKEN)? else { return Ok(None) };
         let (Some(id), Some(material)) = (answer.key_pair_id(), answer.key_material()) else {
             return Err(AwsError {
                 action: "CreateKeyPair",
@@ -76,21 +73,14 @@ impl OwnKeyPairs for Ec2 {
             .key_name(name)
             .public_key_material(Blob::new(public_key))
             .tag_specifications(tagged(ResourceType::KeyPair, tags));
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_code(&error, &TAKEN) => Ok(false),
-            Err(error) => Err(failed("ImportKeyPair", &error)),
-        }
+        Ok(unless("ImportKeyPair", request.send().await, &TAKEN)?.is_some())
     }
 
     async fn find_own_key_pair(&self, name: &str) -> Result<Option<OwnKeyPair>, AwsError> {
         let request = self.client.describe_key_pairs().key_names(name).include_public_key(true);
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) if is_code(&error, &["InvalidKeyPair.NotFound"]) => return Ok(None),
-            Err(error) => return Err(failed("DescribeKeyPairs", &error)),
-        };
-        let found = answer.key_pairs().iter().find(|pair| pair.key_name() == Some(name));
+        let answer = unless("DescribeKeyPairs", request.send().await, &UNKNOWN)?;
+        let mut pairs = answer.iter().flat_map(|answer| answer.key_pairs());
+        let found = pairs.find(|pair| pair.key_name() == Some(name));
         Ok(found.and_then(|pair| {
             let text =
                 |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| text.trim().to_owned());
@@ -108,10 +98,6 @@ impl OwnKeyPairs for Ec2 {
 
     async fn delete_key_pair(&self, key_pair_id: &str) -> Result<(), AwsError> {
         let answer = self.client.delete_key_pair().key_pair_id(key_pair_id).send().await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["InvalidKeyPair.NotFound"]) => Ok(()),
-            Err(error) => Err(failed("DeleteKeyPair", &error)),
-        }
+        done_or("DeleteKeyPair", answer, &UNKNOWN)
     }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, NetworkInterface, ResourceType, RouteState, Tag};
 
-use super::hardware::{PAGE, gone_is_as_good, is_code, made, says};
+use super::hardware::{PAGE, done_or, is_code, made, says};
 use super::{Ec2, failed, filter, filter_of, tagged, to_tags};
 use elephant_core::error::AwsError;
 use elephant_core::machine::InstanceId;
 use elephant_core::ports::OwnVpcs;
-use elephant_core::vpc::{Contents, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
+use elephant_core::vpc::{
+    AssociationId, Contents, InternetGateway, InternetGatewayId, RouteTable, RouteTableId, SecurityGroup,
+    SecurityGroupId, Subnet, SubnetId, Vpc, VpcId,
+};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
@@ -19,30 +22,27 @@ impl OwnVpcs for Ec2 {
         let pages = pages.page_size(PAGE).items();
         let found = self.all("DescribeVpcs", pages.send().collect::<Result<Vec<_>, _>>()).await?;
         let vpc = |vpc: &aws_sdk_ec2::types::Vpc| {
-            Some(Vpc {
-                vpc_id: vpc.vpc_id()?.to_owned(),
-                cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
-            })
+            Some(Vpc { vpc_id: vpc.vpc_id()?.into(), cidr: vpc.cidr_block().unwrap_or_default().to_owned() })
         };
         Ok(found.iter().filter_map(vpc).collect())
     }
 
-    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError> {
+    async fn create_vpc(&self, cidr: &str, tags: &BTreeMap<String, String>) -> Result<VpcId, AwsError> {
         let request = self.client.create_vpc().cidr_block(cidr);
         let answer = request.tag_specifications(tagged(ResourceType::Vpc, tags)).send().await;
         let answer = answer.map_err(|error| failed("CreateVpc", &error))?;
-        made("CreateVpc", answer.vpc().and_then(|vpc| vpc.vpc_id()))
+        made("CreateVpc", answer.vpc().and_then(|vpc| vpc.vpc_id())).map(VpcId::from)
     }
 
-    async fn name_hosts(&self, vpc_id: &str) -> Result<(), AwsError> {
+    async fn name_hosts(&self, vpc_id: &VpcId) -> Result<(), AwsError> {
         let yes = AttributeBooleanValue::builder().value(true).build();
-        let request = self.client.modify_vpc_attribute().vpc_id(vpc_id).enable_dns_hostnames(yes);
+        let request = self.client.modify_vpc_attribute().vpc_id(vpc_id.as_str()).enable_dns_hostnames(yes);
         request.send().await.map(|_| ()).map_err(|error| failed("ModifyVpcAttribute", &error))
     }
 
-    async fn delete_vpc(&self, vpc_id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_vpc().vpc_id(vpc_id).send().await;
-        gone_is_as_good("DeleteVpc", answer, &["InvalidVpcID.NotFound"])
+    async fn delete_vpc(&self, vpc_id: &VpcId) -> Result<(), AwsError> {
+        let answer = self.client.delete_vpc().vpc_id(vpc_id.as_str()).send().await;
+        done_or("DeleteVpc", answer, &["InvalidVpcID.NotFound"])
     }
 
     async fn list_zones(&self) -> Result<Vec<String>, AwsError> {
@@ -54,10 +54,10 @@ impl OwnVpcs for Ec2 {
         Ok(names.map(str::to_owned).collect())
     }
 
-    async fn look_into_vpc(&self, vpc_id: &str, name: &str, project: &str) -> Result<Contents, AwsError> {
+    async fn look_into_vpc(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Contents, AwsError> {
         let within = || {
             let mut filters = ours(name, project);
-            filters.push(filter("vpc-id", vpc_id));
+            filters.push(filter("vpc-id", vpc_id.as_str()));
             filters
         };
         let gateways = self.gateways(ours(name, project)).await?;
@@ -73,109 +73,110 @@ impl OwnVpcs for Ec2 {
 
     async fn create_subnet(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         cidr: &str,
         zone: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
-        let request = self.client.create_subnet().vpc_id(vpc_id).cidr_block(cidr).availability_zone(zone);
-        match request.tag_specifications(tagged(ResourceType::Subnet, tags)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["InvalidSubnet.Conflict"]) => Ok(()),
-            Err(error) => Err(failed("CreateSubnet", &error)),
-        }
+        let request =
+            self.client.create_subnet().vpc_id(vpc_id.as_str()).cidr_block(cidr).availability_zone(zone);
+        let answer = request.tag_specifications(tagged(ResourceType::Subnet, tags)).send().await;
+        done_or("CreateSubnet", answer, &["InvalidSubnet.Conflict"])
     }
 
-    async fn make_subnet_public(&self, subnet_id: &str) -> Result<(), AwsError> {
+    async fn make_subnet_public(&self, subnet_id: &SubnetId) -> Result<(), AwsError> {
         let yes = AttributeBooleanValue::builder().value(true).build();
-        let request = self.client.modify_subnet_attribute().subnet_id(subnet_id).map_public_ip_on_launch(yes);
+        let request =
+            self.client.modify_subnet_attribute().subnet_id(subnet_id.as_str()).map_public_ip_on_launch(yes);
         request.send().await.map(|_| ()).map_err(|error| failed("ModifySubnetAttribute", &error))
     }
 
-    async fn create_internet_gateway(&self, tags: &BTreeMap<String, String>) -> Result<String, AwsError> {
+    async fn create_internet_gateway(
+        &self,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<InternetGatewayId, AwsError> {
         let request = self.client.create_internet_gateway();
         let answer = request.tag_specifications(tagged(ResourceType::InternetGateway, tags)).send().await;
         let answer = answer.map_err(|error| failed("CreateInternetGateway", &error))?;
         let id = answer.internet_gateway().and_then(|gateway| gateway.internet_gateway_id());
-        made("CreateInternetGateway", id)
+        made("CreateInternetGateway", id).map(InternetGatewayId::from)
     }
 
-    async fn attach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError> {
-        match self.client.attach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id).send().await {
-            Ok(_) => Ok(()),
-            // Another request has attached its own, and deleted this one as a spare.
-            Err(error)
-                if is_code(&error, &["Resource.AlreadyAssociated", "InvalidInternetGatewayID.NotFound"]) =>
-            {
-                Ok(())
-            }
+    async fn attach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError> {
+        match self
+            .client
+            .attach_internet_gateway()
+            .internet_gateway_id(id.as_str())
+            .vpc_id(vpc_id.as_str())
+            .send()
+            .await
+        {
             // "Network vpc-… already has an internet gateway attached"
             Err(error)
                 if is_code(&error, &["InvalidParameterValue"]) && says(&error, "already has an internet") =>
             {
                 Ok(())
             }
-            Err(error) => Err(failed("AttachInternetGateway", &error)),
+            // Another request has attached its own, and deleted this one as a spare.
+            answer => done_or(
+                "AttachInternetGateway",
+                answer,
+                &["Resource.AlreadyAssociated", "InvalidInternetGatewayID.NotFound"],
+            ),
         }
     }
 
     async fn create_route_table(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
-        let request = self.client.create_route_table().vpc_id(vpc_id);
+        let request = self.client.create_route_table().vpc_id(vpc_id.as_str());
         let answer = request.tag_specifications(tagged(ResourceType::RouteTable, tags)).send().await;
         answer.map(|_| ()).map_err(|error| failed("CreateRouteTable", &error))
     }
 
-    async fn add_default_route(&self, route_table_id: &str, gateway_id: &str) -> Result<(), AwsError> {
-        let request = self.client.create_route().route_table_id(route_table_id).gateway_id(gateway_id);
-        match request.destination_cidr_block(EVERYWHERE).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["RouteAlreadyExists"]) => Ok(()),
-            Err(error) => Err(failed("CreateRoute", &error)),
-        }
+    async fn add_default_route(
+        &self,
+        route_table_id: &RouteTableId,
+        gateway_id: &InternetGatewayId,
+    ) -> Result<(), AwsError> {
+        let request = self
+            .client
+            .create_route()
+            .route_table_id(route_table_id.as_str())
+            .gateway_id(gateway_id.as_str());
+        let answer = request.destination_cidr_block(EVERYWHERE).send().await;
+        done_or("CreateRoute", answer, &["RouteAlreadyExists"])
     }
 
-    async fn associate_route_table(&self, route_table_id: &str, subnet_id: &str) -> Result<(), AwsError> {
-        match self
-            .client
-            .associate_route_table()
-            .route_table_id(route_table_id)
-            .subnet_id(subnet_id)
-            .send()
-            .await
-        {
-            Ok(_) => Ok(()),
-            // A table that is gone was a spare: the subnet has another, or gets one from the next request.
-            Err(error)
-                if is_code(&error, &["Resource.AlreadyAssociated", "InvalidRouteTableID.NotFound"]) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(failed("AssociateRouteTable", &error)),
-        }
+    async fn associate_route_table(
+        &self,
+        route_table_id: &RouteTableId,
+        subnet_id: &SubnetId,
+    ) -> Result<(), AwsError> {
+        let request = self.client.associate_route_table().route_table_id(route_table_id.as_str());
+        let answer = request.subnet_id(subnet_id.as_str()).send().await;
+        // A table that is gone was a spare: the subnet has another, or gets one from the next request.
+        let codes = ["Resource.AlreadyAssociated", "InvalidRouteTableID.NotFound"];
+        done_or("AssociateRouteTable", answer, &codes)
     }
 
     async fn create_security_group(
         &self,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         name: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
-        let request = self.client.create_security_group().vpc_id(vpc_id).group_name(name);
+        let request = self.client.create_security_group().vpc_id(vpc_id.as_str()).group_name(name);
         let request = request.description("Machines of meetings: everything out, nothing in");
-        match request.tag_specifications(tagged(ResourceType::SecurityGroup, tags)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_code(&error, &["InvalidGroup.Duplicate"]) => Ok(()),
-            Err(error) => Err(failed("CreateSecurityGroup", &error)),
-        }
+        let answer = request.tag_specifications(tagged(ResourceType::SecurityGroup, tags)).send().await;
+        done_or("CreateSecurityGroup", answer, &["InvalidGroup.Duplicate"])
     }
 
-    async fn list_machines_in_vpc(&self, vpc_id: &str) -> Result<Vec<InstanceId>, AwsError> {
+    async fn list_machines_in_vpc(&self, vpc_id: &VpcId) -> Result<Vec<InstanceId>, AwsError> {
         let live = ["pending", "running", "stopping", "stopped", "shutting-down"].map(str::to_owned);
-        let request = self.client.describe_instances().filters(filter("vpc-id", vpc_id));
+        let request = self.client.describe_instances().filters(filter("vpc-id", vpc_id.as_str()));
         let request = request.filters(filter_of("instance-state-name", &live));
         let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
@@ -183,8 +184,8 @@ impl OwnVpcs for Ec2 {
         Ok(machines.filter_map(|machine| Some(InstanceId(machine.instance_id()?.to_owned()))).collect())
     }
 
-    async fn list_foreign(&self, vpc_id: &str, name: &str, project: &str) -> Result<Vec<String>, AwsError> {
-        let within = || vec![filter("vpc-id", vpc_id)];
+    async fn list_foreign(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Vec<String>, AwsError> {
+        let within = || vec![filter("vpc-id", vpc_id.as_str())];
         let is_ours = |tags: &[Tag]| {
             let tags = to_tags(tags);
             let tag = |key: &str| tags.get(key).map(String::as_str);
@@ -216,46 +217,52 @@ impl OwnVpcs for Ec2 {
         for group in groups.iter().filter(|group| !is_ours(group.tags()) && !by_itself(group)) {
             found("security group", group.group_id());
         }
-        let gateways = self.gateways(vec![filter("attachment.vpc-id", vpc_id)]).await?;
+        let gateways = self.gateways(vec![filter("attachment.vpc-id", vpc_id.as_str())]).await?;
         for gateway in gateways.iter().filter(|gateway| !is_ours(gateway.tags())) {
             found("internet gateway", gateway.internet_gateway_id());
         }
         Ok(foreign)
     }
 
-    async fn delete_security_group(&self, id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_security_group().group_id(id).send().await;
-        gone_is_as_good("DeleteSecurityGroup", answer, &["InvalidGroup.NotFound"])
+    async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), AwsError> {
+        let answer = self.client.delete_security_group().group_id(id.as_str()).send().await;
+        done_or("DeleteSecurityGroup", answer, &["InvalidGroup.NotFound"])
     }
 
-    async fn delete_subnet(&self, id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_subnet().subnet_id(id).send().await;
-        gone_is_as_good("DeleteSubnet", answer, &["InvalidSubnetID.NotFound"])
+    async fn delete_subnet(&self, id: &SubnetId) -> Result<(), AwsError> {
+        let answer = self.client.delete_subnet().subnet_id(id.as_str()).send().await;
+        done_or("DeleteSubnet", answer, &["InvalidSubnetID.NotFound"])
     }
 
-    async fn disassociate_route_table(&self, association_id: &str) -> Result<(), AwsError> {
-        let answer = self.client.disassociate_route_table().association_id(association_id).send().await;
-        gone_is_as_good("DisassociateRouteTable", answer, &["InvalidAssociationID.NotFound"])
-    }
-
-    async fn delete_route_table(&self, id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_route_table().route_table_id(id).send().await;
-        gone_is_as_good("DeleteRouteTable", answer, &["InvalidRouteTableID.NotFound"])
-    }
-
-    async fn detach_internet_gateway(&self, id: &str, vpc_id: &str) -> Result<(), AwsError> {
+    async fn disassociate_route_table(&self, association_id: &AssociationId) -> Result<(), AwsError> {
         let answer =
-            self.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id).send().await;
-        gone_is_as_good(
+            self.client.disassociate_route_table().association_id(association_id.as_str()).send().await;
+        done_or("DisassociateRouteTable", answer, &["InvalidAssociationID.NotFound"])
+    }
+
+    async fn delete_route_table(&self, id: &RouteTableId) -> Result<(), AwsError> {
+        let answer = self.client.delete_route_table().route_table_id(id.as_str()).send().await;
+        done_or("DeleteRouteTable", answer, &["InvalidRouteTableID.NotFound"])
+    }
+
+    async fn detach_internet_gateway(&self, id: &InternetGatewayId, vpc_id: &VpcId) -> Result<(), AwsError> {
+        let answer = self
+            .client
+            .detach_internet_gateway()
+            .internet_gateway_id(id.as_str())
+            .vpc_id(vpc_id.as_str())
+            .send()
+            .await;
+        done_or(
             "DetachInternetGateway",
             answer,
             &["Gateway.NotAttached", "InvalidInternetGatewayID.NotFound"],
         )
     }
 
-    async fn delete_internet_gateway(&self, id: &str) -> Result<(), AwsError> {
-        let answer = self.client.delete_internet_gateway().internet_gateway_id(id).send().await;
-        gone_is_as_good("DeleteInternetGateway", answer, &["InvalidInternetGatewayID.NotFound"])
+    async fn delete_internet_gateway(&self, id: &InternetGatewayId) -> Result<(), AwsError> {
+        let answer = self.client.delete_internet_gateway().internet_gateway_id(id.as_str()).send().await;
+        done_or("DeleteInternetGateway", answer, &["InvalidInternetGatewayID.NotFound"])
     }
 }
 
@@ -323,7 +330,7 @@ fn ours(name: &str, project: &str) -> Vec<Filter> {
 
 fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
     Some(Subnet {
-        subnet_id: subnet.subnet_id()?.to_owned(),
+        subnet_id: subnet.subnet_id()?.into(),
         availability_zone: subnet.availability_zone()?.to_owned(),
         cidr: subnet.cidr_block()?.to_owned(),
         is_public: subnet.map_public_ip_on_launch() == Some(true),
@@ -332,28 +339,25 @@ fn to_subnet(subnet: &aws_sdk_ec2::types::Subnet) -> Option<Subnet> {
 
 fn to_gateway(gateway: &aws_sdk_ec2::types::InternetGateway) -> Option<InternetGateway> {
     Some(InternetGateway {
-        internet_gateway_id: gateway.internet_gateway_id()?.to_owned(),
-        attached_to: gateway.attachments().iter().find_map(|a| a.vpc_id()).map(str::to_owned),
+        internet_gateway_id: gateway.internet_gateway_id()?.into(),
+        attached_to: gateway.attachments().iter().find_map(|a| a.vpc_id()).map(VpcId::from),
     })
 }
 
 fn to_route_table(table: &aws_sdk_ec2::types::RouteTable) -> Option<RouteTable> {
     let associations = table.associations().iter().filter_map(|association| {
-        Some((association.route_table_association_id()?.to_owned(), association.subnet_id()?.to_owned()))
+        Some((association.route_table_association_id()?.into(), association.subnet_id()?.into()))
     });
     let default = |route: &aws_sdk_ec2::types::Route| {
         route.destination_cidr_block() == Some(EVERYWHERE) && route.state() != Some(&RouteState::Blackhole)
     };
     Some(RouteTable {
-        route_table_id: table.route_table_id()?.to_owned(),
+        route_table_id: table.route_table_id()?.into(),
         associations: associations.collect(),
         has_default_route: table.routes().iter().any(default),
     })
 }
 
 fn to_group(group: &aws_sdk_ec2::types::SecurityGroup) -> Option<SecurityGroup> {
-    Some(SecurityGroup {
-        security_group_id: group.group_id()?.to_owned(),
-        name: group.group_name()?.to_owned(),
-    })
+    Some(SecurityGroup { security_group_id: group.group_id()?.into(), name: group.group_name()?.to_owned() })
 }

@@ -3,7 +3,9 @@
 
 use aws_sdk_scheduler::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_scheduler::operation::RequestId;
-use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
+use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
+use aws_sdk_scheduler::operation::get_schedule::{GetScheduleError, GetScheduleOutput};
+use aws_sdk_scheduler::operation::update_schedule::UpdateScheduleError;
 use jiff::Timestamp;
 
 use super::{Group, UTC, at, class_of, to_time};
@@ -19,13 +21,9 @@ impl CompanionSchedules for Group {
 
     async fn delete_companion(&self, name: &CompanionName) -> Result<bool, AwsError> {
         let delete = self.client.delete_schedule().name(&name.name).group_name(&name.group);
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(failed("DeleteSchedule", name, error)),
-        }
+        let answer = delete.send().await;
+        let absent = DeleteScheduleError::is_resource_not_found_exception;
+        Ok(sdk::unless(answer, absent, |error| failed("DeleteSchedule", name, error))?.is_some())
     }
 }
 
@@ -50,26 +48,16 @@ impl MovingCompanions for Group {
             .set_action_after_completion(found.action_after_completion)
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(failed("UpdateSchedule", name, error)),
-        }
+        let absent = UpdateScheduleError::is_resource_not_found_exception;
+        Ok(sdk::unless(answer, absent, |error| failed("UpdateSchedule", name, error))?.is_some())
     }
 }
 
 impl Group {
     async fn get(&self, name: &CompanionName) -> Result<Option<GetScheduleOutput>, AwsError> {
         let get = self.client.get_schedule().name(&name.name).group_name(&name.group);
-        match get.send().await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                Ok(None)
-            }
-            Err(error) => Err(failed("GetSchedule", name, error)),
-        }
+        let absent = GetScheduleError::is_resource_not_found_exception;
+        sdk::unless(get.send().await, absent, |error| failed("GetSchedule", name, error))
     }
 }
 
@@ -83,13 +71,13 @@ fn to_companion(found: &GetScheduleOutput) -> Companion {
     }
 }
 
-fn failed<E>(action: &'static str, name: &CompanionName, error: SdkError<E>) -> AwsError
+fn failed<E>(action: &'static str, name: &CompanionName, error: &SdkError<E>) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     SdkError<E>: RequestId,
 {
     let answer = sdk::Answer { action, request_id: error.request_id().map(str::to_owned) };
-    sdk::failed(answer, &error, class_of, |failed| advice(failed, name))
+    sdk::failed(answer, error, class_of, |failed| advice(failed, name))
 }
 
 fn advice(failed: &AwsError, name: &CompanionName) -> String {

@@ -5,6 +5,7 @@ use aws_sdk_ssm::types::ParameterType;
 use jiff::Timestamp;
 
 use super::{Ssm, failed};
+use crate::sdk;
 use elephant_core::error::AwsError;
 use elephant_core::ports::KeptNames;
 
@@ -22,22 +23,21 @@ impl KeptNames for Ssm {
     }
 
     async fn read_kept(&self, name: &str) -> Result<Option<(String, Option<Timestamp>)>, AwsError> {
-        match self.client().get_parameter().name(name).send().await {
-            Ok(answer) => Ok(answer.parameter().and_then(|parameter| {
-                let since = parameter.last_modified_date();
-                let since = since.and_then(|time| Timestamp::from_second(time.secs()).ok());
-                Some((parameter.value()?.to_owned(), since))
-            })),
-            Err(error) if error.code() == Some("ParameterNotFound") => Ok(None),
-            Err(error) => Err(failed("GetParameter", &error)),
-        }
+        let answer = self.client().get_parameter().name(name).send().await;
+        let answer = sdk::unless(answer, is_absent, |error| failed("GetParameter", error))?;
+        Ok(answer.as_ref().and_then(|answer| answer.parameter()).and_then(|parameter| {
+            let since = parameter.last_modified_date();
+            let since = since.and_then(|time| Timestamp::from_second(time.secs()).ok());
+            Some((parameter.value()?.to_owned(), since))
+        }))
     }
 
     async fn forget_kept(&self, name: &str) -> Result<bool, AwsError> {
-        match self.client().delete_parameter().name(name).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("ParameterNotFound") => Ok(false),
-            Err(error) => Err(failed("DeleteParameter", &error)),
-        }
+        let answer = self.client().delete_parameter().name(name).send().await;
+        Ok(sdk::unless(answer, is_absent, |error| failed("DeleteParameter", error))?.is_some())
     }
+}
+
+fn is_absent<E: ProvideErrorMetadata>(error: &E) -> bool {
+    error.code() == Some("ParameterNotFound")
 }

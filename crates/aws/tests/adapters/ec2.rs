@@ -10,7 +10,10 @@ use elephant_aws::ec2::Ec2;
 use elephant_core::deadline::Deadline;
 use elephant_core::error::{AwsError, Class, Service};
 use elephant_core::fleet::{LeftoverKind, ORPHAN_TAG};
-use elephant_core::hardware::{Attached, Interface, Made, NewImage, NewInterface, NewVolume};
+use elephant_core::hardware::{
+    Attached, Interface, InterfaceAttachment, Made, NewImage, NewInterface, NewVolume, Volume,
+    VolumeAttachment,
+};
 use elephant_core::image::{Architecture, Image};
 use elephant_core::key_pair::KeyType;
 use elephant_core::launch_template::{LaunchTemplate, Pinned, Template};
@@ -21,9 +24,9 @@ use elephant_core::machine::{
 use elephant_core::meeting::{MeetingId, Role};
 use elephant_core::network::{Found, Network, Subnet};
 use elephant_core::ports::{
-    Consoles, DataVolumes, DescribeById, ExtraInterfaces, FindByToken, Fleet, Images, Inspects,
-    InstanceTypes, KeyPairs, LaunchTemplates, Leftovers, Machines, Networks, OwnImages, OwnKeyPairs, OwnVpcs,
-    PowerControl, StatusChecks, Terminate,
+    Consoles, DescribeById, FindByToken, Fleet, Images, Inspects, InstanceTypes, InterfacePlaces, KeyPairs,
+    LaunchTemplates, Leftovers, Machines, Networks, OwnImages, OwnKeyPairs, OwnVpcs, Parts, PowerControl,
+    StatusChecks, Terminate,
 };
 use elephant_core::timing::Timing;
 
@@ -664,7 +667,8 @@ async fn other_actions_have_the_same_table() {
         (Class::Quota, "SomeLimitExceeded is a quota"),
         (Class::Unauthorized, "allow ec2:CreateSubnet in"),
     ] {
-        let error = ec2.create_subnet("vpc-1", "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
+        let error =
+            ec2.create_subnet(&"vpc-1".into(), "10.0.0.0/20", "us-west-2a", &tags).await.expect_err(named);
         assert_eq!(error.class, class, "{named}");
         assert!(error.advice.contains(named), "{:?} does not name {named}", error.advice);
     }
@@ -1658,6 +1662,25 @@ fn volume(parameters: &mut Parameters) -> &mut elephant_core::machine::RootVolum
 
 // Operating a machine.
 
+fn volumes(ec2: &Ec2) -> &impl Parts<Volume> {
+    ec2
+}
+
+fn interfaces(ec2: &Ec2) -> &impl Parts<Interface> {
+    ec2
+}
+
+fn on_volume() -> VolumeAttachment {
+    let instance_id = InstanceId("i-1".into());
+    VolumeAttachment { instance_id, device: "/dev/sdf".into(), state: "attached".into() }
+}
+
+fn on_interface() -> InterfaceAttachment {
+    let instance_id = InstanceId("i-1".into());
+    let attachment_id = "eni-attach-1".into();
+    InterfaceAttachment { attachment_id, instance_id, device_index: 1, state: "attached".into() }
+}
+
 fn some_tags() -> BTreeMap<String, String> {
     BTreeMap::from([("Name".to_owned(), "notes".to_owned()), ("Project".to_owned(), "Elephant".to_owned())])
 }
@@ -1706,7 +1729,7 @@ async fn what_is_made_goes_by_its_client_token() {
         encrypted: true,
         tags: some_tags(),
     };
-    let Ok(Made::This(made)) = ec2(&wire).create_volume(&wanted).await else { panic!("it is made") };
+    let Ok(Made::This(made)) = volumes(&ec2(&wire)).create_part(&wanted).await else { panic!("it is made") };
     assert_eq!((made.volume_id.as_str(), made.state.as_str(), made.size_gb), ("vol-1", "creating", 8));
     let asked = form(&wire.requests("CreateVolume")[0]);
     for (field, value) in [
@@ -1722,10 +1745,10 @@ async fn what_is_made_goes_by_its_client_token() {
     }
     assert!(!asked.contains_key("Throughput"), "{asked:?}");
     let empty = Wire::answering("CreateVolume", [Answer::Reply(200, answer("CreateVolume", ""))]).await;
-    let error = ec2(&empty).create_volume(&wanted).await.expect_err("it says nothing");
+    let error = volumes(&ec2(&empty)).create_part(&wanted).await.expect_err("it says nothing");
     assert_eq!(error.class, Class::Ambiguous, "and is asked for again, by the same token");
     let plain = NewVolume { encrypted: false, ..wanted };
-    assert_eq!(ec2(&wire).create_volume(&plain).await, Ok(Made::Mismatch));
+    assert_eq!(volumes(&ec2(&wire)).create_part(&plain).await, Ok(Made::Mismatch));
     assert!(!form(&wire.requests("CreateVolume")[1]).contains_key("Encrypted"), "the account decides");
     let wanted = NewInterface {
         token: Token("token-2".into()),
@@ -1733,11 +1756,11 @@ async fn what_is_made_goes_by_its_client_token() {
         security_group_ids: vec!["sg-1".into()],
         tags: some_tags(),
     };
-    let made = ec2(&wire).create_interface(&wanted).await;
+    let made = interfaces(&ec2(&wire)).create_part(&wanted).await;
     assert!(matches!(made, Ok(Made::This(Interface { ref state, .. })) if state == "pending"), "{made:?}");
     let asked = form(&wire.requests("CreateNetworkInterface")[0]);
     assert_eq!((asked["ClientToken"].as_str(), asked["SecurityGroupId.1"].as_str()), ("token-2", "sg-1"));
-    assert_eq!(ec2(&wire).create_interface(&wanted).await, Ok(Made::Mismatch));
+    assert_eq!(interfaces(&ec2(&wire)).create_part(&wanted).await, Ok(Made::Mismatch));
 }
 
 #[tokio::test]
@@ -1754,7 +1777,7 @@ async fn a_place_that_is_taken_is_told_from_something_that_is_attached() {
     ];
     for (code, message, expected) in cases {
         let wire = Wire::answering("AttachVolume", [refused(400, code, message)]).await;
-        let told = ec2(&wire).attach_volume("vol-1", &machine, "/dev/sdf").await;
+        let told = volumes(&ec2(&wire)).attach_part(&"vol-1".into(), &machine, &"/dev/sdf".into()).await;
         match expected {
             Some(expected) => assert_eq!(told, Ok(expected), "{code}"),
             None => assert_eq!(told.expect_err(code).class, Class::Misconfigured),
@@ -1770,7 +1793,7 @@ async fn a_place_that_is_taken_is_told_from_something_that_is_attached() {
         ("AttachmentLimitExceeded", "Interface count 4 exceeds the limit for t3.large", None),
     ] {
         let wire = Wire::answering("AttachNetworkInterface", [refused(400, code, message)]).await;
-        let told = ec2(&wire).attach_interface("eni-1", &machine, 1).await;
+        let told = interfaces(&ec2(&wire)).attach_part(&"eni-1".into(), &machine, &1).await;
         match expected {
             Some(expected) => assert_eq!(told, Ok(expected), "{code}"),
             None => assert_eq!(told.expect_err(code).class, Class::Misconfigured),
@@ -1797,21 +1820,21 @@ async fn what_ec2_may_be_behind_with_is_told_from_what_is_wrong() {
         "The snapshot snap-1 is currently in use by ami-1",
         |ec2| ec2.delete_snapshot("snap-1")
     );
-    behind!("DeleteVolume", "VolumeInUse", "Volume vol-1 is currently attached to i-1", |ec2| ec2
-        .delete_volume("vol-1"));
+    behind!("DeleteVolume", "VolumeInUse", "Volume vol-1 is currently attached to i-1", |ec2| volumes(&ec2)
+        .delete_part(&"vol-1".into()));
     behind!(
         "DeleteNetworkInterface",
         "InvalidParameterValue",
         "Network interface 'eni-1' is currently in use.",
-        |ec2| { ec2.delete_interface("eni-1") }
+        |ec2| interfaces(&ec2).delete_part(&"eni-1".into())
     );
-    behind!("AttachVolume", "IncorrectState", "Instance 'i-1' is not 'running'.", |ec2| ec2
-        .attach_volume("vol-1", &machine, "/dev/sdf"));
+    behind!("AttachVolume", "IncorrectState", "Instance 'i-1' is not 'running'.", |ec2| volumes(&ec2)
+        .attach_part(&"vol-1".into(), &machine, &"/dev/sdf".into()));
     behind!(
         "AttachNetworkInterface",
         "IncorrectState",
         "Instance 'i-1' is not 'running' or 'stopped'.",
-        |ec2| ec2.attach_interface("eni-1", &machine, 1)
+        |ec2| interfaces(&ec2).attach_part(&"eni-1".into(), &machine, &1)
     );
     behind!("StopInstances", "IncorrectInstanceState", "it has never reached the 'running' state.", |ec2| {
         ec2.stop(&machine)
@@ -1820,21 +1843,21 @@ async fn what_ec2_may_be_behind_with_is_told_from_what_is_wrong() {
         "ModifyInstanceAttribute",
         "InvalidInstanceAttributeValue",
         "No device is currently mapped at /dev/sdf",
-        |ec2| { ec2.delete_volume_with_machine(&machine, "/dev/sdf") }
+        |ec2| volumes(&ec2).delete_with_machine(&"vol-1".into(), &on_volume())
     );
     behind!("DeleteSecurityGroup", "DependencyViolation", "resource sg-1 has a dependent object", |ec2| ec2
-        .delete_security_group("sg-1"));
+        .delete_security_group(&"sg-1".into()));
     behind!(
         "DeleteSubnet",
         "DependencyViolation",
         "The subnet has dependencies and cannot be deleted.",
-        |ec2| ec2.delete_subnet("subnet-1")
+        |ec2| ec2.delete_subnet(&"subnet-1".into())
     );
     behind!(
         "DetachInternetGateway",
         "DependencyViolation",
         "Network vpc-1 has some mapped public address(es).",
-        |ec2| { ec2.detach_internet_gateway("igw-1", "vpc-1") }
+        |ec2| ec2.detach_internet_gateway(&"igw-1".into(), &"vpc-1".into())
     );
 }
 
@@ -1856,9 +1879,10 @@ async fn one_thing_is_asked_for_by_its_id() {
     }
     none!("DescribeInstances", "InvalidInstanceID.NotFound", "i-1", |ec2| ec2
         .inspect(&InstanceId("i-1".into())));
-    none!("DescribeVolumes", "InvalidVolume.NotFound", "vol-1", |ec2| ec2.find_volume("vol-1"));
-    none!("DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "eni-1", |ec2| ec2
-        .find_interface("eni-1"));
+    none!("DescribeVolumes", "InvalidVolume.NotFound", "vol-1", |ec2| volumes(&ec2)
+        .find_part(&"vol-1".into()));
+    none!("DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "eni-1", |ec2| interfaces(&ec2)
+        .find_part(&"eni-1".into()));
     none!("DescribeSnapshots", "InvalidSnapshot.NotFound", "snap-1", |ec2| ec2.find_snapshot("snap-1"));
     none!("DescribeSubnets", "InvalidSubnetID.NotFound", "subnet-1", |ec2| ec2.find_zone("subnet-1"));
     let asked = none!("DescribeImages", "InvalidAMIID.NotFound", "ami-1", |ec2| ec2.find_by_id("ami-1"));
@@ -1929,7 +1953,7 @@ async fn what_stands_in_a_vpc_and_is_not_ours_is_named() {
     ] {
         wire.script(&action, [answer]);
     }
-    let found = ec2(&wire).list_foreign("vpc-1", "classroom", "Elephant").await.expect("an answer");
+    let found = ec2(&wire).list_foreign(&"vpc-1".into(), "classroom", "Elephant").await.expect("an answer");
     let expected = [
         "the network interface eni-2 in subnet-1 (ELB a)",
         "the network interface eni-3 in subnet-1 (lambda)",
@@ -1951,7 +1975,6 @@ async fn what_stands_in_a_vpc_and_is_not_ours_is_named() {
 /// Each removal: what EC2 says of something that is gone, which is as good, and what it says of everything else, which is not.
 #[tokio::test]
 async fn what_is_gone_is_as_good_as_removed() {
-    let machine = InstanceId("i-1".into());
     macro_rules! removal {
         ($action:literal, $gone:literal, |$ec2:ident| $ask:expr) => {{
             let gone = refused(400, $gone, "it does not exist");
@@ -1965,37 +1988,40 @@ async fn what_is_gone_is_as_good_as_removed() {
     }
     removal!("DeregisterImage", "InvalidAMIID.Unavailable", |ec2| ec2.deregister("ami-1"));
     removal!("DeleteSnapshot", "InvalidSnapshot.NotFound", |ec2| ec2.delete_snapshot("snap-1"));
-    removal!("DetachVolume", "IncorrectState", |ec2| ec2.detach_volume("vol-1", &machine));
-    removal!("DeleteVolume", "InvalidVolume.NotFound", |ec2| ec2.delete_volume("vol-1"));
-    removal!("DetachNetworkInterface", "InvalidAttachmentID.NotFound", |ec2| ec2
-        .detach_interface("eni-attach-1"));
-    removal!("DeleteNetworkInterface", "InvalidNetworkInterfaceID.NotFound", |ec2| ec2
-        .delete_interface("eni-1"));
+    removal!("DetachVolume", "IncorrectState", |ec2| volumes(&ec2)
+        .detach_part(&"vol-1".into(), &on_volume()));
+    removal!("DeleteVolume", "InvalidVolume.NotFound", |ec2| volumes(&ec2).delete_part(&"vol-1".into()));
+    removal!("DetachNetworkInterface", "InvalidAttachmentID.NotFound", |ec2| interfaces(&ec2)
+        .detach_part(&"eni-1".into(), &on_interface()));
+    removal!("DeleteNetworkInterface", "InvalidNetworkInterfaceID.NotFound", |ec2| interfaces(&ec2)
+        .delete_part(&"eni-1".into()));
     removal!("DeleteKeyPair", "InvalidKeyPair.NotFound", |ec2| ec2.delete_key_pair("key-1"));
-    removal!("DeleteSubnet", "InvalidSubnetID.NotFound", |ec2| ec2.delete_subnet("subnet-1"));
-    removal!("DeleteSecurityGroup", "InvalidGroup.NotFound", |ec2| ec2.delete_security_group("sg-1"));
+    removal!("DeleteSubnet", "InvalidSubnetID.NotFound", |ec2| ec2.delete_subnet(&"subnet-1".into()));
+    removal!("DeleteSecurityGroup", "InvalidGroup.NotFound", |ec2| ec2.delete_security_group(&"sg-1".into()));
     removal!("DisassociateRouteTable", "InvalidAssociationID.NotFound", |ec2| ec2
-        .disassociate_route_table("rtbassoc-1"));
-    removal!("DeleteRouteTable", "InvalidRouteTableID.NotFound", |ec2| ec2.delete_route_table("rtb-1"));
+        .disassociate_route_table(&"rtbassoc-1".into()));
+    removal!("DeleteRouteTable", "InvalidRouteTableID.NotFound", |ec2| ec2
+        .delete_route_table(&"rtb-1".into()));
     removal!("DetachInternetGateway", "Gateway.NotAttached", |ec2| ec2
-        .detach_internet_gateway("igw-1", "vpc-1"));
+        .detach_internet_gateway(&"igw-1".into(), &"vpc-1".into()));
     removal!("DeleteInternetGateway", "InvalidInternetGatewayID.NotFound", |ec2| ec2
-        .delete_internet_gateway("igw-1"));
+        .delete_internet_gateway(&"igw-1".into()));
     // And what is there already is as good as made.
     removal!("AttachInternetGateway", "Resource.AlreadyAssociated", |ec2| ec2
-        .attach_internet_gateway("igw-1", "vpc-1"));
-    removal!("CreateRoute", "RouteAlreadyExists", |ec2| ec2.add_default_route("rtb-1", "igw-1"));
+        .attach_internet_gateway(&"igw-1".into(), &"vpc-1".into()));
+    removal!("CreateRoute", "RouteAlreadyExists", |ec2| ec2
+        .add_default_route(&"rtb-1".into(), &"igw-1".into()));
     removal!("AssociateRouteTable", "Resource.AlreadyAssociated", |ec2| ec2
-        .associate_route_table("rtb-1", "subnet-1"));
+        .associate_route_table(&"rtb-1".into(), &"subnet-1".into()));
     let tags = some_tags();
     removal!("CreateSubnet", "InvalidSubnet.Conflict", |ec2| ec2.create_subnet(
-        "vpc-1",
+        &"vpc-1".into(),
         "10.0.0.0/20",
         "us-west-2a",
         &tags
     ));
     removal!("CreateSecurityGroup", "InvalidGroup.Duplicate", |ec2| ec2.create_security_group(
-        "vpc-1",
+        &"vpc-1".into(),
         "classroom",
         &tags
     ));
@@ -2003,9 +2029,10 @@ async fn what_is_gone_is_as_good_as_removed() {
         refused(400, "DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
     let gone = refused(400, "InvalidVpcID.NotFound", "it does not exist");
     let wire = Wire::answering("DeleteVpc", [in_use, gone]).await;
-    let error = ec2(&wire).delete_vpc("vpc-1").await.expect_err("something is in it, or was a moment ago");
+    let error =
+        ec2(&wire).delete_vpc(&"vpc-1".into()).await.expect_err("something is in it, or was a moment ago");
     assert_eq!(error.class, Class::Propagating);
-    assert_eq!(ec2(&wire).delete_vpc("vpc-1").await, Ok(()));
+    assert_eq!(ec2(&wire).delete_vpc(&"vpc-1".into()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -2014,9 +2041,9 @@ async fn what_was_made_under_a_name_is_asked_for_by_that_name_to_the_letter() {
                     <status>attached</status></item></attachmentSet>";
     let item =
         format!("<item><volumeId>vol-1</volumeId><size>8</size><status>in-use</status>{attached}</item>");
-    let volumes = answer("DescribeVolumes", &format!("<volumeSet>{item}</volumeSet>"));
-    let wire = Wire::answering("DescribeVolumes", [Answer::Reply(200, volumes)]).await;
-    let found = ec2(&wire).find_volumes(&InstanceId("i-1".into()), r"a*b?c\d").await.expect("one");
+    let listed = answer("DescribeVolumes", &format!("<volumeSet>{item}</volumeSet>"));
+    let wire = Wire::answering("DescribeVolumes", [Answer::Reply(200, listed)]).await;
+    let found = volumes(&ec2(&wire)).find_parts(&InstanceId("i-1".into()), r"a*b?c\d").await.expect("one");
     assert_eq!(
         found[0].attachment.as_ref().map(|a| (a.device.as_str(), a.state.as_str())),
         Some(("/dev/sdf", "attached"))
@@ -2047,8 +2074,8 @@ async fn a_machine_is_seen_with_all_that_it_has() {
     let found = ec2(&wire).inspect(&InstanceId("i-1".into())).await.expect("it is shown").expect("one");
     assert!(found.has_instance_store_root && found.is_spot, "{found:?}");
     assert_eq!(found.root_device.as_deref(), Some("/dev/xvda"));
-    assert_eq!(found.volumes, [("/dev/xvda".to_owned(), "vol-1".to_owned())]);
-    assert_eq!(found.interfaces, [(0, "eni-1".to_owned())]);
+    assert_eq!(found.volumes, [("/dev/xvda".to_owned(), "vol-1".into())]);
+    assert_eq!(found.interfaces, [(0, "eni-1".into())]);
     assert_eq!(
         (found.security_group_ids, found.availability_zone.as_str()),
         (vec!["sg-1".to_owned()], "us-west-2a")

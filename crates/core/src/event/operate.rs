@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use super::{MEETING_ID, NAME_SHOWN, cut, fields, kind_of, meeting_id, refused};
 use crate::command::Shell;
 use crate::error::Error;
-use crate::hardware::VOLUME_TYPES;
+use crate::hardware::{InterfaceId, VOLUME_SIZES, VOLUME_TYPES, VolumeId};
 use crate::key_pair::{KeyType, without_comment};
 use crate::machine::InstanceId;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
-use crate::overrides::{VOLUME_SIZES, resource_id};
+use crate::overrides::resource_id;
 use crate::vpc::Cidr;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +61,9 @@ pub enum Verb {
         image_id: String,
     },
     AddVolume(WantedVolume),
-    RemoveVolume(Named),
+    RemoveVolume(Named<VolumeId>),
     AddNetworkInterface(WantedInterface),
-    RemoveNetworkInterface(Named),
+    RemoveNetworkInterface(Named<InterfaceId>),
     Run(WantedCommand),
     EnsureKey {
         name: String,
@@ -103,8 +103,8 @@ pub enum KeyOrigin {
 
 /// What is to be removed: by its own id, or by the name under which it was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
-    Id(String),
+pub enum Named<I> {
+    Id(I),
     Name(String),
 }
 
@@ -425,9 +425,9 @@ impl<'f> Fields<'f> {
         }
     }
 
-    fn named(&self, name: &'static str, prefix: &'static str) -> Result<Named, String> {
+    fn named<I: From<String>>(&self, name: &'static str, prefix: &'static str) -> Result<Named<I>, String> {
         match (self.id(name, prefix)?, self.text("name")?) {
-            (Some(id), None) => Ok(Named::Id(id)),
+            (Some(id), None) => Ok(Named::Id(id.into())),
             (None, Some(_)) => Ok(Named::Name(self.name()?)),
             (None, None) => Err(format!("has neither a {name} nor a name")),
             (Some(_), Some(_)) => Err(format!("has a {name} and a name, and one is enough")),

@@ -1,23 +1,18 @@
 //! Network interfaces besides the first: `add_network_interface`, `remove_network_interface`.
-//!
-//! As with disks: one that cannot be attached is deleted at once, one that a dead delivery left is found by its repeat.
 
 use serde::Serialize;
 
-use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Part, Sight};
+use super::parts::{Kind, LookAt};
+use super::{GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome};
 use crate::error::{AwsError, Error, Service};
 use crate::event::{Named, WantedInterface};
-use crate::hardware::{Attached, Hardware, INSTANCE_TAG, Interface, Made, NAME_TAG, NewInterface};
-use crate::machine::InstanceId;
+use crate::hardware::{Hardware, Interface, InterfaceId, NAME_TAG, NewInterface};
 use crate::plan::operate as plan;
-use crate::ports::ExtraInterfaces;
+use crate::ports::{InterfacePlaces, Parts};
 
-/// In client tokens.
-const KIND: &str = "network interface";
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InterfaceAnswer {
-    pub network_interface_id: String,
+    pub network_interface_id: InterfaceId,
     pub name: String,
     pub subnet_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,22 +21,40 @@ pub struct InterfaceAnswer {
     pub device_index: Option<i32>,
 }
 
+impl Kind for Interface {
+    const CALLED: &str = "";
+    const REMOVE: &str = "remove_network_interface";
+    const FIRST: &str = "";
+
+    fn is_detached(&self) -> bool {
+        self.state == "available"
+    }
+
+    fn taken(of: &Hardware) -> Vec<i32> {
+        of.interfaces.iter().map(|(index, _)| *index).collect()
+    }
+
+    /// How many there may be was looked at before it was made.
+    fn free_place(taken: &[i32]) -> Result<i32, &'static str> {
+        Ok(plan::free_index(taken, usize::MAX).unwrap_or(1))
+    }
+}
+
 impl<P: OperatePorts> OperateDelivery<'_, P> {
     pub(super) async fn add_interface(
         &self,
         of: &Hardware,
         wanted: &WantedInterface,
     ) -> Result<OperateAnswer, Error> {
-        let ec2 = &self.operator.ec2;
         let of = &self.at_rest(of).await?;
-        let instance = of.instance_id();
-        let interface = match self.standing_interface(of, &wanted.name).await? {
+        let parts = self.parts::<Interface>(of);
+        let interface = match parts.standing(&wanted.name).await? {
             Some(interface) => {
                 if let Some(subnet) =
                     wanted.subnet_id.as_ref().filter(|subnet| **subnet != interface.subnet_id)
                 {
-                    let (name, id, has) =
-                        (&wanted.name, &interface.network_interface_id, &interface.subnet_id);
+                    let (instance, name) = (of.instance_id(), &wanted.name);
+                    let (id, has) = (&interface.network_interface_id, &interface.subnet_id);
                     let why = format!(
                         "{instance} has {name:?} already, {id} in {has}, not {subnet}: choose another name"
                     );
@@ -55,14 +68,12 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                 self.create_interface(of, wanted).await?
             }
         };
-        let (interface, outcome) = match self.attach_interface(of, interface.clone()).await {
-            Ok(attached) => attached,
-            Err(error) => return Err(self.roll_back_interface(&interface, error).await),
-        };
+        let (interface, outcome) = parts.attach(interface).await?;
         if let Some(attachment) = &interface.attachment {
-            let (id, attachment) = (&interface.network_interface_id, &attachment.attachment_id);
-            let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
-            self.settle(Service::Ec2, || ec2.delete_interface_with_machine(id, attachment), look).await?;
+            let (ec2, id) = (&self.operator.ec2, &interface.network_interface_id);
+            let look = async |_: &AwsError| parts.look(LookAt::Attachment, id).await;
+            let request = || Parts::<Interface>::delete_with_machine(ec2, id, attachment);
+            self.settle(Service::Ec2, request, look).await?;
         }
         Ok(OperateAnswer { network_interface: Some(describe(&interface)), ..self.answer(of, outcome) })
     }
@@ -98,14 +109,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    async fn standing_interface(&self, of: &Hardware, name: &str) -> Result<Option<Interface>, Error> {
-        let ec2 = &self.operator.ec2;
-        let found = self.ask(Service::Ec2, || ec2.find_interfaces(of.instance_id(), name)).await?;
-        Ok(found.into_iter().find(|interface| self.is_ours(&interface.tags)))
-    }
-
     async fn create_interface(&self, of: &Hardware, wanted: &WantedInterface) -> Result<Interface, Error> {
-        let ec2 = &self.operator.ec2;
         let subnet = wanted
             .subnet_id
             .clone()
@@ -115,164 +119,35 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             true => of.security_group_ids.clone(),
             false => wanted.security_group_ids.clone(),
         };
-        let name = &wanted.name;
-        for generation in self.generations(KIND, of, name) {
-            let interface = NewInterface {
-                token: plan::token(KIND, of.instance_id(), name, generation),
-                subnet_id: subnet.clone(),
-                security_group_ids: groups.clone(),
-                tags: self.tags(of, name),
-            };
-            let made = match self.ask(Service::Ec2, || ec2.create_interface(&interface)).await? {
-                Made::This(made) => Some(made.network_interface_id),
-                Made::Mismatch => None,
-            };
-            let not_yet = format!("the network interface {name:?} is not available yet");
-            // EC2 does not say when one was made.
-            let found = self.until_seen(&not_yet, None, async || {
-                let by_id = match &made {
-                    Some(id) => self.ask(Service::Ec2, || ec2.find_interface(id)).await?,
-                    None => None,
-                };
-                let found = match by_id {
-                    Some(found) => Some(found),
-                    None => self.standing_interface(of, name).await?,
-                };
-                Ok(match found {
-                    None => Sight::Unseen,
-                    Some(found) if found.state == "pending" => Sight::NotYet,
-                    Some(found) => Sight::There(found),
-                })
-            });
-            if let Some(found) = found.await? {
-                self.stands_under(KIND, of, name, generation);
-                return Ok(found);
-            }
-        }
-        Err(self.refused(format!("{GENERATIONS} of this name have been removed: choose another")))
-    }
-
-    async fn attach_interface(
-        &self,
-        of: &Hardware,
-        mut interface: Interface,
-    ) -> Result<(Interface, Outcome), Error> {
-        let ec2 = &self.operator.ec2;
-        let (instance, id) = (of.instance_id(), interface.network_interface_id.clone());
-        let mut taken: Vec<i32> = of.interfaces.iter().map(|(index, _)| *index).collect();
-        let mut outcome = Outcome::Unchanged;
-        loop {
-            match &interface.attachment {
-                Some(attachment) if attachment.instance_id != *instance => {
-                    let other = &attachment.instance_id;
-                    return Err(self.refused(format!("{id} is attached to {other}")));
-                }
-                Some(attachment) if attachment.state == "attached" => return Ok((interface, outcome)),
-                Some(_) => {}
-                None => {
-                    // How many there may be was looked at before it was made.
-                    let index = plan::free_index(&taken, usize::MAX).unwrap_or(1);
-                    let attach = || ec2.attach_interface(&id, instance, index);
-                    let look = async |_: &AwsError| {
-                        self.alive(instance).await?;
-                        match self.look_at_interface(&id, instance, Part::Whole).await? {
-                            Found::Gone => Err(self.refused(format!("{id} is gone"))),
-                            stands => Ok(stands),
-                        }
-                    };
-                    let answer = self.settle(Service::Ec2, attach, look).await?;
-                    if answer == Some(Attached::PlaceTaken) {
-                        taken.push(index);
-                        continue;
-                    }
-                    outcome = Outcome::Done;
-                }
-            }
-            interface = self
-                .until(&format!("{id} is not attached yet"), async || {
-                    let found = self.ask(Service::Ec2, || ec2.find_interface(&id)).await?;
-                    let there = |interface: &Interface| {
-                        interface.attachment.as_ref().is_some_and(|attachment| attachment.state == "attached")
-                    };
-                    Ok(found.filter(there))
-                })
-                .await?;
-        }
-    }
-
-    /// A look at a network interface of this machine, or of none, that EC2 would not touch.
-    async fn look_at_interface(&self, id: &str, instance: &InstanceId, of: Part) -> Result<Found, Error> {
-        let ec2 = &self.operator.ec2;
-        let found = self.ask(Service::Ec2, || ec2.find_interface(id)).await?;
-        let Some(interface) = found else { return Ok(Found::Gone) };
-        match interface.attachment {
-            Some(attachment) if attachment.instance_id != *instance => {
-                let other = &attachment.instance_id;
-                Err(self.refused(format!("{id} is attached to {other}")))
-            }
-            None if of == Part::Attachment => Ok(Found::Gone),
-            _ if !self.is_ours(&interface.tags) => {
-                Err(self.refused(format!("{id} has not the tag Project of ours")))
-            }
-            _ => Ok(Found::Stands(None)),
-        }
-    }
-
-    async fn roll_back_interface(&self, interface: &Interface, error: Error) -> Error {
-        let ec2 = &self.operator.ec2;
-        let id = &interface.network_interface_id;
-        let found = self.ask(Service::Ec2, || ec2.find_interface(id)).await;
-        let attached = found.map(|found| found.is_some_and(|interface| interface.attachment.is_some()));
-        let delete = || ec2.delete_interface(id);
-        self.roll_back(id, attached, delete, "remove_network_interface", error).await
+        let new = |token| NewInterface {
+            token,
+            subnet_id: subnet.clone(),
+            security_group_ids: groups.clone(),
+            tags: self.tags(of, &wanted.name),
+        };
+        self.parts(of).make(&wanted.name, new).await?.ok_or_else(|| {
+            self.refused(format!("{GENERATIONS} of this name have been removed: choose another"))
+        })
     }
 
     pub(super) async fn remove_interface(
         &self,
         of: &Hardware,
-        named: &Named,
+        named: &Named<InterfaceId>,
     ) -> Result<OperateAnswer, Error> {
-        let ec2 = &self.operator.ec2;
-        let instance = of.instance_id();
-        let found = match named {
-            Named::Id(id) => self.ask(Service::Ec2, || ec2.find_interface(id)).await?,
-            Named::Name(name) => self.standing_interface(of, name).await?,
+        let parts = self.parts::<Interface>(of);
+        let Some(interface) = parts.named(named).await? else {
+            return Ok(self.answer(of, Outcome::Unchanged));
         };
-        let Some(interface) = found else { return Ok(self.answer(of, Outcome::Unchanged)) };
-        let id = &interface.network_interface_id;
-        let made_for = interface.tags.get(INSTANCE_TAG);
-        let attachment = interface.attachment.as_ref();
-        let attached_to = attachment.map(|attachment| &attachment.instance_id);
-        if attached_to.is_some_and(|other| other != instance)
-            || (attached_to.is_none() && made_for.is_some_and(|other| *other != instance.0))
-        {
-            return Err(self.refused(format!("{id} is not one of {instance}")));
-        }
-        if attachment.is_some_and(|attachment| attachment.device_index == 0) {
+        parts.is_of_this_machine(&interface)?;
+        if interface.attachment.as_ref().is_some_and(|attachment| attachment.device_index == 0) {
+            let (id, instance) = (&interface.network_interface_id, of.instance_id());
             return Err(
                 self.refused(format!("{id} is the first network interface of {instance}, which stays"))
             );
         }
-        if !self.is_ours(&interface.tags) {
-            return Err(self.refused(format!("{id} has not the tag Project of ours")));
-        }
-        let look = async |_: &AwsError| self.look_at_interface(id, instance, Part::Whole).await;
-        if let Some(attachment) = attachment {
-            let detach = || ec2.detach_interface(&attachment.attachment_id);
-            let attached = async |_: &AwsError| self.look_at_interface(id, instance, Part::Attachment).await;
-            self.settle(Service::Ec2, detach, attached).await?;
-            self.until(&format!("{id} is not detached yet"), async || {
-                match self.ask(Service::Ec2, || ec2.find_interface(id)).await? {
-                    Some(interface) if interface.state != "available" => Ok(None),
-                    _ => Ok(Some(())),
-                }
-            })
-            .await?;
-        }
-        self.settle(Service::Ec2, || ec2.delete_interface(id), look).await?;
-        if let Some(name) = interface.tags.get(NAME_TAG) {
-            self.is_history(KIND, of, name);
-        }
+        parts.is_ours(&interface)?;
+        parts.remove(&interface).await?;
         Ok(OperateAnswer { network_interface: Some(describe(&interface)), ..self.answer(of, Outcome::Done) })
     }
 }

@@ -14,19 +14,22 @@ use tracing::info;
 use super::{Found, GENERATIONS, OperateAnswer, OperateDelivery, OperatePorts, Outcome, Sight};
 use crate::error::{AwsError, Error, Kind, Service};
 use crate::ports::{KeptNames, OwnVpcs};
-use crate::vpc::{Cidr, Contents, RouteTable, Vpc, block_for, parameter};
+use crate::vpc::{
+    Cidr, Contents, InternetGatewayId, RouteTable, RouteTableId, SecurityGroupId, SubnetId, Vpc, VpcId,
+    block_for, parameter,
+};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VpcAnswer {
     pub name: String,
-    pub vpc_id: String,
+    pub vpc_id: VpcId,
     pub cidr: String,
     /// By zone.
-    pub subnet_ids: BTreeMap<String, String>,
-    pub internet_gateway_id: String,
-    pub route_table_id: String,
+    pub subnet_ids: BTreeMap<String, SubnetId>,
+    pub internet_gateway_id: InternetGatewayId,
+    pub route_table_id: RouteTableId,
     /// What `SECURITY_GROUP_IDS` takes. It lets everything out and nothing in.
-    pub security_group_id: String,
+    pub security_group_id: SecurityGroupId,
 }
 
 impl<P: OperatePorts> OperateDelivery<'_, P> {
@@ -40,7 +43,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                 "the VPC {name:?} is there, {id}, and has {has}: ask for that, or for another name"
             )));
         }
-        let id = vpc.vpc_id.as_str();
+        let id = &vpc.vpc_id;
         self.build(|| ec2.name_hosts(id)).await?;
         let zones = self.zones().await?;
         let gateway = self.internet_gateway(name, id, &mut made).await?;
@@ -74,7 +77,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
             let elected = match kept {
                 // A VPC that was just made may not be to be seen for a moment; one that was deleted never is.
-                Some((id, since)) => match self.seen(name, &id, since).await? {
+                Some((id, since)) => match self.seen(name, &id.into(), since).await? {
                     Some(vpc) => vpc,
                     None => continue,
                 },
@@ -90,12 +93,12 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                         }
                     };
                     let id = &candidate.vpc_id;
-                    match self.ask(Service::Ssm, || ssm.keep_first(&place, id)).await? {
+                    match self.ask(Service::Ssm, || ssm.keep_first(&place, id.as_str())).await? {
                         true => candidate,
                         false => {
                             let other = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
                             let (other, since) = other.unwrap_or_default();
-                            match self.seen(name, &other, since).await? {
+                            match self.seen(name, &other.into(), since).await? {
                                 Some(vpc) => vpc,
                                 None => continue,
                             }
@@ -106,7 +109,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             // What another request made beside it, and nobody uses: it is empty.
             for other in self.vpcs(name).await?.iter().filter(|vpc| vpc.vpc_id != elected.vpc_id) {
                 let id = &other.vpc_id;
-                info!(vpc_id = id, "another VPC of this name, made at the same moment, is deleted");
+                info!(vpc_id = id.as_str(), "another VPC of this name, made at the same moment, is deleted");
                 self.delete_empty(name, id).await?;
             }
             return Ok(elected);
@@ -123,17 +126,17 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     }
 
     /// `since`: when it was elected, right after it was made.
-    async fn seen(&self, name: &str, id: &str, since: Option<Timestamp>) -> Result<Option<Vpc>, Error> {
+    async fn seen(&self, name: &str, id: &VpcId, since: Option<Timestamp>) -> Result<Option<Vpc>, Error> {
         self.until_seen(&format!("the VPC {id} is not to be seen yet"), since, async || {
-            let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == id);
+            let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == *id);
             Ok(found.map_or(Sight::Unseen, Sight::There))
         })
         .await
     }
 
-    async fn delete_empty(&self, name: &str, id: &str) -> Result<(), Error> {
+    async fn delete_empty(&self, name: &str, id: &VpcId) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
-        self.remove_from(name, id, id, || ec2.delete_vpc(id)).await
+        self.remove_from(name, id, id.as_str(), || ec2.delete_vpc(id)).await
     }
 
     /// A request about a VPC that was made, or found, a moment ago, or about what is in it.
@@ -151,14 +154,14 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     async fn remove_from<F: Future<Output = Result<(), AwsError>>>(
         &self,
         name: &str,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         id: &str,
         request: impl Fn() -> F,
     ) -> Result<(), Error> {
         let look = async |_: &AwsError| {
             self.holds_nothing_foreign(name, vpc_id).await?;
-            let stands = match id == vpc_id {
-                true => self.vpcs(name).await?.iter().any(|vpc| vpc.vpc_id == id),
+            let stands = match id == vpc_id.as_str() {
+                true => self.vpcs(name).await?.iter().any(|vpc| vpc.vpc_id == *vpc_id),
                 false => self.contents(name, vpc_id).await?.holds(id),
             };
             Ok(if stands { Found::Stands(None) } else { Found::Gone })
@@ -166,7 +169,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         self.settle(Service::Ec2, request, look).await.map(|_| ())
     }
 
-    async fn holds_nothing_foreign(&self, name: &str, vpc_id: &str) -> Result<(), Error> {
+    async fn holds_nothing_foreign(&self, name: &str, vpc_id: &VpcId) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
         let foreign = self.ask(Service::Ec2, || ec2.list_foreign(vpc_id, name, project)).await?;
@@ -196,17 +199,22 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    async fn contents(&self, name: &str, vpc_id: &str) -> Result<Contents, Error> {
+    async fn contents(&self, name: &str, vpc_id: &VpcId) -> Result<Contents, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
         self.ask(Service::Ec2, || ec2.look_into_vpc(vpc_id, name, project)).await
     }
 
-    async fn internet_gateway(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<String, Error> {
+    async fn internet_gateway(
+        &self,
+        name: &str,
+        vpc_id: &VpcId,
+        made: &mut u32,
+    ) -> Result<InternetGatewayId, Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.vpc_tags(name);
         let attached = |contents: &Contents| {
-            let of_it = contents.internet_gateways.iter().find(|g| g.attached_to.as_deref() == Some(vpc_id));
+            let of_it = contents.internet_gateways.iter().find(|g| g.attached_to.as_ref() == Some(vpc_id));
             of_it.map(|gateway| gateway.internet_gateway_id.clone())
         };
         let contents = self.contents(name, vpc_id).await?;
@@ -229,7 +237,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     }
 
     /// At least one.
-    async fn ensure_route_table(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<(), Error> {
+    async fn ensure_route_table(&self, name: &str, vpc_id: &VpcId, made: &mut u32) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.vpc_tags(name);
         if chosen(&self.contents(name, vpc_id).await?).is_some() {
@@ -243,7 +251,13 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
 
     /// One route table for all subnets, with a way out. What requests at the same moment made in vain goes; what cannot go now
     /// goes with the VPC.
-    async fn route(&self, name: &str, vpc_id: &str, gateway: &str, made: &mut u32) -> Result<String, Error> {
+    async fn route(
+        &self,
+        name: &str,
+        vpc_id: &VpcId,
+        gateway: &InternetGatewayId,
+        made: &mut u32,
+    ) -> Result<RouteTableId, Error> {
         let ec2 = &self.operator.ec2;
         let contents = self.contents(name, vpc_id).await?;
         for spare in contents.internet_gateways.iter().filter(|gateway| gateway.attached_to.is_none()) {
@@ -262,7 +276,10 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
         let others = || contents.route_tables.iter().filter(|table| table.route_table_id != *id);
         for (association, _) in others().flat_map(|table| &table.associations) {
-            self.remove_from(name, vpc_id, association, || ec2.disassociate_route_table(association)).await?;
+            self.remove_from(name, vpc_id, association.as_str(), || {
+                ec2.disassociate_route_table(association)
+            })
+            .await?;
         }
         for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
             if !chosen.associations.iter().any(|(_, of)| of == subnet) {
@@ -279,11 +296,11 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     async fn subnet(
         &self,
         name: &str,
-        vpc_id: &str,
+        vpc_id: &VpcId,
         cidr: Cidr,
         zone: &str,
         made: &mut u32,
-    ) -> Result<String, Error> {
+    ) -> Result<SubnetId, Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.vpc_tags(name);
         let tried = std::cell::Cell::new(false);
@@ -313,7 +330,12 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(subnet.subnet_id)
     }
 
-    async fn security_group(&self, name: &str, vpc_id: &str, made: &mut u32) -> Result<String, Error> {
+    async fn security_group(
+        &self,
+        name: &str,
+        vpc_id: &VpcId,
+        made: &mut u32,
+    ) -> Result<SecurityGroupId, Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.vpc_tags(name);
         let named = |contents: &Contents| {
@@ -334,78 +356,91 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     /// Refuses while there is anything in it that it did not make, before it removes anything. What is in it goes first, the VPC after that, and at last
     /// the parameter: a request that died in between is finished by the next.
     pub(super) async fn delete_vpc(&self, name: &str) -> Result<OperateAnswer, Error> {
-        let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);
-        let mut found = self.vpcs(name).await?;
-        // One that was made a moment ago may not be to be seen yet.
-        for generation in 1..=GENERATIONS {
-            let place = parameter(name, generation);
-            let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
-            let Some((id, since)) = kept else { break };
-            if !found.iter().any(|vpc| vpc.vpc_id == id) {
-                found.extend(self.seen(name, &id, since).await?);
-            }
-        }
+        let found = self.all_vpcs(name).await?;
         for vpc in &found {
-            let id = &vpc.vpc_id;
-            let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(id)).await?;
-            if !machines.is_empty() {
-                let which = machines.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(self.refused(format!(
-                    "{} machines are in the VPC {name:?} ({id}): {which}",
-                    machines.len()
-                )));
-            }
+            self.holds_no_machine(name, &vpc.vpc_id).await?;
         }
         for vpc in &found {
             self.holds_nothing_foreign(name, &vpc.vpc_id).await?;
         }
         for vpc in &found {
-            let id = &vpc.vpc_id;
-            let contents = self.contents(name, id).await?;
-            for group in contents.security_groups.iter().filter(|group| group.name == name) {
-                let group = &group.security_group_id;
-                self.remove_from(name, id, group, || ec2.delete_security_group(group)).await?;
-            }
-            for subnet in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
-                self.remove_from(name, id, subnet, || ec2.delete_subnet(subnet)).await?;
-            }
-            for table in &contents.route_tables {
-                for (association, _) in &table.associations {
-                    self.remove_from(name, id, association, || ec2.disassociate_route_table(association))
-                        .await?;
-                }
-                let table = &table.route_table_id;
-                self.remove_from(name, id, table, || ec2.delete_route_table(table)).await?;
-            }
-            for gateway in &contents.internet_gateways {
-                let gateway_id = &gateway.internet_gateway_id;
-                if gateway.attached_to.is_some() {
-                    self.remove_from(name, id, gateway_id, || ec2.detach_internet_gateway(gateway_id, id))
-                        .await?;
-                }
-                self.remove_from(name, id, gateway_id, || ec2.delete_internet_gateway(gateway_id)).await?;
-            }
-            self.delete_empty(name, id).await?;
+            self.empty(name, &vpc.vpc_id).await?;
+            self.delete_empty(name, &vpc.vpc_id).await?;
         }
+        self.forget(name).await?;
+        Ok(OperateAnswer {
+            verb: self.verb,
+            outcome: if found.is_empty() { Outcome::Unchanged } else { Outcome::Done },
+            deleted_vpc_id: found.into_iter().next().map(|vpc| vpc.vpc_id),
+            ..OperateAnswer::default()
+        })
+    }
+
+    /// With those that were elected a moment ago, and may not be to be seen yet.
+    async fn all_vpcs(&self, name: &str) -> Result<Vec<Vpc>, Error> {
+        let ssm = &self.operator.ssm;
+        let mut found = self.vpcs(name).await?;
+        for generation in 1..=GENERATIONS {
+            let place = parameter(name, generation);
+            let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
+            let Some((id, since)) = kept else { break };
+            let id = VpcId::from(id);
+            if !found.iter().any(|vpc| vpc.vpc_id == id) {
+                found.extend(self.seen(name, &id, since).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn holds_no_machine(&self, name: &str, vpc_id: &VpcId) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let machines = self.ask(Service::Ec2, || ec2.list_machines_in_vpc(vpc_id)).await?;
+        if machines.is_empty() {
+            return Ok(());
+        }
+        let which = machines.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Err(self.refused(format!("{} machines are in the VPC {name:?} ({vpc_id}): {which}", machines.len())))
+    }
+
+    /// All of it that is ours, in the order that EC2 asks for.
+    async fn empty(&self, name: &str, vpc_id: &VpcId) -> Result<(), Error> {
+        let ec2 = &self.operator.ec2;
+        let contents = self.contents(name, vpc_id).await?;
+        for group in contents.security_groups.iter().filter(|group| group.name == name) {
+            let id = &group.security_group_id;
+            self.remove_from(name, vpc_id, id.as_str(), || ec2.delete_security_group(id)).await?;
+        }
+        for id in contents.subnets.iter().map(|subnet| &subnet.subnet_id) {
+            self.remove_from(name, vpc_id, id.as_str(), || ec2.delete_subnet(id)).await?;
+        }
+        for table in &contents.route_tables {
+            for (id, _) in &table.associations {
+                self.remove_from(name, vpc_id, id.as_str(), || ec2.disassociate_route_table(id)).await?;
+            }
+            let id = &table.route_table_id;
+            self.remove_from(name, vpc_id, id.as_str(), || ec2.delete_route_table(id)).await?;
+        }
+        for gateway in &contents.internet_gateways {
+            let id = &gateway.internet_gateway_id;
+            if gateway.attached_to.is_some() {
+                self.remove_from(name, vpc_id, id.as_str(), || ec2.detach_internet_gateway(id, vpc_id))
+                    .await?;
+            }
+            self.remove_from(name, vpc_id, id.as_str(), || ec2.delete_internet_gateway(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Which VPCs were elected under this name.
+    async fn forget(&self, name: &str) -> Result<(), Error> {
+        let ssm = &self.operator.ssm;
         for generation in 1..=GENERATIONS {
             let place = parameter(name, generation);
             if !self.ask(Service::Ssm, || ssm.forget_kept(&place)).await? {
                 break;
             }
         }
-        let outcome = if found.is_empty() { Outcome::Unchanged } else { Outcome::Done };
-        let vpc = found.into_iter().next().map(|vpc| VpcAnswer {
-            name: name.to_owned(),
-            vpc_id: vpc.vpc_id,
-            cidr: vpc.cidr,
-            ..VpcAnswer::default()
-        });
-        Ok(OperateAnswer {
-            verb: self.verb,
-            outcome,
-            deleted_vpc_id: vpc.map(|vpc| vpc.vpc_id),
-            ..OperateAnswer::default()
-        })
+        Ok(())
     }
 
     fn vpc_tags(&self, name: &str) -> BTreeMap<String, String> {
