@@ -253,8 +253,8 @@ def main():
     for error in errors:
         print(f"{arguments.template}: {error}")
     found = bool(errors)
-    template = Template(translated) if translated else None
-    for module in arguments.modules if template else []:
+    template = cache(lambda: Template(translated))
+    for module in arguments.modules if translated else []:
         findings, counts = check(template, module, arguments.bite)
         for finding in findings:
             print(f"{module}: {finding}")
@@ -264,10 +264,11 @@ def main():
     sys.exit(1 if found else 0)
 
 
-def check(template, folder, bite):
+def check(the_template, folder, bite):
     findings = {}
     try:
         parsed = terraform.parse(folder)
+        template = the_template()
         for finding in compare(template, parsed):
             findings[finding] = None
         counts = {"variables": len(template.parameters), "sets of answers": len(SETS)}
@@ -365,8 +366,20 @@ def snake_case(name):
 # --- Comparing -------------------------------------------------------------------------------------------------
 
 
+# What was found in the variables of a module, by all that this depends on: what a module changes elsewhere is not asked again.
+OF_VARIABLES = {}
+
+
 def compare(template, parsed):
-    yield from of_variables(template, parsed)
+    key = repr([block for block in parsed.blocks if block[0] in ("variable", "locals")])
+    if key in OF_VARIABLES:
+        yield from OF_VARIABLES[key]
+    else:
+        findings = []
+        for finding in of_variables(template, parsed):
+            findings.append(finding)
+            yield finding
+        OF_VARIABLES[key] = findings
     yield from of_resources(template, parsed)
 
 

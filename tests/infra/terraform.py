@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import hcl2
 from lark import Token, Tree
@@ -46,11 +47,16 @@ def parse(folder):
     whole = Body()
     for path in sorted(folder.glob("*.tf")):
         try:
-            read = body(trees(hcl2.parses_to_tree(path.read_text(encoding="utf-8")))[0])
+            whole.blocks += read(path.read_text(encoding="utf-8")).blocks
         except LarkError as error:
             raise Unresolved(f"{path.name}: {str(error).splitlines()[0]}") from error
-        whole.blocks += read.blocks
     return whole
+
+
+@cache
+def read(text):
+    """Of many modules that differ in one file, the others are read once."""
+    return body(trees(hcl2.parses_to_tree(text))[0])
 
 
 class Module:
