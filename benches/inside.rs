@@ -47,7 +47,7 @@ fn attempt(config: &Config, role: Role) -> Attempt {
         &meeting("m"),
         role,
         1,
-        Token("token".into()),
+        Token::from("token"),
         &candidates[0],
     )
     .expect("it has no user data")
@@ -84,7 +84,7 @@ fn deciding(bench: &mut Criterion) {
     });
     bench.bench_function("attempt", |b| b.iter(|| attempt(black_box(&config), Role::Teacher)));
     let attempts = Role::BOTH.map(|role| (role, attempt(&config, role)));
-    let lease = Lease { owner: Owner("owner".into()), until: after(start(), timing.lease) };
+    let lease = Lease { owner: Owner::from("owner"), until: after(start(), timing.lease) };
     bench.bench_function("claim", |b| {
         b.iter(|| record::claim(black_box(&record), lease.clone(), &attempts));
     });

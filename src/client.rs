@@ -212,7 +212,7 @@ impl Client {
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
     /// use elephant_core::event::Target;
     /// use elephant_core::machine::InstanceId;
-    /// let machine = Target::Instance(InstanceId("i-0a1b2c3d4e5f60001".into()));
+    /// let machine = Target::Instance(InstanceId::from("i-0a1b2c3d4e5f60001"));
     /// let image = client.snapshot(&machine, "classroom 2027-01").await?;
     /// println!("AMI_ID={}", image.image_id);
     /// # Ok(()) }

@@ -234,8 +234,8 @@ mod events {
             }
             Ok(Reconcile::Instance(id)) => {
                 let said = [&event["instance_id"], &event["detail"]["instance-id"]];
-                assert!(said.iter().any(|value| **value == id.0.as_str()), "{event}");
-                let rest = id.0.strip_prefix("i-").expect("it begins like one");
+                assert!(said.iter().any(|value| **value == id.as_str()), "{event}");
+                let rest = id.as_str().strip_prefix("i-").expect("it begins like one");
                 assert!(
                     !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
                     "{id}"
@@ -266,8 +266,8 @@ mod events {
                     assert!(fields.get("instance_id").is_none_or(Value::is_null), "{event}");
                 }
                 (Some(Target::Instance(id)), About::Machine | About::MachineOrAll) => {
-                    assert_eq!(fields["instance_id"].as_str().map(str::trim), Some(id.0.as_str()));
-                    let rest = id.0.strip_prefix("i-").expect("it begins like one");
+                    assert_eq!(fields["instance_id"].as_str().map(str::trim), Some(id.as_str()));
+                    let rest = id.as_str().strip_prefix("i-").expect("it begins like one");
                     assert!(!rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
                 }
                 (None, About::NoMachine | About::MachineOrAll) => {}
@@ -616,7 +616,7 @@ mod records {
             let item = Item::from_iter([("id".to_owned(), json!({"S": "m"}))]);
             let dynamodb = DynamoDb::of(Some(item));
             let table = Table::new(&dynamodb.sdk(), "elephant-meetings", Timing::DEFAULT.table);
-            let lease = Lease { owner: Owner("me".into()), until: after(start(), Timing::DEFAULT.lease) };
+            let lease = Lease { owner: Owner::from("me"), until: after(start(), Timing::DEFAULT.lease) };
             let attempts = [(Role::Teacher, teacher.clone()), (Role::Student, student.clone())];
             let read = block_on(table.read(&meeting())).expect("readable").expect("a record");
             let claim = record::claim(&read, lease.clone(), &attempts);
@@ -662,7 +662,7 @@ mod records {
         let text = |name: &str| model::text(item, name).map(owned);
         assert_eq!(Ok(record.status.as_ref().map(|status| status.as_str().to_owned())), text("status"));
         assert_eq!(Ok(record.termination_reason.clone()), text("termination_reason"));
-        let lease = record.lease.as_ref().map(|lease| (lease.owner.0.as_str(), lease.until));
+        let lease = record.lease.as_ref().map(|lease| (lease.owner.as_str(), lease.until));
         assert_eq!(Ok(lease), model::lease(item));
         match (&record.meet_time, model::meet_time(item)) {
             (MeetTime::Unreadable(shown), MeetTime::Unreadable(_)) => is_shown_well(shown),
@@ -670,7 +670,7 @@ mod records {
         }
         for role in Role::BOTH {
             let of_role = record.role(role);
-            assert_eq!(Ok(of_role.instance_id.as_ref().map(|id| id.0.clone())), text(model::id_of(role)));
+            assert_eq!(Ok(of_role.instance_id.as_ref().map(|id| id.to_string())), text(model::id_of(role)));
             match model::attempt(item, &meeting(), role) {
                 Ok(attempt) => assert_eq!(of_role.attempt, attempt),
                 // Other types may mean the same, but not in what a write is conditional on.
@@ -678,7 +678,7 @@ mod records {
                     let attempt = of_role.attempt.as_ref().expect("something stands there");
                     assert!(model::is_ours(attempt, &meeting(), role), "{attempt:#?}");
                     let map = &item[model::attempt_of(role)]["M"];
-                    assert_eq!(map["token"], json!({"S": attempt.token.0}));
+                    assert_eq!(map["token"], json!({"S": attempt.token.as_str()}));
                     assert_eq!(map["refused"], json!({"BOOL": attempt.refused}));
                 }
             }

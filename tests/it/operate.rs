@@ -289,17 +289,17 @@ fn the_first_device_index_is_one_that_nothing_has_within_what_the_type_allows() 
 
 #[test]
 fn a_client_token_is_the_same_for_the_same_thing_and_another_for_every_other() {
-    let machine = InstanceId("i-1".into());
+    let machine = InstanceId::from("i-1");
     let all = [
         token("volume", &machine, "a", 1),
         token("volume", &machine, "a", 2),
         token("volume", &machine, "b", 1),
-        token("volume", &InstanceId("i-2".into()), "a", 1),
+        token("volume", &InstanceId::from("i-2"), "a", 1),
         token("network interface", &machine, "a", 1),
     ];
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     assert_eq!(all[0], token("volume", &machine, "a", 1));
-    assert!(all.iter().all(|token| token.0.len() == 36 && token.0.is_ascii()));
+    assert!(all.iter().all(|token| token.as_str().len() == 36 && token.as_str().is_ascii()));
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn what_is_asked_of_a_machine_depends_on_its_state() {
     use Power::{Already, Later, Send};
     let of = |state: State| Hardware {
         machine: Machine {
-            instance_id: InstanceId("i-1".into()),
+            instance_id: InstanceId::from("i-1"),
             state,
             state_reason: None,
             tags: BTreeMap::new(),

@@ -31,11 +31,11 @@ pub struct RandomTokens;
 
 impl Tokens for RandomTokens {
     fn token(&self) -> Token {
-        Token(Uuid::new_v4().to_string())
+        Token::from(Uuid::new_v4().to_string())
     }
 
     fn owner(&self) -> Owner {
-        Owner(Uuid::new_v4().to_string())
+        Owner::from(Uuid::new_v4().to_string())
     }
 
     fn jitter(&self) -> f64 {

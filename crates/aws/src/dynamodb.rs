@@ -398,7 +398,9 @@ fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
         (None, None) => Ok(None),
         // In other words than ours the same time would never be found equal by a condition.
         (Some(owner), Some(until)) => match until.parse::<Timestamp>() {
-            Ok(parsed) if time(parsed) == until => Ok(Some(Lease { owner: Owner(owner), until: parsed })),
+            Ok(parsed) if time(parsed) == until => {
+                Ok(Some(Lease { owner: Owner::from(owner), until: parsed }))
+            }
             _ => Err(format!(
                 "the attribute {LEASE_UNTIL} is {until:?}, expected a time such as 2026-01-05T09:50:00.000Z"
             )),
@@ -421,7 +423,7 @@ fn to_role_record(meeting: &MeetingId, item: &Item, role: Role) -> Result<RoleRe
     // For people, and for how old a machine is that EC2 does not show: one that cannot be read is none.
     let launched_at = text(item, &format!("{role}_{LAUNCHED_AT}")).ok().flatten();
     Ok(RoleRecord {
-        instance_id: text(item, &id_attribute(role))?.map(InstanceId),
+        instance_id: text(item, &id_attribute(role))?.map(InstanceId::from),
         attempt,
         launched_at: launched_at.and_then(|text| text.parse().ok()),
     })
@@ -441,7 +443,7 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     if p.root_volume.is_none() && p.launch_template.is_none() {
         return Err("it has no root volume, and no launch template that could have one".to_owned());
     }
-    let token = &attempt.token.0;
+    let token = attempt.token.as_str();
     // A `*` or `?` would find the machines of others, too.
     if !(1..=64).contains(&token.len()) || !token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(format!("its token is {token:?}, expected 1 to 64 letters, digits and hyphens"));
@@ -538,11 +540,11 @@ impl Expression {
             Requires::Exists => format!("attribute_exists({})", self.name(ID)),
             Requires::Lease(None) => self.missing(LEASE_OWNER),
             Requires::Lease(Some(lease)) => {
-                let owner = self.equals(LEASE_OWNER, &lease.owner.0);
+                let owner = self.equals(LEASE_OWNER, lease.owner.as_str());
                 let until = self.equals(LEASE_UNTIL, &time(lease.until));
                 format!("{owner} AND {until}")
             }
-            Requires::Owner(owner) => self.equals(LEASE_OWNER, &owner.0),
+            Requires::Owner(owner) => self.equals(LEASE_OWNER, owner.as_str()),
             Requires::Status(statuses) => {
                 let each: Vec<String> = statuses
                     .iter()
@@ -558,10 +560,10 @@ impl Expression {
                 }
             }
             Requires::Instance(role, None) => self.missing(&id_attribute(*role)),
-            Requires::Instance(role, Some(id)) => self.equals(&id_attribute(*role), &id.0),
+            Requires::Instance(role, Some(id)) => self.equals(&id_attribute(*role), id.as_str()),
             Requires::NoOtherInstance(role, id) => {
                 let missing = self.missing(&id_attribute(*role));
-                let ours = self.equals(&id_attribute(*role), &id.0);
+                let ours = self.equals(&id_attribute(*role), id.as_str());
                 format!("({missing} OR {ours})")
             }
             Requires::Attempt(role, None) => {
@@ -587,7 +589,7 @@ impl Expression {
     fn change(&mut self, change: &Change) {
         match change {
             Change::Lease(lease) => {
-                self.set(LEASE_OWNER, AttributeValue::S(lease.owner.0.clone()));
+                self.set(LEASE_OWNER, AttributeValue::S(lease.owner.to_string()));
                 self.set(LEASE_UNTIL, AttributeValue::S(time(lease.until)));
             }
             Change::DropLease => {
@@ -622,7 +624,7 @@ impl Expression {
     }
 
     fn instance(&mut self, role: Role, machine: &Recorded) {
-        self.set(&id_attribute(role), AttributeValue::S(machine.instance_id.0.clone()));
+        self.set(&id_attribute(role), AttributeValue::S(machine.instance_id.to_string()));
         let more = [
             ("availability_zone", machine.availability_zone.clone()),
             ("launched_instance_type", machine.instance_type.clone()),
@@ -635,7 +637,7 @@ impl Expression {
 
     fn lost(&mut self, role: Role, lost: &Lost) {
         self.remove(&id_attribute(role));
-        let values = [lost.instance_id.0.clone(), lost.reason.clone(), time(lost.at)];
+        let values = [lost.instance_id.to_string(), lost.reason.clone(), time(lost.at)];
         for (part, value) in LOST.into_iter().zip(values) {
             self.set(&format!("{role}_{part}"), AttributeValue::S(value));
         }
@@ -685,7 +687,7 @@ impl Expression {
 
     fn token(&mut self, role: Role, token: &Token) -> String {
         let path = self.attempt(role, "token");
-        format!("{path} = {}", self.value(AttributeValue::S(token.0.clone())))
+        format!("{path} = {}", self.value(AttributeValue::S(token.to_string())))
     }
 
     fn set(&mut self, attribute: &str, value: AttributeValue) {

@@ -73,7 +73,7 @@ impl Machines for Ec2 {
     async fn run(&self, attempt: &Attempt) -> Result<Machine, AwsError> {
         let answer = self
             .request(&attempt.parameters)
-            .client_token(&attempt.token.0)
+            .client_token(attempt.token.as_str())
             .customize()
             .config_override(self.once())
             .send()
@@ -92,7 +92,7 @@ impl Machines for Ec2 {
 
 impl FindByToken for Ec2 {
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
-        let ours = filter("client-token", &token.0);
+        let ours = filter("client-token", token.as_str());
         let pages = self.client.describe_instances().filters(ours).into_paginator().items().send();
         let reservations = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         Ok(reservations
@@ -106,12 +106,12 @@ impl FindByToken for Ec2 {
 impl Terminate for Ec2 {
     async fn remove_role_tag(&self, instance: &InstanceId) -> Result<(), AwsError> {
         let tag = Tag::builder().key(ROLE_TAG).build();
-        let answer = self.client.delete_tags().resources(&instance.0).tags(tag).send().await;
+        let answer = self.client.delete_tags().resources(instance.as_str()).tags(tag).send().await;
         answer.map(|_| ()).map_err(|error| failed("DeleteTags", &error))
     }
 
     async fn terminate(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.terminate_instances().instance_ids(&instance.0).send().await;
+        let answer = self.client.terminate_instances().instance_ids(instance.as_str()).send().await;
         answer.map(|_| ()).map_err(|error| failed("TerminateInstances", &error))
     }
 }
@@ -272,7 +272,7 @@ fn to_machine(instance: &Instance) -> Option<Machine> {
         Some(_) => State::Running,
     };
     Some(Machine {
-        instance_id: InstanceId(instance.instance_id()?.to_owned()),
+        instance_id: InstanceId::from(instance.instance_id()?),
         state,
         state_reason: instance
             .state_reason()

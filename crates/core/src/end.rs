@@ -210,7 +210,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
 
     /// If it has moved on, it is read again.
     async fn take_lease(&self, read: &Record) -> Result<(), Error> {
-        let Some(update) = record::take_lease(read, Owner(OWNER.to_owned())) else { return Ok(()) };
+        let Some(update) = record::take_lease(read, Owner::from(OWNER)) else { return Ok(()) };
         let meetings = &self.ender.meetings;
         if self.ask(Service::DynamoDb, || meetings.update(&update)).await? == Updated::Done {
             info!("lease taken from the launch that was under way");

@@ -276,7 +276,7 @@ impl Reconcile {
                         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
                 };
                 match id.strip_prefix("i-") {
-                    Some(_) if known(id) => Ok(Reconcile::Instance(InstanceId(id.clone()))),
+                    Some(_) if known(id) => Ok(Reconcile::Instance(InstanceId::from(id.clone()))),
                     _ => Err(refused(format!("has the instance {:?}, which is no id", cut(id, NAME_SHOWN)))),
                 }
             }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::id;
 use crate::launch_template::Pinned;
 use crate::meeting::{MeetingId, Role, TAG_VALUE_LIMIT};
 
@@ -17,25 +18,11 @@ pub const MEETING_TAG: &str = "MeetingID";
 /// The tag whose removal makes the system's watchdog ignore a machine: see `ending.rs`.
 pub const ROLE_TAG: &str = "Role";
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct InstanceId(pub String);
+id! { InstanceId }
 
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A client token: random for each attempt, so that it finds no machine of an earlier record with the same id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Token(pub String);
-
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+id! {
+    /// A client token: random for each attempt, so that it finds no machine of an earlier record with the same id.
+    Token
 }
 
 /// One exact RunInstances request for one role.

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 
+use crate::id::id;
 use crate::machine::{Attempt, InstanceId, Note, Token};
 use crate::meeting::{MeetingId, Role, Status, allows_launch};
 use crate::overrides::Overrides;
@@ -90,10 +91,11 @@ impl RoleRecord {
     }
 }
 
-/// The owner of a lease. It is random for each delivery, because Lambda may run one event twice at once under one
-/// request id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(pub String);
+id! {
+    /// The owner of a lease. It is random for each delivery, because Lambda may run one event twice at once under one
+    /// request id.
+    Owner
+}
 
 /// The exclusive right to send RunInstances for a meeting, until a time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use elephant_core::meeting::{MeetingId, Role};
 pub fn plain_attempt(meeting: &MeetingId, role: Role, token: &str) -> Attempt {
     Attempt {
         number: 1,
-        token: Token(token.into()),
+        token: Token::from(token),
         refused: false,
         ending: false,
         parameters: Parameters {

@@ -114,7 +114,7 @@ impl Cloud {
         }
         let machine = Machine {
             // Named after what made it, so that the order of two launches makes no other world.
-            instance_id: InstanceId(format!("i-{}-{}", attempt.token, &p.availability_zone[9..])),
+            instance_id: InstanceId::from(format!("i-{}-{}", attempt.token, &p.availability_zone[9..])),
             state: State::Pending,
             state_reason: None,
             tags: p.tags.clone(),

@@ -428,7 +428,7 @@ impl World {
     pub fn live(&self, id: &str, role: Role) -> Vec<String> {
         let state = self.0.borrow();
         let of = |l: &&super::cloud::Launched| l.meeting() == id && l.role() == role.as_str();
-        state.cloud.live().filter(of).map(|l| l.machine.instance_id.0.clone()).collect()
+        state.cloud.live().filter(of).map(|l| l.machine.instance_id.to_string()).collect()
     }
 
     /// The ports of a delivery that begins now.
@@ -1042,17 +1042,17 @@ impl Tokens for Port {
         let known = &mut state.known[self.delivery];
         known.tokens += 1;
         match off {
-            Some(Guard::ARandomToken) => Token(format!("token-of-{}-{}", known.meeting, known.tokens)),
-            Some(Guard::ANewTokenForANewAttempt) => Token(format!("token-{}", self.delivery)),
-            _ => Token(format!("token-{}-{}", self.delivery, known.tokens)),
+            Some(Guard::ARandomToken) => Token::from(format!("token-of-{}-{}", known.meeting, known.tokens)),
+            Some(Guard::ANewTokenForANewAttempt) => Token::from(format!("token-{}", self.delivery)),
+            _ => Token::from(format!("token-{}-{}", self.delivery, known.tokens)),
         }
     }
 
     fn owner(&self) -> Owner {
         let mut state = self.world.0.borrow_mut();
         let owner = match state.off {
-            Some(Guard::AnOwnerForEachDelivery) => Owner("request".into()),
-            _ => Owner(format!("delivery-{}", self.delivery)),
+            Some(Guard::AnOwnerForEachDelivery) => Owner::from("request"),
+            _ => Owner::from(format!("delivery-{}", self.delivery)),
         };
         state.known[self.delivery].owner = Some(owner.clone());
         owner

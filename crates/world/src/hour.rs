@@ -442,13 +442,13 @@ impl Tokens for Port {
     fn token(&self) -> Token {
         let mut state = self.state.borrow_mut();
         state.names += 1;
-        Token(format!("token-{}", state.names))
+        Token::from(format!("token-{}", state.names))
     }
 
     fn owner(&self) -> Owner {
         let mut state = self.state.borrow_mut();
         state.names += 1;
-        Owner(format!("owner-{}", state.names))
+        Owner::from(format!("owner-{}", state.names))
     }
 
     fn jitter(&self) -> f64 {

@@ -234,7 +234,8 @@ impl State {
         let own_clock = self.now + known.skew;
         let Some(record) = self.table.records.get(&known.meeting) else { return };
         // Whoever ends the meeting has taken it over as it was: it is over when it would have been.
-        let sends = |lease: &&Lease| Some(&lease.owner) == known.owner.as_ref() || lease.owner.0 == OWNER;
+        let sends =
+            |lease: &&Lease| Some(&lease.owner) == known.owner.as_ref() || lease.owner.as_str() == OWNER;
         let lease = record.lease.as_ref().filter(sends);
         let of_roles = Role::BOTH.map(|role| record.role(role).attempt.as_ref());
         let standing = of_roles.into_iter().flatten().find(|standing| standing.token == attempt.token);

@@ -284,13 +284,13 @@ impl State {
             }
             Some(Guard::TheEndTakesTheLease) if by == Verb::End => {
                 if let Some(lease) = &mut record.lease {
-                    lease.owner = Owner(OWNER.to_owned());
+                    lease.owner = Owner::from(OWNER);
                 }
             }
             Some(Guard::TheEndWaits) if by == Verb::End => {
                 if let Some(lease) = &mut record.lease {
                     lease.until = super::start() - Duration::from_secs(3600);
-                    lease.owner = Owner(OWNER.to_owned());
+                    lease.owner = Owner::from(OWNER);
                 }
             }
             Some(Guard::TheCleanUpWaits) if record.is_over() => {

@@ -359,7 +359,7 @@ impl World {
             (0, Some(record)) if !record.is_over() && record.lease.is_none() => {
                 // The function launch claims.
                 record.lease =
-                    Some(Lease { owner: Owner("launch".into()), until: now + Duration::from_secs(30) });
+                    Some(Lease { owner: Owner::from("launch"), until: now + Duration::from_secs(30) });
                 let candidate = elephant_core::plan::Candidate {
                     instance_type: "t3.large".into(),
                     subnet: elephant_core::network::Subnet {
@@ -377,15 +377,15 @@ impl World {
                     &m,
                     Role::Teacher,
                     1,
-                    Token("t".into()),
+                    Token::from("t"),
                     &candidate,
                 );
                 record.teacher.attempt = Some(attempt.expect("it has no user data"));
                 "launch takes the lease and writes an attempt"
             }
             (1, Some(record)) if record.teacher.attempt.is_some() && !record.is_over() => {
-                record.teacher.instance_id = Some(InstanceId("i-1".into()));
-                record.student.instance_id = Some(InstanceId("i-2".into()));
+                record.teacher.instance_id = Some(InstanceId::from("i-1"));
+                record.student.instance_id = Some(InstanceId::from("i-2"));
                 record.status = Some(Status::Launched);
                 "launch records both machines"
             }

@@ -247,7 +247,7 @@ fn any_role() -> impl Strategy<Value = Role> + Clone {
 }
 
 fn any_owner() -> impl Strategy<Value = Owner> + Clone {
-    select(vec![Owner("me".into()), Owner("you".into())])
+    select(vec![Owner::from("me"), Owner::from("you")])
 }
 
 /// Two of them differ by less than the record can tell.
@@ -271,10 +271,10 @@ fn any_token() -> impl Strategy<Value = Token> + Clone {
 }
 
 fn any_attempt() -> impl Strategy<Value = Attempt> + Clone {
-    (any_token(), any::<bool>(), any::<bool>()).prop_map(|(Token(token), full, refused)| {
+    (any_token(), any::<bool>(), any::<bool>()).prop_map(|(token, full, refused)| {
         let any = MeetingId::new("any").expect("an id");
         let attempt = if full { full_attempt } else { plain_attempt };
-        Attempt { refused, ..attempt(&any, Role::Teacher, &token) }
+        Attempt { refused, ..attempt(&any, Role::Teacher, token.as_str()) }
     })
 }
 
@@ -329,7 +329,7 @@ fn any_changes() -> impl Strategy<Value = Vec<Change>> {
             Just(Change::Ending(role))
         ]
     };
-    let instance = |role| any_id().prop_map(move |InstanceId(id)| Change::Instance(role, recorded(&id)));
+    let instance = |role| any_id().prop_map(move |id| Change::Instance(role, recorded(id.as_str())));
     let failure = select(vec![Change::Failure(failure("any")), Change::ForgetFailure]);
     let groups = (
         some(0.4, lease.boxed()),
@@ -358,8 +358,11 @@ fn any_step() -> impl Strategy<Value = Step> {
             role,
             Box::new(next)
         )),
-        (any_role(), any_id(), prop::bool::weighted(0.8))
-            .prop_map(|(role, InstanceId(id), fits)| Write::Instance(role, recorded(&id), fits)),
+        (any_role(), any_id(), prop::bool::weighted(0.8)).prop_map(|(role, id, fits)| Write::Instance(
+            role,
+            recorded(id.as_str()),
+            fits
+        )),
         (any_owner(), roles(), any::<bool>()).prop_map(|(owner, roles, nothing_open)| Write::GiveUp(
             owner,
             roles,

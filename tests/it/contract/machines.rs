@@ -184,7 +184,7 @@ pub async fn an_unknown_token_has_no_machine(stage: &impl Stage) {
     let (attempt, unsent) = (an_attempt(stage, 0, "a"), an_attempt(stage, 0, "A"));
     launched(stage, &attempt).await;
     assert_eq!(found(stage, &unsent.token).await, []);
-    let beginning = &attempt.token.0[..attempt.token.0.len() - 1];
+    let beginning = &attempt.token.as_str()[..attempt.token.as_str().len() - 1];
     assert_eq!(found(stage, &token(beginning)).await, []);
 }
 

@@ -53,15 +53,15 @@ pub fn half_done(stage: &impl Stage) -> Record {
 }
 
 pub fn lease(owner: &str, seconds: u64) -> Lease {
-    Lease { owner: Owner(owner.into()), until: at(seconds) }
+    Lease { owner: Owner::from(owner), until: at(seconds) }
 }
 
 pub fn id(id: &str) -> InstanceId {
-    InstanceId(id.into())
+    InstanceId::from(id)
 }
 
 pub fn token(text: &str) -> Token {
-    Token(text.into())
+    Token::from(text)
 }
 
 pub fn recorded(instance_id: &str) -> Recorded {

@@ -102,7 +102,7 @@ impl Wire {
     }
 
     async fn instance(&self, id: &InstanceId) -> Instance {
-        let describe = self.shared.aws.ec2.describe_instances().instance_ids(&id.0);
+        let describe = self.shared.aws.ec2.describe_instances().instance_ids(id.as_str());
         let answer = describe.send().await.expect("the instance is described");
         answer.reservations()[0].instances()[0].clone()
     }
@@ -212,7 +212,7 @@ impl Stage for Wire {
 
     async fn made_from(&self, machine: &InstanceId) -> Parameters {
         let instance = self.instance(machine).await;
-        let attached = Filter::builder().name("attachment.instance-id").values(&machine.0).build();
+        let attached = Filter::builder().name("attachment.instance-id").values(machine.as_str()).build();
         let volumes = self.shared.aws.ec2.describe_volumes().filters(attached).send().await;
         let volume = volumes.expect("the volumes are listed").volumes()[0].clone();
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
@@ -317,12 +317,12 @@ fn ours(record: &Record) -> Item {
     set("status".into(), record.status.as_ref().map(|status| text(status.as_str())));
     set("termination_reason".into(), record.termination_reason.as_deref().map(text));
     set("meet_time".into(), record.meet_time_text.as_deref().map(text));
-    set("launch_owner".into(), record.lease.as_ref().map(|lease| text(&lease.owner.0)));
+    set("launch_owner".into(), record.lease.as_ref().map(|lease| text(lease.owner.as_str())));
     set("launch_lease_until".into(), record.lease.as_ref().map(|lease| text(&format!("{:.3}", lease.until))));
     for role in Role::BOTH {
         let of_role = record.role(role);
         set(format!("{role}_launched_at"), of_role.launched_at.map(|at| text(&format!("{at:.3}"))));
-        set(format!("{role}_ec2_id"), of_role.instance_id.as_ref().map(|id| text(&id.0)));
+        set(format!("{role}_ec2_id"), of_role.instance_id.as_ref().map(|id| text(id.as_str())));
         let attempt = of_role.attempt.as_ref().map(serde_dynamo::to_attribute_value);
         set(format!("{role}_attempt"), attempt.map(|attempt| attempt.expect("an attempt is plain data")));
     }

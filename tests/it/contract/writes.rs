@@ -60,7 +60,7 @@ pub fn every_write(stage: &impl Stage) -> Vec<Write> {
 fn next_attempt(stage: &impl Stage) -> Update {
     let m = &meeting(stage);
     let next = plain_attempt(m, Student, "token-3");
-    record::next_attempt(m, &Owner("me".into()), Student, &token("token-2"), next)
+    record::next_attempt(m, &Owner::from("me"), Student, &token("token-2"), next)
 }
 
 /// What `schedule` writes.
@@ -152,8 +152,8 @@ fn of_claims(stage: &impl Stage) -> Vec<Write> {
         Write {
             name: "the lease that whoever ends the meeting takes",
             fits: old.clone(),
-            update: record::take_lease(&old, Owner("end".into())).expect("there is one"),
-            after: |r| r.lease.as_mut().expect("one").owner = Owner("end".into()),
+            update: record::take_lease(&old, Owner::from("end")).expect("there is one"),
+            after: |r| r.lease.as_mut().expect("one").owner = Owner::from("end"),
             unfit: vec![("another's lease", OWNER_CHANGED), ("no lease", LEASE_GONE)],
         },
     ]
@@ -162,7 +162,7 @@ fn of_claims(stage: &impl Stage) -> Vec<Write> {
 /// What is written before an attempt is sent, and before its machine is ended.
 fn of_attempts(stage: &impl Stage) -> Vec<Write> {
     let m = &meeting(stage);
-    let me = &Owner("me".into());
+    let me = &Owner::from("me");
     let old = half_done(stage);
     let healthy = Record { status: Some(Status::Healthy), ..old.clone() };
     let pair = Record { teacher: RoleRecord { instance_id: None, ..old.teacher.clone() }, ..old.clone() };
@@ -401,7 +401,7 @@ fn of_ends(stage: &impl Stage) -> Vec<Write> {
 /// What is written of a launch that failed.
 fn of_failures(stage: &impl Stage) -> Vec<Write> {
     let m = &meeting(stage);
-    let me = &Owner("me".into());
+    let me = &Owner::from("me");
     let new = scheduled(stage);
     let old = half_done(stage);
     let both_refused = [(Teacher, token("token-1")), (Student, token("token-2"))];

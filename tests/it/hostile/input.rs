@@ -408,7 +408,7 @@ fn attempt(token: Any<String>, tags: Any<BTreeMap<String, String>>) -> Any<Attem
             user_data,
             tags,
         };
-        Attempt { number, token: Token(token), refused, ending, parameters }
+        Attempt { number, token: Token::from(token), refused, ending, parameters }
     });
     attempt.boxed()
 }

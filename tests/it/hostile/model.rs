@@ -150,7 +150,7 @@ pub fn attempt(item: &Item, meeting: &MeetingId, role: Role) -> Result<Option<At
 
 /// Beyond its types: a token that names one attempt, and nobody else's machine.
 pub fn is_ours(attempt: &Attempt, meeting: &MeetingId, role: Role) -> bool {
-    let token = &attempt.token.0;
+    let token = attempt.token.as_str();
     let tag = |key: &str, value: &str| attempt.parameters.tags.get(key).is_some_and(|tag| tag == value);
     (1..=64).contains(&token.len())
         && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -174,7 +174,7 @@ fn read_attempt(value: &Value) -> Option<Attempt> {
     let tags = map(parameters, "tags")?["M"].as_object()?;
     Some(Attempt {
         number: number(value, "number")?,
-        token: Token(string(value, "token")?),
+        token: Token::from(string(value, "token")?),
         refused: part(value, "refused")?.get("BOOL")?.as_bool()?,
         ending: match part(value, "ending") {
             Some(mark) => mark.get("BOOL")?.as_bool()?,
@@ -318,13 +318,13 @@ fn imds_tokens(value: &Value) -> Option<ImdsTokens> {
 /// An attempt in DynamoDB's form, as the adapter writes it.
 pub fn written(attempt: &Attempt) -> Value {
     let p = &attempt.parameters;
-    let s = |text: &String| json!({"S": text});
+    let s = |text: &str| json!({"S": text});
     let mut parameters = json!({
         "image_id": s(&p.image_id),
         "instance_type": s(&p.instance_type),
         "subnet_id": s(&p.subnet_id),
         "availability_zone": s(&p.availability_zone),
-        "security_group_ids": {"L": p.security_group_ids.iter().map(s).collect::<Vec<_>>()},
+        "security_group_ids": {"L": p.security_group_ids.iter().map(|id| s(id)).collect::<Vec<_>>()},
         "tags": {"M": p.tags.iter().map(|(key, tag)| (key, s(tag))).collect::<BTreeMap<_, _>>()},
     });
     if let Some(Pinned { launch_template_id, version }) = &p.launch_template {
@@ -371,7 +371,7 @@ pub fn written(attempt: &Attempt) -> Value {
     }
     let mut map = json!({
         "number": {"N": attempt.number.to_string()},
-        "token": s(&attempt.token.0),
+        "token": s(attempt.token.as_str()),
         "refused": {"BOOL": attempt.refused},
         "parameters": {"M": parameters},
     });

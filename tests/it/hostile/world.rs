@@ -308,7 +308,7 @@ impl Cloud {
         let others =
             [("MeetingID".to_owned(), "another".to_owned()), (ROLE_TAG.to_owned(), "teacher".to_owned())];
         for token in ["", "5d1c9c1e-8f3e-4f0b-9a6b-3d2f1c0e7a55"] {
-            let id = cloud.add(Token(token.into()), others.clone().into());
+            let id = cloud.add(Token::from(token), others.clone().into());
             cloud.foreign.push(id);
         }
         if let (Some(item), Some(meeting), true) = (item, meeting, machines_came) {
@@ -321,7 +321,7 @@ impl Cloud {
     }
 
     fn add(&mut self, token: Token, tags: BTreeMap<String, String>) -> InstanceId {
-        let instance_id = InstanceId(format!("i-{}", self.machines.len()));
+        let instance_id = InstanceId::from(format!("i-{}", self.machines.len()));
         let machine =
             Machine { instance_id: instance_id.clone(), state: State::Running, state_reason: None, tags };
         self.machines.push((token, machine));
@@ -356,7 +356,8 @@ impl Ec2 {
     fn is_claimed(&self, attempt: &Attempt) -> bool {
         let item = self.table.item().unwrap_or_default();
         let claimed = |role: Role| {
-            item.get(model::attempt_of(role)).is_some_and(|value| value["M"]["token"]["S"] == attempt.token.0)
+            item.get(model::attempt_of(role))
+                .is_some_and(|value| value["M"]["token"]["S"] == attempt.token.as_str())
                 && model::text(&item, model::id_of(role)) == Ok(None)
         };
         model::text(&item, "launch_owner") == Ok(Some("this delivery")) && Role::BOTH.into_iter().any(claimed)
@@ -398,8 +399,10 @@ impl FindByToken for Ec2 {
     /// In a filter of EC2 `*` and `?` are wildcards.
     async fn find(&self, token: &Token) -> Result<Vec<Machine>, AwsError> {
         let cloud = self.asked("DescribeInstances");
-        let found =
-            cloud.machines.iter().filter(|(known, _)| matches(token.0.as_bytes(), known.0.as_bytes()));
+        let found = cloud
+            .machines
+            .iter()
+            .filter(|(known, _)| matches(token.as_str().as_bytes(), known.as_str().as_bytes()));
         Ok(found.map(|(_, machine)| machine.clone()).collect())
     }
 }
@@ -522,11 +525,11 @@ struct Counted(Cell<u32>);
 impl Tokens for Counted {
     fn token(&self) -> Token {
         self.0.set(self.0.get() + 1);
-        Token(format!("fresh-{}", self.0.get()))
+        Token::from(format!("fresh-{}", self.0.get()))
     }
 
     fn owner(&self) -> Owner {
-        Owner("this delivery".into())
+        Owner::from("this delivery")
     }
 
     fn jitter(&self) -> f64 {

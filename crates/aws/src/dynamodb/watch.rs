@@ -158,7 +158,7 @@ fn to_failure(item: &Item) -> Option<Failure> {
 
 fn to_lost(item: &Item, role: Role) -> Option<Lost> {
     let [id, reason, at] = LOST.map(|part| text(item, &format!("{role}_{part}")).ok().flatten());
-    Some(Lost { instance_id: InstanceId(id?), reason: reason?, at: at?.parse().ok()? })
+    Some(Lost { instance_id: InstanceId::from(id?), reason: reason?, at: at?.parse().ok()? })
 }
 
 /// One that cannot be read is none: it is written anew.

@@ -11,7 +11,7 @@ use elephant_core::ports::Consoles;
 impl Consoles for Ec2 {
     async fn read_console(&self, instance: &InstanceId) -> Result<Option<String>, AwsError> {
         let ask = |latest: bool| {
-            let request = self.client.get_console_output().instance_id(&instance.0);
+            let request = self.client.get_console_output().instance_id(instance.as_str());
             request.latest(latest).send()
         };
         let answer = match ask(true).await {

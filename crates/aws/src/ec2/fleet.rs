@@ -25,7 +25,7 @@ impl DescribeById for Ec2 {
         let mut left: Vec<Vec<&InstanceId>> =
             instances.chunks(IDS).map(|chunk| chunk.iter().collect()).collect();
         while let Some(mut ids) = left.pop() {
-            let named = ids.iter().map(|id| id.0.clone()).collect();
+            let named = ids.iter().map(|id| id.to_string()).collect();
             let answer = self.client.describe_instances().set_instance_ids(Some(named)).send().await;
             let error = match answer {
                 Ok(answer) => {
@@ -40,7 +40,7 @@ impl DescribeById for Ec2 {
                 Err(error) => failed("DescribeInstances", &error),
             };
             let unknown = |id: &InstanceId| {
-                error.code().starts_with("InvalidInstanceID") && names(&error.message, &id.0)
+                error.code().starts_with("InvalidInstanceID") && names(&error.message, id.as_str())
             };
             let (gone, others): (Vec<_>, Vec<_>) = ids.iter().partition(|id| unknown(id));
             match (gone.is_empty(), error.class) {
@@ -73,7 +73,7 @@ fn names(message: &str, id: &str) -> bool {
 
 impl Starts for Ec2 {
     async fn start(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.start_instances().instance_ids(&instance.0).send().await;
+        let answer = self.client.start_instances().instance_ids(instance.as_str()).send().await;
         answer.map(|_| ()).map_err(|error| failed("StartInstances", &error))
     }
 }
@@ -84,11 +84,11 @@ impl Fleet for Ec2 {
     }
 
     async fn mark(&self, instance: &InstanceId, since: Timestamp) -> Result<(), AwsError> {
-        self.mark_as_orphan(&instance.0, since).await
+        self.mark_as_orphan(instance.as_str(), since).await
     }
 
     async fn unmark(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        self.remove_orphan_mark(&instance.0).await
+        self.remove_orphan_mark(instance.as_str()).await
     }
 }
 
@@ -122,7 +122,7 @@ fn to_sighting(instance: &Instance) -> Option<ObservedMachine> {
     let launched_at = instance.launch_time()?;
     Some(ObservedMachine {
         machine: to_machine(instance)?,
-        token: instance.client_token().filter(|token| !token.is_empty()).map(|token| Token(token.to_owned())),
+        token: instance.client_token().filter(|token| !token.is_empty()).map(|token| Token::from(token)),
         launched_at: Timestamp::from_second(launched_at.secs()).ok()?,
         addresses: to_addresses(instance),
     })
@@ -147,7 +147,7 @@ impl StatusChecks for Ec2 {
             let pages = request.into_paginator().page_size(PAGE).items().send();
             let found = self.all("DescribeInstanceStatus", pages.collect::<Result<Vec<_>, _>>()).await?;
             impaired.extend(
-                found.iter().filter_map(|status| status.instance_id()).map(|id| InstanceId(id.to_owned())),
+                found.iter().filter_map(|status| status.instance_id()).map(|id| InstanceId::from(id)),
             );
         }
         Ok(impaired)

@@ -26,7 +26,7 @@ use elephant_core::ports::{Inspects, InterfacePlaces, OwnImages, Parts, PowerCon
 
 impl Inspects for Ec2 {
     async fn inspect(&self, instance: &InstanceId) -> Result<Option<Hardware>, AwsError> {
-        let answer = self.client.describe_instances().instance_ids(&instance.0).send().await;
+        let answer = self.client.describe_instances().instance_ids(instance.as_str()).send().await;
         let found = unless("DescribeInstances", answer, &["InvalidInstanceID.NotFound"])?;
         let machines = found.iter().flat_map(|found| found.reservations()).flat_map(|of| of.instances());
         Ok(machines.into_iter().find_map(to_hardware))
@@ -61,21 +61,21 @@ fn to_hardware(instance: &Instance) -> Option<Hardware> {
 
 impl PowerControl for Ec2 {
     async fn stop(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.stop_instances().instance_ids(&instance.0).send().await;
+        let answer = self.client.stop_instances().instance_ids(instance.as_str()).send().await;
         answer.map(|_| ()).map_err(|error| failed("StopInstances", &error))
     }
 
     async fn reboot(&self, instance: &InstanceId) -> Result<(), AwsError> {
-        let answer = self.client.reboot_instances().instance_ids(&instance.0).send().await;
+        let answer = self.client.reboot_instances().instance_ids(instance.as_str()).send().await;
         answer.map(|_| ()).map_err(|error| failed("RebootInstances", &error))
     }
 
     async fn tag_reboot(&self, instance: &InstanceId, name: &str) -> Result<(), AwsError> {
-        self.set_tag(&instance.0, REBOOT_TAG, name).await
+        self.set_tag(instance.as_str(), REBOOT_TAG, name).await
     }
 
     async fn tag_stopped(&self, instance: &InstanceId, stopped: bool) -> Result<(), AwsError> {
-        self.set_tag(&instance.0, STOPPED_TAG, if stopped { "by operate" } else { "" }).await
+        self.set_tag(instance.as_str(), STOPPED_TAG, if stopped { "by operate" } else { "" }).await
     }
 }
 
@@ -84,7 +84,7 @@ impl OwnImages for Ec2 {
         let request = self
             .client
             .create_image()
-            .instance_id(&image.instance_id.0)
+            .instance_id(image.instance_id.as_str())
             .name(&image.name)
             .no_reboot(!image.reboot)
             .tag_specifications(tagged(ResourceType::Image, &image.tags))
@@ -148,7 +148,7 @@ impl Parts<Volume> for Ec2 {
         let request = self
             .client
             .create_volume()
-            .client_token(&volume.token.0)
+            .client_token(volume.token.as_str())
             .availability_zone(&volume.availability_zone)
             .size(volume.size_gb)
             .volume_type(VolumeType::from(volume.volume_type.as_str()))
@@ -191,7 +191,7 @@ impl Parts<Volume> for Ec2 {
         device: &String,
     ) -> Result<Attached, AwsError> {
         let request = self.client.attach_volume().volume_id(id.as_str());
-        let request = request.instance_id(&instance.0).device(device);
+        let request = request.instance_id(instance.as_str()).device(device);
         match request.send().await {
             Ok(_) => Ok(Attached::Done),
             Err(error) if is_code(&error, &["VolumeInUse"]) => Ok(Attached::InUse),
@@ -206,13 +206,13 @@ impl Parts<Volume> for Ec2 {
     async fn delete_with_machine(&self, _: &VolumeId, of: &VolumeAttachment) -> Result<(), AwsError> {
         let ebs = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(true).build();
         let mapping = InstanceBlockDeviceMappingSpecification::builder().device_name(&of.device).ebs(ebs);
-        let request = self.client.modify_instance_attribute().instance_id(&of.instance_id.0);
+        let request = self.client.modify_instance_attribute().instance_id(of.instance_id.as_str());
         let answer = request.block_device_mappings(mapping.build()).send().await;
         answer.map(|_| ()).map_err(|error| failed("ModifyInstanceAttribute", &error))
     }
 
     async fn detach_part(&self, id: &VolumeId, of: &VolumeAttachment) -> Result<(), AwsError> {
-        let request = self.client.detach_volume().volume_id(id.as_str()).instance_id(&of.instance_id.0);
+        let request = self.client.detach_volume().volume_id(id.as_str()).instance_id(of.instance_id.as_str());
         // `IncorrectState`: the volume is available.
         let codes = ["IncorrectState", "InvalidAttachment.NotFound"];
         done_or("DetachVolume", request.send().await, &codes)
@@ -230,7 +230,7 @@ impl Parts<Interface> for Ec2 {
         let request = self
             .client
             .create_network_interface()
-            .client_token(&interface.token.0)
+            .client_token(interface.token.as_str())
             .subnet_id(&interface.subnet_id)
             .set_groups(groups)
             .tag_specifications(tagged(ResourceType::NetworkInterface, &interface.tags));
@@ -266,7 +266,7 @@ impl Parts<Interface> for Ec2 {
         device_index: &i32,
     ) -> Result<Attached, AwsError> {
         let request = self.client.attach_network_interface().network_interface_id(id.as_str());
-        let request = request.instance_id(&instance.0).device_index(*device_index);
+        let request = request.instance_id(instance.as_str()).device_index(*device_index);
         match request.send().await {
             Ok(_) => Ok(Attached::Done),
             Err(error) if is_code(&error, &["InvalidNetworkInterface.InUse"]) => Ok(Attached::InUse),
@@ -334,7 +334,7 @@ impl Ec2 {
 pub(super) const PAGE: i32 = 1000;
 
 fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
-    vec![filter(&format!("tag:{INSTANCE_TAG}"), &instance.0), filter(&format!("tag:{NAME_TAG}"), name)]
+    vec![filter(&format!("tag:{INSTANCE_TAG}"), instance.as_str()), filter(&format!("tag:{NAME_TAG}"), name)]
 }
 
 fn to_image(image: &Image) -> Option<OwnImage> {
@@ -356,7 +356,7 @@ fn to_volume(volume: &EbsVolume) -> Option<Volume> {
         let state = attachment.state().map(|state| state.as_str()).unwrap_or_default();
         (state != "detached").then_some(())?;
         Some(VolumeAttachment {
-            instance_id: InstanceId(attachment.instance_id()?.to_owned()),
+            instance_id: InstanceId::from(attachment.instance_id()?),
             device: attachment.device()?.to_owned(),
             state: state.to_owned(),
         })
@@ -377,7 +377,7 @@ fn to_interface(interface: &NetworkInterface) -> Option<Interface> {
         (state != "detached").then_some(())?;
         Some(InterfaceAttachment {
             attachment_id: attachment.attachment_id()?.into(),
-            instance_id: InstanceId(attachment.instance_id()?.to_owned()),
+            instance_id: InstanceId::from(attachment.instance_id()?),
             device_index: attachment.device_index().unwrap_or_default(),
             state: state.to_owned(),
         })

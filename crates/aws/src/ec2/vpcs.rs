@@ -181,7 +181,7 @@ impl OwnVpcs for Ec2 {
         let pages = request.into_paginator().page_size(PAGE).items().send();
         let found = self.all("DescribeInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         let machines = found.iter().flat_map(|reservation| reservation.instances());
-        Ok(machines.filter_map(|machine| Some(InstanceId(machine.instance_id()?.to_owned()))).collect())
+        Ok(machines.filter_map(|machine| Some(InstanceId::from(machine.instance_id()?))).collect())
     }
 
     async fn list_foreign(&self, vpc_id: &VpcId, name: &str, project: &str) -> Result<Vec<String>, AwsError> {

@@ -17,7 +17,7 @@ impl Commands for Ssm {
         let answer = self
             .client()
             .send_command()
-            .instance_ids(&command.instance_id.0)
+            .instance_ids(command.instance_id.as_str())
             .document_name(command.shell.document())
             .comment(&command.name)
             .parameters("commands", vec![command.text.clone()])
@@ -41,7 +41,8 @@ impl Commands for Ssm {
     }
 
     async fn find_command(&self, instance: &InstanceId, name: &str) -> Result<Option<String>, AwsError> {
-        let pages = self.client().list_commands().instance_id(&instance.0).into_paginator().items().send();
+        let pages =
+            self.client().list_commands().instance_id(instance.as_str()).into_paginator().items().send();
         let found = pages.collect::<Result<Vec<_>, _>>().await.map_err(|e| failed("ListCommands", &e))?;
         let named = found.iter().filter(|command| command.comment() == Some(name));
         let last = named.max_by_key(|command| command.requested_date_time().map(|time| time.as_nanos()));
@@ -53,7 +54,8 @@ impl Commands for Ssm {
         command_id: &str,
         instance: &InstanceId,
     ) -> Result<Option<Invocation>, AwsError> {
-        let request = self.client().get_command_invocation().command_id(command_id).instance_id(&instance.0);
+        let request =
+            self.client().get_command_invocation().command_id(command_id).instance_id(instance.as_str());
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("InvocationDoesNotExist") => return Ok(None),

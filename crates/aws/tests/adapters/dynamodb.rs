@@ -58,13 +58,13 @@ async fn a_full_record_is_understood() {
         status: Some(Status::Healthy),
         meet_time: MeetTime::At(time("2026-11-22T10:00:00Z")),
         meet_time_text: Some("2026-11-22T10:00:00Z".into()),
-        lease: Some(Lease { owner: Owner("me".into()), until: time("2026-11-22T09:55:30.250Z") }),
+        lease: Some(Lease { owner: Owner::from("me"), until: time("2026-11-22T09:55:30.250Z") }),
         teacher: RoleRecord {
-            instance_id: Some(InstanceId("i-1".into())),
+            instance_id: Some(InstanceId::from("i-1")),
             attempt: Some(plain_attempt(Teacher)),
             launched_at: None,
         },
-        student: RoleRecord { instance_id: Some(InstanceId("i-2".into())), attempt: None, launched_at: None },
+        student: RoleRecord { instance_id: Some(InstanceId::from("i-2")), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(read(item).await, Ok(expected));
@@ -321,9 +321,9 @@ async fn the_claim_of_a_new_meeting() {
 async fn the_claim_of_a_meeting_that_others_have_worked_on() {
     let read = Record {
         status: Some(Status::Launched),
-        lease: Some(Lease { owner: Owner("another".into()), until: time("2026-11-22T09:55:30.250Z") }),
+        lease: Some(Lease { owner: Owner::from("another"), until: time("2026-11-22T09:55:30.250Z") }),
         teacher: RoleRecord {
-            instance_id: Some(InstanceId("i-1".into())),
+            instance_id: Some(InstanceId::from("i-1")),
             attempt: Some(plain_attempt(Teacher)),
             launched_at: None,
         },
@@ -390,7 +390,7 @@ async fn the_renewal_of_a_lease() {
 
 #[tokio::test]
 async fn the_next_attempt() {
-    let refused = Token("token-1".into());
+    let refused = Token::from("token-1");
     let update = record::next_attempt(&meeting(), &me(), Student, &refused, full_attempt(Student));
     let condition = "
         attribute_exists(id)
@@ -406,7 +406,7 @@ async fn the_next_attempt() {
 
 #[tokio::test]
 async fn the_record_of_a_machine_with_its_status() {
-    let token = Token("token-1".into());
+    let token = Token::from("token-1");
     let update = record::instance(&meeting(), Teacher, &token, machine(), StatusMove::ToLaunched);
     let condition = "
         attribute_exists(id)
@@ -431,7 +431,7 @@ async fn the_record_of_a_machine_with_its_status() {
 
 #[tokio::test]
 async fn the_record_of_a_machine_without_its_status() {
-    let token = Token("token-2".into());
+    let token = Token::from("token-2");
     let update = record::instance(&meeting(), Student, &token, machine(), StatusMove::Keep);
     let (conditions, changes) = written(update).await;
     let statuses = "(status = 'DNS_WRITTEN' OR status = 'HEALTHY' OR status = 'IN_PROGRESS')";
@@ -441,7 +441,7 @@ async fn the_record_of_a_machine_without_its_status() {
 
 #[tokio::test]
 async fn giving_up_with_nothing_left_open() {
-    let refused = [(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    let refused = [(Teacher, Token::from("token-1")), (Student, Token::from("token-2"))];
     let written = written(record::give_up(&meeting(), &me(), failure(), &refused, true)).await;
     let condition = "
         attribute_exists(id)
@@ -558,7 +558,7 @@ async fn a_refused_condition_shows_the_record_that_stood_there() {
         json!({"id": {"S": "class 4/b 🐘"}, "status": {"S": "TERMINATED"}, "teacher_ec2_id": {"S": "i-1"}});
     let expected = Record {
         status: Some(Status::Terminated),
-        teacher: RoleRecord { instance_id: Some(InstanceId("i-1".into())), attempt: None, launched_at: None },
+        teacher: RoleRecord { instance_id: Some(InstanceId::from("i-1")), attempt: None, launched_at: None },
         ..record()
     };
     assert_eq!(refused(json!({"Item": item})).await, Ok(Updated::Refused(Some(Box::new(expected)))));
@@ -1023,7 +1023,7 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn every_write() -> Vec<Update> {
-    let token = Token("token-1".into());
+    let token = Token::from("token-1");
     vec![
         record::claim(
             &record(),
@@ -1064,7 +1064,7 @@ fn record() -> Record {
 }
 
 fn me() -> Owner {
-    Owner("me".into())
+    Owner::from("me")
 }
 
 fn lease() -> Lease {
@@ -1087,7 +1087,7 @@ fn renewal() -> Update {
 
 fn machine() -> Recorded {
     Recorded {
-        instance_id: InstanceId("i-1".into()),
+        instance_id: InstanceId::from("i-1"),
         availability_zone: "us-west-2a".into(),
         instance_type: "t3.large".into(),
         launched_at: time("2026-11-22T09:55:02.125Z"),

@@ -198,7 +198,7 @@ async fn a_meeting_of_any_spelling_reaches_its_tags() {
 async fn a_new_machine_is_understood() {
     let wire = Wire::answering("RunInstances", [pending()]).await;
     let expected = Machine {
-        instance_id: InstanceId("i-1".into()),
+        instance_id: InstanceId::from("i-1"),
         state: State::Pending,
         state_reason: Some("pending".into()),
         tags: attempt().parameters.tags,
@@ -793,8 +793,8 @@ async fn machines_are_found_by_token_on_every_page() {
     let page =
         |id: &str, next: &str| Answer::Reply(200, describe_instances(&instance(id, "running", ""), next));
     let wire = Wire::answering("DescribeInstances", [page("i-1", "page-2"), page("i-2", "")]).await;
-    let found = ec2(&wire).find(&Token("token-1".into())).await.expect("two machines");
-    let ids: Vec<&str> = found.iter().map(|machine| machine.instance_id.0.as_str()).collect();
+    let found = ec2(&wire).find(&Token::from("token-1")).await.expect("two machines");
+    let ids: Vec<&str> = found.iter().map(|machine| machine.instance_id.as_str()).collect();
     assert_eq!(ids, ["i-1", "i-2"]);
     let requests = wire.requests("DescribeInstances");
     let filter = "Action=DescribeInstances
@@ -809,13 +809,13 @@ async fn machines_are_found_by_token_on_every_page() {
 #[tokio::test]
 async fn a_token_without_a_machine_finds_nothing() {
     let wire = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
-    assert_eq!(ec2(&wire).find(&Token("token-1".into())).await, Ok(vec![]));
+    assert_eq!(ec2(&wire).find(&Token::from("token-1")).await, Ok(vec![]));
 }
 
 #[tokio::test]
 async fn only_the_tag_role_is_removed_whatever_its_value() {
     let wire = Wire::answering("DeleteTags", [done("DeleteTags")]).await;
-    ec2(&wire).remove_role_tag(&InstanceId("i-1".into())).await.expect("it is removed");
+    ec2(&wire).remove_role_tag(&InstanceId::from("i-1")).await.expect("it is removed");
     let expected = "Action=DeleteTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=Role";
     assert_eq!(form(&wire.only_request()), fields(expected));
 }
@@ -823,7 +823,7 @@ async fn only_the_tag_role_is_removed_whatever_its_value() {
 #[tokio::test]
 async fn one_machine_is_terminated() {
     let wire = Wire::answering("TerminateInstances", [done("TerminateInstances")]).await;
-    ec2(&wire).terminate(&InstanceId("i-1".into())).await.expect("it is terminated");
+    ec2(&wire).terminate(&InstanceId::from("i-1")).await.expect("it is terminated");
     let expected = "Action=TerminateInstances\nVersion=2016-11-15\nInstanceId.1=i-1";
     assert_eq!(form(&wire.only_request()), fields(expected));
 }
@@ -834,7 +834,7 @@ async fn a_machine_that_is_not_visible_yet_is_propagating() {
     let unknown = refused(400, "InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist");
     wire.script("DeleteTags", [unknown.clone()]);
     wire.script("TerminateInstances", [unknown]);
-    let instance = InstanceId("i-1".into());
+    let instance = InstanceId::from("i-1");
     assert_eq!(class(ec2(&wire).remove_role_tag(&instance).await), Some(Class::Propagating));
     assert_eq!(class(ec2(&wire).terminate(&instance).await), Some(Class::Propagating));
 }
@@ -890,7 +890,7 @@ async fn what_is_looked_for_is_taken_to_the_letter() {
     wire.script("DescribeSubnets", [Answer::Reply(200, describe_subnets(&[], ""))]);
     let ec2 = ec2(&wire);
     ec2.list(r"Te*m?\").await.expect("an answer");
-    ec2.find(&Token("a*".into())).await.expect("an answer");
+    ec2.find(&Token::from("a*")).await.expect("an answer");
     ec2.list_leftovers("Team*", false).await.expect("an answer");
     ec2.find_subnets(&Network::VpcNamed("ours?".into())).await.expect("an answer");
     let asked =
@@ -1162,7 +1162,7 @@ async fn a_look_up_is_repeated_by_the_sdk() {
 #[tokio::test]
 async fn a_look_up_ends_at_its_limit() {
     let wire = Wire::answering("DescribeInstances", [Answer::Silence]).await;
-    let error = impatient(&wire).find(&Token("token-1".into())).await.expect_err("no answer comes");
+    let error = impatient(&wire).find(&Token::from("token-1")).await.expect_err("no answer comes");
     assert_eq!((error.action, error.class, error.code), ("DescribeInstances", Class::Ambiguous, None));
 }
 
@@ -1177,7 +1177,7 @@ async fn pages_that_are_each_in_time_are_read_until_the_deadline() {
         Wire::answering("DescribeInstances", (0..8).map(|n| page(&format!("page-{n}"))).chain([page("")]))
             .await;
     let ec2 = Ec2::new(&wire.sdk(), &timing);
-    let found = ec2.find(&Token("token-1".into())).await.expect("each page is in time");
+    let found = ec2.find(&Token::from("token-1")).await.expect("each page is in time");
     assert_eq!(found.len(), 9);
     let wire = Wire::answering("DescribeInstances", (0..99).map(|n| page(&format!("page-{n}")))).await;
     let ec2 = Ec2::new(&wire.sdk(), &timing);
@@ -1402,9 +1402,7 @@ async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
     let seen = ec2(&wire).list("Elephant").await.expect("two machines");
     let told: Vec<(&str, State, Option<&str>, Option<MeetingId>)> = seen
         .iter()
-        .map(|s| {
-            (s.instance_id().0.as_str(), s.machine.state, s.machine.state_reason.as_deref(), s.meeting())
-        })
+        .map(|s| (s.instance_id().as_str(), s.machine.state, s.machine.state_reason.as_deref(), s.meeting()))
         .collect();
     let reason = Some("Server.SpotInstanceTermination");
     let m = Some(meeting("class 4/b"));
@@ -1416,7 +1414,7 @@ async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
     };
     assert_eq!(seen[0].addresses, addresses, "without a public name the private one");
     assert_eq!(seen[0].launched_at.to_string(), "2026-11-22T09:55:01Z");
-    assert_eq!(seen[0].token, Some(Token("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11".into())));
+    assert_eq!(seen[0].token, Some(Token::from("5c8b2a52-0c6e-4a53-9b0e-7e3a1c0f4d11")));
     let requests = wire.requests("DescribeInstances");
     let filter = "Action=DescribeInstances
         Version=2016-11-15
@@ -1429,7 +1427,7 @@ async fn the_machines_of_ours_are_listed_by_their_tag_a_thousand_a_page() {
 
 #[tokio::test]
 async fn machines_are_looked_at_by_their_ids_and_may_not_be_there() {
-    let id = |id: &str| InstanceId(id.into());
+    let id = |id: &str| InstanceId::from(id);
     let unknown = |names: &str| {
         refused(400, "InvalidInstanceID.NotFound", &format!("The instance IDs '{names}' do not exist"))
     };
@@ -1463,7 +1461,7 @@ async fn machines_are_looked_at_by_their_ids_and_may_not_be_there() {
 
 #[tokio::test]
 async fn in_a_zones_disruption_the_machines_of_the_others_are_seen() {
-    let id = |id: &str| InstanceId(id.into());
+    let id = |id: &str| InstanceId::from(id);
     // The SDK repeats what the service could not do: three tries each.
     let fails = || (0..3).map(|_| refused(503, "Unavailable", "The service is unavailable."));
     let shown = |of: &str| Answer::Reply(200, describe_instances(of, ""));
@@ -1482,12 +1480,12 @@ async fn in_a_zones_disruption_the_machines_of_the_others_are_seen() {
 async fn an_orphan_is_marked_by_one_tag_which_is_taken_off_again() {
     let wire = Wire::answering("CreateTags", [done("CreateTags")]).await;
     let since = "2026-11-22T10:00:00.789Z".parse().expect("a time");
-    ec2(&wire).mark(&InstanceId("i-1".into()), since).await.expect("it is marked");
+    ec2(&wire).mark(&InstanceId::from("i-1"), since).await.expect("it is marked");
     let expected = "Action=CreateTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=elephant:orphan-since
         Tag.1.Value=2026-11-22T10:00:00Z";
     assert_eq!(form(&wire.only_request()), fields(expected));
     let wire = Wire::answering("DeleteTags", [done("DeleteTags")]).await;
-    ec2(&wire).unmark(&InstanceId("i-1".into())).await.expect("it is taken off");
+    ec2(&wire).unmark(&InstanceId::from("i-1")).await.expect("it is taken off");
     let expected = "Action=DeleteTags\nVersion=2016-11-15\nResourceId.1=i-1\nTag.1.Key=elephant:orphan-since";
     assert_eq!(form(&wire.only_request()), fields(expected));
 }
@@ -1506,7 +1504,7 @@ async fn machines_that_fail_either_check_are_listed() {
     };
     let wire = Wire::answering("DescribeInstanceStatus", [status("i-1"), status("i-2")]).await;
     let impaired = ec2(&wire).list_impaired().await.expect("two");
-    assert_eq!(impaired, BTreeSet::from(["i-1", "i-2"].map(|id| InstanceId(id.into()))));
+    assert_eq!(impaired, BTreeSet::from(["i-1", "i-2"].map(|id| InstanceId::from(id))));
     let checks: Vec<(String, String)> = wire
         .requests("DescribeInstanceStatus")
         .iter()
@@ -1524,7 +1522,7 @@ async fn the_latest_console_is_read_where_there_is_one_and_else_what_was_kept() 
         let body = format!("<instanceId>i-1</instanceId><output>{output}</output>");
         Answer::Reply(200, answer("GetConsoleOutput", &body))
     };
-    let id = InstanceId("i-1".into());
+    let id = InstanceId::from("i-1");
     let wire = Wire::answering("GetConsoleOutput", [output("login:")]).await;
     assert_eq!(ec2(&wire).read_console(&id).await, Ok(Some("login:".into())));
     assert_eq!(form(&wire.only_request())["Latest"], "true");
@@ -1671,12 +1669,12 @@ fn interfaces(ec2: &Ec2) -> &impl Parts<Interface> {
 }
 
 fn on_volume() -> VolumeAttachment {
-    let instance_id = InstanceId("i-1".into());
+    let instance_id = InstanceId::from("i-1");
     VolumeAttachment { instance_id, device: "/dev/sdf".into(), state: "attached".into() }
 }
 
 fn on_interface() -> InterfaceAttachment {
-    let instance_id = InstanceId("i-1".into());
+    let instance_id = InstanceId::from("i-1");
     let attachment_id = "eni-attach-1".into();
     InterfaceAttachment { attachment_id, instance_id, device_index: 1, state: "attached".into() }
 }
@@ -1691,7 +1689,7 @@ async fn an_image_is_asked_for_without_a_reboot_and_with_tags_for_its_snapshots_
     let taken = refused(400, "InvalidAMIName.Duplicate", "AMI name classroom is already in use by AMI ami-8");
     let wire = Wire::answering("CreateImage", [Answer::Reply(200, made), taken]).await;
     let mut image = NewImage {
-        instance_id: InstanceId("i-1".into()),
+        instance_id: InstanceId::from("i-1"),
         name: "classroom".into(),
         reboot: false,
         tags: some_tags(),
@@ -1720,7 +1718,7 @@ async fn what_is_made_goes_by_its_client_token() {
     let wire = Wire::answering("CreateVolume", [Answer::Reply(200, volume), other()]).await;
     wire.script("CreateNetworkInterface", [Answer::Reply(200, interface), other()]);
     let wanted = NewVolume {
-        token: Token("token-1".into()),
+        token: Token::from("token-1"),
         availability_zone: "us-west-2a".into(),
         size_gb: 8,
         volume_type: "gp3".into(),
@@ -1751,7 +1749,7 @@ async fn what_is_made_goes_by_its_client_token() {
     assert_eq!(volumes(&ec2(&wire)).create_part(&plain).await, Ok(Made::Mismatch));
     assert!(!form(&wire.requests("CreateVolume")[1]).contains_key("Encrypted"), "the account decides");
     let wanted = NewInterface {
-        token: Token("token-2".into()),
+        token: Token::from("token-2"),
         subnet_id: "subnet-1".into(),
         security_group_ids: vec!["sg-1".into()],
         tags: some_tags(),
@@ -1765,7 +1763,7 @@ async fn what_is_made_goes_by_its_client_token() {
 
 #[tokio::test]
 async fn a_place_that_is_taken_is_told_from_something_that_is_attached() {
-    let machine = InstanceId("i-1".into());
+    let machine = InstanceId::from("i-1");
     let cases = [
         ("VolumeInUse", "vol-1 is already attached to an instance", Some(Attached::InUse)),
         (
@@ -1804,7 +1802,7 @@ async fn a_place_that_is_taken_is_told_from_something_that_is_attached() {
 /// What EC2 says where it lags behind the step before, or something may stand in the way: who asks looks, and asks again.
 #[tokio::test]
 async fn what_ec2_may_be_behind_with_is_told_from_what_is_wrong() {
-    let machine = InstanceId("i-1".into());
+    let machine = InstanceId::from("i-1");
     macro_rules! behind {
         ($action:literal, $code:literal, $said:literal, |$ec2:ident| $ask:expr) => {{
             let wrong = refused(400, "MissingParameter", "The request must contain the parameter.");
@@ -1878,7 +1876,7 @@ async fn one_thing_is_asked_for_by_its_id() {
         }};
     }
     none!("DescribeInstances", "InvalidInstanceID.NotFound", "i-1", |ec2| ec2
-        .inspect(&InstanceId("i-1".into())));
+        .inspect(&InstanceId::from("i-1")));
     none!("DescribeVolumes", "InvalidVolume.NotFound", "vol-1", |ec2| volumes(&ec2)
         .find_part(&"vol-1".into()));
     none!("DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "eni-1", |ec2| interfaces(&ec2)
@@ -2043,7 +2041,7 @@ async fn what_was_made_under_a_name_is_asked_for_by_that_name_to_the_letter() {
         format!("<item><volumeId>vol-1</volumeId><size>8</size><status>in-use</status>{attached}</item>");
     let listed = answer("DescribeVolumes", &format!("<volumeSet>{item}</volumeSet>"));
     let wire = Wire::answering("DescribeVolumes", [Answer::Reply(200, listed)]).await;
-    let found = volumes(&ec2(&wire)).find_parts(&InstanceId("i-1".into()), r"a*b?c\d").await.expect("one");
+    let found = volumes(&ec2(&wire)).find_parts(&InstanceId::from("i-1"), r"a*b?c\d").await.expect("one");
     assert_eq!(
         found[0].attachment.as_ref().map(|a| (a.device.as_str(), a.state.as_str())),
         Some(("/dev/sdf", "attached"))
@@ -2071,7 +2069,7 @@ async fn a_machine_is_seen_with_all_that_it_has() {
         .replace("<rootDeviceType>ebs</rootDeviceType><blockDeviceMapping/>", more);
     let wire =
         Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances(&machine, ""))]).await;
-    let found = ec2(&wire).inspect(&InstanceId("i-1".into())).await.expect("it is shown").expect("one");
+    let found = ec2(&wire).inspect(&InstanceId::from("i-1")).await.expect("it is shown").expect("one");
     assert!(found.has_instance_store_root && found.is_spot, "{found:?}");
     assert_eq!(found.root_device.as_deref(), Some("/dev/xvda"));
     assert_eq!(found.volumes, [("/dev/xvda".to_owned(), "vol-1".into())]);
@@ -2081,7 +2079,7 @@ async fn a_machine_is_seen_with_all_that_it_has() {
         (vec!["sg-1".to_owned()], "us-west-2a")
     );
     let none = Wire::answering("DescribeInstances", [Answer::Reply(200, describe_instances("", ""))]).await;
-    assert_eq!(ec2(&none).inspect(&InstanceId("i-2".into())).await, Ok(None));
+    assert_eq!(ec2(&none).inspect(&InstanceId::from("i-2")).await, Ok(None));
 }
 
 #[tokio::test]

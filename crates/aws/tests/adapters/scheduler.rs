@@ -292,11 +292,11 @@ struct Longest;
 
 impl Tokens for Longest {
     fn token(&self) -> Token {
-        Token("t".into())
+        Token::from("t")
     }
 
     fn owner(&self) -> Owner {
-        Owner("o".into())
+        Owner::from("o")
     }
 
     fn jitter(&self) -> f64 {

@@ -84,7 +84,7 @@ fn refused(code: &str) -> Answer {
 
 #[tokio::test]
 async fn a_command_is_sent_once_and_found_by_its_name() {
-    let machine = InstanceId("i-1".into());
+    let machine = InstanceId::from("i-1");
     let command = NewCommand {
         instance_id: machine.clone(),
         name: "disk space".into(),
@@ -145,7 +145,7 @@ async fn what_came_of_a_command_is_understood() {
         refused("InvalidCommandId"),
     ];
     let wire = Wire::answering("GetCommandInvocation", answers).await;
-    let (ssm, machine) = (store(&wire), InstanceId("i-1".into()));
+    let (ssm, machine) = (store(&wire), InstanceId::from("i-1"));
     let running = ssm.read_command("c-1", &machine).await.expect("seen").expect("one");
     assert_eq!((running.exit_status, running.is_over()), (None, false));
     let over = ssm.read_command("c-1", &machine).await.expect("seen").expect("one");

@@ -486,7 +486,7 @@ impl<'f> Fields<'f> {
         let names_a_meeting = MEETING_ID.iter().any(|name| self.get(name).is_some());
         let meeting = names_a_meeting.then(|| meeting_id(self.all)).transpose()?;
         match (instance, meeting, role) {
-            (Some(instance), None, None) => Ok(Some(Target::Instance(InstanceId(instance)))),
+            (Some(instance), None, None) => Ok(Some(Target::Instance(InstanceId::from(instance)))),
             (Some(_), _, _) => {
                 Err("has an instance_id and a meeting_id or role, and one is enough".to_owned())
             }

@@ -223,7 +223,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> OneRole<'_, P> {
         let mut refused: Vec<(AwsError, machine::Parameters, Vec<String>)> = Vec::new();
         let mut taken = 0;
         for candidate in candidates {
-            let token = Token(String::new());
+            let token = Token::from(String::new());
             let LaunchDelivery { launcher, meeting, .. } = self.delivery;
             let made = plan::attempt(&launcher.config, origin, meeting, self.role, 1, token, candidate);
             let attempt = match made {

@@ -123,7 +123,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     /// The name may be anybody's.
     fn is_of(&self, image: &OwnImage, of: &Hardware) -> Result<(), Error> {
         let made_of = image.tags.get(INSTANCE_TAG).map(String::as_str);
-        if self.is_ours(&image.tags) && made_of == Some(of.instance_id().0.as_str()) {
+        if self.is_ours(&image.tags) && made_of == Some(of.instance_id().as_str()) {
             return Ok(());
         }
         let whose = match made_of.filter(|_| self.is_ours(&image.tags)) {
@@ -152,7 +152,9 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
         let mut images = self.ask(Service::Ec2, || ec2.list_own(project)).await?;
-        images.retain(|image| of.is_none_or(|of| image.tags.get(INSTANCE_TAG) == Some(&of.0)));
+        images.retain(|image| {
+            of.is_none_or(|of| image.tags.get(INSTANCE_TAG).map(String::as_str) == Some(of.as_str()))
+        });
         plan::newest_first(&mut images);
         Ok(OperateAnswer {
             verb: self.verb,

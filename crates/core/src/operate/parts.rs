@@ -215,7 +215,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         let made_for = found.tags().get(INSTANCE_TAG);
         match found.attached_to() {
             Some(other) if other == instance => Ok(()),
-            None if made_for.is_none_or(|other| *other == instance.0) => Ok(()),
+            None if made_for.is_none_or(|other| *other == instance.as_str()) => Ok(()),
             _ => Err(self.refused(found.id(), format!("is not one of {instance}"))),
         }
     }

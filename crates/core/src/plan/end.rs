@@ -74,7 +74,7 @@ pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Ne
     if open.is_empty() {
         return Next::Done;
     }
-    if record.lease.as_ref().is_some_and(|lease| lease.owner.0 != OWNER) {
+    if record.lease.as_ref().is_some_and(|lease| lease.owner.as_str() != OWNER) {
         return Next::TakeLease;
     }
     let until = quiescent_at(record, timing);

@@ -13,7 +13,7 @@ const TOKENS: Uuid = Uuid::from_u128(0x6f1d_2a94_3c1e_4b0a_9d57_2f6c_0f1b_9a10);
 /// comes twice, whoever sends it; what was made under one and deleted since is followed by the next.
 pub fn token(kind: &str, instance: &InstanceId, name: &str, generation: u32) -> Token {
     let text = format!("{kind}\n{instance}\n{generation}\n{name}");
-    Token(Uuid::new_v5(&TOKENS, text.as_bytes()).to_string())
+    Token::from(Uuid::new_v5(&TOKENS, text.as_bytes()).to_string())
 }
 
 /// The first device name that nothing is attached at, as [EC2 recommends them][names]. What is at `/dev/xvdf` has `/dev/sdf`.

@@ -59,8 +59,8 @@ impl Repair {
     /// Whether it ends something, for good. A sweep makes so many of these and no more.
     pub fn ends(&self) -> Option<&str> {
         match self {
-            Repair::End { instance, .. } | Repair::EndOrphan { instance, .. } => Some(&instance.0),
-            Repair::Unready { instance, replace: Some(_), .. } => Some(&instance.0),
+            Repair::End { instance, .. } | Repair::EndOrphan { instance, .. } => Some(instance.as_str()),
+            Repair::Unready { instance, replace: Some(_), .. } => Some(instance.as_str()),
             Repair::RemoveLeftover(leftover) => Some(&leftover.id),
             _ => None,
         }

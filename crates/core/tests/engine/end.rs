@@ -34,7 +34,7 @@ mod the_next_step {
     }
 
     fn lease(owner: &str) -> Lease {
-        Lease { owner: Owner(owner.into()), until: start() }
+        Lease { owner: Owner::from(owner), until: start() }
     }
 
     fn unrecorded(owner: &str) -> Record {
@@ -48,7 +48,7 @@ mod the_next_step {
     }
 
     fn token() -> Token {
-        Token("token-t".into())
+        Token::from("token-t")
     }
 
     #[test]
@@ -73,15 +73,15 @@ mod the_next_step {
     fn then_what_the_record_names_is_ended_once() {
         let mut record = over();
         for role in Role::BOTH {
-            record.role_mut(role).instance_id = Some(InstanceId(format!("i-{role}")));
+            record.role_mut(role).instance_id = Some(InstanceId::from(format!("i-{role}")));
         }
-        let named = |role: Role| (role, InstanceId(format!("i-{role}")));
+        let named = |role: Role| (role, InstanceId::from(format!("i-{role}")));
         let both = Role::BOTH.map(named).to_vec();
         assert_eq!(next(&record, &closed(), start(), &TIMING), Next::Terminate(both));
         let mut done = closed();
-        done.terminated.insert(InstanceId("i-teacher".into()));
+        done.terminated.insert(InstanceId::from("i-teacher"));
         assert_eq!(next(&record, &done, start(), &TIMING), Next::Terminate(vec![named(Role::Student)]));
-        done.terminated.insert(InstanceId("i-student".into()));
+        done.terminated.insert(InstanceId::from("i-student"));
         assert_eq!(next(&record, &done, start(), &TIMING), Next::Done);
     }
 
@@ -160,8 +160,9 @@ fn live(world: &World) -> usize {
 #[test]
 fn a_meeting_is_over_with_its_machines_and_its_schedule() {
     let world = launched();
-    let ids: Vec<String> =
-        Role::BOTH.map(|role| world.record(M).role(role).instance_id.clone().expect("an id").0).into();
+    let ids: Vec<String> = Role::BOTH
+        .map(|role| world.record(M).role(role).instance_id.clone().expect("an id").to_string())
+        .into();
     world.0.borrow_mut().requests.clear();
     let answer = ended(&world).expect("it is ended");
     assert_eq!((answer.outcome, answer.schedule_deleted), (Outcome::Ended, true));

@@ -552,7 +552,7 @@ fn a_question_that_nobody_could_mean_is_refused() {
 
 #[test]
 fn the_samples_of_reconcile_are_what_their_names_say() {
-    let instance = || Reconcile::Instance(InstanceId("i-0123456789abcdef0".into()));
+    let instance = || Reconcile::Instance(InstanceId::from("i-0123456789abcdef0"));
     let samples = samples_of("reconcile");
     assert!(samples.len() >= 5, "{samples:?}");
     for (name, event) in samples {

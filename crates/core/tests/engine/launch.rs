@@ -66,7 +66,11 @@ fn both_recorded(world: &World) {
         let live = world.live(M, role);
         assert_eq!(live.len(), 1, "live machines of the {role}:\n{}", world.story());
         let recorded = world.record(M).role(role).instance_id.clone();
-        assert_eq!(recorded.map(|id| id.0), Some(live[0].clone()), "the {role}'s machine in the record");
+        assert_eq!(
+            recorded.map(|id| id.to_string()),
+            Some(live[0].clone()),
+            "the {role}'s machine in the record"
+        );
     }
 }
 
@@ -316,7 +320,7 @@ mod deaths {
         let result = told(story);
         assert_eq!(kind(result), expected, "the student's look-up");
         let teacher = world.record(M).teacher.instance_id.expect("the teacher's machine is recorded");
-        assert_eq!(world.live(M, Role::Teacher), [teacher.0]);
+        assert_eq!(world.live(M, Role::Teacher), [teacher.as_str()]);
         assert_eq!(world.live(M, Role::Student), [""; 0]);
         after_a_minute(&world);
         deliver(&world).expect("it can be looked up again");
@@ -756,7 +760,7 @@ mod tokens {
         };
         after_a_minute(&world);
         let answer = deliver(&world).expect("another zone");
-        assert_ne!(answer.machines["teacher"].instance_id, id.0);
+        assert_ne!(answer.machines["teacher"].instance_id, id.as_str());
         assert_ne!(answer.machines["teacher"].availability_zone, Some(zone));
         both_recorded(&world);
     }
@@ -936,7 +940,7 @@ mod meetings_that_are_over {
         world.0.borrow_mut().cloud.remove_role_tag(&half_ended).expect("it is there");
         after_a_minute(&world);
         let answer = deliver(&world).expect("a machine that the watchdog sees");
-        assert_ne!(answer.machines["teacher"].instance_id, half_ended.0);
+        assert_ne!(answer.machines["teacher"].instance_id, half_ended.as_str());
         both_recorded(&world);
     }
 

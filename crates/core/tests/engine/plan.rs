@@ -165,7 +165,7 @@ fn a_reason_is_the_end_whatever_the_status_says() {
         assert!(ended.is_over());
         assert_eq!(planned(&ended, at(0)), Plan::Skip(Reason::Ended("over".into())));
         let attempted = Record { teacher: open(attempt(1, "token-1")), ..ended };
-        let tokens = vec![(Teacher, Token("token-1".into()))];
+        let tokens = vec![(Teacher, Token::from("token-1"))];
         assert_eq!(planned(&attempted, at(0)), Plan::CleanUp(Reason::Ended("over".into()), tokens));
     }
 }
@@ -193,7 +193,7 @@ fn an_open_attempt_of_an_ended_meeting_is_settled_after_lease_skew_and_margin() 
         for now in [at(0), at(10), at(59)] {
             assert_eq!(planned(&ended, now), Plan::NotQuiescent(reason.clone(), at(60)), "at {now}");
         }
-        let settle = Plan::CleanUp(reason, vec![(Student, Token("token-2".into()))]);
+        let settle = Plan::CleanUp(reason, vec![(Student, Token::from("token-2"))]);
         assert_eq!(planned(&ended, at(60)), settle);
     }
 }
@@ -203,7 +203,7 @@ fn both_open_attempts_of_an_ended_meeting_are_settled_together() {
     let (record, reason) = ended().remove(0);
     let teacher = open(attempt(1, "token-1"));
     let both = Record { teacher, student: open(attempt(2, "token-2")), ..record };
-    let tokens = vec![(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    let tokens = vec![(Teacher, Token::from("token-1")), (Student, Token::from("token-2"))];
     assert_eq!(planned(&both, at(0)), Plan::CleanUp(reason, tokens), "no lease: nobody waits for anything");
 }
 
@@ -455,7 +455,7 @@ fn a_role_is_bound_to_the_zone_of_the_other_ones_machine() {
     assert_eq!(plan::zone_of_the_pair(Pair::SameAz, &record, Student), None, "its own attempt binds nobody");
     record.student.attempt.as_mut().expect("it stands").refused = true;
     assert_eq!(bound(&record), None, "none can come of it any more");
-    record.student.instance_id = Some(InstanceId("i-1".into()));
+    record.student.instance_id = Some(InstanceId::from("i-1"));
     assert_eq!(bound(&record), Some(zone), "it stands in the record");
     let all = candidates(&["t3.large", "m5.large"]);
     assert_eq!(plan::first(&all, Some("b")), Some(&all[1]));
@@ -586,7 +586,7 @@ fn a_new_attempt_says_everything_that_the_configuration_says() {
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate =
         Candidate { instance_type: "m5.large".into(), subnet: subnet("subnet-b", "b"), market: Market::Spot };
-    let token = Token("token-7".into());
+    let token = Token::from("token-7");
     let made =
         plan::attempt(&config(), &image("/dev/sda1").into(), &meeting, Student, 7, token.clone(), &candidate);
     let tags = [
@@ -635,7 +635,7 @@ fn what_a_record_says_goes_before_the_configuration() {
     let made = |config: &Config, own: &Overrides| {
         let other = own.image_id.as_deref() == Some("ami-2");
         let origin = origin.overridden(own, other.then_some(&looked_up));
-        plan::attempt(config, &origin, &meeting, Student, 1, Token("t".into()), candidate)
+        plan::attempt(config, &origin, &meeting, Student, 1, Token::from("t"), candidate)
             .expect("its user data can be made")
             .parameters
     };
@@ -724,7 +724,7 @@ fn a_root_volume_is_no_smaller_than_the_images_snapshot() {
     let meeting = MeetingId::new("m").expect("it is an id");
     let candidate = &candidates(&["t3.large"])[0];
     let made = |config: &Config, image: &Image| {
-        plan::attempt(config, &image.clone().into(), &meeting, Student, 1, Token("t".into()), candidate)
+        plan::attempt(config, &image.clone().into(), &meeting, Student, 1, Token::from("t"), candidate)
             .expect("its user data can be made")
             .parameters
             .root_volume
@@ -860,7 +860,7 @@ fn any_other_refused_claim_is_planned_anew() {
 
 #[test]
 fn a_refused_next_attempt_says_why() {
-    let next = Token("token-1".into());
+    let next = Token::from("token-1");
     let cases = [
         (ConflictMeaning::Gone, None),
         (ConflictMeaning::Written, Some(claimed("token-1", "token-2"))),
@@ -905,7 +905,7 @@ fn a_refused_id_says_why() {
     ];
     for (story, expected, found) in cases {
         let standing =
-            after_refused_instance(found.as_ref(), Teacher, &Token("token-1".into()), &machine("i-1"));
+            after_refused_instance(found.as_ref(), Teacher, &Token::from("token-1"), &machine("i-1"));
         assert_eq!(standing, expected, "{story}");
     }
 }
@@ -987,11 +987,11 @@ fn until(end: Timestamp) -> Option<Lease> {
 }
 
 fn owner(name: &str) -> Owner {
-    Owner(name.to_owned())
+    Owner::from(name)
 }
 
 fn has(instance: &str) -> RoleRecord {
-    RoleRecord { instance_id: Some(InstanceId(instance.to_owned())), attempt: None, launched_at: None }
+    RoleRecord { instance_id: Some(InstanceId::from(instance)), attempt: None, launched_at: None }
 }
 
 fn open(attempt: Attempt) -> RoleRecord {
@@ -1004,7 +1004,7 @@ fn refused(attempt: Attempt) -> RoleRecord {
 
 fn attempt(number: u32, token: &str) -> Attempt {
     let parameters = parameters("t3.large", &subnet("subnet-a", "a"));
-    Attempt { number, token: Token(token.to_owned()), refused: false, ending: false, parameters }
+    Attempt { number, token: Token::from(token), refused: false, ending: false, parameters }
 }
 
 fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
@@ -1020,7 +1020,7 @@ fn parameters(instance_type: &str, subnet: &Subnet) -> Parameters {
         &meeting,
         Teacher,
         1,
-        Token("token".into()),
+        Token::from("token"),
         &candidate,
     )
     .expect("its user data can be made")
@@ -1040,7 +1040,7 @@ fn image(root_device: &str) -> Image {
 
 fn machine(instance: &str) -> Machine {
     Machine {
-        instance_id: InstanceId(instance.to_owned()),
+        instance_id: InstanceId::from(instance),
         state: State::Terminated,
         state_reason: None,
         tags: Default::default(),

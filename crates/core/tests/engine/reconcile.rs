@@ -33,7 +33,7 @@ fn meeting() -> MeetingId {
 }
 
 fn id(of: &str) -> InstanceId {
-    InstanceId(format!("i-{of}"))
+    InstanceId::from(format!("i-{of}"))
 }
 
 /// A live machine of the meeting, launched a quarter of an hour before it by the token of the same name.
@@ -45,7 +45,7 @@ fn machine(of: &str, role: Role) -> ObservedMachine {
             state_reason: None,
             tags: tags(&meeting(), role, "Elephant"),
         },
-        token: Some(Token(format!("token-{of}"))),
+        token: Some(Token::from(format!("token-{of}"))),
         launched_at: meet_time() - 15 * MINUTE,
         addresses: Addresses::default(),
     }
@@ -263,7 +263,7 @@ mod orphans {
         let late = meet_time() + 3 * HOUR;
         assert_eq!(sweep(late, &seen, unrecorded(|_| ())), [mark("student")]);
         let marked = [marked(student, late - 5 * MINUTE)];
-        let standing = Some((meeting(), Student, Token("token-student".into())));
+        let standing = Some((meeting(), Student, Token::from("token-student")));
         assert_eq!(
             sweep(late, &marked, unrecorded(|_| ())),
             [Repair::EndOrphan { instance: id("student"), standing }]
@@ -276,7 +276,7 @@ mod orphans {
         let late = meet_time() + 3 * HOUR;
         let seen = [marked(student, late - HOUR)];
         let leased = |until: Timestamp| {
-            move |record: &mut Record| record.lease = Some(Lease { owner: Owner("me".into()), until })
+            move |record: &mut Record| record.lease = Some(Lease { owner: Owner::from("me"), until })
         };
         let settled = Timing::DEFAULT.skew + Timing::DEFAULT.max_effect_delay;
         let before = leased(late - settled + Duration::from_millis(1));
@@ -291,7 +291,7 @@ mod orphans {
     fn a_second_machine_of_a_role_is_one_though_its_attempt_stands() {
         let mut record = record();
         record.teacher.instance_id = Some(id("by-hand"));
-        let standing = Some((meeting(), Teacher, Token("token-teacher".into())));
+        let standing = Some((meeting(), Teacher, Token::from("token-teacher")));
         let seen = [marked(machine("teacher", Teacher), meet_time() - HOUR)];
         assert_eq!(
             sweep(meet_time(), &seen, stands(record)),
@@ -427,7 +427,7 @@ mod meetings_that_are_over {
         assert_eq!(sweep(meet_time(), &gone, over(|_| ())), [prune()]);
         assert_eq!(sweep_without(meet_time(), &[], &["teacher", "student"], over(|_| ())), [prune()]);
         assert_eq!(sweep(meet_time(), &gone[..1], over(|_| ())), [], "of one nothing is known");
-        let leased = |r: &mut Record| r.lease = Some(Lease { owner: Owner("me".into()), until: meet_time() });
+        let leased = |r: &mut Record| r.lease = Some(Lease { owner: Owner::from("me"), until: meet_time() });
         assert_eq!(sweep(meet_time(), &gone, over(leased)), [], "a launch may be on the wire");
         let bare = |r: &mut Record| (r.teacher.attempt, r.student.attempt) = (None, None);
         assert_eq!(sweep(meet_time(), &gone, over(bare)), [], "there is nothing to remove");
@@ -455,7 +455,7 @@ mod machines_that_died {
     #[test]
     fn the_lease_of_the_delivery_that_launched_it_keeps_nobody_waiting() {
         let [_, student] = both();
-        let lease = Lease { owner: Owner("me".into()), until: meet_time() + MINUTE };
+        let lease = Lease { owner: Owner::from("me"), until: meet_time() + MINUTE };
         let leased = Record { lease: Some(lease), ..record() };
         let seen = [dead("teacher", Teacher), student];
         assert_eq!(sweep(meet_time(), &seen, stands(leased)), [forget("teacher", Teacher), launch()]);
@@ -568,7 +568,7 @@ mod machines_that_are_stopped {
     }
 
     fn start(replace: bool) -> Repair {
-        let otherwise_replace = replace.then(|| Token("token-student".into()));
+        let otherwise_replace = replace.then(|| Token::from("token-student"));
         Repair::Start { meeting: meeting(), role: Student, instance: id("student"), otherwise_replace }
     }
 
@@ -610,7 +610,7 @@ mod machines_that_are_stopped {
             role: Student,
             instance: id("student"),
             reason: "it was stopped and could not be started: Client.InternalError".into(),
-            replace: replace.then(|| Token("token-student".into())),
+            replace: replace.then(|| Token::from("token-student")),
         };
         let failed = || stopped(Some("Client.InternalError"));
         assert_eq!(judged(meet_time(), failed(), stands(record())), [unready(true)]);
@@ -657,7 +657,7 @@ mod meetings_without_machines {
 
     #[test]
     fn one_that_a_delivery_is_at_work_on_is_left_to_it() {
-        let lease = Lease { owner: Owner("me".into()), until: meet_time() + MINUTE };
+        let lease = Lease { owner: Owner::from("me"), until: meet_time() + MINUTE };
         let leased = Record { lease: Some(lease), ..bare() };
         assert_eq!(sweep(meet_time(), &[], stands(leased.clone())), []);
         assert_eq!(sweep(meet_time() + MINUTE, &[], stands(leased)), [launch()]);
@@ -742,7 +742,7 @@ mod machines_that_do_not_serve {
     }
 
     fn unready(of: &str, role: Role, reason: &str, ends: bool) -> Repair {
-        let replace = ends.then(|| Token(format!("token-{of}")));
+        let replace = ends.then(|| Token::from(format!("token-{of}")));
         Repair::Unready { meeting: meeting(), role, instance: id(of), reason: reason.into(), replace }
     }
 
@@ -1005,7 +1005,7 @@ mod stories {
             sweep::reconcile(&world, &Reconcile::Instance(id.clone()), sweep::LIMITS, false)
                 .expect("it is done")
         };
-        assert_eq!(told(&InstanceId("i-of-somebody-else".into())), ReconcileAnswer::default());
+        assert_eq!(told(&InstanceId::from("i-of-somebody-else")), ReconcileAnswer::default());
         let student = world.record(M).student.instance_id.clone().expect("a machine");
         assert_eq!(words(&told(&student)), ["machine_lost", "launched"], "the other is looked at, too");
         assert_eq!(words(&told(&dead)), Vec::<&str>::new(), "nobody names it any more");
@@ -1137,7 +1137,7 @@ mod stories {
         let stop = || world.0.borrow_mut().cloud.stop(&student);
         stop();
         assert_eq!(swept(&world), ["machine_noted", "started"]);
-        assert_eq!(world.live(M, Student), std::slice::from_ref(&student.0));
+        assert_eq!(world.live(M, Student), [student.as_str()]);
         stop();
         world.0.borrow_mut().cloud.start_refused = Some((Class::Capacity, "InsufficientInstanceCapacity"));
         assert_eq!(swept(&world), ["started"], "it is replaced");
@@ -1182,7 +1182,7 @@ mod stories {
         assert_eq!((world.0.borrow().cloud.live().count(), answer.held_back), (2, 2));
         sweeper.sweep().expect_err("its turn comes");
         assert_eq!(world.0.borrow().cloud.live().count(), 1);
-        assert_eq!(world.live("a", Teacher), [protected.0]);
+        assert_eq!(world.live("a", Teacher), [protected.as_str()]);
     }
 
     /// Two hundred meetings, and everything that a bad day does to them.
@@ -1209,7 +1209,7 @@ mod stories {
             let mut state = world.0.borrow_mut();
             let record = state.table.records[&called(name)].clone();
             let mut orphan = record.student.attempt.expect("one");
-            orphan.token = Token(format!("token-of-nobody-{n}"));
+            orphan.token = Token::from(format!("token-of-nobody-{n}"));
             let machine = state.cloud.run(&orphan, start()).expect("it is launched");
             if n < 3 {
                 let tags = &mut state.cloud.machine(&machine.instance_id).expect("it is there").tags;

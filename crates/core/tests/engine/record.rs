@@ -36,12 +36,12 @@ fn a_claim_requires_a_new_meeting_to_be_as_new_as_it_was_read() {
 
 #[test]
 fn a_claim_requires_whatever_was_read() {
-    let old = Lease { owner: Owner("another".into()), until: time() };
+    let old = Lease { owner: Owner::from("another"), until: time() };
     let read = Record {
         status: None,
         lease: Some(old.clone()),
         teacher: RoleRecord {
-            instance_id: Some(InstanceId("i-1".into())),
+            instance_id: Some(InstanceId::from("i-1")),
             attempt: Some(attempt(Teacher, "token-1")),
             launched_at: None,
         },
@@ -57,10 +57,10 @@ fn a_claim_requires_whatever_was_read() {
         Requires::Lease(Some(old)),
         Requires::Status(vec![None]),
         Requires::TerminationReason(None),
-        Requires::Instance(Teacher, Some(InstanceId("i-1".into()))),
-        Requires::Attempt(Teacher, Some((Token("token-1".into()), false))),
+        Requires::Instance(Teacher, Some(InstanceId::from("i-1"))),
+        Requires::Attempt(Teacher, Some((Token::from("token-1"), false))),
         Requires::Instance(Student, None),
-        Requires::Attempt(Student, Some((Token("token-2".into()), true))),
+        Requires::Attempt(Student, Some((Token::from("token-2"), true))),
         Requires::MeetTime(Some("2026-11-22T12:00:00Z".into())),
     ];
     assert_eq!(record::claim(&read, lease(), &[]).requires, requires);
@@ -105,14 +105,14 @@ fn the_next_attempt_takes_the_place_of_the_refused_one_and_of_no_other() {
         requires: vec![
             Requires::Exists,
             Requires::Owner(me()),
-            Requires::Token(Student, Token("token-1".into())),
+            Requires::Token(Student, Token::from("token-1")),
             Requires::Instance(Student, None),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED", "DNS_WRITTEN", "HEALTHY", "IN_PROGRESS"])),
             Requires::TerminationReason(None),
         ],
         changes: vec![Change::Attempt(Student, next.clone())],
     };
-    assert_eq!(record::next_attempt(&meeting(), &me(), Student, &Token("token-1".into()), next), expected);
+    assert_eq!(record::next_attempt(&meeting(), &me(), Student, &Token::from("token-1"), next), expected);
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn the_id_is_written_with_the_status_launched() {
         requires,
         [
             Requires::Exists,
-            Requires::Token(Teacher, Token("token-1".into())),
+            Requires::Token(Teacher, Token::from("token-1")),
             Requires::NotEnding(Teacher),
-            Requires::NoOtherInstance(Teacher, InstanceId("i-1".into())),
+            Requires::NoOtherInstance(Teacher, InstanceId::from("i-1")),
             Requires::Status(words(&["", "SCHEDULED", "LAUNCHED"])),
             Requires::TerminationReason(None),
         ]
@@ -181,24 +181,24 @@ fn the_end_of_a_machine_is_written_where_its_attempt_stands_without_an_id() {
         meeting_id: meeting(),
         requires: vec![
             Requires::Exists,
-            Requires::Token(Student, Token("token-1".into())),
+            Requires::Token(Student, Token::from("token-1")),
             Requires::Instance(Student, None),
         ],
         changes: vec![Change::Ending(Student)],
     };
-    assert_eq!(record::end(&meeting(), Student, &Token("token-1".into())), expected);
+    assert_eq!(record::end(&meeting(), Student, &Token::from("token-1")), expected);
 }
 
 #[test]
 fn giving_up_says_why_and_marks_the_refused_and_drops_the_lease() {
-    let refused = [(Teacher, Token("token-1".into())), (Student, Token("token-2".into()))];
+    let refused = [(Teacher, Token::from("token-1")), (Student, Token::from("token-2"))];
     let expected = Update {
         meeting_id: meeting(),
         requires: vec![
             Requires::Exists,
             Requires::Owner(me()),
-            Requires::Token(Teacher, Token("token-1".into())),
-            Requires::Token(Student, Token("token-2".into())),
+            Requires::Token(Teacher, Token::from("token-1")),
+            Requires::Token(Student, Token::from("token-2")),
         ],
         changes: vec![
             Change::Failure(failure()),
@@ -221,7 +221,7 @@ fn giving_up_keeps_the_lease_of_an_open_attempt() {
 /// A delivery that got no further than its plan holds no lease: it speaks only while nobody has taken one since.
 #[test]
 fn a_report_says_why_and_requires_the_lease_that_was_read() {
-    let another = Lease { owner: Owner("another".into()), until: time() };
+    let another = Lease { owner: Owner::from("another"), until: time() };
     for lease in [None, Some(another)] {
         let read = Record { lease: lease.clone(), ..read() };
         let expected = Update {
@@ -244,13 +244,13 @@ fn an_attempt_is_open_until_it_is_refused_or_has_its_machine() {
         launched_at: None,
     };
     assert_eq!(refused.open_attempt(), None);
-    let recorded = RoleRecord { instance_id: Some(InstanceId("i-1".into())), ..open };
+    let recorded = RoleRecord { instance_id: Some(InstanceId::from("i-1")), ..open };
     assert_eq!(recorded.open_attempt(), None);
     assert_eq!(RoleRecord::default().open_attempt(), None);
 }
 
 fn recorded(status: StatusMove) -> (Vec<Requires>, Vec<Change>) {
-    let update = record::instance(&meeting(), Teacher, &Token("token-1".into()), machine(), status);
+    let update = record::instance(&meeting(), Teacher, &Token::from("token-1"), machine(), status);
     assert_eq!(update.meeting_id, meeting());
     (update.requires, update.changes)
 }
@@ -274,7 +274,7 @@ fn meeting() -> MeetingId {
 }
 
 fn me() -> Owner {
-    Owner("me".into())
+    Owner::from("me")
 }
 
 fn lease() -> Lease {
@@ -291,7 +291,7 @@ fn failure() -> Failure {
 
 fn machine() -> Recorded {
     Recorded {
-        instance_id: InstanceId("i-1".into()),
+        instance_id: InstanceId::from("i-1"),
         availability_zone: "us-west-2a".into(),
         instance_type: "t3.large".into(),
         launched_at: time(),

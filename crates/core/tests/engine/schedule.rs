@@ -274,15 +274,12 @@ fn only_a_meeting_without_machines_and_without_a_delivery_at_work_is_cancelled()
     let skew = Duration::from_secs(5);
     let now = at(1);
     let leased = |seconds: i64| Record {
-        lease: Some(Lease {
-            owner: Owner("o".into()),
-            until: now + jiff::SignedDuration::from_secs(seconds),
-        }),
+        lease: Some(Lease { owner: Owner::from("o"), until: now + jiff::SignedDuration::from_secs(seconds) }),
         ..scheduled("m")
     };
     let with_machine = |role: Role| {
         let mut record = scheduled("m");
-        record.role_mut(role).instance_id = Some(InstanceId("i-1".into()));
+        record.role_mut(role).instance_id = Some(InstanceId::from("i-1"));
         record
     };
     let status = |status| Record { status, ..scheduled("m") };

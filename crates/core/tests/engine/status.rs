@@ -73,7 +73,7 @@ fn a_meeting_is_shown_with_its_machines_as_ec2_has_them() {
     let meeting = shown(&world);
     assert_eq!((meeting.status.as_deref(), meeting.replaced), (Some("LAUNCHED"), 0));
     let teacher = &meeting.machines["teacher"];
-    let id = world.record(M).teacher.instance_id.expect("an id").0;
+    let id = world.record(M).teacher.instance_id.expect("an id").to_string();
     assert_eq!(
         (teacher.instance_id.as_deref(), teacher.recorded, teacher.state),
         (Some(&*id), true, Some("running"))
@@ -130,7 +130,7 @@ fn the_last_failure_and_what_was_lost_are_told() {
     let lost = meeting.machines["teacher"].lost.as_ref().expect("one was");
     assert_eq!(
         (lost.instance_id.as_str(), lost.reason.as_str()),
-        (&*id.0, "Server.InsufficientInstanceCapacity")
+        (id.as_str(), "Server.InsufficientInstanceCapacity")
     );
 }
 
@@ -200,7 +200,7 @@ mod the_console {
         let expected = Console {
             meeting_id: M.into(),
             role: "student",
-            instance_id: id.0,
+            instance_id: id.to_string(),
             console: Some("login:".into()),
         };
         assert_eq!(answer, StatusAnswer::Console(expected));

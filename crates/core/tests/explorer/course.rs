@@ -310,15 +310,15 @@ fn first_record(scenario: &Scenario, index: usize) -> Record {
         });
     }
     if scenario.student_only {
-        let token = Token(format!("token-of-the-teacher-{}", record.meeting_id));
+        let token = Token::from(format!("token-of-the-teacher-{}", record.meeting_id));
         record.teacher.attempt = Some(first_attempt(&record.meeting_id, Role::Teacher, token));
     }
     if scenario.standing > 0 {
         let ended = start() - Duration::from_secs(scenario.standing.into());
-        record.lease = Some(Lease { owner: Owner("before".into()), until: ended });
+        record.lease = Some(Lease { owner: Owner::from("before"), until: ended });
         for role in Role::BOTH {
             if record.role(role).attempt.is_none() {
-                let token = Token(format!("token-before-{}-{role}", record.meeting_id));
+                let token = Token::from(format!("token-before-{}-{role}", record.meeting_id));
                 record.role_mut(role).attempt = Some(first_attempt(&record.meeting_id, role, token));
             }
         }
@@ -857,7 +857,7 @@ fn act_on(state: &mut State, act: Act, id: &MeetingId) {
             // Whoever does that has the meeting go on.
             state.ended_unsaid.remove(id);
             let record = state.table.records.get_mut(id).expect("it stands");
-            record.role_mut(role).instance_id = Some(InstanceId(format!("i-by-hand-{role}")));
+            record.role_mut(role).instance_id = Some(InstanceId::from(format!("i-by-hand-{role}")));
             return;
         }
         Act::Postpone => {
