@@ -1,8 +1,8 @@
-//! The story of one delivery: read → plan → claim → launch → record → answer.
+//! One delivery of `launch`, from start to end: read → plan → claim → launch → record → answer.
 //!
-//! This file orders the effects; every choice is made in `plan.rs`, every condition of a write stands in `record.rs`.
-//! `launch/role.rs` is one role's way from its attempt to an id in the record, `launch/pair.rs` the way of both where they
-//! stay in one zone, `launch/answer.rs` what is said at the end. The promise is in `lib.rs`.
+//! This file puts the effects in order. Every choice is made in `plan.rs`, and every condition of a write is in
+//! `record.rs`. `launch/role.rs` takes one role from its attempt to an id in the record, `launch/pair.rs` takes both
+//! roles if they stay in one zone, and `launch/answer.rs` makes the answer or the error. The promise is in `lib.rs`.
 
 mod answer;
 mod pair;
@@ -39,7 +39,7 @@ use crate::timing::{Timing, Window, after};
 use answer::failed_lookup;
 use role::{Failed, InRecord, NotRecorded, Way};
 
-/// A record to read at the start, for the connection. Nobody has to have it; a read changes nothing.
+/// The id of a record that is read at the start, only to open the connection. The record need not exist.
 const NOBODYS: &str = "warm-up";
 
 /// What the verb asks of the world.
@@ -67,8 +67,8 @@ pub struct Launcher<P: LaunchPorts> {
 
 impl<P: LaunchPorts> Launcher<P> {
     /// Look up what does not depend on a meeting, and open the connection to the table, before the first delivery
-    /// comes: Lambda gives a function that starts a full core. A failure is not the end: the first delivery tries
-    /// again, and reports.
+    /// comes: Lambda gives a function a full core while it starts. A failure is only logged: the first delivery tries
+    /// again, and reports it.
     pub async fn warm_up(&self) {
         let open = async {
             match MeetingId::new(NOBODYS) {
@@ -87,7 +87,7 @@ impl<P: LaunchPorts> Launcher<P> {
 
     /// One delivery, answered before `deadline`.
     pub async fn launch(&self, meeting: &MeetingId, deadline: Timestamp) -> Result<LaunchAnswer, Error> {
-        // A delivery that lives longer than the timings assume could write after others have settled its affairs.
+        // A delivery that lived longer than the timings assume could write after others had settled what it began.
         let deadline = deadline.min(after(self.clock.now(), self.timing.delivery));
         self.delivery(meeting, deadline).run().await
     }
@@ -121,7 +121,7 @@ struct LaunchDelivery<'l, P: LaunchPorts> {
     deadline: Deadline<'l, P::Clock, P::Tokens>,
 }
 
-/// One role in a delivery, and what the record, as it was read last, says of its machine.
+/// One role in a delivery, with the values that the record, as it was read last, sets for its machine.
 struct OneRole<'d, P: LaunchPorts> {
     delivery: &'d LaunchDelivery<'d, P>,
     role: Role,
@@ -136,13 +136,13 @@ impl<P: LaunchPorts> Clone for OneRole<'_, P> {
 
 impl<P: LaunchPorts> Copy for OneRole<'_, P> {}
 
-/// What this meeting's attempts are made from: what every meeting's are, and the images that its record names.
+/// What this meeting's attempts are made from: the inputs of every meeting, and the images that its record names.
 struct Materials {
     surroundings: Rc<ResolvedInputs>,
     own_images: BTreeMap<Role, Image>,
 }
 
-/// What a role's attempts are made from, and where they may be.
+/// What the attempts of one role are made from, and the places where they may be.
 struct Places {
     candidates: Vec<Candidate>,
     origin: Origin,
@@ -153,16 +153,18 @@ struct Places {
 struct Work {
     role: Role,
     attempt: Attempt,
-    /// The attempt was found in the record, and counts as sent and unanswered until then; `None`: it is new.
+    /// `Some`: the attempt was found in the record, and counts as sent and unanswered until this time. `None`: it is
+    /// new.
     unanswered: Option<Timestamp>,
 }
 
-/// Our lease as the record has it. Without one nothing is sent; both roles share it, and either renews it.
+/// Our lease as it is in the record. Nothing is sent without a lease. Both roles share it, and either of them renews
+/// it.
 struct Held(RefCell<Lease>);
 
 enum Claimed {
     Ours(Held),
-    /// The record is not what was read any more: plan anew with this one.
+    /// The record is not as it was read any more: make a new plan with this one.
     Changed(Option<Box<Record>>),
 }
 
@@ -185,7 +187,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                 Plan::Launch(steps) => steps,
             };
             let (work, failed) = self.work(&record, steps).await;
-            // What stands in the record is replayed whatever ails the other role: its machine may be up.
+            // An attempt in the record is replayed even if the other role has failed: its machine may be up.
             if let ([], Some((_, error))) = (&work[..], failed.first()) {
                 self.report(&record, error).await;
                 return Err(error.clone());
@@ -194,7 +196,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                 Claimed::Ours(held) => return self.launch_both(&record, work, failed, &held).await,
                 Claimed::Changed(found) => read = found.map(|record| *record),
             }
-            // A record that changes under each claim is left in peace for a moment.
+            // If the record changed before the claim, wait a moment before the next one.
             claims += 1;
             let pause = Backoff::TABLE.pause(claims, self.launcher.tokens.jitter());
             if !self.deadline.fits(pause) {
@@ -215,8 +217,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         self.deadline.ask(Service::DynamoDb, timing, || meetings.read(self.meeting)).await
     }
 
-    /// The attempts to send: those that stand, and new ones made from what was looked up; and the roles for which none
-    /// can be made.
+    /// The attempts to send (those in the record, and new ones made from what was looked up), and the roles for which
+    /// no attempt can be made.
     async fn work(&self, record: &Record, steps: Vec<(Role, Step)>) -> (Vec<Work>, Vec<(Role, Error)>) {
         let new = |(_, step): &(Role, Step)| matches!(step, Step::New { .. });
         let of = |role: Role| self.role(&record.overrides, role);
@@ -225,7 +227,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         let found = match (roles.is_empty(), steps.iter().all(new)) {
             (true, _) => None,
             (false, true) => Some(self.look_up(&roles).await),
-            // A replay is not kept waiting until a look-up is answered.
+            // If there is a replay, the look-up is not repeated, so that the replay does not wait for it.
             (false, false) => Some(self.look_up_at_once(&roles).await),
         };
         let found = found.map(|found| found.map_err(|error| self.lookup_failed(&error)));
@@ -262,7 +264,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                 Err(error) => failed.push((role, error)),
             }
         }
-        // Nothing new is begun for one role while nothing can be for the other: one machine alone is no meeting.
+        // If no attempt can be made for one role, no new one is begun for the other: one machine alone is no meeting.
         if !failed.is_empty() {
             work.retain(|w| w.unanswered.is_some());
         }
@@ -298,7 +300,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         Ok(Materials { surroundings, own_images })
     }
 
-    /// An image's parameter is read before the image is, and a template before either; after them what a record names.
+    /// The time limit of all look-ups. They run one after the other: a template, an image's parameter, the image, and
+    /// then the images that records name.
     fn look_up_limit(&self, roles: &[OneRole<'_, P>]) -> Duration {
         let in_turn = match (&self.launcher.config.launch_template, &self.launcher.config.image) {
             (Some(_), _) => 3,
@@ -313,7 +316,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     async fn claim(&self, read: &Record, work: &[Work]) -> Result<Claimed, Error> {
         let now = self.now();
         let until = plan::lease_end(now, self.deadline.at, &self.launcher.timing);
-        // The claim itself may take a while; without time to send afterwards it would only keep others waiting.
+        // The claim itself may take a while. With no time left to send afterwards, it would only keep others waiting.
         let claimed = after(now, self.launcher.timing.table);
         if plan::may_send(claimed, until, self.deadline.at, &self.launcher.timing) == Sending::TooLate {
             return Err(self.deadline_too_close());
@@ -321,7 +324,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         let lease = Lease { owner: self.owner.clone(), until };
         let fresh = work.iter().filter(|w| w.unanswered.is_none()).map(|w| (w.role, w.attempt.clone()));
         let update = record::claim(read, lease.clone(), &fresh.collect::<Vec<_>>());
-        // Look-ups and repeats take time, in which the window may close.
+        // Look-ups and repeats take time, and the window may close meanwhile.
         let in_window = || plan::reason_to_skip(read, self.now(), self.window()).is_none();
         if !in_window() {
             return Ok(Claimed::Changed(Some(Box::new(read.clone()))));
@@ -343,7 +346,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         Ok(Claimed::Ours(Held(RefCell::new(lease))))
     }
 
-    /// Both roles at once; then, if one failed, one write that says why.
+    /// Launch both roles at once. If one failed, one write then says why.
     async fn launch_both(
         &self,
         record: &Record,
@@ -388,8 +391,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         self.answer(ends)
     }
 
-    /// Write down why, mark what EC2 refused, and let go of the lease if nothing of ours is open. The error itself
-    /// reaches the caller whether or not this can be written.
+    /// Write the reason into the record, mark the attempts that EC2 refused, and give up the lease if no attempt of
+    /// ours is open. The caller gets the error whether or not this can be written.
     async fn give_up(&self, ends: &[(Role, Result<InRecord, NotRecorded>)]) {
         let mut reasons = Vec::new();
         let mut code = None;
@@ -406,7 +409,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                         None => nothing_open = false,
                     }
                 }
-                // Whoever moved the record on has the say over it.
+                // Somebody else has changed the record, and decides what happens to it.
                 Err(NotRecorded::Gone | NotRecorded::Over(..) | NotRecorded::TakenOver) => return,
             }
         }
@@ -416,7 +419,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         self.write_down(&update).await;
     }
 
-    /// A failure before anything was claimed.
+    /// Write a failure into the record if nothing was claimed yet.
     async fn report(&self, read: &Record, error: &Error) {
         let failure = Failure { reason: error.brief(), code: error.code().to_owned(), at: self.now() };
         self.write_down(&record::report(read, failure)).await;
@@ -430,7 +433,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         }
     }
 
-    /// The meeting is over, or its window is: end what its open attempts made and the record does not name.
+    /// The meeting is over, or outside its window: end the machines that its open attempts made and the record does not
+    /// name.
     async fn clean_up(
         &self,
         record: &Record,
@@ -469,7 +473,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
 }
 
 impl<'d, P: LaunchPorts> OneRole<'d, P> {
-    /// The image that the record names, where it is another than the configured one.
+    /// The image that the record names, if it is not the configured one.
     async fn own_image(&self, configured: &str) -> Result<Option<Image>, LookupError> {
         let Launcher { ec2, timing, lookups, .. } = self.delivery.launcher;
         let Ok(overrides) = self.overrides else { return Ok(None) };
@@ -500,7 +504,7 @@ impl<'d, P: LaunchPorts> OneRole<'d, P> {
         Ok(Places { candidates, origin: origin.overridden(overrides, own) })
     }
 
-    /// Only what an image that the record names can run is left.
+    /// Keep only the candidates that the image of the record can run on.
     fn keep_fitting(
         &self,
         surroundings: &ResolvedInputs,
@@ -532,7 +536,7 @@ impl<'d, P: LaunchPorts> OneRole<'d, P> {
     /// End a machine of ours that no record names.
     async fn end(&self, instance: &InstanceId, token: &Token) -> Result<Ended, AwsError> {
         let LaunchDelivery { launcher: Launcher { meetings, ec2, timing, .. }, deadline, .. } = self.delivery;
-        // It may have come up a moment ago.
+        // The machine may have come up a moment ago.
         let known_by = after(self.delivery.now(), timing.max_effect_delay);
         let ending = Ending { meetings, ec2, deadline, timing: *timing, known_by };
         let standing = (self.delivery.meeting.clone(), self.role, token.clone());

@@ -1,4 +1,4 @@
-//! What a delivery says at its end: the answer, or an error that names what to mend.
+//! What a delivery says at its end: the answer, or an error that says what to mend.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::plan::{Reason, reason_to_skip};
 use crate::ports::Clock;
 use crate::record::{Record, RoleRecord};
 
-/// A delivery that ended well: both ids stand in the record, or nothing was to be launched.
+/// A delivery that ended well: both ids are in the record, or nothing was to be launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LaunchAnswer {
     pub meeting_id: String,
@@ -48,16 +48,16 @@ pub struct MachineAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// By an attempt of its own.
+    /// An attempt of this delivery launched it.
     Launched,
-    /// By an attempt of an earlier delivery that had not written the id.
+    /// An attempt of an earlier delivery launched it, and that delivery had not written the id.
     Adopted,
-    /// The id stood in the record.
+    /// The id was already in the record.
     AlreadyRecorded,
 }
 
 impl answer::Outcome for LaunchAnswer {
-    /// The whole delivery in the word of its most eager role.
+    /// One word for both roles: the word of the role for which most was done.
     fn outcome(&self) -> &'static str {
         let some = |outcome: Outcome| self.machines.values().any(|machine| machine.outcome == outcome);
         match () {
@@ -85,7 +85,7 @@ impl MachineAnswer {
     }
 }
 
-/// The machine that stands in the record. Where and what it is is known from its attempt, if we launched it.
+/// The machine that is in the record. If we launched it, its place and type are known from its attempt.
 pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
     let parameters = of_role.attempt.as_ref().map(|attempt| &attempt.parameters);
     MachineAnswer {
@@ -98,7 +98,7 @@ pub(super) fn recorded(of_role: &RoleRecord) -> MachineAnswer {
 }
 
 impl<P: LaunchPorts> LaunchDelivery<'_, P> {
-    /// How the two roles' ways add up.
+    /// The answer, or the error, for both roles together.
     pub(super) fn answer(
         &self,
         ends: [(Role, Result<InRecord, NotRecorded>); 2],
@@ -112,7 +112,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
             match end {
                 Ok(filled) => {
                     machines.insert(role.as_str(), filled.machine);
-                    // Another program may have moved on while we launched.
+                    // Another program may have changed the status while we launched.
                     if !Status::BEFORE_LAUNCHED.contains(&filled.status) {
                         status = filled.status;
                     }
@@ -123,7 +123,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                 Err(NotRecorded::Failed(failed)) => failures.push((role, failed)),
             }
         }
-        // Of a meeting that is over, a refused attempt has left nothing behind; one that may still come has.
+        // If the meeting is over, an attempt that EC2 refused has left no machine; any other attempt may still make
+        // one.
         failures.retain(|(_, failed)| over.is_none() || failed.refused.is_none());
         if !failures.is_empty() {
             return Err(half_a_pair(&failures, &machines));
@@ -170,7 +171,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     /// Why a launch now would launch nothing, if that is so.
     pub(super) fn not_now(&self, record: &Record) -> Option<Error> {
         let now = self.launcher.clock.now();
-        // One may well be asked about days ahead.
+        // A person may ask days ahead, so it is never too early.
         let reason = reason_to_skip(record, now, self.launcher.config.window)
             .filter(|reason| !matches!(reason, Reason::TooEarly { .. }))?;
         Some(Error::new(
@@ -259,7 +260,7 @@ impl<P: LaunchPorts> fmt::Display for OneRole<'_, P> {
 }
 
 impl<P: LaunchPorts> OneRole<'_, P> {
-    /// The other role's machine is in this zone, and nothing of today's configuration is.
+    /// The configuration has no place for the machine, or none in the zone where the other role's machine is.
     pub(super) fn no_place(&self, zone: Option<&str>) -> Error {
         let beside = zone.map(|zone| format!(" in {zone}, where the {}'s machine is", self.role.other()));
         Error::new(
@@ -269,7 +270,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         )
     }
 
-    /// The record says what its machine is to be, in words that mean nothing.
+    /// The record sets a value for its machine that cannot be understood.
     pub(super) fn wrong_override(&self, what: &str) -> Error {
         Error::new(
             Kind::InvalidRecord,
@@ -278,7 +279,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         )
     }
 
-    /// The user data asks for what this meeting cannot give it.
+    /// The user data needs a value that this meeting does not have.
     pub(super) fn no_user_data(&self, reason: &str) -> Error {
         Error::new(
             Kind::InvalidConfiguration,
@@ -287,7 +288,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         )
     }
 
-    /// RunInstances was refused in a way that no repeat and no other zone can change.
+    /// EC2 refused RunInstances for a reason that no repeat and no other zone can change.
     pub(super) fn refused_for_good(&self, error: AwsError) -> Error {
         let kind = match error.class {
             Class::Unauthorized => Kind::Unauthorized,
@@ -297,7 +298,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         Error::new(kind, format!("{self}: the launch was refused"), advice).caused_by(error)
     }
 
-    /// One machine after the other died, each as soon as it was launched.
+    /// Several machines of the role died, each as soon as it was launched.
     pub(super) fn died_again(&self, deaths: u32, error: AwsError) -> Error {
         let (kind, what_to_do) = match error.code.as_deref() {
             Some("Client.InternalError") => (
@@ -340,7 +341,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         Error::new(kind, format!("{self}: {problem}"), advice).caused_by(error)
     }
 
-    /// A machine that no record names could not be looked for, or not be ended.
+    /// The search for a machine that no record names failed, or the machine could not be ended.
     pub(super) fn left_running(&self, instance: Option<&InstanceId>, error: AwsError) -> Error {
         let what = match instance {
             Some(id) => format!("{id} is named by no record and could not be ended"),
@@ -351,7 +352,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
     }
 }
 
-/// The first failure, with a word on what became of the other role.
+/// The first failure, and what became of the other role.
 fn half_a_pair(failures: &[(Role, Box<Failed>)], machines: &BTreeMap<&str, MachineAnswer>) -> Error {
     let mut error = failures[0].1.error.clone();
     for (role, machine) in machines {

@@ -1,12 +1,12 @@
 //! Both roles in one zone: `PAIR=same-az`.
 //!
-//! Neither id is recorded before both machines are up: one that stands in the record may be in use, and is not ended for
-//! the other's sake. Where the zone refuses one role, the other's machine is ended as every unnamed one is, and then one
-//! write puts both next attempts into the next zone. So the attempts of a pair that stand in a record are always in one
-//! zone, and whoever finds them goes on from there.
+//! No id is recorded before both machines are up: a machine in the record may be in use, so it is not ended for the
+//! other role's sake. If the zone refuses one role, the other role's machine is ended like every machine that no record
+//! names. Then one write puts both next attempts into the next zone. So both attempts of a pair in a record are always
+//! in one zone, and the delivery that finds them goes on from there.
 //!
-//! Not handled here: a role whose other one is recorded already, which stays beside it (`ZoneConstraint::Within`); and attempts that
-//! stood in two zones before PAIR was set, which are replayed as they are.
+//! Two cases are not handled here. If one role's machine is already recorded, the other role stays beside it
+//! (`ZoneConstraint::Within`). Attempts that were in two zones before PAIR was set are replayed as they are.
 
 use tracing::{info, warn};
 
@@ -21,14 +21,14 @@ use crate::record::{self, Record};
 
 type Ends = [(Role, Result<InRecord, NotRecorded>); 2];
 
-/// Where the pair goes on after a zone refused one of them.
+/// What the pair does after a zone refused one of the roles.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would only hide it")]
 enum Moved {
-    /// Here, with these attempts.
+    /// Both roles go on with these attempts.
     To([InFlight; 2]),
-    /// Nowhere: what is up stays, the other has failed for this reason.
+    /// No place is left: a machine that is up is kept, and the other role has failed for this reason.
     Stays(Error),
-    /// It could not be moved whole; neither has a machine that the next delivery would not find.
+    /// The move failed half-way. Neither role has a machine that the next delivery would not find.
     Broken([NotRecorded; 2]),
 }
 
@@ -66,7 +66,8 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
                     return [(roles[0], one), (roles[1], other)];
                 }
                 (Ok(one), Ok(other)) => [one, other],
-                // Whether the first has a machine is open, or the record has moved on: nobody leaves the zone.
+                // It is not known whether the failed role has a machine, or the record has changed: no role leaves the
+                // zone.
                 (Err(unfilled), Ok(other)) => {
                     let refused = |token| unfilled.of_the_other(Some(token));
                     let other = of_other.close(other, status(), refused).await;
@@ -95,7 +96,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
         }
     }
 
-    /// End what is up in the zone that refused the other role, and write both next attempts.
+    /// End the machine that is up in the zone that refused the other role, and write both next attempts.
     async fn move_both(&self, ways: &[Way<'_, P>; 2], pair: &[Acquired; 2]) -> Moved {
         let of = [ways[0].role, ways[1].role];
         let refused =
@@ -159,7 +160,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
             Ok(Updated::Refused(found)) => found,
             Err(error) => return Err(failed(self.table_failed(error), None)),
         };
-        // One write: where the first stands, so does the other.
+        // One write makes both attempts: if the first is in the record, so is the other.
         match plan::after_refused_next_attempt(found.as_deref(), &self.owner, roles[0], &next[0].token) {
             ConflictMeaning::Written => Ok(()),
             ConflictMeaning::Gone => Err(NotRecorded::Gone),
@@ -170,7 +171,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
 }
 
 impl NotRecorded {
-    /// What it means for the other role, whose attempt with this token was refused.
+    /// What this means for the other role, whose attempt with this token was refused.
     fn of_the_other(&self, refused: Option<Token>) -> NotRecorded {
         match self {
             NotRecorded::Gone => NotRecorded::Gone,

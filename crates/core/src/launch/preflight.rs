@@ -1,8 +1,8 @@
-//! A look at everything that a launch needs, in place of one: what would be refused, and what to mend, in the order in
-//! which a person should. It launches nothing and writes nothing.
+//! A check of everything that a launch needs, in place of a launch: what would be refused and what to mend, in the
+//! order in which a person should mend it. It launches nothing and writes nothing.
 //!
-//! Not looked at: whether a zone has room, which only a launch finds out; what the machine's own role may do; and what is
-//! asked for only besides a launch that goes well, to write, to look for machines and to end them.
+//! It does not check whether a zone has room, which only a launch can find out, nor what the machine's own IAM role may
+//! do, nor the permissions to write, to look for machines and to end them.
 
 use serde::Serialize;
 
@@ -21,13 +21,13 @@ use crate::overrides::Overrides;
 use crate::plan::{self, Candidate, Origin, Plan, Refusal};
 use crate::ports::{Clock, DryRuns, Tokens};
 
-/// How often a place is asked about that EC2 says nothing of.
+/// How often a dry run is sent if the answers say nothing about the request.
 const TRIES: u32 = 4;
 
-/// Whose tags are asked about where no meeting is named.
+/// The meeting in the tags of a dry run if the event names none.
 const NO_MEETING: &str = "preflight";
 
-/// What a delivery answers: to an event that asks for a launch, or for a look.
+/// The answer to an event that asks for a launch or for a preflight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answered {
@@ -53,23 +53,23 @@ impl answer::Outcome for Answered {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preflight {
-    /// Nothing was found that a launch now would be refused for.
+    /// Nothing was found for which a launch now would be refused.
     pub ready: bool,
-    /// The first is to be mended first.
+    /// In the order in which a person should mend them.
     pub findings: Vec<Finding>,
-    /// What the image's name, parameter or id stands for now.
+    /// The image that the configured name, parameter or id stands for now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
-    /// What a launch now would try, one after the other.
+    /// What a launch now would try, in this order.
     pub attempts: Vec<Place>,
-    /// What a dry run cannot tell, and a person should look at once: it says nothing against a launch.
+    /// What a dry run cannot tell, and a person should check once. It is no reason against a launch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_hand: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// As a delivery's `errorType` would be.
+    /// The `errorType` that a delivery would have.
     pub error_type: &'static str,
     pub problem: String,
     pub remedy: String,
@@ -115,7 +115,8 @@ impl<P: LaunchPorts<Ec2: DryRuns>> Launcher<P> {
 }
 
 impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
-    /// Whether a launch of this meeting would be begun now, if one is `named`; and what its record says of its machines.
+    /// Whether a launch of this meeting would begin now, if a meeting is `named`; and what its record sets for its
+    /// machines.
     async fn look_at_record(
         &self,
         named: bool,
@@ -149,7 +150,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
         for role in Role::BOTH {
             let of = self.role(overrides, role);
             match of.overrides() {
-                // Both alike, as most are, is one question.
+                // Two roles with equal values in the record, as most have, need one question only.
                 Ok(own) if asked.contains(&own) => {}
                 Ok(own) => match of.ask_about(own, looked).await {
                     Ok((of_role, refused)) => {
@@ -167,7 +168,7 @@ impl<P: LaunchPorts<Ec2: DryRuns>> LaunchDelivery<'_, P> {
         candidates
     }
 
-    /// A refusal for the rate, or no answer, says nothing of the request: asked again, a few times.
+    /// Throttling, or no answer, says nothing about the request: the dry run is sent again, a few times.
     async fn dry_run(&self, parameters: &machine::Parameters) -> Result<(), AwsError> {
         let launcher = self.launcher;
         let mut tries = 0;
@@ -217,8 +218,8 @@ impl<P: LaunchPorts<Ec2: DryRuns>> OneRole<'_, P> {
         Ok((candidates, refused))
     }
 
-    /// Ask for each type once in each subnet and market. What is refused alike is told once, with every place. A place
-    /// that falls away is no finding while another is left: a launch goes on there, too.
+    /// Ask once for each type in each subnet and market. Equal refusals are told once, with all their places. A refused
+    /// place is no finding while another one is left: a launch would go on there, too.
     async fn dry_runs(&self, origin: &Origin, candidates: &[Candidate]) -> Vec<Error> {
         let mut refused: Vec<(AwsError, machine::Parameters, Vec<String>)> = Vec::new();
         let mut taken = 0;
@@ -278,7 +279,7 @@ fn would_be_refused(error: AwsError, places: &str) -> Error {
     Error::new(kind, format!("{would} {places}"), advice).caused_by(error)
 }
 
-/// EC2 asks neither KMS nor the profile's role in a dry run, and this function may read neither.
+/// In a dry run EC2 asks neither KMS nor the profile's role, and this function may read neither.
 fn by_hand(config: &Config) -> Vec<String> {
     let mut all = Vec::new();
     let has_template = config.launch_template.is_some();

@@ -1,7 +1,7 @@
-//! One role's way: from its attempt in the record to its machine's id in the record.
+//! One role's launch: from its attempt in the record to its machine's id in the record.
 //!
-//! Handles every class of answer to RunInstances. Not handled here: what the two roles have in common (the claim, the
-//! write that gives up), which is the delivery's.
+//! This file handles every class of answer to RunInstances. What the two roles share (the claim, and the write that
+//! gives up) is in `launch.rs`.
 
 use std::time::Duration;
 
@@ -20,21 +20,22 @@ use crate::ports::{Clock, FindByToken, Machines, Tokens, Updated};
 use crate::record::{self, Record, Recorded, StatusMove};
 use crate::timing::after;
 
-/// How often a request is repeated that names something which may not be visible everywhere yet.
+/// How often a request is repeated if it names something that may not be visible everywhere yet.
 const PROPAGATION_TRIES: u32 = 5;
 
-/// The id stands in the record, which has this status.
+/// The id is in the record, and the record has this status.
 pub(super) struct InRecord {
     pub machine: MachineAnswer,
     pub status: Option<Status>,
 }
 
-/// Why a role's id does not stand in the record.
+/// Why a role's id is not in the record.
 pub(super) enum NotRecorded {
-    /// The record is gone, and so is what of ours ran for it; what was never answered is the sweep's.
+    /// The record is gone, and our machines for it are ended. The sweep ends what a launch that was never answered has
+    /// made.
     Gone,
-    /// The meeting is over, with this status and for this reason; nothing of ours runs for this role that the record does not
-    /// name.
+    /// The meeting is over, with this status and for this reason. No machine of ours runs for this role that the record
+    /// does not name.
     Over(Option<Status>, Reason),
     /// Another delivery has taken over.
     TakenOver,
@@ -42,7 +43,7 @@ pub(super) enum NotRecorded {
 }
 
 impl NotRecorded {
-    /// The meeting is over, as this record says that met a write.
+    /// The meeting is over, as the record that refused a write says.
     pub(super) fn over(found: Option<&Record>) -> Self {
         let status = found.and_then(|record| record.status.clone());
         let reason = found.and_then(plan::why_over).unwrap_or_else(|| Reason::Over(status.clone()));
@@ -52,15 +53,15 @@ impl NotRecorded {
 
 pub(super) struct Failed {
     pub error: Error,
-    /// The attempt's token, if EC2's refusal of it is the last word: then no machine can come of it any more.
+    /// The attempt's token, if EC2's refusal is final: then the attempt can make no machine any more.
     pub refused: Option<Token>,
 }
 
-/// What came of a role's way to EC2.
+/// The result of a role's requests to EC2.
 pub(super) enum Acquired {
     /// A machine, which no record names yet.
     Up(Up),
-    /// EC2 refused this attempt for good, and within its bound there is no other place.
+    /// EC2 refused this attempt for good, and the zone constraint leaves no other place.
     Nowhere(Attempt),
 }
 
@@ -73,11 +74,11 @@ pub(super) struct Up {
 /// An attempt on its way to EC2.
 pub(super) struct InFlight {
     attempt: Attempt,
-    /// When an earlier sending of it, if any went unanswered, was on the wire at the latest.
+    /// If an earlier sending of it was never answered: the latest time at which that was on its way.
     unanswered: Option<Timestamp>,
     outcome: Outcome,
     tries: u32,
-    /// How many of these named something that was not visible yet.
+    /// How many of these tries named something that was not visible yet.
     invisible: u32,
 }
 
@@ -98,9 +99,9 @@ enum Verdict {
     Machine(Machine),
     /// Send the same attempt again, for this reason.
     Again(AwsError),
-    /// This attempt stands in its place now.
+    /// The record has this attempt in its place now.
     Next(Box<Attempt>),
-    /// It is at its end, and there is no other place.
+    /// The attempt is over, and there is no other place.
     Nowhere,
 }
 
@@ -110,7 +111,7 @@ impl Verdict {
     }
 }
 
-/// One role's way to EC2, under the lease that is held, in one zone if need be.
+/// One role's way to EC2, under the lease that is held, and within a zone constraint.
 pub(super) struct Way<'d, P: LaunchPorts> {
     pub role: OneRole<'d, P>,
     pub held: &'d Held,
@@ -129,7 +130,7 @@ impl<P: LaunchPorts> Way<'_, P> {
         self.role.close(acquired, status, nowhere).await
     }
 
-    /// Until there is a machine, or no place is left.
+    /// Send until there is a machine, or no place is left.
     pub(super) async fn acquire(&mut self, mut sending: InFlight) -> Result<Acquired, NotRecorded> {
         if sending.attempt.ending {
             match self.finish_ending(&sending).await? {
@@ -157,7 +158,8 @@ impl<P: LaunchPorts> Way<'_, P> {
         }
     }
 
-    /// The attempt's machine was being ended when the meeting came back to life: end it, and go on with a new attempt.
+    /// The attempt's machine was being ended, and the meeting is on again: end the machine, and go on with a new
+    /// attempt.
     async fn finish_ending(&self, sending: &InFlight) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let attempt = &sending.attempt;
         let since = sending.unanswered.unwrap_or_else(|| self.role.delivery.now());
@@ -195,7 +197,7 @@ impl<P: LaunchPorts> Way<'_, P> {
                 Ok(Verdict::Again(error))
             }
             Class::Ambiguous => {
-                // It was on the wire until now at the latest.
+                // The request was on its way until now at the latest.
                 sending.unanswered = Some(self.role.delivery.now());
                 self.role.pause(Backoff::EC2, sending.tries, &error).await?;
                 Ok(Verdict::Again(error))
@@ -207,7 +209,7 @@ impl<P: LaunchPorts> Way<'_, P> {
             }
             Class::InstanceTerminated => self.after_death(&sending.attempt, error).await,
             Class::ParameterMismatch => {
-                // A new attempt's token was ours alone until now, so nothing older than this can be coming.
+                // Nobody else knew the token of a new attempt until now, so no older request can still take effect.
                 let since = *sending.unanswered.get_or_insert(self.role.delivery.now());
                 match self.role.find(&sending.attempt, since, &error).await? {
                     Some(machine) => {
@@ -230,11 +232,11 @@ impl<P: LaunchPorts> Way<'_, P> {
         }
     }
 
-    /// A refusal is the last word on an attempt only if no earlier sending of it can take effect any more, nor has.
+    /// A refusal is final for an attempt only if no earlier sending of it has taken effect, or still can.
     ///
-    /// EC2 may judge a request before it looks at its token: a permission that was taken away, an image that was
-    /// deregistered since the attempt was first sent refuse its replay, although a machine of it may be up. So where
-    /// an earlier sending was never answered, the token must also have no machine.
+    /// EC2 may judge a request before it looks at its token. If a permission was taken away, or the image was
+    /// deregistered, since the attempt was first sent, EC2 refuses the replay although the attempt may have a machine.
+    /// So if an earlier sending was never answered, the token must also have no machine.
     async fn refused(
         &mut self,
         sending: &mut InFlight,
@@ -271,14 +273,14 @@ impl<P: LaunchPorts> Way<'_, P> {
         }
     }
 
-    /// The attempt has a machine: take it, or go on from what became of it.
+    /// The attempt has a machine: take it if it is live, or go on if it is dead or was being ended.
     async fn follow(&mut self, sending: &InFlight, machine: Machine) -> Result<Verdict, NotRecorded> {
         let attempt = &sending.attempt;
         if machine.state.is_live() {
             if !machine.is_half_ended() {
                 return Ok(Verdict::Machine(machine));
             }
-            // A delivery died while it ended this one, and the watchdog ignores it already.
+            // A delivery died while it ended this machine, and the watchdog already ignores the machine.
             self.role.terminate_unrecorded(&machine, &attempt.token).await?;
             return Ok(Verdict::of(self.same_again(attempt).await?));
         }
@@ -302,8 +304,8 @@ impl<P: LaunchPorts> Way<'_, P> {
         self.after_death(attempt, error).await
     }
 
-    /// The attempt's machine is dead. Its place was not at fault, so the next one is tried there, after a pause; but what
-    /// killed a few kills the next one, too.
+    /// The attempt's machine is dead. Its place was not at fault, so the next attempt goes there, too, after a pause.
+    /// But what killed a few machines will kill the next one.
     async fn after_death(&mut self, attempt: &Attempt, error: AwsError) -> Result<Verdict, NotRecorded> {
         let deaths = self.refusals.add_death();
         if deaths >= plan::DEATHS {
@@ -347,7 +349,7 @@ impl<P: LaunchPorts> Way<'_, P> {
             }
             Ok(Updated::Refused(None)) => Err(NotRecorded::Gone),
             Ok(Updated::Refused(Some(found))) => match found.lease {
-                // The other role was faster, or an answer was lost.
+                // The other role renewed the lease first, or an answer was lost.
                 Some(lease) if lease.owner == delivery.owner => {
                     *self.held.0.borrow_mut() = lease;
                     Ok(())
@@ -358,7 +360,7 @@ impl<P: LaunchPorts> Way<'_, P> {
         }
     }
 
-    /// EC2 refused the attempt for good: the next candidate, if there is one.
+    /// EC2 refused the attempt for good: go on with the next candidate, if there is one.
     async fn next_place(&self, refused: &Attempt) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let token = || Some(refused.token.clone());
         let places = self.role.places_now().await.map_err(|error| failed(error, token()))?;
@@ -368,7 +370,7 @@ impl<P: LaunchPorts> Way<'_, P> {
         }
     }
 
-    /// A new attempt in the same place: the last one's token is used up, its place was not at fault.
+    /// Make a new attempt in the same place: the last one's token is used up, but its place was not at fault.
     async fn same_again(&self, last: &Attempt) -> Result<Option<Box<Attempt>>, NotRecorded> {
         let places = self.role.places_now().await.map_err(|error| failed(error, None))?;
         match plan::same_again(&places.candidates, &last.parameters, self.bound) {
@@ -415,7 +417,7 @@ impl<P: LaunchPorts> Way<'_, P> {
         let problem = format!("{}: refused in {left} ({tried})", self.role);
         let error = match (quota.or(capacity).or(unfit), unfit_type) {
             (Some(cause), _) => Error::new(kind, problem, advice).caused_by(cause.clone()),
-            // Nothing else was in the way: no zone and no repeat can help.
+            // Only the type was at fault: no zone and no repeat can help.
             (None, Some(cause)) => {
                 Error::new(Kind::InvalidConfiguration, problem, cause.advice.clone()).caused_by(cause.clone())
             }
@@ -434,7 +436,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         self.places(&found.map_err(|error| self.delivery.lookup_failed(&error))?)
     }
 
-    /// A machine is recorded; an attempt that was refused everywhere ends the way, for this reason.
+    /// Record the machine. If the attempt was refused everywhere, the role ends for the reason that `nowhere` gives.
     pub(super) async fn close(
         &self,
         acquired: Acquired,
@@ -477,8 +479,8 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         }
     }
 
-    /// Find the machine of an attempt by its token, a live one if there is one. Patiently: DescribeInstances lags, so
-    /// its silence counts only once the effect delay has passed since the token was last used.
+    /// Find the machine of an attempt by its token; a live one comes first. DescribeInstances lags, so an empty answer
+    /// counts only once the effect delay has passed since the token was last used.
     async fn find(
         &self,
         attempt: &Attempt,
@@ -493,7 +495,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
             let found = self.delivery.deadline.ask(Service::Ec2, timing, || ec2.find(&attempt.token)).await;
             let mut found = found.map_err(|error| failed(self.out_of_time(error), None))?;
             if refusal.class == Class::ParameterMismatch {
-                // Somebody else may have used the token; only what carries our tags is ours.
+                // Somebody else may have used the token; only a machine with our tags is ours.
                 found.retain(|machine| machine.is_of(attempt));
             }
             found.sort_by_key(|machine| !machine.state.is_live());
@@ -505,7 +507,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         }
     }
 
-    /// Write the id, at once and until it stands. Where it may not stand, end the machine.
+    /// Write the id at once, and again until it is in the record. If the record may not have it, end the machine.
     pub(super) async fn record(
         &self,
         &Up { ref attempt, ref machine, outcome }: &Up,
@@ -564,7 +566,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         })
     }
 
-    /// End a machine that may not be recorded; one that is recorded all the same is left to the next delivery.
+    /// End a machine that may not be recorded. If it was recorded all the same, it is left to the next delivery.
     pub(super) async fn terminate_unrecorded(
         &self,
         machine: &Machine,
@@ -578,7 +580,7 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         }
     }
 
-    /// Wait before the same attempt is sent again; leave at once if that could not be recorded any more.
+    /// Wait before the same attempt is sent again; fail at once if its result could not be recorded in time any more.
     async fn pause(&self, backoff: Backoff, tries: u32, error: &AwsError) -> Result<(), NotRecorded> {
         let pause = backoff.pause(tries, self.delivery.launcher.tokens.jitter());
         self.wait_until(after(self.delivery.now(), pause), error).await
@@ -594,10 +596,10 @@ impl<P: LaunchPorts> OneRole<'_, P> {
         Ok(())
     }
 
-    /// Where the record asked for what a refused request had, the record is at fault and no setting.
+    /// If the refused request had a value that the record set, the record is at fault and not a setting.
     pub(super) fn of_the_record(&self, refused: &machine::Parameters, error: Error) -> Error {
         let Ok(mut own) = self.overrides.clone() else { return error };
-        // A replay may ask for what the record said before.
+        // A replay may have values that the record set earlier.
         own.image_id = own.image_id.filter(|image| *image == refused.image_id);
         own.instance_types.retain(|kind| *kind == refused.instance_type);
         match own.in_place_of_settings(self.role, &error.advice) {
