@@ -27,7 +27,7 @@ pub struct Backoff {
 impl Backoff {
     /// DynamoDB refills its buckets quickly.
     pub const TABLE: Backoff = Backoff { first: Duration::from_millis(100), ceiling: Duration::from_secs(2) };
-    /// EC2 did not answer, or not yet.
+    /// EC2 did not answer, or does not show something yet.
     pub const EC2: Backoff = Backoff { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
     /// EC2 throttled RunInstances. The account's bucket refills twice a second, and on the hour every delivery waits for
     /// it. With longer pauses EC2 refuses fewer requests, but leaves more tokens unused at the end, when few deliveries
@@ -71,7 +71,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         self.retry(limit, backoff, || true, request).await
     }
 
-    /// The same, with a limited number of tries, for requests that nothing else waits for.
+    /// The same, but with `times` tries at most.
     pub async fn ask_times<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         times: u32,
@@ -121,8 +121,8 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         }
     }
 
-    /// Look again and again, with the pauses of [`Backoff::EC2`], until a look breaks; `limit` is how long one may take.
-    /// Goes on with what the last look says where there is no time for another.
+    /// Look again and again, with the pauses of [`Backoff::EC2`], until a look breaks or there is no time for another
+    /// one. The result is that of the last look. `limit` is how long one look may take.
     pub async fn until<R, W>(
         &self,
         limit: Duration,
@@ -131,7 +131,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
         self.until_by(limit, &Cell::new(Timestamp::MIN), look).await
     }
 
-    /// The same; one of the looks is taken right after `moment`, if that is still to come.
+    /// The same, but one of the looks is taken right after `moment`, if that is still to come.
     pub async fn until_by<R, W>(
         &self,
         limit: Duration,
@@ -157,7 +157,7 @@ impl<C: Clock, T: Tokens> Deadline<'_, C, T> {
     }
 }
 
-/// How long an answer or one page of it may take, and how long the pauses are.
+/// How long an answer, or one page of it, may take, and the pauses between the tries.
 fn manner(service: Service, timing: &Timing) -> (Duration, Backoff) {
     match service {
         Service::DynamoDb => (timing.table, Backoff::TABLE),

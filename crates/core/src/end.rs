@@ -1,9 +1,10 @@
-//! The verb `end`: a meeting is over, and so are its machines, also those that no record names yet.
+//! The verb `end`: a meeting is over, so its machines are ended, also those that no record names yet.
 //!
-//! First the record says so; then every machine that it names is ended, and every one that an attempt of it made; last
-//! the schedule goes that would have launched it. In any other order a launch in between would leave a machine behind.
-//! Whatever is delivered twice or dies half-way is gone on with by the next delivery; `launch`, where it is under way,
-//! finds the meeting over and ends what it started. What is decided stands in `plan/end.rs`.
+//! First the record says that the meeting is over. Then every machine that the record names is ended, and every machine
+//! that an attempt of it made. Last, the schedule that would have launched the meeting is deleted. In any other order,
+//! a launch in between would leave a machine behind. If a delivery comes twice or dies half-way, the next delivery goes
+//! on. A `launch` that is under way finds the meeting over and ends what it started. The decisions are in
+//! `plan/end.rs`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -46,7 +47,7 @@ pub struct Ender<P: EndPorts> {
     pub meetings: P::Meetings,
     pub ec2: P::Ec2,
     pub schedules: P::Schedules,
-    /// What other programs have planned for a meeting, and goes with it.
+    /// Other programs' schedules for a meeting, which are deleted with it.
     pub companions: Vec<Pattern>,
     pub clock: P::Clock,
     pub tokens: P::Tokens,
@@ -58,11 +59,11 @@ pub struct Ender<P: EndPorts> {
 pub struct EndAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
-    /// Every machine that was asked to end, by its id: whose it was, and its state where that was waited for.
+    /// Every machine that EC2 was asked to end, by its id: its role, and its state if that was waited for.
     pub machines: BTreeMap<String, MachineAnswer>,
-    /// Whether a schedule stood that would have launched the meeting.
+    /// Whether there was a schedule that would have launched the meeting.
     pub schedule_deleted: bool,
-    /// What became of schedules of others that belong to the meeting (COMPANION_SCHEDULES).
+    /// What became of other programs' schedules that belong to the meeting (COMPANION_SCHEDULES).
     #[serde(skip_serializing_if = "Fates::is_empty")]
     pub companions: Fates,
 }
@@ -77,7 +78,7 @@ pub struct MachineAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// By this delivery.
+    /// This delivery ended it.
     Ended,
     /// It was over already, for a reason that stays.
     AlreadyOver,
@@ -106,7 +107,7 @@ struct Over {
     last: Record,
     outcome: Outcome,
     machines: BTreeMap<InstanceId, Role>,
-    /// What fails for one machine keeps no other running, nor the schedule.
+    /// The failures for single machines. None of them keeps another machine running, nor the schedule.
     failures: Vec<Error>,
 }
 
@@ -143,7 +144,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         })
     }
 
-    /// Until the record says that the meeting is over, and what an attempt of it made is known.
+    /// Go on until the record says that the meeting is over, and it is known what its attempts made.
     async fn end_machines(&self) -> Result<Over, Error> {
         let mut done = Done::default();
         let mut machines = BTreeMap::new();
@@ -197,8 +198,8 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         Ok(read.termination_reason.is_none() && read.status != Some(Status::Terminated))
     }
 
-    /// Everything of it is ended, so its attempts have served. If one may still be on the wire, or the record has moved on,
-    /// they stay, and the sweep removes them.
+    /// Everything of the meeting is ended, so its attempts are not needed any more. If one may still be on its way to
+    /// EC2, or the record has changed, they stay, and the sweep removes them.
     async fn prune(&self, read: &Record) -> Result<(), Error> {
         let attempted = Role::BOTH.iter().any(|role| read.role(*role).attempt.is_some());
         if !attempted || self.now() < quiescent_at(read, &self.ender.timing) {
@@ -208,7 +209,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         self.ask(Service::DynamoDb, || meetings.update(&update)).await.map(|_| ())
     }
 
-    /// If it has moved on, it is read again.
+    /// If the record has changed, it is read again.
     async fn take_lease(&self, read: &Record) -> Result<(), Error> {
         let Some(update) = record::take_lease(read, Owner::from(OWNER)) else { return Ok(()) };
         let meetings = &self.ender.meetings;
@@ -218,15 +219,15 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         Ok(())
     }
 
-    /// They keep their `Role` tag: the meeting is over, and the watchdog, which may say so once more, removes the DNS entry of
-    /// what has one.
+    /// End machines. They keep their `Role` tag: the meeting is over, and the watchdog, which may say so once more,
+    /// removes the DNS entry of a machine that has one.
     async fn terminate(&self, record: &Record, named: &[(Role, InstanceId)], done: &mut Done) -> Vec<Error> {
         let Ender { ec2, timing, .. } = self.ender;
         let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: PATIENTLY };
         let mut failures = Vec::new();
         for (role, id) in named {
             done.terminated.insert(id.clone());
-            // One that a person entered may have come up a moment ago.
+            // A machine whose id a person entered may have come up a moment ago.
             let launched_at = record.role(*role).launched_at.unwrap_or_else(|| self.now());
             let known_by = after(launched_at, timing.max_effect_delay + timing.skew);
             match on.act(id, known_by, || ec2.terminate(id)).await {
@@ -254,18 +255,18 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         let found = self.ask(Service::Ec2, || ec2.find(&token)).await?;
         let live = found.iter().find(|machine| machine.state.is_live());
         if let Some(machine) = live {
-            // It may have come up a moment ago.
+            // The machine may have come up a moment ago.
             let known_by = after(asked, timing.max_effect_delay);
             let ending = Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by };
             let standing = (self.request.meeting_id.clone(), role, token.clone());
             let ended = ending.terminate_unrecorded(&machine.instance_id, Some(&standing)).await;
             match ended.map_err(|(service, error)| self.failed(service, error))? {
                 Ended::Ended => {}
-                // Somebody has the meeting go on: from the start.
+                // Somebody has the meeting go on: begin again.
                 Ended::Kept => return Ok(None),
             }
         }
-        // A token makes one machine, and no other once that is dead.
+        // A token makes one machine, and no other after that one is dead.
         if !found.is_empty() || asked >= quiescent_at(record, timing) {
             done.settled.insert(sent(record, &token));
         } else {
@@ -277,7 +278,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
     async fn wait_until(&self, until: Timestamp) -> Result<(), Error> {
         let Ender { clock, timing, .. } = self.ender;
         let pause: Duration = until.duration_since(self.now()).try_into().unwrap_or_default();
-        // What is found then has to be ended, too.
+        // A machine that is found after the pause has to be ended, too.
         if !self.deadline.fits(pause + 2 * timing.table + 3 * timing.ec2) {
             return Err(self.not_quiescent(until));
         }
@@ -303,7 +304,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         deleted.map_err(|(service, error)| self.failed(service, error))
     }
 
-    /// Until EC2 says of each that it is terminated, or nothing any more.
+    /// Wait until EC2 says that each is terminated, or does not show it any more.
     async fn wait_for(&self, machines: &BTreeMap<InstanceId, Role>) -> Result<(), Error> {
         let Ender { ec2, timing, .. } = self.ender;
         let ids: Vec<InstanceId> = machines.keys().cloned().collect();
@@ -327,7 +328,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         }
     }
 
-    /// From the fourth time on: closing, saying why and taking the lease are three.
+    /// Wait before the fourth round and each later one: closing, saying why and taking the lease take three rounds.
     async fn leave_in_peace(&self, rounds: u32) -> Result<(), Error> {
         if rounds > 3 {
             let pause = Backoff::TABLE.pause(rounds, self.ender.tokens.jitter());
@@ -344,7 +345,7 @@ impl<P: EndPorts> EndDelivery<'_, P> {
         self.ask(Service::DynamoDb, || meetings.read(&self.request.meeting_id)).await
     }
 
-    /// A request; every one may be repeated.
+    /// A request, which may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,

@@ -1,9 +1,10 @@
-//! What is looked up once and kept: the subnets that can be used, the zones of each type, the image, the key pair. What does
-//! not fit together is found out here, before anything is launched.
+//! Look-ups that are made once and kept: the subnets that can be used, the zones of each type, the image, the key pair.
+//! If they do not fit together, that is found out here, before anything is launched.
 //!
-//! None of it depends on the meeting, so it is looked up while the function initialises and kept for some minutes, off the
-//! path of a delivery; an image that a meeting's record names is looked up with its first delivery, and kept as long. It is
-//! looked up again when it is old, or when an answer of EC2 showed it stale.
+//! None of them depends on the meeting. So they are made while the function initialises and kept for some minutes, and
+//! deliveries do not wait for them. An image that a meeting's record names is looked up with the meeting's first
+//! delivery, and kept as long. A look-up is made again when it is old, or when an answer of EC2 showed that it is
+//! stale.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,17 +25,17 @@ use crate::plan::Origin;
 use crate::ports::{Images, LaunchTemplates, LookUps, ParameterStore};
 use crate::timing::{Timing, after};
 
-/// What a new attempt is made from, beside the configuration.
+/// What a new attempt is made from, besides the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedInputs {
-    /// At least one of the configured types is offered in the zone of one of them.
+    /// The zone of at least one of them offers at least one of the configured types.
     pub subnets: Vec<Subnet>,
-    /// `None`: EC2 had no time to say. A zone that does not offer a type then says so itself.
+    /// `None`: EC2 did not say. Then EC2 says at the launch that a zone does not offer a type.
     pub offerings: Option<Offerings>,
     /// In order of preference, never empty.
     pub instance_types: Vec<String>,
     pub origin: Origin,
-    /// Of the key pair that is configured.
+    /// The type of the key pair that is configured.
     pub key_type: Option<KeyType>,
     /// The devices of the launch template's disks.
     pub template_devices: Vec<String>,
@@ -45,7 +46,7 @@ pub enum LookupError {
     Aws(AwsError),
     /// No subnet can be used; this is what was found.
     NoUsableSubnet(String),
-    /// What was configured does not fit what was found; what to change.
+    /// What was configured does not fit what was found. The second part says what to change.
     Misfit(String, &'static str),
     /// The image that a record names cannot be used.
     OwnImage(Box<AwsError>),
@@ -54,14 +55,14 @@ pub enum LookupError {
 #[derive(Default)]
 pub struct Lookups {
     kept: RefCell<Option<(Timestamp, Rc<ResolvedInputs>)>>,
-    /// What was found while something else was not: where many functions start at once EC2 refuses some of their
-    /// look-ups, and a function that asked for everything again would make it refuse more.
+    /// Each part that was found is kept even if another one was not. When many functions start at once, EC2 refuses
+    /// some of their look-ups, and a function that asked for everything again would make EC2 refuse more.
     found: RefCell<Part<Found>>,
     template: RefCell<Part<Option<Template>>>,
     offerings: RefCell<Part<Option<Offerings>>>,
     image: RefCell<Part<Image>>,
     key_pair: RefCell<Part<Option<KeyType>>>,
-    /// Those that records name, by their ids.
+    /// The images that records name, by their ids.
     own_images: RefCell<BTreeMap<String, (Timestamp, Image)>>,
 }
 
@@ -113,7 +114,7 @@ impl Lookups {
         now: Timestamp,
         believed: impl Fn(Timestamp) -> bool + Copy,
     ) -> Result<Gathered, LookupError> {
-        // Image and types may be the template's to say, so it comes before them.
+        // The template may determine the image and the types, so it comes first.
         let made_from = async {
             let template = once(&self.template, believed, now, find_template(ec2, config)).await?;
             let basis = basis(config, template.1)?;
@@ -158,7 +159,7 @@ impl Lookups {
         Ok(image)
     }
 
-    /// An answer showed them stale: whoever needs them next looks again.
+    /// An answer showed that the look-ups are stale: the next delivery that needs them looks again.
     pub fn forget(&self) {
         *self.kept.borrow_mut() = None;
         *self.found.borrow_mut() = None;
@@ -191,7 +192,7 @@ impl Gathered {
     }
 }
 
-/// What is known already, if it is not too old, or else what `look_up` finds.
+/// The kept look-up, if it is not too old, or else what `look_up` finds.
 async fn once<T: Clone>(
     part: &RefCell<Part<T>>,
     believed: impl Fn(Timestamp) -> bool,
@@ -207,9 +208,9 @@ async fn once<T: Clone>(
     Ok(found)
 }
 
-/// Everything that is looked up, afresh and each for itself: for a person who wants to know all that is wrong.
+/// Everything that is looked up, afresh and each part for itself, for a person who wants to know all that is wrong.
 pub struct Looked {
-    /// What is made from what; the look-ups of image and types rest on it.
+    /// What machines are made from. The look-ups of image and types depend on it.
     pub basis: Result<Basis, LookupError>,
     pub subnets: Result<Vec<Subnet>, LookupError>,
     pub offerings: Result<Option<Offerings>, LookupError>,
@@ -246,14 +247,14 @@ impl Looked {
         }
     }
 
-    /// What machines are made from, of what was found: all but where they may be.
+    /// What machines are made from, of what was found: everything except where they may be.
     pub fn resolved_inputs(&self) -> Option<ResolvedInputs> {
         let (Ok(basis), Ok(image)) = (&self.basis, &self.image) else { return None };
         let key_type = self.key_pair.clone().unwrap_or_default();
         Some(basis.clone().with(Vec::new(), None, image.clone(), key_type))
     }
 
-    /// What was not found, and why, in the order in which it is to be mended.
+    /// The look-ups that failed, and why, in the order in which a person should mend them.
     pub fn failures(&self) -> impl Iterator<Item = &LookupError> {
         let failed = [
             self.image.as_ref().err(),
@@ -264,7 +265,7 @@ impl Looked {
         failed.into_iter().flatten()
     }
 
-    /// What does not fit together, of what was found.
+    /// Of what was found, everything that does not fit together.
     pub fn misfits(&self, config: &Config) -> Vec<LookupError> {
         let Ok(Basis { instance_types: types, .. }) = &self.basis else { return Vec::new() };
         let image = self.image.as_ref().ok().and_then(|image| of_one_architecture(types, image).err());
@@ -280,7 +281,7 @@ impl Looked {
     }
 }
 
-/// What machines are made from: the configuration, and the launch template where that says nothing.
+/// What machines are made from: the configuration, and the launch template for what the configuration does not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
     pub image: Source,
@@ -308,7 +309,7 @@ impl Basis {
     }
 }
 
-/// What a template has, and what to do about it.
+/// What is wrong with a template, and what to do about it.
 type Unfit = (String, &'static str);
 
 fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupError> {
@@ -329,7 +330,7 @@ fn basis(config: &Config, template: Option<Template>) -> Result<Basis, LookupErr
     })
 }
 
-/// Image and types are the template's where the configuration says none.
+/// Image and types come from the template if the configuration names none.
 fn of_both(config: &Config, template: Template) -> Result<Basis, Unfit> {
     refused_with_each_launch(config, &template)?;
     tags_wrongly(config, &template.tags)?;
@@ -351,7 +352,7 @@ fn of_both(config: &Config, template: Template) -> Result<Basis, Unfit> {
     Ok(Basis { image, instance_types, template: Some(pinned), template_devices: devices })
 }
 
-/// The first that is so.
+/// The first row whose condition is true, as an error.
 fn first_of<const N: usize>(rows: [(bool, &str, &'static str); N]) -> Result<(), Unfit> {
     match rows.into_iter().find(|(is_so, ..)| *is_so) {
         Some((_, what, advice)) => Err((what.to_owned(), advice)),
@@ -359,7 +360,7 @@ fn first_of<const N: usize>(rows: [(bool, &str, &'static str); N]) -> Result<(),
     }
 }
 
-/// With these EC2 takes no request of ours, or the machine could not be what it is to be.
+/// With any of these, EC2 refuses every request of ours, or the machine could not be what it should be.
 fn refused_with_each_launch(config: &Config, template: &Template) -> Result<(), Unfit> {
     first_of([
         (
@@ -390,7 +391,7 @@ fn refused_with_each_launch(config: &Config, template: &Template) -> Result<(), 
     ])
 }
 
-/// Tags that EC2 refuses, or the function's role may not write.
+/// Tags of the template that EC2 refuses, or that the function's role may not write.
 fn tags_wrongly(config: &Config, tags: &[(String, String)]) -> Result<(), Unfit> {
     if tags.iter().any(|(kind, _)| kind == SPOT_REQUEST) && config.markets.contains(&Market::OnDemand) {
         return Err((
@@ -417,7 +418,8 @@ fn tags_wrongly(config: &Config, tags: &[(String, String)]) -> Result<(), Unfit>
     }
 }
 
-/// What a launch itself says of its machine; and the groups, which one of both has to say.
+/// What each launch sets itself, so the template may not set it; and the security groups, which one of the two must
+/// set.
 fn chosen_for_each_launch(config: &Config, template: &Template) -> Result<(), Unfit> {
     let zone = template.availability_zone.as_deref();
     first_of([
@@ -440,7 +442,7 @@ fn chosen_for_each_launch(config: &Config, template: &Template) -> Result<(), Un
     ])
 }
 
-/// What a launch tags, in EC2's words.
+/// The kinds of resources that a launch tags, in EC2's words.
 const TAGGED: [&str; 4] = ["instance", "volume", "network-interface", SPOT_REQUEST];
 const SPOT_REQUEST: &str = "spot-instances-request";
 
@@ -457,8 +459,8 @@ impl From<AwsError> for LookupError {
     }
 }
 
-/// Asked once. Where hundreds of functions start together EC2 refuses most of their look-ups, and every one that has to
-/// be repeated is time in which nothing is launched; this one can be done without.
+/// Ask only once. When hundreds of functions start together, EC2 refuses most of their look-ups, and nothing is
+/// launched while they are repeated. A launch can do without this look-up.
 async fn offerings_if_there_is_time(
     ec2: &impl LookUps,
     instance_types: &[String],
@@ -473,7 +475,7 @@ async fn offerings_if_there_is_time(
     }
 }
 
-/// The image that a launch would take now, found in the way of a launch.
+/// The image that a launch would take now, found in the same way.
 pub async fn latest_image(
     ec2: &(impl Images + LaunchTemplates),
     parameters: &impl ParameterStore,
@@ -494,7 +496,7 @@ pub async fn latest_image(
     find_image(ec2, parameters, &source, &types).await
 }
 
-/// What a template calls its image.
+/// The image that a template names.
 fn of_template(text: String) -> Source {
     match text.strip_prefix("resolve:ssm:") {
         Some(name) => Source::Parameter(name.to_owned()),
@@ -510,20 +512,21 @@ async fn find_image(
 ) -> Result<Image, LookupError> {
     match source {
         Source::Id(id) => Ok(ec2.find_image(id).await?),
-        // Resolved before: the template's own image, or that it has none.
+        // This was resolved before: to the template's own image, or to the error that it has none.
         Source::Template => Err(LookupError::Misfit("no image is configured".to_owned(), "set AMI_ID")),
         Source::Parameter(name) => {
             let id = parameters.parameter(name).await?;
             if !id.starts_with("ami-") {
                 let advice = "set AMI_ID to a parameter that holds an image's id";
-                // Not what it holds instead: it may be a password, and this goes into the record.
+                // The message does not tell the parameter's value: that may be a password, and the message goes into
+                // the record.
                 return Err(LookupError::Misfit(format!("the parameter {name} holds no image's id"), advice));
             }
             Ok(ec2.find_image(&id).await?)
         }
         Source::Named { pattern, owner, architecture } => {
             let mut found = ec2.find_images(pattern, owner, *architecture).await?;
-            // Publishers bring out both architectures at once: without one said, what the first type can run.
+            // Publishers bring out both architectures at once. If none is set, only what the first type can run counts.
             if let (None, Some(first)) = (architecture, instance_types.first()) {
                 found.retain(|image| image::may_run_on(image, first));
             }
@@ -546,7 +549,7 @@ async fn find_key_pair(ec2: &impl LookUps, name: Option<&str>) -> Result<Option<
     }
 }
 
-/// EC2 would refuse the launch (attack_range #901), and of an older image the password could not be opened.
+/// EC2 would refuse the launch (attack_range #901); with an older image, the password could not be decrypted.
 fn takes_the_key(config: &Config, key_type: Option<KeyType>, image: &Image) -> Result<(), LookupError> {
     match (&config.key_name, key_type) {
         (Some(name), Some(KeyType::Ed25519)) if image.is_windows => Err(LookupError::Misfit(
@@ -560,8 +563,8 @@ fn takes_the_key(config: &Config, key_type: Option<KeyType>, image: &Image) -> R
     }
 }
 
-/// Whether a machine from an image that its record names can be what was asked for, of one of these types; if not, why.
-/// Its disk is no question: it is made for this image's root device.
+/// Whether a machine from an image that its record names, and of one of these types, can be what was asked for; if not,
+/// why. The disk is not checked: it is made for this image's root device.
 pub fn own_image_fits(
     surroundings: &ResolvedInputs,
     config: &Config,
@@ -585,7 +588,7 @@ pub fn own_image_fits(
     }
 }
 
-/// At least one of the types in at least one of the zones.
+/// At least one of the types must be offered in at least one of the zones.
 fn offered(types: &[String], subnets: &[Subnet], offerings: &Offerings) -> Result<(), LookupError> {
     let zones: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
     if offerings.iter().any(|(_, zone)| zones.contains(zone.as_str())) {
@@ -605,8 +608,8 @@ fn offered(types: &[String], subnets: &[Subnet], offerings: &Offerings) -> Resul
     ))
 }
 
-/// Each of the types. What is known without a request is how types are named; EC2 would refuse such a launch too, but
-/// only once the other types and zones were tried.
+/// The image must run on each of the types. The architecture of a type is known from its name, without a request. EC2
+/// would refuse such a launch, too, but only after the other types and zones were tried.
 fn of_one_architecture(types: &[String], image: &Image) -> Result<(), LookupError> {
     let other = |instance_type: &&String| !image::may_run_on(image, instance_type);
     let Some(instance_type) = types.iter().find(other) else { return Ok(()) };

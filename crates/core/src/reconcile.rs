@@ -1,12 +1,12 @@
-//! The verb `reconcile`: what runs is made to agree with what the records say.
+//! The verb `reconcile`: it makes the machines that run agree with what the records say.
 //!
-//! A launch is right only at the moment it is made: machines die, records are deleted, deliveries never come. A sweep lists
-//! the machines of ours, then reads their records and those of meetings that are due, decides (`plan/reconcile.rs`), and
-//! carries it out; a notification of EC2 does the same for one machine and its meeting. Nothing of an event is believed
-//! but "look at this instance".
+//! A launch is right only at the moment it is made: machines die, records are deleted, deliveries never come. A sweep
+//! lists our machines, then reads their records and the records of meetings that are due, decides what to do
+//! (`plan/reconcile.rs`), and does it. A notification of EC2 does the same for one machine and its meeting. The sweep
+//! believes nothing of an event except that it should look at this instance.
 //!
-//! Every write names the state that it rests on, so sweeps that overlap, come twice or die half-way repeat or leave out a
-//! step, and undo none. What fails is reported after everything else was tried.
+//! Every write names the state that it relies on. So sweeps that overlap, come twice or die half-way repeat or leave
+//! out a step, but undo none. A failure is reported after everything else was tried.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,22 +53,22 @@ pub struct Reconciler<P: ReconcilePorts> {
     pub tokens: P::Tokens,
     pub config: ReconcileConfig,
     pub timing: Timing,
-    /// What the last sweep could not end: the next one tries it last.
+    /// What the last sweep could not end: the next sweep tries it last.
     pub failed_endings: RefCell<BTreeSet<String>>,
 }
 
-/// What was found and done.
+/// What a delivery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReconcileAnswer {
-    /// Machines of ours that EC2 showed, the dead of the last hour included.
+    /// Machines of ours that EC2 showed, with those that died within the last hour.
     pub machines: usize,
     /// Meetings whose records were read.
     pub meetings: usize,
-    /// In the order in which they were made, or, in a dry run, would be.
+    /// In the order in which they were made or, in a dry run, would be made.
     pub repairs: Vec<Repaired>,
-    /// Endings that the limit of one sweep left for the next (MAX_ENDINGS).
+    /// Endings that one sweep left for the next one, because of its limit (MAX_ENDINGS).
     pub held_back: usize,
-    /// Volumes and network interfaces of ours that are attached to nothing, and stay so (CLEAN_UP).
+    /// Volumes and network interfaces of ours that are attached to nothing, and are left alone (CLEAN_UP).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
     pub dry_run: bool,
@@ -83,12 +83,12 @@ pub struct Repaired {
     pub role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// Of a volume or a network interface.
+    /// The id of a volume or a network interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The last lines of a machine that does not serve.
+    /// The last lines on the console of a machine that does not serve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
 }
@@ -135,7 +135,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         if *request == event::Reconcile::Sweep {
             let now = self.deadline.clock.now();
             let from = before(now, config.limits.window.latest);
-            // Without a list the meetings that are launched already are found only so.
+            // Without a list, the meetings that are launched already are found only by their time.
             let ahead = if found.is_whole { config.limits.due } else { config.limits.window.earliest };
             let until = after(now, ahead);
             wanted.extend(self.ask(Service::DynamoDb, || meetings.find_by_time(from, until)).await?);
@@ -178,8 +178,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// Everything of ours. What cannot be listed is a failure of the sweep, and stops no repair of what can be seen: in a
-    /// zone's disruption EC2 lists nothing, and shows what is asked for by its id.
+    /// List everything of ours. If a list fails, the sweep fails, but it still makes the repairs of what can be seen:
+    /// in a zone's disruption EC2 lists nothing, but shows a machine that is asked for by its id.
     async fn list(&self) -> Found {
         let Reconciler { ec2, config, .. } = self.reconciler;
         let project = &config.project_tag;
@@ -217,8 +217,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         Ok(Some(Found { machines, ..Found::default() }))
     }
 
-    /// EC2 takes its tags from a machine that has died, and forgets it within the hour; then no list shows it. What is looked
-    /// at is younger than the records, which matters for orphans only.
+    /// EC2 takes the tags from a machine that has died, and forgets the machine within the hour; then no list shows it.
+    /// What is looked at here is younger than the records, which matters for orphans only.
     async fn look_at_what_is_recorded(
         &self,
         found: &mut Found,
@@ -251,7 +251,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// All that was found to do, so many endings at most. What failed before comes last, so that it keeps no other waiting.
+    /// Make all the repairs, but not more than a limit of endings. What failed before comes last, so that nothing else
+    /// waits for it.
     async fn repair(
         &self,
         mut repairs: Vec<Repair>,
@@ -314,7 +315,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
                 lost.insert(meeting);
                 self.count(Counted::MachineLost);
             }
-            // The launch after a loss is part of it.
+            // The launch after a loss is counted with the loss.
             Repair::Launch { meeting } if !lost.contains(meeting) => self.count(Counted::MeetingLaunched),
             Repair::Unready { .. } => self.count(Counted::MachineUnready),
             Repair::Ready { after, .. } => self.count(Counted::Ready(*after)),
@@ -328,7 +329,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// What it wrote last, for the person who has to find out. That it cannot be read is no failure of the sweep.
+    /// The last lines on the machine's console, for the person who has to find out. If they cannot be read, the sweep
+    /// does not fail.
     async fn last_lines(&self, instance: &InstanceId) -> Option<String> {
         let ec2 = &self.reconciler.ec2;
         match self.ask(Service::Ec2, || ec2.read_console(instance)).await {
@@ -340,7 +342,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// `false`: what it rests on does not hold any more.
+    /// `false`: what the repair relies on does not hold any more.
     async fn apply(
         &self,
         repair: &Repair,
@@ -352,7 +354,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
             Repair::Close { meeting, reason } => {
                 self.write_on(records.get(meeting), |record| record::terminate(record, reason)).await
             }
-            // Its meeting is over, so it keeps its Role tag: the watchdog may say so once more, and remove its DNS entry.
+            // The meeting is over, so the machine keeps its Role tag: the watchdog may say so once more, and remove the
+            // machine's DNS entry.
             Repair::End { instance, .. } => {
                 self.act(instance, || ec2.terminate(instance)).await.map(|_| true)
             }
@@ -395,8 +398,9 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// It stays in the record until it is dead, so that no other is launched beside it; without its Role tag, for its meeting
-    /// is on. That it is to be replaced is written first, or its end could be taken for the meeting's.
+    /// Replace a machine. It stays in the record until it is dead, so that no other machine is launched beside it. It
+    /// loses its Role tag, because its meeting is on. First the record says that the machine is to be replaced;
+    /// otherwise its end could be taken for the meeting's.
     async fn replace(
         &self,
         meeting: &MeetingId,
@@ -445,7 +449,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
     ) -> Result<bool, AwsError> {
         let Reconciler { ec2, timing, .. } = self.reconciler;
         let on = OnMachine { ec2, deadline: &self.deadline, timing: *timing, tries: BRIEFLY };
-        // It was seen a moment ago: what is not there now is gone.
+        // The machine was seen a moment ago: if EC2 does not find it now, it is gone.
         Ok(on.act(instance, self.deadline.clock.now(), action).await? == Acted::Done)
     }
 
@@ -455,7 +459,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         Ending { meetings, ec2, deadline: &self.deadline, timing: *timing, known_by }
     }
 
-    /// `false`: it was removed by somebody else.
+    /// `false`: somebody else has removed it.
     fn on_leftover(&self, answer: Result<(), Error>) -> Result<bool, Error> {
         match answer {
             Ok(()) => Ok(true),
@@ -464,7 +468,8 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// A write that rests on the record as it was read, if that stood and could be understood.
+    /// A write that relies on the record as it was read. Nothing is written if there was no record, or it could not be
+    /// understood.
     async fn write_on(
         &self,
         read: Option<&MeetingSnapshot>,
@@ -479,7 +484,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         Ok(self.ask(Service::DynamoDb, || meetings.update(update)).await? == Updated::Done)
     }
 
-    /// A request to EC2 for which no other repair waits long.
+    /// A request to EC2 with few tries, so that no other repair waits long for it.
     async fn ask_briefly<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         request: impl Fn() -> F,
@@ -488,7 +493,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         answer.map_err(|error| failed(Service::Ec2, error))
     }
 
-    /// A request; every one may be repeated.
+    /// A request, which may be repeated.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
@@ -499,7 +504,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
     }
 }
 
-/// How often a request is sent at most, where other repairs wait.
+/// How often at most a request is sent while other repairs wait.
 const BRIEFLY: u32 = 3;
 
 /// What EC2 has shown a delivery.
@@ -514,11 +519,11 @@ struct Found {
     failures: Vec<Error>,
 }
 
-/// How much of a console is told, and of how many machines in one sweep.
+/// How many lines of a console are told, and of how many machines in one sweep.
 const CONSOLE_LINES: usize = 20;
 const CONSOLES: usize = 5;
 
-/// The last lines of a text that say anything.
+/// The last lines of a text that are not empty.
 fn tail(text: &str, lines: usize) -> String {
     let said: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     said[said.len().saturating_sub(lines)..].join("\n")

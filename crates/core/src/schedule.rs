@@ -1,9 +1,10 @@
-//! The verb `schedule`: a meeting gets its record and the one-time schedule that launches it; another time; or is cancelled.
+//! The verb `schedule`: a meeting gets its record and the one-time schedule that launches it, is moved to another time,
+//! or is cancelled.
 //!
-//! The record comes first and is the truth; the schedule follows it. Whoever has changed the schedule reads the record
-//! once more, and goes on if that has changed meanwhile: so whatever is delivered twice, at once or half, record and
-//! schedule agree once a delivery has ended well, and no schedule stands for a meeting that was cancelled. What is
-//! decided stands in `plan/schedule.rs`.
+//! The record comes first and is the truth; the schedule follows it. A delivery that changed the schedule reads the
+//! record once more, and goes on if the record has changed meanwhile. So even if requests come twice, come at once or
+//! die half-way, record and schedule agree once a delivery has ended well, and a cancelled meeting has no schedule. The
+//! decisions are in `plan/schedule.rs`.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -29,8 +30,8 @@ use crate::ports::{
 use crate::record::{self, MeetTime, NewRecord, Record, Update};
 use crate::timing::Timing;
 
-/// How often a request is repeated that came too early. With the pauses of [`crate::deadline::Backoff::SCHEDULER`] that is some ten seconds, which IAM
-/// hardly ever needs.
+/// How often a request that came too early is repeated. With the pauses of [`crate::deadline::Backoff::SCHEDULER`] that
+/// takes some ten seconds; IAM hardly ever needs so long.
 const EARLY: u32 = 7;
 
 /// What the verb asks of the world.
@@ -56,13 +57,13 @@ pub struct Scheduler<P: SchedulePorts> {
 pub struct ScheduleAnswer {
     pub meeting_id: String,
     pub outcome: Outcome,
-    /// As the record has it.
+    /// The time as the record has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meet_time: Option<String>,
-    /// The schedule that stands; absent where none is needed.
+    /// The schedule of the meeting; absent if none is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Planned>,
-    /// What became of schedules of others that belong to the meeting (COMPANION_SCHEDULES).
+    /// What became of other programs' schedules that belong to the meeting (COMPANION_SCHEDULES).
     #[serde(skip_serializing_if = "Fates::is_empty")]
     pub companions: Fates,
 }
@@ -80,9 +81,9 @@ pub struct Planned {
 pub enum Outcome {
     /// Record and schedule are new, or the schedule was missing.
     Scheduled,
-    /// To another time.
+    /// The meeting was moved to another time.
     Moved,
-    /// Everything was as asked.
+    /// Everything was already as the request asks.
     Unchanged,
     /// Another request has moved the meeting meanwhile; its time stands.
     Superseded,
@@ -125,7 +126,7 @@ impl<P: SchedulePorts> Scheduler<P> {
 /// Record and schedule after the last look.
 struct Agreed {
     record: Option<Record>,
-    /// Absent where none is needed.
+    /// Absent if none is needed.
     schedule: Option<OneTimeSchedule>,
     /// Whether the schedule had to be changed.
     changed: bool,
@@ -159,7 +160,7 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
             let noted = self.companions().note(&self.scheduler.meetings, record).await;
             noted.map_err(|(service, error)| self.failed(service, error))?;
             match self.update(&record::move_to(self.meeting, &wanted.meet_time_text)).await? {
-                // Once and no more: two requests that want different times would take turns for ever.
+                // Move only once: two requests that want different times would take turns for ever.
                 Updated::Done => {
                     info!(meet_time = wanted.meet_time_text, "meeting moved");
                     outcome = Outcome::Moved;
@@ -193,7 +194,8 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
         Ok(ScheduleAnswer { meeting_id, outcome, meet_time: Some(meet_time), schedule, companions })
     }
 
-    /// The schedule and the companions agree with the record, until a look after the last change finds that they do.
+    /// Make the schedule and the companions agree with the record, until a look after the last change finds that they
+    /// do.
     async fn agree_with_companions(&self) -> Result<Agreed, Error> {
         let mut agreed = self.agree().await?;
         while !self.scheduler.config.companions.is_empty() {
@@ -220,8 +222,8 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
 
     /// Make the schedule agree with the record, until a look at the record after the last change finds that it does.
     ///
-    /// A schedule whose meeting is gone is left alone: the record may come back, and its schedule with it, between our
-    /// look and our deletion. It fires in vain.
+    /// A schedule is left alone if its meeting's record is gone: between our look and our deletion the record may come
+    /// back, and its schedule with it. The schedule fires in vain.
     async fn agree(&self) -> Result<Agreed, Error> {
         let mut agreed = Agreed { record: None, schedule: None, changed: false, companions: Fates::new() };
         let mut done = None;
@@ -248,7 +250,8 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
         }
     }
 
-    /// The schedule for a meeting of this time stands; whether something had to be done for it.
+    /// Make sure that a meeting of this time has its schedule. The second value says whether something had to be done
+    /// for it.
     async fn ensure(&self, meet_time: Timestamp) -> Result<(OneTimeSchedule, bool), Error> {
         let scheduler = self.scheduler;
         loop {
@@ -273,7 +276,7 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
                         return Ok((wanted, true));
                     }
                 }
-                // It fired and went between the two requests.
+                // The schedule fired and was deleted between the two requests.
                 Adjustment::Create => {}
             }
         }
@@ -300,7 +303,7 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
         };
         let agreed = self.agree_with_companions().await?;
         let meeting_id = self.meeting.to_string();
-        // A record that is on again is another meeting's, of the same id.
+        // A record that is on again belongs to another meeting with the same id.
         let outcome = match agreed.record {
             Some(record) if !record.is_over() => Outcome::Superseded,
             _ => outcome,
@@ -324,7 +327,7 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
         Ok(deleted)
     }
 
-    /// The record that stands already, or `None`: ours is written.
+    /// The record that is there already. `None`: there was none, and ours is written.
     async fn create(&self, wanted: &Appointment) -> Result<Option<Record>, Error> {
         let record = NewRecord {
             meeting_id: self.meeting.clone(),
@@ -349,8 +352,8 @@ impl<P: SchedulePorts> ScheduleDelivery<'_, P> {
         self.ask(Service::DynamoDb, || meetings.update(update)).await
     }
 
-    /// A request; every one may be repeated. A role that Scheduler may not assume is known everywhere within seconds, or it
-    /// is not as it has to be: then no repeat helps.
+    /// A request, which may be repeated. A new IAM role is known everywhere within seconds. If Scheduler still may not
+    /// assume it, the role is wrong, and no repeat helps.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,

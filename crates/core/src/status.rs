@@ -1,4 +1,5 @@
-//! The verb `status`: what a person wants to know of a meeting, from its record and from EC2, now. It changes nothing.
+//! The verb `status`: what a person wants to know about a meeting, from its record and from EC2, now. It changes
+//! nothing.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ pub enum StatusAnswer {
     Console(Console),
 }
 
-/// A meeting, as record and EC2 have it.
+/// A meeting, as its record and EC2 show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Meeting {
     pub meeting_id: String,
@@ -58,7 +59,7 @@ pub struct Meeting {
     pub termination_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meet_time: Option<String>,
-    /// Until when a delivery of `launch` is at work, or has been.
+    /// Until when a delivery of `launch` has, or had, the lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_lease_until: Option<String>,
     /// How many machines died and were launched again.
@@ -66,10 +67,10 @@ pub struct Meeting {
     pub machines: BTreeMap<&'static str, MachineAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<FailureAnswer>,
-    /// What of the record cannot be understood; then nothing else of it is known.
+    /// What in the record cannot be understood; then nothing else about the meeting is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
-    /// Why EC2 could not be asked for all of it, as in a zone's disruption; the rest is shown.
+    /// Why EC2 could not be asked about everything, as in a zone's disruption. The rest is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_seen: Option<String>,
 }
@@ -80,7 +81,8 @@ pub struct MachineAnswer {
     pub instance_id: Option<String>,
     /// Whether the record names it; if not, it was found by its attempt's token.
     pub recorded: bool,
-    /// EC2's, or `unknown` where EC2 does not show it: it was ended more than an hour ago, or launched a moment ago.
+    /// EC2's state, or `unknown` if EC2 does not show the machine: it was ended more than an hour ago, or launched a
+    /// moment ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,9 +113,9 @@ pub struct AttemptAnswer {
     pub market: String,
     pub availability_zone: String,
     pub subnet_id: String,
-    /// EC2 refused it for good, or its machine died.
+    /// EC2 refused the attempt for good, or its machine died.
     pub refused: bool,
-    /// Its machine is being ended.
+    /// The attempt's machine is being ended.
     pub ending: bool,
 }
 
@@ -138,7 +140,7 @@ pub struct Console {
     pub meeting_id: String,
     pub role: &'static str,
     pub instance_id: String,
-    /// `null`: nothing yet. EC2 has it a few minutes after the start.
+    /// `null`: there is no output yet. EC2 has it a few minutes after the start.
     pub console: Option<String>,
 }
 
@@ -176,7 +178,7 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
 
     async fn wait_until_running(&self) -> Result<StatusAnswer, Error> {
         let timing = &self.observer.timing;
-        // A look is one request to the table, and to EC2 one, or three where a machine is not recorded yet.
+        // A look is one request to the table and one to EC2, or three to EC2 if a machine is not recorded yet.
         let limit = timing.table + 3 * timing.ec2;
         let seen = self.deadline.until(limit, async || {
             let (meeting, record, seen) = self.look().await?;
@@ -234,7 +236,7 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
         }
     }
 
-    /// The record first: what EC2 shows is then as young as can be.
+    /// The record is read first, so that what EC2 shows is as young as can be.
     async fn look(&self) -> Result<(Meeting, Option<Record>, Vec<ObservedMachine>), Error> {
         let report = self.report().await?;
         let meeting_id = self.meeting.to_string();
@@ -267,7 +269,7 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
         Ok((meeting, Some(record), seen))
     }
 
-    /// Those that the record names; of a role without one that of its attempt.
+    /// The machines that the record names; for a role without one, the machine of its attempt.
     async fn find_machines(
         &self,
         record: &Record,
@@ -396,10 +398,10 @@ impl<P: StatusPorts> StatusDelivery<'_, P> {
     }
 }
 
-/// How often a look at EC2 is tried, where the record alone is worth showing.
+/// How often a look at EC2 is tried. The record is worth showing without it.
 const LOOKS: u32 = 3;
 
-/// What EC2 showed; where it gave no answer nothing, with the reason. What somebody has to mend is an error.
+/// What EC2 showed. If EC2 gave no answer: nothing, and the reason. What somebody has to mend is an error.
 fn seen_or<S: Default>(looked: Result<S, Error>, not_seen: &mut Option<String>) -> Result<S, Error> {
     match looked {
         Err(error) if error.kind.is_retryable() => {
