@@ -1,7 +1,7 @@
 //! Decisions: what a delivery does next, as pure functions.
 //!
-//! Record, configuration, what was looked up, the time and fresh tokens are handed in; nothing here waits or asks. The
-//! verbs only carry out what is decided here, so that a table of cases can test every choice.
+//! The record, the configuration, the look-ups, the time and fresh tokens are arguments; nothing here waits or sends a
+//! request. The verbs only carry out what is decided here, so that a table of cases can test every choice.
 
 pub mod end;
 pub mod operate;
@@ -27,15 +27,15 @@ use crate::timing::{Timing, Window, after};
 /// What a delivery does about a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing is launched, and nothing of ours is left that the record does not name.
+    /// Nothing is launched, and no machine of ours is left that the record does not name.
     Skip(Reason),
-    /// Both machines stand in the record.
+    /// Both machines are in the record.
     AlreadyRecorded,
-    /// Another delivery has the lease until then.
+    /// Another delivery has the lease until this time.
     Leased(Timestamp),
-    /// Nothing is launched, but an open attempt may still make a machine until then: look again afterwards.
+    /// Nothing is launched, but an open attempt may still make a machine until this time: look again afterwards.
     NotQuiescent(Reason, Timestamp),
-    /// Nothing is launched; what the open attempts made is found by its token and ended.
+    /// Nothing is launched. The machines of these open attempts are found by their tokens and ended.
     CleanUp(Reason, Vec<(Role, Token)>),
     /// Take the lease, then do this for each role without a machine.
     Launch(Vec<(Role, Step)>),
@@ -48,7 +48,7 @@ pub enum Plan {
     reason = "there are two in a delivery, and a box would only hide the attempt"
 )]
 pub enum Step {
-    /// Send the attempt that stands in the record, to the letter. It counts as sent and unanswered until then.
+    /// Send the attempt of the record again, unchanged. It counts as sent and unanswered until this time.
     Replay { attempt: Attempt, unanswered: Timestamp },
     /// Send a new attempt with this number.
     New { number: u32 },
@@ -63,7 +63,7 @@ pub enum Reason {
     Ended(String),
     /// The delivery came after the launch window.
     TooLate { meet_time: Timestamp, window: Window },
-    /// It came before it: the meeting was moved, perhaps, and this is an old schedule.
+    /// The delivery came before the launch window: perhaps the meeting was moved, and this is an old schedule.
     TooEarly { meet_time: Timestamp, window: Window },
 }
 
@@ -85,7 +85,7 @@ pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) ->
     if without.is_empty() {
         return Plan::AlreadyRecorded;
     }
-    // Its owner begins nothing that could be unanswered when it ends, skew included: so it ends for us by our clock.
+    // Its owner sends nothing that could be unanswered when the lease ends, skew included. So our own clock decides.
     if let Some(end) = lease_end.filter(|end| now < *end) {
         return Plan::Leased(end);
     }
@@ -96,8 +96,8 @@ pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) ->
     Plan::Launch(without.into_iter().map(|role| (role, step(role))).collect())
 }
 
-/// From when on a look-up shows every machine that the attempts of this record have made: until then one may still be
-/// coming. An open attempt without a lease is not of our making; somebody has mended the record by hand, long after.
+/// The time from which a look-up shows every machine that the attempts of this record have made; before it, one may
+/// still be coming. An open attempt without a lease was not written by us: a person corrected the record, long after.
 pub fn quiescent_at(record: &Record, timing: &Timing) -> Timestamp {
     let until = |lease: &Lease| after(lease.until, timing.skew + timing.max_effect_delay);
     record.lease.as_ref().map_or(Timestamp::MIN, until)
@@ -136,8 +136,9 @@ impl Candidate {
     }
 }
 
-/// The order of attempts: all zones for the preferred type, then the next type, and when every type has been tried in the
-/// first market, all again in the second. A zone that does not offer a type is never tried for it, if it is known.
+/// The order of attempts: all zones for the preferred type, then for the next type; and when every type has been tried
+/// in the first market, all again in the second. If it is known that a zone does not offer a type, the type is never
+/// tried there.
 pub fn candidates(
     markets: &[Market],
     instance_types: &[String],
@@ -161,8 +162,8 @@ pub fn candidates(
     candidates
 }
 
-/// The candidates of one role: as configured, or of the types that the record names. Of a type that was not looked up
-/// EC2 says itself where it is not offered.
+/// The candidates of one role: as configured, or of the types that the record names. Of a type that was not looked up,
+/// only EC2's answer to a launch says where it is not offered.
 pub fn candidates_for(
     overrides: &Overrides,
     markets: &[Market],
@@ -181,13 +182,13 @@ pub fn candidates_for(
     candidates(markets, types, subnets, offerings.as_ref())
 }
 
-/// Where two roles that are launched together in one zone begin: the first candidate of each in the first zone, in the order
-/// of the one, where the other has any.
+/// Where two roles that are launched together in one zone begin: the first candidate of `one` in whose zone `other` has
+/// a candidate, and that candidate of `other`.
 pub fn first_pair<'c>(one: &'c [Candidate], other: &'c [Candidate]) -> Option<[&'c Candidate; 2]> {
     one.iter().find_map(|of_one| Some([of_one, beside(of_one, other.iter())?]))
 }
 
-/// The same candidate, or the first that is left in its zone.
+/// The same candidate, or the first of the others in its zone.
 fn beside<'c>(
     of_one: &Candidate,
     others: impl Iterator<Item = &'c Candidate> + Clone,
@@ -200,10 +201,10 @@ fn beside<'c>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub image: Image,
-    /// The configured image's, which a configured device may name.
+    /// The root device of the configured image. A configured device may name it.
     pub configured_root: String,
     pub template: Option<Pinned>,
-    /// A record's own; `None`: as configured.
+    /// The size that a record sets; `None`: as configured.
     pub volume_size_gb: Option<i32>,
 }
 
@@ -214,7 +215,8 @@ impl From<Image> for Origin {
 }
 
 impl Origin {
-    /// For a role whose record says otherwise; `own` is the image that it names, as it was looked up.
+    /// The origin for a role whose record sets other values; `own` is the image that the record names, as it was looked
+    /// up.
     pub fn overridden(&self, overrides: &Overrides, own: Option<&Image>) -> Origin {
         let image = match (&overrides.image_id, own) {
             (Some(image_id), Some(own)) => Image { image_id: image_id.clone(), ..own.clone() },
@@ -230,11 +232,11 @@ pub enum ZoneConstraint {
     Anywhere,
     /// In this zone, where the other role's machine is.
     Within(String),
-    /// In the zone of the last one, as long as the order of attempts stays there: both roles leave it together.
+    /// In the zone of the last attempt, as long as the order of attempts stays there: both roles leave it together.
     Together,
 }
 
-/// The zone to which a role is bound because the other one's machine is there, or an attempt of it that may have made
+/// The zone to which a role is bound because the other role has its machine there, or an attempt that may have made
 /// one.
 pub fn zone_of_the_pair(pair: Pair, record: &Record, role: Role) -> Option<&str> {
     let other = record.role(role.other());
@@ -246,13 +248,12 @@ pub fn zone_of_the_pair(pair: Pair, record: &Record, role: Role) -> Option<&str>
     standing.map(|attempt| attempt.parameters.availability_zone.as_str())
 }
 
-/// The first candidate, or the first one in this zone.
+/// The first candidate, or the first one in `zone` if that is given.
 pub fn first<'c>(candidates: &'c [Candidate], zone: Option<&str>) -> Option<&'c Candidate> {
     candidates.iter().find(|candidate| zone.is_none_or(|zone| candidate.is_in(zone)))
 }
 
-/// A new attempt for a role, from today's configuration. Refused, with the reason, where this meeting's user data cannot
-/// be made.
+/// A new attempt for a role, from today's configuration; or the reason why this meeting's user data cannot be made.
 pub fn attempt(
     config: &Config,
     origin: &Origin,
@@ -287,7 +288,7 @@ pub fn attempt(
 
 fn root_volume(config: &Config, origin: &Origin) -> RootVolume {
     let (volume, image) = (&config.volume, &origin.image);
-    // Another than the configured image's root is another disk, whatever the image.
+    // A device that is not the configured image's root is another disk, for any image.
     let device = volume.device.as_ref().filter(|device| **device != origin.configured_root);
     let device_name = device.unwrap_or(&image.root_device).clone();
     let wanted = origin.volume_size_gb.unwrap_or(volume.size_gb);
@@ -306,7 +307,7 @@ fn root_volume(config: &Config, origin: &Origin) -> RootVolume {
     }
 }
 
-/// A definite no of EC2 to one place, type or family: another may still do.
+/// EC2's definite refusal of one place, type or family; another one may still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Capacity,
@@ -337,11 +338,11 @@ impl Refusal {
     }
 }
 
-/// What EC2 refused one role during one delivery, and so what is not worth another request.
+/// What EC2 refused one role during one delivery, and what is therefore not worth another request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     refused: Vec<(Refusal, AwsError, Parameters)>,
-    /// How many machines of the role were dead when they were seen, for another reason than capacity.
+    /// How many machines of the role were dead when they were first seen, for another reason than capacity.
     deaths: u32,
 }
 
@@ -350,17 +351,17 @@ impl Refusals {
         self.refused.push((refusal, error, refused.clone()));
     }
 
-    /// One more machine is dead; how many are now.
+    /// Count one more dead machine, and return how many there are now.
     pub fn add_death(&mut self) -> u32 {
         self.deaths += 1;
         self.deaths
     }
 
-    /// The next candidate after the attempt that stands, or `None` when every one is used up. Those before it come last:
-    /// a delivery that found the attempt was not refused there itself. An attempt that is no candidate any more (the
-    /// configuration changed since it was written) is followed by the first.
+    /// The next candidate after the attempt in the record, or `None` when every candidate is used up. The candidates
+    /// before that attempt come last: a delivery that found the attempt was not refused there itself. If the attempt is
+    /// no candidate any more (the configuration changed since it was written), the first candidate is next.
     ///
-    /// Of a pair that stays together it is `None`, too, where the next one is in another zone.
+    /// For a pair that stays together it is also `None` if the next candidate is in another zone.
     pub fn next<'c>(
         &self,
         candidates: &'c [Candidate],
@@ -380,8 +381,8 @@ impl Refusals {
         }
     }
 
-    /// The same for two roles that move together, each with candidates and an attempt of its own: the next one of the role
-    /// that was refused, and one beside it for the other.
+    /// The same for two roles that move together, each with candidates and an attempt of its own: the next candidate of
+    /// the role that was refused, and one in the same zone for the other role.
     pub fn next_pair<'c>(
         &self,
         candidates: &'c [Candidate],
@@ -406,20 +407,21 @@ impl Refusals {
         self
     }
 
-    /// Whether a place is not worth a request for a machine from this image.
+    /// Whether it is not worth a request to launch a machine from this image in this place.
     fn rule_out(&self, candidate: &Candidate, image_id: &str) -> bool {
         self.refused.iter().any(|(refusal, _, refused)| {
             let same_type = refused.instance_type == candidate.instance_type;
             let same_zone = refused.availability_zone == candidate.subnet.availability_zone;
-            // Spot has machines, and quotas, of its own.
+            // Spot has its own capacity and its own quotas.
             let same_market = refused.market == candidate.market;
             match refusal {
-                // Not this type in this zone; another type may fit there.
+                // This type is refused in this zone; another type may fit there.
                 Refusal::Capacity | Refusal::Zone => same_type && same_zone && same_market,
                 Refusal::Subnet => refused.subnet_id == candidate.subnet.subnet_id,
-                // Not with this image, wherever: the other role's may be another.
+                // This type is refused with this image everywhere; the other role may have another image.
                 Refusal::Type => same_type && same_market && refused.image_id == image_id,
-                // Quotas count vCPUs a group of families: another size of this family would be refused as well.
+                // A quota counts the vCPUs of a group of families: another size of this family would be refused as
+                // well.
                 Refusal::Quota => {
                     family(&refused.instance_type) == family(&candidate.instance_type) && same_market
                 }
@@ -454,8 +456,8 @@ impl Refusals {
     }
 }
 
-/// The candidate to use again for a machine that somebody ended: its place was good. The first one within the bound if
-/// it is none.
+/// The candidate to use again for a machine that somebody ended: its place was good. If that place is no candidate
+/// within the constraint any more, the first one that is.
 pub fn same_again<'c>(
     candidates: &'c [Candidate],
     standing: &Parameters,
@@ -482,21 +484,21 @@ fn family(instance_type: &str) -> &str {
     instance_type.split('.').next().unwrap_or(instance_type)
 }
 
-/// Whether a machine that is dead already died because its zone had no room: EC2 may find out only after its 200.
+/// Whether a dead machine died because its zone had no room: EC2 may find that out only after it has answered with 200.
 pub fn died_of_capacity(machine: &Machine) -> bool {
     machine.state_reason.as_deref() == Some("Server.InsufficientInstanceCapacity")
 }
 
-/// How many machines of a role one delivery sees die before it stops: what kills each of them will kill the next.
+/// How many dead machines of a role one delivery sees before it stops: what kills each of them will kill the next.
 pub const DEATHS: u32 = 3;
 
 /// Whether RunInstances may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
     Now,
-    /// It could be unanswered when the lease ends: renew the lease first.
+    /// The request could be unanswered when the lease ends: renew the lease first.
     RenewFirst,
-    /// Its answer could not be written before the deadline.
+    /// The answer could not be written to the record before the deadline.
     TooLate,
 }
 
@@ -511,13 +513,14 @@ pub fn may_send(now: Timestamp, lease_end: Timestamp, deadline: Timestamp, timin
     }
 }
 
-/// The end of a lease that is taken now: never past the deadline, so that the repeat of a failed delivery finds it over.
+/// The end of a lease that is taken now. It is never past the deadline, so the lease is over when a failed delivery is
+/// repeated.
 pub fn lease_end(now: Timestamp, deadline: Timestamp, timing: &Timing) -> Timestamp {
     after(now, timing.lease).min(deadline)
 }
 
-/// Whether a refusal of a request sent at `sent` is the last word on its attempt: every earlier sending was answered,
-/// or is older than the effect delay. If not, the time from which a refusal is.
+/// Whether a refusal of a request sent at `sent` is final for its attempt: every earlier sending was answered, or is
+/// older than the effect delay. If not, the error is the time from which a refusal is final.
 pub fn refusal_counts(
     unanswered: Option<Timestamp>,
     sent: Timestamp,
@@ -536,10 +539,10 @@ pub fn backoff(tries: u32, fraction: f64, first: Duration, ceiling: Duration) ->
     doubled.min(ceiling).mul_f64(fraction.clamp(0.0, 1.0))
 }
 
-/// What a refused write tells of the record that it met, for the delivery whose write it was.
+/// What a refused write means for the delivery that sent it, from the record that was there instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictMeaning {
-    /// It already holds what was to be written: an answer was lost, the write was not.
+    /// The record already holds what was to be written: the write was made, and its answer was lost.
     Written,
     /// The record is gone: the meeting was deleted.
     Gone,
@@ -549,14 +552,14 @@ pub enum ConflictMeaning {
     TakenOver,
 }
 
-/// Whether a claim that was refused stands all the same: its answer was lost, the write was not.
+/// Whether a refused claim is in the record all the same: the write was made, and its answer was lost.
 pub fn claim_stands(found: &Record, owner: &Owner, attempts: &[(Role, Attempt)]) -> bool {
     let ours = attempts.iter().all(|(role, attempt)| found.role(*role).attempt.as_ref() == Some(attempt));
     found.is_owned_by(owner) && ours && !found.is_over()
 }
 
-/// Whose the record is comes before what it says: of a meeting that is over but has been taken over, another delivery's
-/// attempts may be open, and only its own word, or the clean-up after the wait, settles them.
+/// The owner of the record's lease counts before the status. If a meeting is over but another delivery has taken it
+/// over, attempts of that delivery may be open, and only that delivery, or the clean-up after the wait, settles them.
 pub fn after_refused_next_attempt(
     found: Option<&Record>,
     owner: &Owner,
@@ -572,7 +575,7 @@ pub fn after_refused_next_attempt(
     }
 }
 
-/// `None`: only the status has moved, so the id is written again in the form that fits it.
+/// `None`: only the status has changed, so the id is written again in the form that fits the new status.
 pub fn after_refused_instance(
     found: Option<&Record>,
     role: Role,
@@ -593,8 +596,8 @@ pub fn after_refused_instance(
     of_role.attempt.as_ref().is_some_and(|attempt| attempt.ending).then_some(ConflictMeaning::TakenOver)
 }
 
-/// Whether a machine of this attempt stays although it was to be ended, from the record that the mark met: another
-/// delivery has recorded it.
+/// Whether a machine of this attempt stays although it was to be ended, as the record says that refused the mark:
+/// another delivery has recorded the machine.
 pub fn is_kept(found: Option<&Record>, role: Role, machine: &InstanceId) -> bool {
     found.is_some_and(|record| record.role(role).instance_id.as_ref() == Some(machine))
 }

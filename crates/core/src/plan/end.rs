@@ -1,4 +1,4 @@
-//! What ending a meeting takes next: from its record as it was read last, and what this delivery has done already.
+//! What `end` does next, from the meeting's record as it was read last, and from what this delivery has done already.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::plan::quiescent_at;
 use crate::record::Record;
 use crate::timing::Timing;
 
-/// The next step; after each the record is read again.
+/// The next step. After each step the record is read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Write that the meeting is over, and why.
@@ -19,9 +19,9 @@ pub enum Next {
     TakeLease,
     /// End the machines that the record names.
     Terminate(Vec<(Role, InstanceId)>),
-    /// End what these attempts made, which the record does not name.
+    /// End the machines that these attempts made and the record does not name.
     Settle(Vec<(Role, Token)>),
-    /// A machine may still come of an attempt until then.
+    /// An attempt may still make a machine until this time.
     Wait(Timestamp),
     Done,
 }
@@ -31,31 +31,31 @@ pub enum Next {
 pub struct Done {
     /// We have written that the meeting is over.
     pub closed: bool,
-    /// It was asked of EC2 that these end.
+    /// EC2 was asked to end these.
     pub terminated: BTreeSet<InstanceId>,
-    /// What these attempts made could not be looked for, or not be ended.
+    /// The machines of these attempts could not be looked for, or not be ended.
     pub failed: BTreeSet<Sent>,
-    /// Of these attempts, under a lease with this end, every machine that could come has come, and was ended.
+    /// Every machine that could come of these attempts, under a lease with this end, has come and was ended.
     pub settled: BTreeSet<Sent>,
-    /// These were looked at while one could still come.
+    /// These attempts were looked at while a machine could still come.
     pub looked_at: BTreeSet<Sent>,
 }
 
-/// An attempt, and until when it could be sent.
+/// The token of an attempt, and until when it could be sent.
 pub type Sent = (Token, Option<Timestamp>);
 
 pub fn sent(record: &Record, token: &Token) -> Sent {
     (token.clone(), record.lease.as_ref().map(|lease| lease.until))
 }
 
-/// Every delivery of `end` takes the lease in this name: none of them sends a launch, so they need not be told apart.
+/// Every delivery of `end` takes the lease in this name: none of them sends a launch, so nobody has to tell them apart.
 pub const OWNER: &str = "end";
 
-/// Status and reason come first: from then on no delivery of `launch` claims the meeting, nor records a machine for it. Then,
-/// where an attempt is open, the lease: from then on none can be renewed, so none is sent once it is over, and a look
-/// after that is the last word on the attempt.
+/// Status and reason come first: from then on no delivery of `launch` claims the meeting, or records a machine for it.
+/// Then, if an attempt is open, the lease is taken: from then on no launch can renew it, so none is sent once the lease
+/// is over, and a look after that is final for the attempt.
 pub fn next(record: &Record, done: &Done, now: Timestamp, timing: &Timing) -> Next {
-    // The reason is what stays: another program may write its status over ours again and again.
+    // Only the reason stays: another program may write its status over ours again and again.
     if record.termination_reason.is_none() || (!done.closed && record.status != Some(Status::Terminated)) {
         return Next::Close;
     }

@@ -1,4 +1,4 @@
-//! What is done to a machine that is operated: which place is free, what its state allows, under which client token.
+//! Decisions about an operated machine: which place is free, what its state allows, which client token a request has.
 
 use uuid::Uuid;
 
@@ -6,17 +6,18 @@ use crate::error::{AwsError, Class, Kind};
 use crate::hardware::{Hardware, OwnImage};
 use crate::machine::{InstanceId, State, Token};
 
-/// What names our client tokens among all others.
+/// The namespace of our client tokens.
 const TOKENS: Uuid = Uuid::from_u128(0x6f1d_2a94_3c1e_4b0a_9d57_2f6c_0f1b_9a10);
 
-/// The client token of the n-th thing of this kind and name that is made for a machine. It is the same for a request that
-/// comes twice, whoever sends it; what was made under one and deleted since is followed by the next.
+/// The client token of the n-th thing of this kind and name that is made for a machine. A request that comes twice has
+/// the same token, whoever sends it. If a thing was made under one token and deleted since, the next token is used.
 pub fn token(kind: &str, instance: &InstanceId, name: &str, generation: u32) -> Token {
     let text = format!("{kind}\n{instance}\n{generation}\n{name}");
     Token::from(Uuid::new_v5(&TOKENS, text.as_bytes()).to_string())
 }
 
-/// The first device name that nothing is attached at, as [EC2 recommends them][names]. What is at `/dev/xvdf` has `/dev/sdf`.
+/// The first device name at which nothing is attached, as [EC2 recommends them][names]. A disk at `/dev/xvdf` takes
+/// `/dev/sdf`.
 ///
 /// [names]: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html
 pub fn free_device(taken: &[String]) -> Option<String> {
@@ -28,7 +29,7 @@ pub fn free_device(taken: &[String]) -> Option<String> {
     ('f'..='p').find(|letter| !taken.contains(letter)).map(|letter| format!("/dev/sd{letter}"))
 }
 
-/// The first device index that no network interface has; `None`: as many as the type may have are attached.
+/// The first device index that no network interface has; `None`: as many are attached as the type may have.
 pub fn free_index(taken: &[i32], limit: usize) -> Option<i32> {
     if taken.len() >= limit {
         return None;
@@ -36,18 +37,18 @@ pub fn free_index(taken: &[i32], limit: usize) -> Option<i32> {
     (1..=i32::MAX).find(|index| !taken.contains(index))
 }
 
-/// EC2's times sort as their texts do; of two of one moment the order is at least the same each time.
+/// EC2's times sort as their texts do. Two images of one moment have the same order each time.
 pub fn newest_first(images: &mut [OwnImage]) {
     images.sort_by(|a, b| (&b.created_at, &b.image_id).cmp(&(&a.created_at, &a.image_id)));
 }
 
-/// What a request to stop, start or reboot meets.
+/// What becomes of a request to stop, start or reboot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Power {
     Send,
-    /// It is so already, or on its way.
+    /// The machine is in that state already, or on its way to it.
     Already,
-    /// On its way to the opposite: what is asked for can be sent once it is there.
+    /// The machine is on its way to the opposite state: the request can be sent once it is there.
     Later,
     Refused(String),
 }
@@ -96,11 +97,11 @@ fn gone(of: &Hardware) -> Power {
     Power::Refused(format!("{} is {}, for good", of.instance_id(), of.machine.state.as_str()))
 }
 
-// --- What EC2 and Systems Manager say no to ---
+// --- Refusals of EC2 and Systems Manager ---
 
-/// Whether a refusal may be one for the moment, or may mean that what it is about is gone. EC2 judges by tags whether a
-/// request is allowed before it looks whether there is anything: by tags that it may not know yet, or no longer
-/// (karpenter-provider-aws #2100). And it may lag behind the step before.
+/// Whether a refusal may be one for the moment, or may mean that its subject is gone. EC2 judges by tags whether a
+/// request is allowed before it looks whether its subject exists; it may not know the tags yet, or not any more
+/// (karpenter-provider-aws #2100). EC2 may also lag behind the step before.
 pub fn is_settled_by_a_look(error: &AwsError) -> bool {
     let code = error.code();
     match error.class {
@@ -113,7 +114,7 @@ pub fn is_settled_by_a_look(error: &AwsError) -> bool {
     }
 }
 
-/// Why something that is there does not allow what was asked for, and what to do about it.
+/// Why something that exists does not allow what was asked for, and what to do about it.
 pub fn obstacle(error: &AwsError) -> Option<(&'static str, &'static str)> {
     let says = |part: &str| error.message.to_ascii_lowercase().contains(part);
     let told = match error.code() {
@@ -133,7 +134,7 @@ pub fn obstacle(error: &AwsError) -> Option<(&'static str, &'static str)> {
         "OperationNotPermitted" => {
             ("EC2 does not permit it for what it is about", "do what EC2 says, then ask again")
         }
-        // Of volumes and network interfaces, by the machine's type and no quota (aws-ebs-csi-driver #2500).
+        // The machine's type limits volumes and network interfaces; this is no quota (aws-ebs-csi-driver #2500).
         "AttachmentLimitExceeded" => (
             "as many are attached as the machine's type takes",
             "remove a volume or network interface of it, or choose a larger type",
@@ -157,7 +158,7 @@ pub fn obstacle(error: &AwsError) -> Option<(&'static str, &'static str)> {
 pub const UNPROTECT_IMAGE: &str = "take its deregistration protection away (`aws ec2 disable-image-deregistration-protection`; \
                                    with a cooldown that takes a day), then ask again";
 
-/// Which field of the event an answer is about that came before anything was made.
+/// The field of the event that a refusal is about, if it came before anything was made.
 pub fn field_at_fault(error: &AwsError) -> Option<&'static str> {
     let said = error.message.to_ascii_lowercase();
     let says = |part: &str| said.contains(part);
@@ -189,7 +190,7 @@ pub fn field_at_fault(error: &AwsError) -> Option<&'static str> {
     }
 }
 
-/// A machine that EC2 began to start and that is stopped again: what its StateReason points to.
+/// EC2 began to start a machine, and the machine is stopped again: what its StateReason points to.
 pub fn not_started(reason: Option<&str>) -> (Kind, &'static str) {
     let reason = reason.unwrap_or_default();
     if reason.contains("Capacity") {
@@ -197,7 +198,7 @@ pub fn not_started(reason: Option<&str>) -> (Kind, &'static str) {
     } else if reason.ends_with("LimitExceeded") {
         (Kind::QuotaExceeded, "ask for more of that quota in Service Quotas")
     } else {
-        // instance-scheduler-on-aws #9, #139; modernisation-platform #2542 had Server.InternalError of it.
+        // instance-scheduler-on-aws #9, #139; modernisation-platform #2542 got Server.InternalError for this cause.
         (
             Kind::OperationRefused,
             "most often that is a disk's KMS key: see that it is enabled, and allow kms:CreateGrant on it in the function's \
@@ -206,7 +207,7 @@ pub fn not_started(reason: Option<&str>) -> (Kind, &'static str) {
     }
 }
 
-/// The first word of EC2's that is an id of this kind and another one than `known`.
+/// The first word in EC2's message that is an id of this kind, but not `known`.
 pub fn another<'m>(message: &'m str, prefix: &str, known: &str) -> Option<&'m str> {
     let ids = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     ids.into_iter().find(|word| word.starts_with(prefix) && word.len() > prefix.len() && *word != known)

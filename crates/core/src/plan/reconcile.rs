@@ -1,9 +1,9 @@
-//! What a sweep does: from the machines that EC2 showed, the records read *after* that, and the time.
+//! Decisions of a sweep: from the machines that EC2 showed, the records that were read *after* that, and the time.
 //!
-//! Because the records are younger than the list, a machine of the list that its record does not name was not named when
-//! it was read; and a client token is random, so once its attempt no longer stands no write can name its machine any
-//! more. That is what makes an orphan final, but for a person who enters its id by hand: hence the mark, the wait and the
-//! second look.
+//! The records are younger than the list. So if a record does not name a machine of the list, it did not name it when
+//! the record was read. A client token is random, so once the machine's attempt is no longer in the record, no write
+//! can name the machine any more. So an orphan stays one, unless a person enters its id by hand: hence the mark, the
+//! wait and the second look.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,46 +17,48 @@ use crate::plan::quiescent_at;
 use crate::record::{MeetTime, Record, RoleRecord};
 use crate::timing::{Timing, after};
 
-/// One thing to do, in the order in which they are done.
+/// One thing to do. A sweep does them in about this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
     /// A meeting is over, by the clock or because somebody ended its machines: write TERMINATED and why.
     Close { meeting: MeetingId, reason: String },
-    /// Live, recorded, and its meeting is over.
+    /// A recorded machine is live, and its meeting is over.
     End { meeting: MeetingId, role: Role, instance: InstanceId },
-    /// Marked on an earlier sweep, and still an orphan. Where its attempt stands, that is told first.
+    /// The orphan was marked on an earlier sweep, and still is one. If its attempt is still in a record, the attempt is
+    /// marked first.
     EndOrphan { instance: InstanceId, standing: Option<(MeetingId, Role, Token)> },
-    /// An orphan, seen for the first time.
+    /// An orphan is seen for the first time.
     Mark { instance: InstanceId },
-    /// It was marked, and is none.
+    /// The machine was marked, but is no orphan.
     Unmark { instance: InstanceId },
     /// The watchdog took the death of a machine for the end of the meeting: its TERMINATED is taken back.
     Revive { meeting: MeetingId },
     /// A recorded machine is dead and its meeting is on: the record forgets it, and says why.
     Forget { meeting: MeetingId, role: Role, instance: InstanceId, reason: String },
-    /// A recorded machine is stopped and its meeting is on. If EC2 refuses to start it, the attempt that made it is replaced.
+    /// A recorded machine is stopped and its meeting is on. If EC2 refuses to start it, the machine of this attempt is
+    /// replaced.
     Start { meeting: MeetingId, role: Role, instance: InstanceId, otherwise_replace: Option<Token> },
-    /// A role has no machine: a delivery of `launch`.
+    /// A role has no machine: `launch` the meeting.
     Launch { meeting: MeetingId },
-    /// A recorded machine is otherwise, or elsewhere, than its record says.
+    /// A recorded machine has another state, or other addresses, than its record says.
     Note { meeting: MeetingId, role: Role, instance: InstanceId, note: Note },
     /// Both machines run, for the first time, this long after the later one was launched.
     Ready { meeting: MeetingId, machines: Vec<(Role, InstanceId)>, after: Duration },
-    /// It is up and does not serve. If it is to be replaced, the attempt that made it is named: it is ended, and what is dead
-    /// is forgotten by the next sweep.
+    /// A machine is up and does not serve. If it is to be replaced, this names the attempt that made it: the machine is
+    /// ended, and the next sweep makes the record forget it.
     Unready { meeting: MeetingId, role: Role, instance: InstanceId, reason: String, replace: Option<Token> },
     /// A meeting is over for a reason, and its machines are dead: its record is made small.
     Prune { meeting: MeetingId },
     /// A volume or network interface is attached to nothing, seen for the first time.
     MarkLeftover(Leftover),
-    /// It is in use again.
+    /// The leftover is in use again.
     UnmarkLeftover(Leftover),
-    /// It was marked on an earlier sweep.
+    /// The leftover was marked on an earlier sweep.
     RemoveLeftover(Leftover),
 }
 
 impl Repair {
-    /// Whether it ends something, for good. A sweep makes so many of these and no more.
+    /// The id of what the repair ends for good, if it does. One sweep makes only so many of these repairs.
     pub fn ends(&self) -> Option<&str> {
         match self {
             Repair::End { instance, .. } | Repair::EndOrphan { instance, .. } => Some(instance.as_str()),
@@ -67,7 +69,7 @@ impl Repair {
     }
 }
 
-/// What EC2 showed, all of it before the records were read, but for what was looked at by its id.
+/// What EC2 showed before the records were read; only what was looked at by its id is younger.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'s> {
     pub machines: &'s [ObservedMachine],
@@ -75,7 +77,7 @@ pub struct Seen<'s> {
     pub missing: &'s BTreeSet<InstanceId>,
     /// Whether every machine of ours is among them: in a zone's disruption EC2 lists none.
     pub is_whole: bool,
-    /// Those that run and fail EC2's own checks.
+    /// The machines that run and fail EC2's own checks.
     pub impaired: &'s BTreeSet<InstanceId>,
     pub leftovers: &'s [Leftover],
 }
@@ -84,13 +86,14 @@ pub struct Seen<'s> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     pub repairs: Vec<Repair>,
-    /// Attached to nothing, and left alone.
+    /// Volumes and network interfaces that are attached to nothing, and are left alone.
     pub leftovers: Vec<Leftover>,
 }
 
-/// The recorded machines that have to be looked at by their ids, besides what a list has shown before the record was read:
-/// those that it did not show, of a meeting that is on, or may be, or of which attempts are left. And all of one that is
-/// TERMINATED without a reason: whether somebody ended them shows only after that was written.
+/// The recorded machines that have to be looked at by their ids, besides those that a list showed before the record was
+/// read. They are the machines that the list did not show, if their meeting is on, or may be, or if attempts are left.
+/// If a meeting is TERMINATED without a reason, they are all its machines: only a look after that was written shows
+/// whether somebody ended them.
 pub fn to_look_at(
     now: Timestamp,
     record: &Record,
@@ -158,20 +161,20 @@ struct Meeting<'m> {
     record: &'m Record,
     notes: &'m [Option<Note>; 2],
     was_ready: bool,
-    /// How many of its machines may still be replaced, for whatever reason.
+    /// How many machines of the meeting may still be replaced, for any reason.
     budget: u32,
     verdict: Verdict,
 }
 
-/// How a meeting is to be taken.
+/// How the sweep judges a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     On,
-    /// The watchdog has ended it by mistake.
+    /// The watchdog ended it by mistake.
     Revived,
-    /// It is over, for this reason if somebody has to write one.
+    /// It is over. If somebody has to write the reason, this is it.
     Over(Option<String>),
-    /// It has a status that we do not know: nothing is launched for it, and nothing of it ended.
+    /// It has a status that we do not know: nothing is launched for it, and none of its machines is ended.
     Unknown,
 }
 
@@ -200,7 +203,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// What is left of a meeting that is over: say why, end what lives, and make its record small.
+    /// Close a meeting that is over: say why, end the live machines, and make the record small.
     fn close(&self, meeting: &Meeting) -> Vec<Repair> {
         let Verdict::Over(to_say) = &meeting.verdict else { return Vec::new() };
         let (id, record) = (meeting.id.clone(), meeting.record);
@@ -209,7 +212,8 @@ impl Sweep<'_> {
             .filter(|(_, observed)| observed.machine.state.is_live() && !observed.is_kept())
             .collect();
         let mut repairs = Vec::new();
-        // By the clock only where somebody pays for it; of an unknown status nobody knows what it means.
+        // The clock closes a meeting only if somebody pays for a machine, and never one with a status that we do not
+        // know.
         let is_said = record.status == Some(Status::Terminated) || (!live.is_empty() && !record.is_over());
         if let Some(reason) = to_say
             && is_said
@@ -226,7 +230,7 @@ impl Sweep<'_> {
         repairs
     }
 
-    /// Its machines are dead, and of its attempts nothing lives, nor can come any more.
+    /// Whether the meeting's machines are dead, and no machine of its attempts lives or can still come.
     fn can_be_pruned(&self, record: &Record) -> bool {
         let is_dead = |id: &InstanceId| {
             let seen = self.by_id.get(id);
@@ -253,7 +257,7 @@ impl Sweep<'_> {
             match self.is_orphan(observed, watched) {
                 Some(_) if observed.is_kept() => {}
                 Some(standing) => match observed.orphan_since() {
-                    // One sweep that is delivered twice does not do both steps.
+                    // A sweep that is delivered twice must not take both steps.
                     Some(since) if self.now >= after(since, self.timing.max_effect_delay) => {
                         let standing = standing.map(|(role, token)| (meeting.clone(), role, token));
                         repairs.push(Repair::EndOrphan { instance, standing });
@@ -268,7 +272,7 @@ impl Sweep<'_> {
         repairs
     }
 
-    /// Forget the dead, and launch what is missing, of a meeting that is on and may be launched.
+    /// Forget the dead machines, and launch the missing ones, of a meeting that is on and may be launched.
     fn replace_the_dead(&self, meeting: &mut Meeting) -> Vec<Repair> {
         let (id, record) = (meeting.id.clone(), meeting.record);
         if !matches!(meeting.verdict, Verdict::On | Verdict::Revived) || !self.is_in_its_window(record) {
@@ -286,8 +290,8 @@ impl Sweep<'_> {
             }
         }
         let missing = lost || Role::BOTH.iter().any(|role| record.role(*role).instance_id.is_none());
-        // Whoever has launched the one that is lost may hold the lease still; the delivery is refused then, and comes
-        // again. Otherwise a lease is somebody at work.
+        // The delivery that launched the lost machine may still hold the lease; then the launch is refused, and comes
+        // again. Without a loss, a lease means that somebody is at work.
         let leased = record.lease.as_ref().is_some_and(|lease| self.now < lease.until) && !lost;
         let begun = Role::BOTH.iter().any(|role| record.role(*role).attempt.is_some());
         if missing && !leased && (begun || self.is_due(record)) {
@@ -296,10 +300,10 @@ impl Sweep<'_> {
         repairs
     }
 
-    /// Note how the recorded machines are, start what is stopped, tell what does not serve.
+    /// Note how the recorded machines are, start those that are stopped, and tell which do not serve.
     fn look_after_the_living(&self, meeting: &mut Meeting) -> Vec<Repair> {
         let (id, record) = (meeting.id.clone(), meeting.record);
-        // One whose TERMINATED is being taken back is looked after by the next sweep.
+        // If a TERMINATED is being taken back, the next sweep looks after the meeting's machines.
         if meeting.verdict != Verdict::On {
             return Vec::new();
         }
@@ -312,7 +316,7 @@ impl Sweep<'_> {
             let replaced =
                 being_replaced(record, role, observed).filter(|_| observed.machine.state.is_live());
             if let Some(token) = replaced {
-                // Whoever said so died before the machine was ended.
+                // A delivery wrote that this machine is to be replaced, and died before the machine was ended.
                 let (reason, replace) = ("it is being replaced".to_owned(), Some(token.clone()));
                 repairs.push(Repair::Unready { meeting: id.clone(), role, instance, reason, replace });
             } else if self.is_to_be_started(record, observed) {
@@ -335,7 +339,8 @@ impl Sweep<'_> {
         repairs
     }
 
-    /// The attempt that made a machine which is to be replaced, if it may be: not a person's own, nor one that is kept.
+    /// The attempt that made a machine which is to be replaced, if it may be. A machine that a person made, or that is
+    /// kept, may not.
     fn replaceable(&self, meeting: &mut Meeting, role: Role, observed: &ObservedMachine) -> Option<Token> {
         let attempt = meeting.record.role(role).attempt.as_ref()?;
         let ours = observed.token.as_ref() == Some(&attempt.token) && !observed.is_kept();
@@ -343,7 +348,7 @@ impl Sweep<'_> {
         may.then(|| attempt.token.clone())
     }
 
-    /// Stopped by somebody, and not because a start failed: then EC2 says why.
+    /// Whether somebody stopped the machine. If a start failed, EC2 gives another reason.
     fn is_to_be_started(&self, record: &Record, observed: &ObservedMachine) -> bool {
         let by_somebody = |reason: &String| reason.ends_with("InitiatedShutdown");
         observed.machine.state == State::Stopped
@@ -352,8 +357,8 @@ impl Sweep<'_> {
             && observed.machine.state_reason.as_ref().is_none_or(by_somebody)
     }
 
-    /// Why a machine does not serve while its meeting can be launched: it could not be started, or is up and does not,
-    /// long after it was launched.
+    /// Why a machine does not serve while its meeting can be launched: it could not be started, or it is up and does
+    /// not serve long after it was launched.
     fn unready(&self, record: &Record, observed: &ObservedMachine) -> Option<String> {
         if !self.is_in_its_window(record) {
             return None;
@@ -388,7 +393,8 @@ impl Sweep<'_> {
                 _ if leftover.in_use => {
                     repairs.extend(marked.map(|_| Repair::UnmarkLeftover(leftover.clone())))
                 }
-                // As long as a machine: between the making of a disk and its attaching, and for whoever detached it.
+                // Leftovers have the same grace as machines: a disk is made before it is attached, and a person may
+                // have detached it.
                 (true, Some(since)) if self.now >= after(since, self.limits.grace) => {
                     repairs.push(Repair::RemoveLeftover(leftover.clone()));
                 }
@@ -408,8 +414,9 @@ impl Sweep<'_> {
         })
     }
 
-    /// Of the machines that the record names the dead: terminated, or unknown to EC2 long after their launch. Not those that
-    /// are only shutting down: whoever ends a meeting on purpose may not have written so yet.
+    /// The dead among the machines that the record names: terminated, or unknown to EC2 long after their launch. A
+    /// machine that is only shutting down is not among them: whoever ends a meeting on purpose may not have written so
+    /// yet.
     fn dead(&self, record: &Record) -> Vec<Dead> {
         let of = |role: Role| {
             let of_role = record.role(role);
@@ -427,7 +434,8 @@ impl Sweep<'_> {
         Role::BOTH.into_iter().filter_map(of).collect()
     }
 
-    /// Whether EC2 says of every machine that the record names that somebody ended it, and it was not we, to replace it.
+    /// Whether EC2 says that somebody ended every machine that the record names, and we ended none of them to replace
+    /// it.
     fn was_ended_by_somebody(&self, record: &Record) -> bool {
         let named = Role::BOTH.iter().filter(|role| record.role(**role).instance_id.is_some()).count();
         let ended = self.recorded(record).filter(|(role, observed)| {
@@ -451,8 +459,8 @@ impl Sweep<'_> {
             && self.dead(record).len() <= left
     }
 
-    /// Whether a live machine is an orphan, and if so which attempt that still stands made it. One that a delivery may still
-    /// write into the record is none.
+    /// Whether a live machine is an orphan, and if so, which attempt in its record made it, if one did. A machine that
+    /// a delivery may still write into the record is no orphan.
     #[expect(clippy::option_option, reason = "an orphan, and then perhaps its attempt")]
     fn is_orphan(
         &self,
@@ -464,7 +472,7 @@ impl Sweep<'_> {
         }
         let record = match watched {
             MeetingSnapshot::Missing => return Some(None),
-            // It may name it.
+            // The record may name the machine.
             MeetingSnapshot::Unreadable(_) => return None,
             MeetingSnapshot::Stands { record, .. } => record,
         };
@@ -479,7 +487,7 @@ impl Sweep<'_> {
         ((over || taken || attempt.refused) && settled).then(|| Some((role, attempt.token.clone())))
     }
 
-    /// A record without a time is judged by its youngest machine: somebody pays for it.
+    /// A record without a time is judged by its youngest machine, because somebody pays for that.
     fn is_over_by_the_clock(&self, record: &Record) -> bool {
         let since = match record.meet_time {
             MeetTime::At(time) => Some(time),
@@ -510,7 +518,7 @@ impl Sweep<'_> {
 }
 
 impl Meeting<'_> {
-    /// Whether one more machine may be replaced.
+    /// Take one replacement from the budget; `false`: none is left.
     fn take_from_budget(&mut self) -> bool {
         let may = self.budget > 0;
         self.budget = self.budget.saturating_sub(1);
@@ -522,12 +530,12 @@ fn has_attempts(record: &Record) -> bool {
     Role::BOTH.iter().any(|role| record.role(*role).attempt.is_some())
 }
 
-/// TERMINATED, and nobody has said why.
+/// Whether the meeting is TERMINATED and nobody has said why.
 fn is_unexplained(record: &Record) -> bool {
     record.termination_reason.is_none() && record.status == Some(Status::Terminated)
 }
 
-/// The attempt that made this recorded machine, if we said that we end it, to replace it.
+/// The attempt that made this recorded machine, if the record says that we end the machine to replace it.
 fn being_replaced<'r>(record: &'r Record, role: Role, observed: &ObservedMachine) -> Option<&'r Token> {
     let attempt = record.role(role).attempt.as_ref()?;
     (attempt.ending && observed.token.as_ref() == Some(&attempt.token)).then_some(&attempt.token)
@@ -537,8 +545,8 @@ fn index(role: Role) -> usize {
     Role::BOTH.iter().position(|other| *other == role).unwrap_or_default()
 }
 
-/// What has to be noted of a machine that lives, if that is not noted already. Of one that is only starting EC2 does not
-/// know all addresses yet.
+/// What has to be noted about a live machine, if it is not noted already. EC2 does not know all addresses of a machine
+/// that is only starting.
 fn to_note(observed: &ObservedMachine, noted: &Option<Note>) -> Option<Note> {
     let state = observed.machine.state;
     let settled = matches!(state, State::Running | State::Stopping | State::Stopped);

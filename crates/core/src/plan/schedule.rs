@@ -11,22 +11,22 @@ use crate::meeting::{MeetingId, Role, Status};
 use crate::record::{MeetTime, Record};
 use crate::timing::{after, before};
 
-/// Scheduler invokes within the minute that begins at the time of a schedule, so one that is due now fires by then.
+/// Scheduler invokes within the minute that begins at a schedule's time, so a schedule that is due now fires within it.
 const PRECISION: Duration = Duration::from_secs(60);
 
 /// What Scheduler accepts as the maximum age of an event.
 const EVENT_AGE: (Duration, Duration) = (PRECISION, Duration::from_secs(24 * 60 * 60));
 
-/// Enough for any age that we ask for: with Scheduler's growing pauses the age ends the repeats, not their number.
+/// Enough for any age that we ask for: Scheduler's pauses grow, so the age ends the repeats, not their number.
 const RETRIES: u32 = 30;
 
-/// How far behind now a schedule may lie and still be taken for one that is firing.
+/// How long ago a schedule's time may be if the schedule is still to count as firing.
 const FIRING: Duration = Duration::from_secs(5 * 60);
 
-/// The schedule that launches a meeting of this time, as it is to stand from now on.
+/// The schedule that launches a meeting of this time, as it should be from now on.
 ///
-/// It fires `LEAD_MINUTES` ahead of the meeting, and within the flexible window from then on. Where the lead has begun
-/// it fires a minute from now, and what is left of the window is kept.
+/// It fires `LEAD_MINUTES` ahead of the meeting, or within the flexible window after that. If the lead has already
+/// begun, it fires a minute from now, and keeps what is left of the window.
 pub fn one_time(
     config: &ScheduleConfig,
     meeting: &MeetingId,
@@ -39,7 +39,7 @@ pub fn one_time(
     let latest = after(due, config.flexible_window);
     let window: Duration = latest.duration_since(at).try_into().unwrap_or_default();
     let window = u32::try_from(window.as_secs() / 60).unwrap_or(u32::MAX);
-    // Older than the launch window an event launches nothing.
+    // An event that is older than the launch window launches nothing.
     let worth = after(meet_time, config.launch_window).duration_since(at);
     let worth: Duration = worth.try_into().unwrap_or_default();
     OneTimeSchedule {
@@ -60,7 +60,7 @@ pub fn can_be_launched(meet_time: Timestamp, now: Timestamp, launch_window: Dura
     now <= after(meet_time, launch_window)
 }
 
-/// What has to be done about the schedule that stands.
+/// What has to be done about the existing schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adjustment {
     Create,
@@ -68,8 +68,8 @@ pub enum Adjustment {
     Keep,
 }
 
-/// A schedule of a lead that has begun is due a minute from whenever one asks; so one that fires sooner, or is firing, is
-/// kept: a request that comes again and again must not put the launch off.
+/// Once the lead has begun, the wanted time is always a minute from now. So a schedule that fires sooner, or is firing,
+/// is kept: a request that comes again and again must not put the launch off.
 pub fn adjustment(standing: &ExistingSchedule, wanted: &OneTimeSchedule, now: Timestamp) -> Adjustment {
     let found = match standing {
         ExistingSchedule::Absent => return Adjustment::Create,
@@ -87,14 +87,14 @@ pub fn adjustment(standing: &ExistingSchedule, wanted: &OneTimeSchedule, now: Ti
         retry: wanted.retry,
         ..found.clone()
     } == *wanted;
-    // A window would let it fire later than it is wanted.
+    // A flexible window could let it fire later than it is wanted.
     let by_then = after(found.at, Duration::from_secs(60 * u64::from(found.flexible_window_minutes)));
     let in_time =
         by_then <= after(wanted.at, Duration::from_secs(60 * u64::from(wanted.flexible_window_minutes)));
     if lead_has_begun && fires && in_time && otherwise_equal { Adjustment::Keep } else { Adjustment::Replace }
 }
 
-/// What a request for a meeting at a time means for the record that stands.
+/// What a request for a meeting at a time means for the existing record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrangement {
     /// The meeting is over; nothing is scheduled.
@@ -122,7 +122,7 @@ pub enum DesiredSchedule {
     For(Timestamp),
     /// None: the meeting is over.
     None,
-    /// Whatever there is will do: the record is gone, has its machines, or names no time.
+    /// The schedule stays as it is, or absent: the record is gone, has its machines, or names no time.
     AsItIs,
 }
 
@@ -138,18 +138,18 @@ pub fn wanted(record: Option<&Record>) -> DesiredSchedule {
     }
 }
 
-/// What a request to cancel means for the record that stands.
+/// What a request to cancel means for the existing record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancellation {
-    /// It was over already; only its schedule may be left.
+    /// The meeting was over already; only its schedule may be left.
     AlreadyOver,
-    /// It has a status that we do not know.
+    /// The meeting has a status that we do not know.
     Unknown(Status),
-    /// A delivery is launching it, until then at the latest.
+    /// A delivery is launching the meeting, until this time at the latest.
     Leased(Timestamp),
-    /// It has machines, or may have them.
+    /// These roles have machines, or may have them.
     Launched(Vec<Role>),
-    /// Say so in the record, then delete the schedule.
+    /// Write it into the record, then delete the schedule.
     Cancel,
 }
 

@@ -1,4 +1,4 @@
-//! Whether both machines of a meeting run, and if not, whether it is worth to wait.
+//! Whether both machines of a meeting run, and if not, whether it is worth waiting.
 
 use crate::fleet::ObservedMachine;
 use crate::machine::State;
@@ -13,8 +13,8 @@ pub enum Running {
     Never(String),
 }
 
-/// `None` is a record that cannot be understood. A machine that died may be replaced, and one that EC2 does not show may
-/// have been launched a moment ago; a meeting that is over gets none.
+/// `None` is a record that cannot be understood. A machine that died may be replaced, and a machine that EC2 does not
+/// show may have been launched a moment ago. A meeting that is over gets no machine.
 pub fn running(record: Option<&Record>, seen: &[ObservedMachine]) -> Running {
     let Some(record) = record else { return Running::Never("its record cannot be understood".to_owned()) };
     if let Some(reason) = &record.termination_reason {
