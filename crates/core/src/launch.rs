@@ -301,7 +301,7 @@ impl<P: LaunchPorts> LaunchDelivery<'_, P> {
     }
 
     /// The time limit of all look-ups. They run one after the other: a template, an image's parameter, the image, and
-    /// then the images that records name.
+    /// then the images that the record names.
     fn look_up_limit(&self, roles: &[OneRole<'_, P>]) -> Duration {
         let in_turn = match (&self.launcher.config.launch_template, &self.launcher.config.image) {
             (Some(_), _) => 3,

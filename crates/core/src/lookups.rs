@@ -30,7 +30,7 @@ use crate::timing::{Timing, after};
 pub struct ResolvedInputs {
     /// The zone of at least one of them offers at least one of the configured types.
     pub subnets: Vec<Subnet>,
-    /// `None`: EC2 did not say. Then EC2 says at the launch that a zone does not offer a type.
+    /// `None`: EC2 did not say. Then only EC2's answer to a launch says that a zone does not offer a type.
     pub offerings: Option<Offerings>,
     /// In order of preference, never empty.
     pub instance_types: Vec<String>,

@@ -85,7 +85,7 @@ pub fn plan(record: &Record, now: Timestamp, window: Window, timing: &Timing) ->
     if without.is_empty() {
         return Plan::AlreadyRecorded;
     }
-    // Its owner sends nothing that could be unanswered when the lease ends, skew included. So our own clock decides.
+    // The owner sends nothing that could be unanswered at the lease's end, skew included: so our own clock decides.
     if let Some(end) = lease_end.filter(|end| now < *end) {
         return Plan::Leased(end);
     }

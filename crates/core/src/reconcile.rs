@@ -251,7 +251,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         }
     }
 
-    /// Make all the repairs, but not more than a limit of endings. What failed before comes last, so that nothing else
+    /// Make all the repairs, but only a limited number of endings. What failed before comes last, so that nothing else
     /// waits for it.
     async fn repair(
         &self,

@@ -26,7 +26,7 @@ type Ends = [(Role, Result<InRecord, NotRecorded>); 2];
 enum Moved {
     /// Both roles go on with these attempts.
     To([InFlight; 2]),
-    /// No place is left: a machine that is up is kept, and the other role has failed for this reason.
+    /// The pair cannot move: a machine that is up is kept, and the other role has failed for this reason.
     Stays(Error),
     /// The move failed half-way. Neither role has a machine that the next delivery would not find.
     Broken([NotRecorded; 2]),

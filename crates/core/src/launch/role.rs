@@ -74,7 +74,7 @@ pub(super) struct Up {
 /// An attempt on its way to EC2.
 pub(super) struct InFlight {
     attempt: Attempt,
-    /// If an earlier sending of it was never answered: the latest time at which that was on its way.
+    /// If an earlier sending of it was never answered: the latest time at which that sending was on its way.
     unanswered: Option<Timestamp>,
     outcome: Outcome,
     tries: u32,

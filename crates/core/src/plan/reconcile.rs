@@ -1,9 +1,9 @@
 //! Decisions of a sweep: from the machines that EC2 showed, the records that were read *after* that, and the time.
 //!
-//! The records are younger than the list. So if a record does not name a machine of the list, it did not name it when
-//! the record was read. A client token is random, so once the machine's attempt is no longer in the record, no write
-//! can name the machine any more. So an orphan stays one, unless a person enters its id by hand: hence the mark, the
-//! wait and the second look.
+//! The records are younger than the list. So if a record does not name a machine of the list, the machine existed and
+//! was not recorded when the record was read. A client token is random, so once the machine's attempt is no longer in
+//! the record, no write can name the machine any more. So an orphan stays one, unless a person enters its id by hand:
+//! hence the mark, the wait and the second look.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Decisions of the verb `schedule`: when a meeting is launched, and what a request means for the record that stands.
+//! Decisions of the verb `schedule`: when a meeting is launched, and what a request means for the existing record.
 
 use std::time::Duration;
 
