@@ -121,7 +121,7 @@ pub enum Asked {
     Console(Role),
 }
 
-/// A request to make machines and schedules agree with the records.
+/// A request to make the running machines agree with the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reconcile {
     /// Look at all machines and records.
