@@ -1,4 +1,5 @@
-//! The function `reconcile`, which launches by the verb `launch` itself, so it is told all that the function `launch` is.
+//! The function `reconcile`. It launches by the verb `launch` itself, so it has the whole configuration of the function
+//! `launch`.
 
 use elephant_core::config::{Config, Problems, ReconcileConfig};
 use elephant_core::event;

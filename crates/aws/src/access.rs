@@ -22,7 +22,7 @@ const DETOURS: [&str; 9] = [
     "AWS_CONFIG_FILE",
 ];
 
-/// Prefixes of Regions whose endpoints have certificates of other authorities than Amazon's: China's and the isolated ones.
+/// Prefixes of Regions whose endpoints have certificates of other authorities than Amazon: China, the isolated ones.
 const OTHER_AUTHORITIES: [&str; 3] = ["cn-", "us-iso", "eu-iso"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
