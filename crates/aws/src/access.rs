@@ -39,8 +39,7 @@ pub struct Access {
 pub enum Trust {
     /// All authorities that the system trusts.
     System,
-    /// Only the five of Amazon Trust Services. For Lambda, where nothing stands between the function and AWS's
-    /// endpoints.
+    /// Only Amazon Trust Services' five. In Lambda nothing stands between the function and AWS's endpoints.
     Amazon,
     /// The authorities in the file that `AWS_CA_BUNDLE` names.
     Bundle(PathBuf),

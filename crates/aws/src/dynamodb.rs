@@ -181,8 +181,7 @@ fn class_of(code: Option<&str>, message: &str) -> Class {
     }
 }
 
-/// Whether the error is about the table's key. "KMS key access denied error: …" and similar messages come under general
-/// codes.
+/// Whether the error is about the table's key. "KMS key access denied error: …" and the like have general codes.
 fn is_about_its_key(code: &str, message: &str) -> bool {
     code.starts_with("KMS") || code.starts_with("InaccessibleEncryption") || message.contains("KMS ")
 }
@@ -425,8 +424,7 @@ fn to_role_record(meeting: &MeetingId, item: &Item, role: Role) -> Result<RoleRe
             Some(attempt.map_err(|what| format!("the attribute {name} is no attempt of ours: {what}"))?)
         }
     };
-    // The time is for people, and tells the age of a machine that EC2 does not show. An unreadable time counts as
-    // missing.
+    // For people, and for the age of a machine that EC2 does not show. An unreadable time counts as missing.
     let launched_at = text(item, &format!("{role}_{LAUNCHED_AT}")).ok().flatten();
     Ok(RoleRecord {
         instance_id: text(item, &id_attribute(role))?.map(InstanceId::from),

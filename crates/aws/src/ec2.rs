@@ -131,8 +131,7 @@ impl DryRuns for Ec2 {
 impl Ec2 {
     /// Everything in a request that would launch a machine, except the token.
     fn request(&self, p: &Parameters) -> RunInstancesFluentBuilder {
-        // A public address is a property of a network interface, and then subnet and security groups must be there,
-        // too.
+        // A public address belongs to a network interface, and then subnet and security groups must be there, too.
         let interface = p.public_ip.map(|public| {
             InstanceNetworkInterfaceSpecification::builder()
                 .device_index(0)

@@ -1,8 +1,7 @@
 //! One-time schedules over EventBridge Scheduler: [`OneTimeSchedule`] ⇄ its requests and answers.
 //!
 //! Some things are the same in all of our schedules: the time is UTC, the schedule is deleted once it has fired, and it
-//! is enabled. A schedule that has our name in our group but differs in one of these cannot be ours, and is
-//! [`ExistingSchedule::Other`].
+//! is enabled. A schedule of our name and group that differs in one of these is not ours: [`ExistingSchedule::Other`].
 
 mod companions;
 
@@ -117,8 +116,7 @@ fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_scheduler::co
 
 /// What to do next after Scheduler's answer. Its codes are in the API reference of CreateSchedule, and among the errors
 /// common to all actions (<https://docs.aws.amazon.com/scheduler/latest/APIReference/CommonErrors.html>). Of the
-/// answers that we do not know, only a client's error is a refusal; the rest is ambiguous, because repeating a request
-/// is safe.
+/// answers that we do not know, only a client's error is a refusal; the rest is ambiguous: a repeat is safe.
 fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
@@ -145,15 +143,13 @@ fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
     }
 }
 
-/// Whether there is no such schedule. If the whole group does not exist, no schedule of ours can be in it, and that is
-/// another error.
+/// Whether there is no such schedule. A missing group, in which no schedule of ours can be, is another error.
 fn is_absent<E: ProvideErrorMetadata>(error: &E) -> bool {
     error.code() == Some("ResourceNotFoundException")
         && !error.message().is_some_and(|message| message.starts_with("Schedule group"))
 }
 
-/// Everything that a schedule consists of. The setters of CreateSchedule and UpdateSchedule have only their names in
-/// common.
+/// All that a schedule consists of. CreateSchedule and UpdateSchedule share only the names of these setters.
 macro_rules! saying {
     ($request:expr, $group:expr, $schedule:expr) => {
         $request

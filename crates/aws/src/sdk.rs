@@ -58,7 +58,7 @@ pub async fn load(access: &Access) -> Result<SdkConfig, Error> {
     Ok(loader.load().await)
 }
 
-/// The SDK's own clients wait as long for a connection.
+/// The time to wait for a connection, the same as in the SDK's own clients.
 const CONNECT: Duration = Duration::from_millis(3100);
 
 /// The certificates of the authorities that vouch for AWS's own endpoints.
@@ -141,8 +141,7 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
         (None, Some(_)) => "no message".to_owned(),
         (None, None) => chain(error),
     };
-    // All errors of AWS have a code. A page without one is a proxy's, and nobody can say whether the proxy passed the
-    // request on.
+    // All errors of AWS have a code. A page without one is a proxy's, which may have passed the request on or not.
     let of_aws = code.is_some() || status.is_some_and(|status| status == 429 || status >= 500);
     let class = match error {
         SdkError::ServiceError(_) if !of_aws => Class::Ambiguous,

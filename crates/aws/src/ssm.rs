@@ -94,8 +94,7 @@ fn class_of(code: Option<&str>, status: u16) -> Class {
         code if sdk::is_throttle(code) => Class::Throttled,
         // Two requests wrote one parameter at the same moment.
         "TooManyUpdates" => Class::Throttled,
-        // The machine's agent has not reported yet, or never will (aws-cli #4006). The caller knows how old the machine
-        // is.
+        // The machine's agent has not reported yet, or never will (aws-cli #4006). The caller knows the machine's age.
         "InvalidInstanceId" => Class::Propagating,
         // For example `ParameterLimitExceeded`.
         code if code.ends_with("LimitExceeded") => Class::Quota,

@@ -1,8 +1,7 @@
 //! The environment, parsed once into typed values. The caller passes it as a function from names to values.
 //!
 //! All problems are reported at once, each with the variable's name and what was expected, so one correction is enough
-//! for a deployment. An empty variable counts as unset, because that is what a template sends for a parameter left
-//! blank.
+//! for a deployment. An empty variable counts as unset, because a template sends that for a blank parameter.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -276,8 +275,7 @@ impl StatusConfig {
 }
 
 impl OperateConfig {
-    /// The zones in which a VPC gets subnets, the same zones in which `launch` uses subnets of the default VPC; `None`:
-    /// every zone.
+    /// The zones in which a VPC gets subnets, as `launch` uses those of the default VPC; `None`: every zone.
     pub fn zones(&self, region: Option<&str>) -> Option<Vec<String>> {
         zones(self.supported_azs.as_ref(), region)
     }
@@ -446,8 +444,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         })
     }
 
-    /// `group` is the group of our own schedules, which no companion's pattern may match; empty if the function does
-    /// not know it.
+    /// `group`: that of our own schedules, which no companion's pattern may match; empty if it is not known.
     fn companions(&mut self, group: &str) -> Vec<companion::Pattern> {
         let patterns =
             self.optional(&settings::COMPANION_SCHEDULES, |text| list(text, companion::Pattern::parse));
@@ -826,8 +823,7 @@ fn extra_tags(text: &str) -> Option<BTreeMap<String, String>> {
     (!tags.is_empty() && tags.len() + IDENTITY_TAGS.len() + MARKS <= TAGS_LIMIT).then_some(tags)
 }
 
-/// A tag's value that EC2's filters find literally: they take `*` and `?` for any characters, and a backslash as an
-/// escape.
+/// A tag's value that EC2's filters find literally: in them `*` and `?` are wildcards, and a backslash an escape.
 fn plain_tag_value(text: &str) -> Option<String> {
     let fits = text.chars().count() <= TAG_VALUE_LIMIT && !text.contains(['*', '?', '\\']);
     fits.then(|| text.to_owned())

@@ -39,8 +39,7 @@ const REASON_LIMIT: usize = 1000;
 const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
 const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
 
-/// The bytes that a request may add to a record: the limit of others, less the id, the status and the times of a new
-/// record.
+/// The bytes that a request may add to a record: the limit of others, less a new record's id, status and times.
 const ATTRIBUTES_LIMIT: usize = OTHERS_LIMIT - 2 * 1024;
 /// DynamoDB allows 32 levels of nesting.
 const DEPTH_LIMIT: usize = 30;

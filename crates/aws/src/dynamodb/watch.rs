@@ -1,8 +1,7 @@
 //! Many records at once: in batches by their ids, and by the index of open meetings.
 //!
-//! The index has `status` as its partition key and `meet_time` as its sort key. Every record of the system has these
-//! attributes anyway, so no program has to write anything for the index. The index also holds the meetings that are
-//! over.
+//! The index has `status` as its partition key and `meet_time` as its sort key. Every record of the system has them
+//! anyway, so no program has to write anything for the index. It also holds the meetings that are over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,8 +23,7 @@ use elephant_core::record::{Failure, Lost, MeetTime};
 /// The largest number of records in one BatchGetItem.
 const BATCH: usize = 100;
 
-/// How often the rest is asked for again when DynamoDB leaves something out of an answer. After that the request counts
-/// as throttled.
+/// How often the rest of an incomplete answer is asked for again, before the request counts as throttled.
 const ROUNDS: usize = 4;
 
 /// Every status that we know. The index does not hold records without a status. TERMINATED is one of them, because the

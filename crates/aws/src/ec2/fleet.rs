@@ -19,8 +19,7 @@ const IDS: usize = 100;
 
 impl DescribeById for Ec2 {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
-        // The request names `InstanceIds` and uses no filter: while a zone is disrupted, a request without ids fails
-        // altogether.
+        // `InstanceIds` and not a filter: while a zone is disrupted, a request without ids fails altogether.
         let mut looked = Looked::default();
         let mut failure = None;
         let mut left: Vec<Vec<&InstanceId>> =

@@ -430,8 +430,7 @@ where
     sdk::unless(answer, is_one, |error| failed(action, error))
 }
 
-/// Success; or a refusal with one of the codes that say that it is so already, such as for a deletion that the thing is
-/// gone.
+/// Success; or a refusal with one of these codes, which say that it is so already, such as that the thing is gone.
 pub(super) fn done_or<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,

@@ -53,8 +53,7 @@ impl Leftovers for Ec2 {
 }
 
 impl Ec2 {
-    /// The leftovers that match the filter. `look`: whether each one is in use is checked, because the filter does not
-    /// say it.
+    /// The leftovers that match the filter. `look`: check of each whether it is in use, because the filter does not.
     async fn leftovers(&self, project: &str, which: Filter, look: bool) -> Result<Vec<Leftover>, AwsError> {
         let ours = Some(vec![filter("tag:Project", project), which, filter("tag-key", MEETING_TAG)]);
         let volumes = self.client.describe_volumes().set_filters(ours.clone());

@@ -3,8 +3,7 @@
 //! The SDK has no types for EC2's errors, so they are distinguished by their code and, if one code has several
 //! meanings, by EC2's words. The codes are those of EC2's [error page] and of well-kept launchers (karpenter,
 //! aws-parallelcluster-node, terraform-aws-github-runner, gardener, juju, skypilot, ubicloud). Each row with words
-//! names where the words were seen. An error that no row matches is fatal if it is a client's error, and ambiguous
-//! otherwise.
+//! names where the words were seen. An error without a row is fatal if it is a client's error, else ambiguous.
 //!
 //! This file does not know which part of a request came from a meeting's record. The verb that read the record names
 //! the attribute in place of the setting.
@@ -110,10 +109,10 @@ const TABLE: &[Row] = &[
         Say(""),
     ),
     row(&["ConcurrentTagAccess", "InvalidInstanceID.NotFound"], &[], Class::Propagating, Say("")),
-    // EC2 has not seen the step before, or something else stands in the way, and EC2 does not say which: the caller has
-    // to look. Seen after a deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s
-    // #1399), while a machine starts (cloud-custodian #6014, dstack #3603), and for the parts of a VPC (terraform #497,
-    // alchemy #1125).
+    // EC2 has not seen the step before, or something stands in the way, and EC2 does not say which: the caller looks.
+    // Seen after a deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s #1399),
+    // while a machine starts (cloud-custodian #6014, dstack #3603), and for the parts of a VPC (terraform #497, alchemy
+    // #1125).
     row(
         &["InvalidSnapshot.InUse", "VolumeInUse", "InvalidNetworkInterface.InUse", "InvalidGroup.InUse"],
         &[],
@@ -179,7 +178,7 @@ const TABLE: &[Row] = &[
         ),
     ),
     row(DENIED, &[], Class::Unauthorized, Allow),
-    // EC2's declarative policies refuse outside IAM, and end with the organisation's own words (Organizations user
+    // EC2's declarative policies refuse outside IAM, with the organisation's own words at the end (Organizations
     // guide).
     row(&["*"], &["declarative policy"], Class::Unauthorized, ORGANISATION),
     row(
@@ -191,9 +190,8 @@ const TABLE: &[Row] = &[
              --aws-service-name spot.amazonaws.com` once",
         ),
     ),
-    // "Not authorized for images: [ami-0abc]" (surfkit #88) is not about credentials. It is about an image of
-    // Marketplace without a subscription, or an image that the account's setting Allowed AMIs leaves out
-    // (EnableAllowedImagesSettings).
+    // "Not authorized for images: [ami-0abc]" (surfkit #88) is not about credentials. The image of Marketplace has no
+    // subscription, or the account's Allowed AMIs leave it out (EnableAllowedImagesSettings).
     row(&["AuthFailure"], &["authorized for image"], Class::Misconfigured, IMAGE),
     // Seen in StreisandEffect/streisand #86.
     row(&["OptInRequired"], &["marketplace"], Class::Unauthorized, SUBSCRIBE),

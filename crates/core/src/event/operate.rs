@@ -263,8 +263,7 @@ impl Operate {
 }
 
 fn fields_of(event: &Value) -> Result<&Map<String, Value>, String> {
-    // An object with a `do` is the request itself, even if it has a `detail`. All fields of a request are in one
-    // object.
+    // An object with a `do` is the request itself, even with a `detail`: all fields of a request are in one object.
     match event {
         Value::Object(outer) if outer.contains_key("do") => Ok(outer),
         other => fields(other),
