@@ -126,8 +126,7 @@ impl Client {
         })
     }
 
-    /// Sets the longest time of a call: 300 s by default, and 900 s at most. In less than half a minute a launch has no
-    /// time.
+    /// Sets the longest time of a call: 300 s by default, and 900 s at most. Half a minute is the least for a launch.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), elephant_core::error::Error> {

@@ -1,5 +1,4 @@
-//! The function `reconcile`. It launches by the verb `launch` itself, so it has the whole configuration of the function
-//! `launch`.
+//! The function `reconcile`. It launches by the verb `launch` itself, so it has all of the configuration of `launch`.
 
 use elephant_core::config::{Config, Problems, ReconcileConfig};
 use elephant_core::event;

@@ -16,8 +16,7 @@ use tracing::error;
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 const DEADLINE_MS: &str = "lambda-runtime-deadline-ms";
-/// This header is newer than the others. With it Lambda recognises an answer that comes after the invocation's
-/// time-out.
+/// This header is newer than the others. Lambda uses it to recognise an answer that comes after the time-out.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
@@ -40,8 +39,7 @@ impl RuntimeApi {
         Ok(RuntimeApi { client: PooledClient::builder().with_endpoint(address.parse::<Uri>()?).build() })
     }
 
-    /// Wait for the next event, however long it takes. An error here is the API's own, and nothing can be done about
-    /// it.
+    /// Wait for the next event, however long it takes. An error here is the API's own, and final.
     pub async fn next(&self) -> Result<Invocation, Error> {
         loop {
             let request = build_request().uri(format!("{INVOCATION}/next")).body(Body::empty())?;

@@ -1,5 +1,4 @@
-//! A macro that makes a type for each kind of id: text that AWS gives and takes, and that cannot stand in for another
-//! kind.
+//! A macro that makes a type for each kind of id: text that AWS gives and takes, and that fits no other kind.
 
 /// `id! { /// The id of a volume. VolumeId }`
 macro_rules! id {

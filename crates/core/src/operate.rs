@@ -1,5 +1,4 @@
-//! The verb `operate`: what people or other programs do to a machine that is up, and to the things that were made for
-//! it.
+//! The verb `operate`: what people or other programs do to a machine that is up, and to things made for it.
 //!
 //! A request may come twice. Everything that it makes has the caller's name, in a tag or as EC2's own unique name, and
 //! is made under a client token that depends on nothing else. So a repeat finds what the first request made, and
@@ -116,8 +115,7 @@ pub struct Spent(RefCell<BTreeMap<Token, u32>>);
 pub enum Outcome {
     #[default]
     Done,
-    /// It was so already: this request changed nothing, because nothing was to be changed or an earlier request did it
-    /// all.
+    /// It was so already: nothing was changed, or an earlier request changed all of it.
     Unchanged,
 }
 

@@ -37,8 +37,7 @@ use crate::{aws_error, config as launch_config, meeting, start};
 pub struct Scenario {
     /// A record and a schedule of an earlier delivery exist already.
     pub stands: bool,
-    /// The safety net's schedule exists, too: a quarter of an hour after that meeting. It is moved and deleted with the
-    /// meeting.
+    /// The safety net's schedule exists, too, a quarter of an hour after that meeting, and moves and goes with it.
     pub companion: bool,
     /// The requests of the deliveries, in the order in which they come; they may overtake each other.
     pub events: Vec<Value>,
@@ -414,8 +413,7 @@ impl World {
             return Some(what);
         }
         match self.table.records.get(&meeting("m")) {
-            // The schedule fires in vain. No delivery may take it for a leftover, because its record may be written
-            // again.
+            // The schedule fires in vain. No delivery may take it for a leftover: its record may be written again.
             None => None,
             Some(record) if record.is_over() => {
                 schedule.map(|_| "a schedule stands for a meeting that is over".into())

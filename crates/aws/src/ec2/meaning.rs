@@ -111,8 +111,7 @@ const TABLE: &[Row] = &[
     row(&["ConcurrentTagAccess", "InvalidInstanceID.NotFound"], &[], Class::Propagating, Say("")),
     // EC2 has not seen the step before, or something stands in the way, and EC2 does not say which: the caller looks.
     // Seen after a deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s #1399),
-    // while a machine starts (cloud-custodian #6014, dstack #3603), and for the parts of a VPC (terraform #497, alchemy
-    // #1125).
+    // while a machine starts (cloud-custodian #6014, dstack #3603), for parts of a VPC (terraform #497, alchemy #1125).
     row(
         &["InvalidSnapshot.InUse", "VolumeInUse", "InvalidNetworkInterface.InUse", "InvalidGroup.InUse"],
         &[],
@@ -178,8 +177,7 @@ const TABLE: &[Row] = &[
         ),
     ),
     row(DENIED, &[], Class::Unauthorized, Allow),
-    // EC2's declarative policies refuse outside IAM, with the organisation's own words at the end (Organizations
-    // guide).
+    // EC2's declarative policies refuse outside IAM, with the organisation's words at the end (Organizations guide).
     row(&["*"], &["declarative policy"], Class::Unauthorized, ORGANISATION),
     row(
         &["AuthFailure.ServiceLinkedRoleCreationNotPermitted"],

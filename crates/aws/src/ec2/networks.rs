@@ -45,8 +45,7 @@ impl Ec2 {
     }
 }
 
-/// The configuration names these subnets, so a missing one is an error of the configuration, and not only a subnet to
-/// leave out.
+/// The configuration names these subnets: a missing one is its error, and not only a subnet to leave out.
 fn named(error: AwsError) -> AwsError {
     match error.class {
         Class::SubnetUnfit => AwsError { class: Class::Misconfigured, ..error },

@@ -75,8 +75,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(OperateAnswer { command: Some(command), ..self.answer(of, outcome) })
     }
 
-    /// Send the command once, and again only if SSM says that it did nothing. If the answer is lost, look for the
-    /// command.
+    /// Send the command once, and again only if SSM says that it did nothing. After a lost answer, look for it.
     async fn send(&self, of: &Hardware, wanted: &WantedCommand) -> Result<String, Error> {
         let ssm = &self.operator.ssm;
         let clock = &self.operator.clock;

@@ -1,5 +1,4 @@
-//! Images made of a machine: `snapshot`, `images`, `delete_image`; and the image from which launches start:
-//! `latest_image`.
+//! Images made of a machine: `snapshot`, `images`, `delete_image`; the image that launches start from: `latest_image`.
 //!
 //! EC2 allows each name once for an account and Region, so the name tells whether this request has come before. An
 //! image consists of snapshots. They outlive the image unless they are deleted after it.
@@ -167,8 +166,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     }
 
     /// Delete the image before its snapshots: EC2 does not delete a snapshot that an image uses. If a request dies in
-    /// between, its repeat finishes it: it finds the snapshots of the deleted image by the text that CreateImage wrote
-    /// on them.
+    /// between, its repeat finds the snapshots of the deleted image by the text that CreateImage wrote on them.
     pub(super) async fn delete_image(&self, image_id: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;

@@ -107,8 +107,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(None)
     }
 
-    /// The type that fits the image from which launches start. If that image cannot be found, no image needs a special
-    /// type.
+    /// The type that fits the image from which launches start, or the default type if that image cannot be found.
     async fn fitting_type(&self) -> KeyType {
         let OperateConfig { image, instance_types, launch_template, .. } = &self.operator.config;
         let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);

@@ -104,8 +104,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
     }
 
     /// Wait until the part is available. `None`: the part that the token made has been removed since. EC2 may not show
-    /// a new part for a while, neither by its id nor by its tags; to make a second part meanwhile would be worse than
-    /// to wait.
+    /// a new part for a while, neither by its id nor by its tags; a second part would be worse than the wait.
     async fn until_made(&self, name: &str, made: Option<&P>) -> Result<Option<P>, Error> {
         let not_yet = format!("the {} {name:?} is not available yet", P::KIND);
         let look = async || {
