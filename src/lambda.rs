@@ -2,7 +2,7 @@
 //!
 //! We have our own loop over the Runtime API. The loop of `lambda_runtime` 1.5 ends the process at a client context of
 //! a shape that it does not know, which any caller may send (aws-lambda-rust-runtime#382), answers an event that is no
-//! JSON before a handler sees it, and logs whole events at TRACE. We use its types and subscriber, and the client below.
+//! JSON before a handler sees it, and logs whole events at TRACE. We use its types, its subscriber and its client.
 
 mod runtime_api;
 

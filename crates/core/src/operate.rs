@@ -54,7 +54,7 @@ pub use keys::KeyAnswer;
 pub use volumes::VolumeAnswer;
 pub use vpcs::VpcAnswer;
 
-/// The most times that something of one name may have been made and removed.
+/// How often something of one name may be made and removed, at most.
 const GENERATIONS: u32 = 100;
 
 /// How long a machine may still look stopped after EC2 has taken a request to start it.
@@ -105,8 +105,7 @@ pub struct Operator<P: OperatePorts> {
     pub spent: Spent,
 }
 
-/// For each name, the first client token of which we do not know that its thing is gone. Each time, it takes a while to
-/// find that out.
+/// For each name, the first client token that may still be in use. To find that out takes a while, each time.
 #[derive(Debug, Default)]
 pub struct Spent(RefCell<BTreeMap<Token, u32>>);
 
@@ -608,7 +607,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
 
     // --- Client tokens ---
 
-    /// The numbers of the name's client tokens, from the first of which we do not know that its thing is gone.
+    /// The numbers of the name's client tokens, from the first that may still be in use.
     fn generations(&self, kind: &str, of: &Hardware, name: &str) -> impl Iterator<Item = u32> + use<P> {
         let key = plan::token(kind, of.instance_id(), name, 1);
         self.operator.spent.0.borrow().get(&key).copied().unwrap_or(1)..=GENERATIONS
