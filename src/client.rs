@@ -1,16 +1,16 @@
-//! The same as a library: launch a meeting's machines, wait for them, make images of them, give them disks, end them, from
-//! any Rust program and without Lambda.
+//! The verbs as a library: launch a meeting's machines, wait for them, make images of them, give them disks, and end
+//! them, from any Rust program and without Lambda.
 //!
-//! A [`Client`] is told what the functions are told, by the same variables (`docs/settings.md`), and finds Region,
-//! credentials and endpoints where every AWS SDK does. What it does is what the functions do: the same attempts, leases and
-//! names, so programs and functions may work on one meeting at the same time.
+//! A [`Client`] has the same configuration as the functions, by the same variables (`docs/settings.md`), and finds
+//! Region, credentials and endpoints where every AWS SDK does. It does exactly what the functions do, with the same
+//! attempts, leases and names, so programs and functions may work on one meeting at the same time.
 //!
-//! Times are [`Timestamp`]s in UTC, sizes whole GiB, throughput MiB/s, states and zones EC2's own words. Every
-//! error is an [`Error`]: its [`kind`](Error::kind) is the stable name, [`Kind::is_retryable`] says whether to ask again,
-//! [`Error::chain`] tells the whole story in one line, with what AWS answered and what to do.
+//! Times are [`Timestamp`]s in UTC, sizes are whole GiB, throughput is in MiB/s, states and zones are EC2's own words.
+//! Every error is an [`Error`]: its [`kind`](Error::kind) is the stable name, [`Kind::is_retryable`] says whether to
+//! ask again, and [`Error::chain`] tells everything in one line, with AWS's answer and what to do.
 //!
-//! Its futures are not `Send`, as Lambda gives a function one event at a time: use one client a thread, in a runtime of one
-//! thread or a `LocalSet`. It may serve several calls at once there.
+//! The futures are not `Send`, because Lambda gives a function one event at a time: use one client for each thread, in
+//! a runtime of one thread or a `LocalSet`. There, one client may serve several calls at once.
 //!
 //! ```no_run
 //! use elephant_launch::client::Client;
@@ -55,10 +55,10 @@ use elephant_core::operate::{self, ImageAnswer, Operator, VolumeAnswer};
 use elephant_core::status::{self, Observer};
 use elephant_core::timing::after;
 
-/// How long a call may take, unless [`Client::within`] says otherwise: as long as the functions may.
+/// The longest time of a call, the same as for the functions, unless [`Client::within`] sets another.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Everything that the functions do for a meeting, but for its schedule and the sweep.
+/// Everything that the functions do for a meeting, except its schedule and the sweep.
 pub struct Client {
     launcher: Launcher<Aws>,
     observer: Observer<Aws>,
@@ -68,7 +68,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that is told everything by its environment: all variables of `launch`, and those of `end`.
+    /// A client with its configuration from the environment: all variables of `launch`, and those of `end`.
     ///
     /// # Errors
     ///
@@ -83,8 +83,8 @@ impl Client {
         Client::from_variables(variable).await
     }
 
-    /// One whose settings come from elsewhere, by the names of the variables. Region, credentials and endpoints are the
-    /// environment's all the same.
+    /// A client with its settings from elsewhere, by the names of the variables. Region, credentials and endpoints
+    /// still come from the environment.
     ///
     /// # Errors
     ///
@@ -126,8 +126,7 @@ impl Client {
         })
     }
 
-    /// How long a call may take, 300 s unless said. At most 900 s are made use of. Less than half a minute leaves a launch
-    /// no time.
+    /// Sets the longest time of a call: 300 s by default, and 900 s at most. Half a minute is the least for a launch.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), elephant_core::error::Error> {
@@ -139,13 +138,14 @@ impl Client {
         Client { limit, ..self }
     }
 
-    /// Launches what the meeting's record lacks, exactly once whoever else does the same, and writes the ids to it.
+    /// Launches the machines that the meeting's record lacks, exactly once whoever else does the same, and writes the
+    /// ids to it.
     ///
     /// # Errors
     ///
     /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while another delivery launches it,
-    /// [`Kind::CapacityExhausted`] where no zone has room, and every other that `docs/errors.md` names for `launch`. Whatever it is, the
-    /// same call again is safe.
+    /// [`Kind::CapacityExhausted`] if no zone has room, and every other that `docs/errors.md` names for `launch`. After
+    /// any of them the same call again is safe.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
@@ -158,7 +158,7 @@ impl Client {
         self.launcher.launch(meeting, self.deadline()).await
     }
 
-    /// The meeting as its record and EC2 have it now.
+    /// The meeting as its record and EC2 show it now.
     ///
     /// # Errors
     ///
@@ -175,11 +175,11 @@ impl Client {
         self.ask(meeting, Asked::Now).await
     }
 
-    /// The same, once EC2 says that both machines run.
+    /// Waits until EC2 says that both machines run, and answers like [`Client::status`].
     ///
     /// # Errors
     ///
-    /// [`Kind::DeadlineTooClose`] where they do not in time, [`Kind::MeetingOver`] where they never will.
+    /// [`Kind::DeadlineTooClose`] if they do not run in time, [`Kind::MeetingOver`] if they never will.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
@@ -200,13 +200,13 @@ impl Client {
         }
     }
 
-    /// An image of the machine, which is not stopped for it; answered once it is available. One of this name that was made of
-    /// the same machine is answered as it is.
+    /// Makes an image of the machine without stopping it, and answers once the image is available. If this machine
+    /// already has an image of this name, the answer is that image.
     ///
     /// # Errors
     ///
-    /// [`Kind::MachineNotFound`] where it is none of ours, [`Kind::OperationRefused`] where the name is taken,
-    /// [`Kind::DeadlineTooClose`] where it is not available in time: the same call again waits on.
+    /// [`Kind::MachineNotFound`] if the machine is not ours, [`Kind::OperationRefused`] if the name is taken,
+    /// [`Kind::DeadlineTooClose`] if the image is not available in time: the same call again continues to wait.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
@@ -223,7 +223,8 @@ impl Client {
         answer.image.ok_or_else(|| unexpected("no image"))
     }
 
-    /// A new disk for the machine, attached and deleted with it. The one that has this name already is answered as it is.
+    /// Makes a disk for the machine, attaches it, and has it deleted with the machine. If the machine already has a
+    /// disk of this name, the answer is that disk.
     ///
     /// # Errors
     ///
@@ -244,11 +245,11 @@ impl Client {
         self.operate(&request).await?.volume.ok_or_else(|| unexpected("no volume"))
     }
 
-    /// Everything else that `operate` does: see [`Verb`].
+    /// Does everything else that `operate` does: see [`Verb`].
     ///
     /// # Errors
     ///
-    /// As `docs/errors.md` names them for `operate`.
+    /// Those that `docs/errors.md` names for `operate`.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
@@ -262,13 +263,13 @@ impl Client {
         self.operator.operate(request, self.deadline()).await
     }
 
-    /// Ends the meeting for this reason: its record, then its machines, those that no record names yet too, and its schedule.
-    /// Answered once EC2 says that they are terminated.
+    /// Ends the meeting for this reason: its record, then its machines, also those that no record names yet, and its
+    /// schedule. Answers once EC2 says that the machines are terminated.
     ///
     /// # Errors
     ///
-    /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while a launch is under way and there is no time to
-    /// wait for it. The same call again goes on.
+    /// [`Kind::MeetingNotFound`] without a record, [`Kind::MeetingBusy`] while a launch is in progress and there is no
+    /// time to wait for it. The same call again continues.
     ///
     /// ```no_run
     /// # async fn example(client: elephant_launch::client::Client) -> Result<(), elephant_core::error::Error> {
@@ -287,7 +288,7 @@ impl Client {
     }
 }
 
-/// An answer that its verb does not give.
+/// The error for an answer that the verb never gives.
 fn unexpected(what: &str) -> Error {
     Error::new(Kind::InvalidEvent, format!("the answer has {what}"), "report this; it is a fault of ours")
 }

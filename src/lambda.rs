@@ -1,8 +1,8 @@
-//! The door: what Lambda brings in becomes a request with a deadline, and an [`Error`] becomes what Lambda records.
+//! The door to Lambda: an invocation becomes a request with a deadline, and an [`Error`] what Lambda records.
 //!
-//! The loop over the Runtime API is ours. That of `lambda_runtime` 1.5 ends the process at a client context of a shape that
-//! it does not know, which whoever invokes may send (aws-lambda-rust-runtime#382), answers an event that is no JSON before
-//! a handler sees it, and logs whole events at TRACE. Its types, its subscriber and the client below it are used here.
+//! We have our own loop over the Runtime API. The loop of `lambda_runtime` 1.5 ends the process at a client context of
+//! a shape that it does not know, which any caller may send (aws-lambda-rust-runtime#382), answers an event that is no
+//! JSON before a handler sees it, and logs whole events at TRACE. We use its types, its subscriber and its client.
 
 mod runtime_api;
 
@@ -31,8 +31,9 @@ use elephant_core::event;
 use elephant_core::timing::Timing;
 use runtime_api::RuntimeApi;
 
-/// JSON or text, and how much of it, as Lambda's logging settings say; in text no colours, which a log group shows as
-/// escape sequences. Nothing below INFO: none of it is ours, and the libraries show whole events and requests there.
+/// Start the log as JSON or text, with the level of Lambda's logging settings. Text has no colours, because a log group
+/// shows them as escape sequences. No line below INFO is logged: none of them is ours, and the libraries show
+/// whole events and requests there.
 pub fn start_logging() {
     let logging = config::logging(variable);
     let level = logging.level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
@@ -51,14 +52,14 @@ pub fn start_logging() {
     }));
 }
 
-/// What a panic says, where that is a text of the program. One that was put together may have anything in it.
+/// The message of a panic, if it is a literal of the program. A message that was put together may hold any values.
 fn words(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&'static str>().unwrap_or(&"its words are not shown, for they may hold values")
 }
 
-/// Answer every event that comes with `verb`, which gets the event and the time by which it has to be answered. Every
-/// line of the log carries the request id and, once the verb has said [`meeting`], the meeting's; at the end of each
-/// delivery stand its metrics. Returns only when Lambda's own API fails.
+/// Answer every event with `verb`, which gets the event and its deadline. Every line of the log carries the request id
+/// and, once the verb has called [`meeting`], the meeting's id; each delivery ends with its metrics. Returns only if
+/// Lambda's own API fails.
 pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>(
     name: &'static str,
     timing: &Timing,
@@ -82,7 +83,7 @@ pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>
                 Err(error) => Err(error),
             };
             emit(&meter.report(Ending::of(&answer), started, Timestamp::now()));
-            // The one line that a person reads.
+            // The only line about the error that a person reads.
             answer.inspect_err(|error| error!("{error:?}")).map_err(diagnostic)
         };
         let posted = async {
@@ -95,7 +96,7 @@ pub async fn serve<R: Serialize + Outcome, F: Future<Output = Result<R, Error>>>
     }
 }
 
-/// A panic of ours ends its delivery, not the process.
+/// A panic in our code ends its delivery, and not the process.
 async fn caught<R>(delivery: impl Future<Output = Result<R, Diagnostic>>) -> Result<R, Diagnostic> {
     let mut delivery = pin!(delivery);
     let polled = poll_fn(|context| {
@@ -116,8 +117,8 @@ async fn caught<R>(delivery: impl Future<Output = Result<R, Diagnostic>>) -> Res
     })
 }
 
-/// Answer every event with what is wrong with the configuration. A function that ends at the start would be reported as
-/// "Runtime exited" and nothing else; one that answers puts the problems where the operator looks.
+/// Answer every event with what is wrong with the configuration. If the function ended at its start, Lambda would
+/// report only "Runtime exited"; with these answers the operator sees the problems.
 pub async fn refuse<R: Serialize + Outcome>(
     name: &'static str,
     timing: &Timing,
@@ -128,9 +129,9 @@ pub async fn refuse<R: Serialize + Outcome>(
     serve(name, timing, meter, |_, _| async { Err::<R, _>(problem.clone()) }).await
 }
 
-/// Write a delivery's metrics, whole lines of the log, which CloudWatch reads there.
+/// Write a delivery's metrics as whole lines of the log, where CloudWatch reads them.
 fn emit(lines: &str) {
-    // Standard output is a pipe of Lambda's; where it is closed, nobody is left to be told.
+    // Standard output is a pipe of Lambda's. If it is closed, there is nobody to tell.
     let _ = std::io::stdout().lock().write_all(lines.as_bytes());
 }
 
@@ -139,7 +140,7 @@ pub fn meeting(id: &elephant_core::meeting::MeetingId) {
     Span::current().record("meeting_id", id.as_str());
 }
 
-/// What Lambda records of it.
+/// What Lambda records of the error.
 pub fn diagnostic(error: Error) -> Diagnostic {
     Diagnostic { error_type: error.kind.as_str().to_owned(), error_message: error.chain() }
 }

@@ -32,7 +32,7 @@
 //! | `bin/schedule.rs` | 3 | the same for `schedule` |
 //! | `bin/status.rs` | 3 | the same for `status` |
 
-// What a program that uses the library has to name.
+// The types that a program with the library needs.
 pub use elephant_core::{config, end, error, event, launch, machine, meeting, operate, status};
 
 pub mod client;

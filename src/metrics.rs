@@ -39,10 +39,10 @@ use elephant_core::settings::Function;
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "ElephantLaunch";
 
-/// A metric, which CloudWatch keeps by `FunctionName` and the dimensions of each of its sets.
+/// A metric. CloudWatch keeps it by `FunctionName` and, for each of its sets, the dimensions of the set.
 pub struct Metric {
     pub name: &'static str,
-    /// CloudWatch's word.
+    /// CloudWatch's word for the unit.
     pub unit: &'static str,
     pub written_by: &'static [Function],
     /// An empty set: by `FunctionName` alone.
@@ -55,8 +55,8 @@ macro_rules! metrics {
         $(const $row: Metric =
             Metric { name: $name, unit: $unit, written_by: $by, sets: $sets, means: $means };)*
 
-        /// Every metric. The table of `docs/watch.md` is written from it (`UPDATE=1 cargo test generated`), and what holds
-        /// alarms and dashboard against it reads that table.
+        /// Every metric. The table of `docs/watch.md` is written from it (`UPDATE=1 cargo test generated`), and the
+        /// tests compare alarms and dashboard with that table.
         pub const METRICS: &[Metric] = &[$($row),*];
     };
 }
@@ -122,7 +122,7 @@ struct Sweep {
     meetings_launched: u64,
     endings_held_back: u64,
     machines_unready: u64,
-    /// The longest time until ready.
+    /// The longest time until a meeting was ready.
     ready: Option<Duration>,
 }
 
@@ -142,7 +142,7 @@ impl Counts for Tally {
     }
 }
 
-/// Where a launch was refused.
+/// The place where a launch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     availability_zone: String,
@@ -281,7 +281,7 @@ impl Entry for Delivery<'_> {
             writer.value("ErrorType", kind.as_str());
             writer.value(FAILURES.name, &Counted::from(1));
         }
-        // In milliseconds, as `Duration` is written.
+        // `Duration` is written in milliseconds.
         writer.value(LAUNCH_DURATION.name, &self.duration);
         writer.value(LEAD_TIME.name, &self.lead.map(WithUnit::<f64, Second>::from));
         writer.value(ATTEMPTS.name, &self.attempts.map(Counted::from));
@@ -320,7 +320,7 @@ impl Entry for Refused<'_> {
     }
 }
 
-/// A port that is counted.
+/// A port whose requests are counted.
 pub struct Metered<P> {
     pub port: P,
     pub tally: Rc<Tally>,

@@ -1,5 +1,5 @@
-//! The one place where the verbs meet AWS: the adapters behind the ports of each verb, for the functions and for the library,
-//! and what every `main` does in the same order. Nothing is decided here.
+//! The only place where the verbs meet AWS: it puts the adapters behind the ports of each verb, for the functions and
+//! for the library, and does what every `main` does, in the same order. Nothing is decided here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,8 +34,8 @@ use tracing::warn;
 use crate::lambda;
 use crate::metrics::{Meter, Metered, Tally};
 
-/// A function, from its start to the end of its environment: it reads its configuration, reaches AWS, makes its verb ready, and
-/// answers every event with it; or, where one of these fails, with what is wrong.
+/// Run a function, from its start to the end of its environment: read its configuration, reach AWS, make its verb
+/// ready, and answer every event with the verb. If one of these steps fails, answer every event with what is wrong.
 pub async fn serve<C, V, A: Serialize + Outcome>(
     name: &'static str,
     meter: impl FnOnce(String) -> Meter,
@@ -58,7 +58,7 @@ pub async fn serve<C, V, A: Serialize + Outcome>(
     lambda::serve(name, &timing, &meter, |event, deadline| answer(&verb, event, deadline)).await
 }
 
-/// What a function that launches is told; a note in the log where it is told something in a former way.
+/// The configuration of a function that launches. If it uses an old form of a setting, the log says so.
 pub fn noted(config: Config) -> Config {
     if let Some(note) = config.user_data.as_ref().and_then(UserData::former_marker) {
         warn!("{note}");
@@ -66,7 +66,7 @@ pub fn noted(config: Config) -> Config {
     config
 }
 
-/// AWS as the environment has it: the adapters, and each verb over them.
+/// AWS as the environment describes it: the adapters, and each verb over them.
 pub struct Aws {
     sdk: SdkConfig,
     timing: Timing,
@@ -84,7 +84,7 @@ impl Aws {
         self.launcher_over(meetings, ec2, config)
     }
 
-    /// The same, and its attempts and refusals are counted.
+    /// A launcher whose attempts and refusals are counted.
     pub fn metered_launcher(&self, config: Config) -> Launcher<Metered<Aws>> {
         let (meetings, ec2) = (self.metered(self.table(&config.table_name)), self.metered(self.ec2()));
         self.launcher_over(meetings, ec2, config)
@@ -156,7 +156,7 @@ impl Aws {
         }
     }
 
-    /// It launches by the verb `launch` itself.
+    /// The reconciler. It launches by the verb `launch` itself.
     pub fn reconciler(&self, config: ReconcileConfig, launch: Config) -> Reconciler<Aws> {
         Reconciler {
             meetings: self.table(&config.table_name),

@@ -1,4 +1,4 @@
-//! The function `reconcile`, which launches by the verb `launch` itself, so it is told all that the function `launch` is.
+//! The function `reconcile`. It launches by the verb `launch` itself, so it has all of the configuration of `launch`.
 
 use elephant_core::config::{Config, Problems, ReconcileConfig};
 use elephant_core::event;

@@ -1,7 +1,7 @@
-//! Lambda's Runtime API: the next event, and what came of it.
+//! Lambda's Runtime API: the next event, and the delivery's result.
 //!
-//! Of the headers only those are read that a delivery needs: its request id, its deadline, and the id that an answer has to
-//! bring back. What whoever invokes can send besides, a client context for one, is not looked at, so it can break nothing.
+//! Only the headers that a delivery needs are read: its request id, its deadline, and the id that the answer has to
+//! return. Whatever else a caller can send, such as a client context, is not read, so it can break nothing.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use hyper::body::Bytes;
@@ -16,7 +16,7 @@ use tracing::error;
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 const DEADLINE_MS: &str = "lambda-runtime-deadline-ms";
-/// Newer than the others: by it Lambda knows an answer that comes after the time-out of its invocation.
+/// This header is newer than the others. Lambda uses it to recognise an answer that comes after the time-out.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
@@ -26,26 +26,26 @@ pub(super) struct RuntimeApi {
 
 pub(super) struct Invocation {
     pub request_id: String,
-    /// In milliseconds of the epoch; 0 where none is said.
+    /// In milliseconds since the epoch; 0 if there is none.
     pub deadline_ms: u64,
-    /// As it came.
+    /// The bytes of the event as it came.
     pub event: Bytes,
     invocation_id: Option<HeaderValue>,
 }
 
 impl RuntimeApi {
-    /// `address` as Lambda says it: `127.0.0.1:9001`.
+    /// `address` as Lambda gives it: `127.0.0.1:9001`.
     pub fn at(address: &str) -> Result<Self, Error> {
         Ok(RuntimeApi { client: PooledClient::builder().with_endpoint(address.parse::<Uri>()?).build() })
     }
 
-    /// The next event, however long it takes. An error here is the API's own, after which there is nothing to do.
+    /// Wait for the next event, however long it takes. An error here is the API's own, and final.
     pub async fn next(&self) -> Result<Invocation, Error> {
         loop {
             let request = build_request().uri(format!("{INVOCATION}/next")).body(Body::empty())?;
             let (head, body) = self.client.call(request).await?.into_parts();
             match head.status {
-                // Stand-ins of Lambda say so that there is no event yet.
+                // Imitations of Lambda say with this status that there is no event yet.
                 StatusCode::NO_CONTENT => continue,
                 status if !status.is_success() => {
                     return Err(format!("Lambda's Runtime API has no event: it answered {status}").into());
@@ -94,7 +94,7 @@ impl RuntimeApi {
         request.headers_mut().extend(headers);
         let status = self.client.call(request).await?.status();
         if !status.is_success() {
-            // It came too late, or is too large. The next event is none the worse for it.
+            // The answer came too late or is too large. That does not affect the next event.
             error!(%status, "Lambda's Runtime API did not take the {what}");
         }
         Ok(())

@@ -1,14 +1,15 @@
-//! How AWS is reached: what the environment says of Region, credentials and trust.
+//! How AWS is reached: what the environment says about Region, credentials and trust.
 //!
-//! Lambda sets all of it, so a function there builds neither the SDK's chain of places to look nor the system's trust
-//! store. Whatever it does not set is looked for where every AWS SDK looks.
+//! In Lambda the environment has all of it, so a function builds neither the SDK's chain of places to look nor the
+//! system's trust store. Whatever the environment does not have is looked for where every AWS SDK looks.
 
 use std::path::PathBuf;
 
 /// The services that have an endpoint variable of their own.
 const SERVICES: [&str; 4] = ["EC2", "DYNAMODB", "SCHEDULER", "SSM"];
 
-/// Each of these says that requests do not simply go to AWS's own endpoints, or that somebody has an opinion on trust.
+/// Each of these variables says that requests do not simply go to AWS's own endpoints, or that somebody has set other
+/// rules of trust.
 const DETOURS: [&str; 9] = [
     "AWS_ENDPOINT_URL",
     "HTTPS_PROXY",
@@ -21,30 +22,30 @@ const DETOURS: [&str; 9] = [
     "AWS_CONFIG_FILE",
 ];
 
-/// Partitions whose endpoints are vouched for by other authorities than Amazon's: China's and the isolated ones.
+/// Prefixes of Regions whose endpoints have certificates of other authorities than Amazon: China, the isolated ones.
 const OTHER_AUTHORITIES: [&str; 3] = ["cn-", "us-iso", "eu-iso"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// `None`: the SDK looks for it.
     pub region: Option<String>,
-    /// Whether the credentials stand in the environment, the first place where the SDK would look.
+    /// Whether the credentials are in the environment, the first place where the SDK would look.
     pub credentials_in_environment: bool,
     pub trust: Trust,
 }
 
-/// Whose word is taken for it that AWS is AWS.
+/// The authorities that may vouch for AWS's endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Every authority that the system trusts.
+    /// All authorities that the system trusts.
     System,
-    /// Amazon Trust Services' five only: in Lambda, where nothing stands between the function and AWS's endpoints.
+    /// Only Amazon Trust Services' five. In Lambda nothing stands between the function and AWS's endpoints.
     Amazon,
-    /// Those in the file that `AWS_CA_BUNDLE` names.
+    /// The authorities in the file that `AWS_CA_BUNDLE` names.
     Bundle(PathBuf),
 }
 
-/// A variable of this process's environment: the only place that reads it.
+/// A variable of this process's environment. Only this function reads the environment.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -60,7 +61,7 @@ impl Access {
         let endpoints = SERVICES.iter().map(|service| format!("AWS_ENDPOINT_URL_{service}"));
         let detour = DETOURS.iter().any(|name| value(name).is_some())
             || endpoints.into_iter().any(|name| value(&name).is_some());
-        // Only Lambda itself sets this; a laptop may stand behind a proxy that it knows nothing of.
+        // Only Lambda itself sets this. A laptop may be behind a proxy that it does not know of.
         let in_lambda = value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some();
         let amazon = region
             .as_ref()

@@ -1,4 +1,4 @@
-//! What a verb asks of the process that it runs in: the time, and chance.
+//! What a verb needs from its process: the time, and random values.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use elephant_core::record::Owner;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// The clock on the wall.
+/// The system's clock.
 pub struct WallClock;
 
 impl Clock for WallClock {

@@ -1,13 +1,16 @@
 //! Meetings over a DynamoDB table: item ⇄ [`Record`], and [`Update`] → UpdateItem.
 //!
 //! The attributes of the contract (`id`, `status`, `meet_time`, `teacher_ec2_id`, `student_ec2_id`) are shared with
-//! every other program of the system. Attributes of our own: `launch_owner` and `launch_lease_until` (the lease),
-//! `teacher_attempt` and `student_attempt` (one map each), and for the operator `launch_error`, `launch_error_code`,
-//! `launch_error_at` and, a role, `…_availability_zone`, `…_launched_instance_type`, `…_launched_at`, and of a machine
-//! that died `…_lost_ec2_id`, `…_lost_reason`, `…_lost_at`; `launch_replaced` counts those. Of a machine that runs `…_state`,
-//! `…_private_ip`, `…_public_ip`, `…_dns_name`; of both `launch_ready_at`. Once the meeting is over and nothing of it lives, all but `…_availability_zone`,
-//! `…_launched_instance_type` and `…_launched_at` are removed. All are top-level: UpdateItem cannot set a
-//! path inside a map that is missing.
+//! every other program of the system. The others here are our own. The protocol needs `launch_owner` and
+//! `launch_lease_until` (the lease), and `teacher_attempt` and `student_attempt` (one map each). The operator reads
+//! `launch_error`, `launch_error_code` and `launch_error_at`; for each role `…_availability_zone`,
+//! `…_launched_instance_type` and `…_launched_at`; and for a role's machine that died `…_lost_ec2_id`, `…_lost_reason`
+//! and `…_lost_at`, which `launch_replaced` counts. A running machine has `…_state`, `…_private_ip`, `…_public_ip` and
+//! `…_dns_name`; both together have `launch_ready_at`.
+//!
+//! Once the meeting is over and nothing of it lives, all of these but `…_availability_zone`,
+//! `…_launched_instance_type` and `…_launched_at` are removed. All are top-level, because UpdateItem cannot set a path
+//! inside a map that is missing.
 
 mod companions;
 mod watch;
@@ -48,24 +51,24 @@ const STATUS: &str = "status";
 const MEET_TIME: &str = "meet_time";
 const CREATED_AT: &str = "created_at";
 const TERMINATION_REASON: &str = "termination_reason";
-/// How many machines of the meeting died and were launched again.
+/// The number of the meeting's machines that died and were launched again.
 const REPLACED: &str = "launch_replaced";
-/// When both machines were first seen running.
+/// The time when both machines were first seen running.
 const READY_AT: &str = "launch_ready_at";
-/// When a role's machine was launched, after its `teacher_` or `student_`.
+/// The time when a role's machine was launched, after its `teacher_` or `student_`.
 const LAUNCHED_AT: &str = "launched_at";
-/// What is noted of a role's machine, after its `teacher_` or `student_`.
+/// The notes of a role's machine, after its `teacher_` or `student_`.
 const NOTES: [&str; 4] = ["state", "private_ip", "public_ip", "dns_name"];
-/// And of the last one that died.
+/// The notes of the role's last machine that died.
 const LOST: [&str; 3] = ["lost_ec2_id", "lost_reason", "lost_at"];
 const LEASE_OWNER: &str = "launch_owner";
 const LEASE_UNTIL: &str = "launch_lease_until";
 const FAILURE: [&str; 3] = ["launch_error", "launch_error_code", "launch_error_at"];
 
-/// How much is said of an attribute that cannot be understood.
+/// The longest text that is shown of an attribute that cannot be understood.
 const SHOWN: usize = 500;
 
-/// The index of open meetings, in the template's table and wherever an existing one gets it.
+/// The index of open meetings, in the template's table and in an existing table that got it.
 const INDEX: &str = "open-meetings";
 
 pub struct Table {
@@ -74,12 +77,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// The verbs repeat by themselves, with an eye on lease and deadline, so the SDK does not.
+    /// The SDK does not repeat requests, because the verbs do so themselves, within lease and deadline.
     pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
         Table::of(config(sdk, limit), name)
     }
 
-    /// One whose requests are counted.
+    /// A table whose requests are counted.
     pub fn counted(sdk: &aws_config::SdkConfig, name: &str, limit: Duration, calls: &Arc<Calls>) -> Self {
         Table::of(config(sdk, limit).interceptor(CallCounter(calls.clone())), name)
     }
@@ -148,15 +151,15 @@ fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_dynamodb::con
         .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
-/// DynamoDB's answers by what to do next, each from its list of errors unless said otherwise
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>). A code that we do not know is
-/// ambiguous: repeating a conditional write is safe.
+/// What to do next after DynamoDB's answer. Each code is from DynamoDB's list of errors unless a comment says otherwise
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>). A code that we do not
+/// know is ambiguous: repeating a conditional write is safe.
 fn class_of(code: Option<&str>, message: &str) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
-        // Turned away for a transaction, or for a write in another Region, that is under way: nothing was done.
+        // A transaction, or a write in another Region, is under way: nothing was done.
         "TransactionConflictException" | "ReplicatedWriteConflictException" => Class::Throttled,
-        // "Item size to update has exceeded the maximum allowed size", and of a new item "Item size has exceeded …".
+        // "Item size to update has exceeded the maximum allowed size"; for a new item, "Item size has exceeded …".
         "ValidationException" if message.contains("has exceeded the maximum allowed size") => {
             Class::Unreadable
         }
@@ -165,7 +168,7 @@ fn class_of(code: Option<&str>, message: &str) -> Class {
         | "SerializationException"
         | "IndexNotFoundException"
         | "ItemCollectionSizeLimitExceededException" => Class::Misconfigured,
-        // What DynamoDB met at KMS it says in words; services beside it have these codes (KMS API reference, Encrypt).
+        // DynamoDB tells errors of KMS in words; other services tell them by these codes (KMS API reference, Encrypt).
         "KMSThrottlingException" => Class::Throttled,
         "KMSInternalException" | "KMSDependencyTimeoutException" => Class::Ambiguous,
         "KMSAccessDeniedException" => Class::Unauthorized,
@@ -178,7 +181,7 @@ fn class_of(code: Option<&str>, message: &str) -> Class {
     }
 }
 
-/// "KMS key access denied error: …" and its like come under general codes.
+/// Whether the error is about the table's key. "KMS key access denied error: …" and the like have general codes.
 fn is_about_its_key(code: &str, message: &str) -> bool {
     code.starts_with("KMS") || code.starts_with("InaccessibleEncryption") || message.contains("KMS ")
 }
@@ -278,7 +281,7 @@ fn to_item(record: &NewRecord) -> Item {
     item
 }
 
-/// JSON as DynamoDB holds it, numbers by their digits.
+/// JSON as DynamoDB holds it. Numbers keep their digits.
 fn to_attribute(value: &Value) -> AttributeValue {
     match value {
         Value::Null => AttributeValue::Null(true),
@@ -304,14 +307,14 @@ fn unreadable(action: &'static str, what: String) -> AwsError {
     }
 }
 
-/// One line of a sane length, whatever stands in the attribute.
+/// One line of limited length, whatever the attribute holds.
 fn shown(what: &str) -> String {
     let line = what.chars().map(|c| if c.is_control() { ' ' } else { c });
     let end = what.chars().nth(SHOWN).map(|_| '…');
     line.take(SHOWN).chain(end).collect()
 }
 
-/// An item as we understand it, or which attribute cannot be understood.
+/// An item as we understand it, or the attribute that cannot be understood.
 fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
     Ok(Record {
         meeting_id: meeting.clone(),
@@ -334,7 +337,7 @@ fn to_record(meeting: &MeetingId, item: &Item) -> Result<Record, String> {
 const TOO_LARGE: &str =
     "take attributes out of the record that its meeting does not need (DynamoDB holds 400 KB an item)";
 
-/// Bytes of an item without our attempts, which are most of what we write, as DynamoDB counts them.
+/// The bytes of an item, as DynamoDB counts them, without our attempts, which are most of what we write.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
 fn size_of_others(item: &Item) -> usize {
     let ours = Role::BOTH.map(attempt_attribute);
@@ -342,7 +345,7 @@ fn size_of_others(item: &Item) -> usize {
 }
 
 fn size(value: &AttributeValue) -> usize {
-    // Two digits a byte, and one for all of them.
+    // A byte for two digits, and one for the whole number.
     let number = |text: &String| text.len().div_ceil(2) + 1;
     match value {
         AttributeValue::S(text) => text.len(),
@@ -351,7 +354,7 @@ fn size(value: &AttributeValue) -> usize {
         AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
         AttributeValue::Ns(texts) => texts.iter().map(number).sum(),
         AttributeValue::Bs(all) => all.iter().map(|bytes| bytes.as_ref().len()).sum(),
-        // Three for the whole, and one for each within.
+        // Three bytes for the whole, and one for each value in it.
         AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + size(value)).sum::<usize>(),
         AttributeValue::M(map) => {
             3 + map.iter().map(|(name, value)| 1 + name.len() + size(value)).sum::<usize>()
@@ -370,7 +373,8 @@ fn said(item: &Item, name: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-/// Other programs write it, and a launch does not depend on it: whatever cannot be read is no window.
+/// The time of the meeting. Other programs write it, and a launch does not depend on it: with an unreadable time there
+/// is no launch window.
 fn to_meet_time(item: &Item) -> MeetTime {
     match item.get(MEET_TIME) {
         None | Some(AttributeValue::Null(_)) => MeetTime::Missing,
@@ -383,7 +387,7 @@ fn to_meet_time(item: &Item) -> MeetTime {
     }
 }
 
-/// One without an offset is UTC, as the other programs read it. A date alone is no time.
+/// A time without an offset is UTC, as the other programs read it. A date alone is not a time.
 fn to_time(text: &str) -> Option<Timestamp> {
     let in_utc = || {
         let time: DateTime = text.contains(':').then(|| text.parse().ok()).flatten()?;
@@ -396,7 +400,7 @@ fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
     let (owner, until) = (text(item, LEASE_OWNER)?, text(item, LEASE_UNTIL)?);
     match (owner, until) {
         (None, None) => Ok(None),
-        // In other words than ours the same time would never be found equal by a condition.
+        // A condition compares texts: it would never find the same time in another form equal.
         (Some(owner), Some(until)) => match until.parse::<Timestamp>() {
             Ok(parsed) if time(parsed) == until => {
                 Ok(Some(Lease { owner: Owner::from(owner), until: parsed }))
@@ -420,7 +424,7 @@ fn to_role_record(meeting: &MeetingId, item: &Item, role: Role) -> Result<RoleRe
             Some(attempt.map_err(|what| format!("the attribute {name} is no attempt of ours: {what}"))?)
         }
     };
-    // For people, and for how old a machine is that EC2 does not show: one that cannot be read is none.
+    // For people, and for the age of a machine that EC2 does not show. An unreadable time counts as missing.
     let launched_at = text(item, &format!("{role}_{LAUNCHED_AT}")).ok().flatten();
     Ok(RoleRecord {
         instance_id: text(item, &id_attribute(role))?.map(InstanceId::from),
@@ -429,14 +433,14 @@ fn to_role_record(meeting: &MeetingId, item: &Item, role: Role) -> Result<RoleRe
     })
 }
 
-/// It is going to be sent to the letter, looked for by its token, and what is found may be ended: so nothing will do
-/// that we cannot have written.
+/// An attempt, if it is one that we can have written. The check is strict, because the attempt will be sent unchanged,
+/// its machine is looked for by its token, and the machine that is found may be ended.
 fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result<Attempt, String> {
-    // serde_dynamo takes a list for a struct, too, in which no condition finds the token.
+    // serde_dynamo accepts a list for a struct, too, but no condition could find the token in a list.
     if !value.is_m() || !is_known(value) {
         return Err("expected a map of values of known types".to_owned());
     }
-    // What the error says may be what stands there: user data, for one.
+    // The error's text may quote a value from the attribute, such as user data.
     let attempt: Attempt = serde_dynamo::from_attribute_value(value.clone())
         .map_err(|_| "expected what an attempt consists of, each part of its type".to_owned())?;
     let p = &attempt.parameters;
@@ -444,12 +448,12 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
         return Err("it has no root volume, and no launch template that could have one".to_owned());
     }
     let token = attempt.token.as_str();
-    // A `*` or `?` would find the machines of others, too.
+    // A `*` or `?` in a filter would find the machines of others, too.
     if !(1..=64).contains(&token.len()) || !token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(format!("its token is {token:?}, expected 1 to 64 letters, digits and hyphens"));
     }
-    // We write both. A record that was copied from another meeting's would launch a second machine for that one, and
-    // without a tag nobody could tell whose machine it is.
+    // We write both tags. An attempt copied from another meeting's record would launch a second machine for that
+    // meeting, and without a tag nobody could tell whose machine it is.
     let tags = tags(meeting, role, "");
     for (key, ours) in [MEETING_TAG, ROLE_TAG].map(|key| (key, &tags[key])) {
         match attempt.parameters.tags.get(key) {
@@ -461,7 +465,7 @@ fn to_attempt(meeting: &MeetingId, role: Role, value: &AttributeValue) -> Result
     Ok(attempt)
 }
 
-/// serde_dynamo panics at a type that the SDK does not know yet.
+/// Whether the SDK knows all types in the value. serde_dynamo panics at a type that the SDK does not know yet.
 fn is_known(value: &AttributeValue) -> bool {
     match value {
         AttributeValue::M(map) => map.values().all(is_known),
@@ -480,7 +484,7 @@ fn text(item: &Item, name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Times as people read them, to the millisecond. The lease is compared as this text.
+/// A time as people read it, to the millisecond. A condition compares the lease's end as this text.
 fn time(time: Timestamp) -> String {
     format!("{time:.3}")
 }
@@ -554,7 +558,7 @@ impl Expression {
                     })
                     .collect();
                 match &each[..] {
-                    // DynamoDB refuses an expression with redundant parentheses.
+                    // DynamoDB refuses redundant parentheses.
                     [only] => only.clone(),
                     each => format!("({})", each.join(" OR ")),
                 }
@@ -673,7 +677,7 @@ impl Expression {
         }
     }
 
-    /// Say yes to one part of the standing attempt.
+    /// Set a flag of the role's attempt to true.
     fn mark(&mut self, role: Role, part: &str) {
         let path = self.attempt(role, part);
         let value = self.value(AttributeValue::Bool(true));
@@ -704,7 +708,7 @@ impl Expression {
         format!("{} = {}", self.name(attribute), self.value(AttributeValue::S(text.to_owned())))
     }
 
-    /// The condition's side of [`text`]: absent, empty or NULL.
+    /// The condition that [`text`] finds nothing: absent, empty or NULL.
     fn missing(&mut self, attribute: &str) -> String {
         let name = self.name(attribute);
         let empty = self.value(AttributeValue::S(String::new()));

@@ -1,4 +1,4 @@
-//! Machines over EC2, and what is looked up there (a file each): requests, and answers → meaning (`ec2/meaning.rs`).
+//! Machines and look-ups over EC2, one file for each kind: requests, and the meaning of the answers (`ec2/meaning.rs`).
 
 mod consoles;
 mod fleet;
@@ -48,12 +48,12 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// The SDK repeats what may be repeated (everything but RunInstances), within one limit for all tries.
+    /// The SDK repeats every request that may be repeated (all but RunInstances), within one limit for all tries.
     pub fn new(sdk: &aws_config::SdkConfig, timing: &Timing) -> Self {
         Ec2::of(config(sdk, timing), timing)
     }
 
-    /// One whose requests are counted.
+    /// An `Ec2` whose requests are counted.
     pub fn counted(sdk: &aws_config::SdkConfig, timing: &Timing, calls: &Arc<Calls>) -> Self {
         Ec2::of(config(sdk, timing).interceptor(CallCounter(calls.clone())), timing)
     }
@@ -120,7 +120,7 @@ impl DryRuns for Ec2 {
     async fn dry_run(&self, parameters: &Parameters) -> Result<(), AwsError> {
         let request = self.request(parameters).dry_run(true).customize().config_override(self.once());
         match request.send().await {
-            // EC2 has no success for it.
+            // EC2 answers a dry run only with errors.
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("DryRunOperation") => Ok(()),
             Err(error) => Err(failed("RunInstances", &error)),
@@ -129,9 +129,9 @@ impl DryRuns for Ec2 {
 }
 
 impl Ec2 {
-    /// What every request has that would launch a machine: all but the token.
+    /// Everything in a request that would launch a machine, except the token.
     fn request(&self, p: &Parameters) -> RunInstancesFluentBuilder {
-        // A public address is a property of a network interface, which then has subnet and security groups, too.
+        // A public address belongs to a network interface, and then subnet and security groups must be there, too.
         let interface = p.public_ip.map(|public| {
             InstanceNetworkInterfaceSpecification::builder()
                 .device_index(0)
@@ -166,13 +166,13 @@ impl Ec2 {
 
     fn once(&self) -> aws_sdk_ec2::config::Builder {
         aws_sdk_ec2::config::Builder::new()
-            // A repeat by the SDK would hide a first time-out behind the second answer, and would repeat a refusal for
-            // want of capacity, an HTTP 500, in the same zone.
+            // The SDK must not repeat this: the second answer would hide a time-out of the first request. The SDK would
+            // also repeat a refusal for capacity, an HTTP 500, in the same zone.
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(self.run_instances).build())
     }
 
-    /// All pages of a list. The SDK's limit is for each page; the whole has whoever waits for it.
+    /// All pages of a list. The SDK's limit is for each page; the caller limits the whole.
     async fn all<T, E>(
         &self,
         action: &'static str,
@@ -214,7 +214,7 @@ fn to_root_volume(volume: &RootVolume) -> BlockDeviceMapping {
     BlockDeviceMapping::builder().device_name(&volume.device_name).ebs(ebs).build()
 }
 
-/// One time: a persistent request would start machines of its own accord, and be nobody's to end.
+/// A one-time request: a persistent one would start further machines by itself, and nobody would end them.
 fn to_spot() -> InstanceMarketOptionsRequest {
     let once = SpotMarketOptions::builder()
         .spot_instance_type(SpotInstanceType::OneTime)
@@ -231,24 +231,24 @@ fn to_metadata_options(tokens: ImdsTokens) -> InstanceMetadataOptionsRequest {
     InstanceMetadataOptionsRequest::builder().http_tokens(tokens).build()
 }
 
-/// This value, to the letter: EC2 takes a filter's value for a pattern.
+/// A filter for exactly this value. EC2 takes a filter's value as a pattern, so the special characters are escaped.
 fn filter(name: &str, value: &str) -> Filter {
     filter_of(name, &[value.to_owned()])
 }
 
-/// Any of these values.
+/// A filter for any of these values.
 fn filter_of(name: &str, values: &[String]) -> Filter {
     let literal = |text: &String| text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?");
     Filter::builder().name(name).set_values(Some(values.iter().map(literal).collect())).build()
 }
 
-/// What fits a pattern, in which `*` and `?` stand for others.
+/// A filter for a pattern, in which `*` and `?` stand for other characters.
 fn pattern(name: &str, pattern: &str) -> Filter {
     Filter::builder().name(name).values(pattern).build()
 }
 
-/// The same tags on everything that the call makes, so that a volume left behind is found as well. EC2 refuses those of a
-/// Spot request in a launch on demand (terraform-aws-github-runner #4561).
+/// The same tags for everything that the request makes, so that a leftover volume is found as well. EC2 refuses tags of
+/// a Spot request in a launch on demand (terraform-aws-github-runner #4561).
 fn to_tag_specifications(tags: &BTreeMap<String, String>, market: Market) -> Vec<TagSpecification> {
     let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
     kinds.extend((market == Market::Spot).then_some(ResourceType::SpotInstancesRequest));
@@ -268,7 +268,7 @@ fn to_machine(instance: &Instance) -> Option<Machine> {
         Some(InstanceStateName::Stopped) => State::Stopped,
         Some(InstanceStateName::ShuttingDown) => State::ShuttingDown,
         Some(InstanceStateName::Terminated) => State::Terminated,
-        // A state that EC2 may invent: taken as live, for a live machine is never launched a second time.
+        // A state that EC2 may add later counts as live, because no second machine is launched beside a live one.
         Some(_) => State::Running,
     };
     Some(Machine {

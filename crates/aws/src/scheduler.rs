@@ -1,7 +1,7 @@
 //! One-time schedules over EventBridge Scheduler: [`OneTimeSchedule`] ⇄ its requests and answers.
 //!
-//! Constant in each of ours: the time is UTC, the schedule is deleted once it has fired, and it is enabled. What stands
-//! in our group under our name and differs in one of these cannot be ours, and is [`ExistingSchedule::Other`].
+//! Some things are the same in all of our schedules: the time is UTC, the schedule is deleted once it has fired, and it
+//! is enabled. A schedule of our name and group that differs in one of these is not ours: [`ExistingSchedule::Other`].
 
 mod companions;
 
@@ -35,12 +35,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// The verb repeats by itself, with an eye on its deadline, so the SDK does not.
+    /// The SDK does not repeat requests, because the verb does so itself, within its deadline.
     pub fn new(sdk: &aws_config::SdkConfig, name: &str, limit: Duration) -> Self {
         Group { client: Client::from_conf(config(sdk, limit).build()), name: name.to_owned() }
     }
 
-    /// One whose requests are counted.
+    /// A group whose requests are counted.
     pub fn counted(sdk: &aws_config::SdkConfig, name: &str, limit: Duration, calls: &Arc<Calls>) -> Self {
         let config = config(sdk, limit).interceptor(CallCounter(calls.clone())).build();
         Group { client: Client::from_conf(config), name: name.to_owned() }
@@ -83,7 +83,8 @@ impl Group {
                     self.name
                 )
             }
-            // Scheduler says the same of a condition that it does not fulfil: it assumes the role for the group.
+            // Scheduler answers the same if the role's trust policy has a condition that Scheduler does not fulfil: it
+            // assumes the role for the group.
             Class::Propagating => format!(
                 "let the trust policy of SCHEDULER_ROLE_ARN allow sts:AssumeRole to scheduler.amazonaws.com; a condition on \
                  aws:SourceArn there has to name the schedule group {}. If the role is new, ask again in a minute",
@@ -113,17 +114,18 @@ fn config(sdk: &aws_config::SdkConfig, limit: Duration) -> aws_sdk_scheduler::co
         .timeout_config(TimeoutConfig::builder().operation_timeout(limit).build())
 }
 
-/// Scheduler's answers by what to do next. Its codes: the API reference of CreateSchedule, and of errors common to all
-/// actions (<https://docs.aws.amazon.com/scheduler/latest/APIReference/CommonErrors.html>). Of what we do not know only a
-/// client's error is a refusal; the rest is ambiguous, for repeating a request is safe.
+/// What to do next after Scheduler's answer. Its codes are in the API reference of CreateSchedule, and among the errors
+/// common to all actions (<https://docs.aws.amazon.com/scheduler/latest/APIReference/CommonErrors.html>). Of the
+/// answers that we do not know, only a client's error is a refusal; the rest is ambiguous: a repeat is safe.
 fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
         "ServiceQuotaExceededException" => Class::Quota,
-        // "The execution role you provide must allow AWS EventBridge Scheduler to assume the role": one that was made a moment
-        // ago and is not known everywhere yet, or that never will (aws-sdk-js-v3#6494; Terraform's provider repeats it).
+        // "The execution role you provide must allow AWS EventBridge Scheduler to assume the role": the role was made a
+        // moment ago and is not known everywhere yet, or it will never allow this (aws-sdk-js-v3#6494; Terraform's
+        // provider repeats the request).
         "ValidationException" if message.contains("assume the role") => Class::Propagating,
-        // Another request about this schedule, or about its group, is being carried out: nothing was done.
+        // Another request about this schedule or its group is in progress: nothing was done.
         "ConflictException" => Class::Throttled,
         "ResourceNotFoundException" | "ValidationException" => Class::Misconfigured,
         "AccessDeniedException" | "NotAuthorized" | "OptInRequired" => Class::Unauthorized,
@@ -141,13 +143,13 @@ fn class_of(code: Option<&str>, message: &str, status: u16) -> Class {
     }
 }
 
-/// Whether an answer says that there is no such schedule: not that there is no such group, in which nothing of ours can stand.
+/// Whether there is no such schedule. A missing group, in which no schedule of ours can be, is another error.
 fn is_absent<E: ProvideErrorMetadata>(error: &E) -> bool {
     error.code() == Some("ResourceNotFoundException")
         && !error.message().is_some_and(|message| message.starts_with("Schedule group"))
 }
 
-/// All that a schedule is, in the setters that CreateSchedule and UpdateSchedule share by name only.
+/// All that a schedule consists of. CreateSchedule and UpdateSchedule share only the names of these setters.
 macro_rules! saying {
     ($request:expr, $group:expr, $schedule:expr) => {
         $request
@@ -191,7 +193,7 @@ impl Deletes for Group {
 
 const UTC: &str = "UTC";
 
-/// `at(2026-01-05T09:45:00)`: a time without a zone, which stands beside it.
+/// `at(2026-01-05T09:45:00)`: a time without a zone. The zone is a field of its own.
 fn at(time: Timestamp) -> String {
     format!("at({})", time.strftime("%Y-%m-%dT%H:%M:%S"))
 }
@@ -230,7 +232,7 @@ fn seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
 
-/// What stands, if it is one of ours.
+/// The schedule that was found, if it is one of ours.
 fn to_one_time(name: &ScheduleName, found: &GetScheduleOutput) -> Option<OneTimeSchedule> {
     let ours = found.action_after_completion() == Some(&ActionAfterCompletion::Delete)
         && found.schedule_expression_timezone().is_none_or(|zone| zone == UTC)

@@ -1,7 +1,7 @@
 //! What the adapters need of the SDK: its configuration, its errors in our words, its requests counted.
 //!
-//! The SDK's own rendering of an error is a dump of its structs with the whole body of the answer, a record with
-//! people's names for one. Here only what the parts say of themselves is kept, cut to a sane length.
+//! The SDK shows an error as a dump of its structs with the whole body of the answer, for example a record with
+//! people's names. We keep only the parts' own messages, cut to a limited length.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,15 +39,15 @@ use elephant_core::error::{AwsError, Class, Error, Kind};
 pub async fn load(access: &Access) -> Result<SdkConfig, Error> {
     let tls = tls_context(&access.trust)?;
     let shared = connector(&tls, CONNECT);
-    // The SDK's own client would build a connector, with every root parsed, for each service client, and throw the
-    // first of each away. Another limit comes only from the places where credentials are looked for.
+    // The SDK's own client would build a connector for each service client, parse every root certificate for it, and
+    // throw away the first of each. Only the places where credentials are looked for ask for another limit.
     let http = http_client_fn(move |settings, _| match settings.connect_timeout() {
         Some(limit) if limit != CONNECT => connector(&tls, limit),
         _ => shared.clone(),
     });
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        // It looks at every open body ten times a second, and each of our requests has a limit of its own.
+        // This protection would look at every open body ten times a second, and each of our requests has its own limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &access.region {
         loader = loader.region(Region::new(region.clone()));
@@ -58,10 +58,10 @@ pub async fn load(access: &Access) -> Result<SdkConfig, Error> {
     Ok(loader.load().await)
 }
 
-/// As long as the SDK's own clients wait for a connection.
+/// The time to wait for a connection, the same as in the SDK's own clients.
 const CONNECT: Duration = Duration::from_millis(3100);
 
-/// The authorities of AWS's own endpoints.
+/// The certificates of the authorities that vouch for AWS's own endpoints.
 const AMAZON: &[u8] = include_bytes!("sdk/amazon.pem");
 
 fn tls_context(trust: &Trust) -> Result<TlsContext, Error> {
@@ -81,7 +81,7 @@ fn tls_context(trust: &Trust) -> Result<TlsContext, Error> {
 
 fn connector(tls: &TlsContext, connect: Duration) -> SharedHttpConnector {
     let connector = Connector::builder()
-        // ring instead of the default aws-lc, whose first use costs 50 ms of CPU, on a cold start's critical path.
+        // ring replaces the default aws-lc, whose first use costs 50 ms of CPU on a cold start's critical path.
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls.clone())
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(connect).build())
@@ -90,7 +90,7 @@ fn connector(tls: &TlsContext, connect: Duration) -> SharedHttpConnector {
     SharedHttpConnector::new(connector)
 }
 
-/// The file, if it is one that can be used: the connector would panic at one that cannot.
+/// The certificates in the file. They are checked first, because the connector would panic at an unusable file.
 fn bundle(file: &Path) -> Result<Vec<u8>, Error> {
     let wrong = |what: String| {
         Error::new(
@@ -115,18 +115,18 @@ fn bundle(file: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// How much is kept of what AWS, or the way to it, says. An encoded authorisation message, which only the whole of it can be
-/// decoded from, has some thousand characters (aws-parallelcluster#372).
+/// The longest message of AWS, or of the network, that is kept. An encoded authorisation message has some thousand
+/// characters, and only the whole of it can be decoded (aws-parallelcluster#372).
 const LENGTH: usize = 8000;
 
-/// Which request it was, and what AWS calls it.
+/// The action that was asked for, and AWS's id of the request.
 pub(crate) struct Answer {
     pub action: &'static str,
     pub request_id: Option<String>,
 }
 
-/// Classify an error: `class_of` gets code, message and HTTP status of what AWS answered; what was not answered is
-/// ambiguous, whatever the SDK's flags say of it.
+/// Classify an error. `class_of` gets the code, message and HTTP status of AWS's answer. A request without an answer is
+/// ambiguous, whatever the SDK's flags say.
 pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
     Answer { action, request_id }: Answer,
     error: &SdkError<E, HttpResponse>,
@@ -141,14 +141,14 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
         (None, Some(_)) => "no message".to_owned(),
         (None, None) => chain(error),
     };
-    // AWS gives each of its errors a code: a page without one is a proxy's, and whether it passed the request on nobody says.
+    // All errors of AWS have a code. A page without one is a proxy's, which may have passed the request on or not.
     let of_aws = code.is_some() || status.is_some_and(|status| status == 429 || status >= 500);
     let class = match error {
         SdkError::ServiceError(_) if !of_aws => Class::Ambiguous,
         SdkError::ServiceError(_) => class_of(code.as_deref(), &message, status.unwrap_or_default()),
         SdkError::ConstructionFailure(_) => Class::Misconfigured,
         _ if only_reads(action) && nothing_was_sent(error) => Class::Misconfigured,
-        // Before it was sent, each time.
+        // This fails before the request is sent, every time.
         SdkError::DispatchFailure(_) if message.contains(UNUSABLE_ENDPOINT) => Class::Misconfigured,
         _ => Class::Ambiguous,
     };
@@ -174,7 +174,7 @@ pub(crate) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
     failed
 }
 
-/// What was answered; `None`: an error that is as good as an answer.
+/// The answer; `None`: an error that is as good as an answer.
 pub(crate) fn unless<R, E>(
     answer: Result<R, SdkError<E, HttpResponse>>,
     is_as_good: impl Fn(&E) -> bool,
@@ -187,7 +187,7 @@ pub(crate) fn unless<R, E>(
     }
 }
 
-/// What to do where no answer came, which may have been a moment's trouble.
+/// The advice if no answer came, which may be a short disturbance.
 pub(crate) const UNREACHABLE: &str = "a repeat may be answered; if none is, nothing can be reached from here: a function in a \
      VPC needs a NAT gateway or a VPC endpoint for this service, and HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL have to lead \
      to it";
@@ -208,13 +208,13 @@ impl Calls {
         self.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were sent, and how many refused for their rate, since this was last asked.
+    /// The number of requests sent, and of requests that AWS throttled, since the last call.
     pub fn take(&self) -> (u64, u64) {
         (self.sent.swap(0, Ordering::Relaxed), self.throttled.swap(0, Ordering::Relaxed))
     }
 }
 
-/// Counts what goes over the wire: each sending, the SDK's own repeats too, and each answer that refuses one for its rate.
+/// Counts every request that is sent, the SDK's own repeats too, and every answer that throttles one.
 #[derive(Debug)]
 pub(crate) struct CallCounter(pub Arc<Calls>);
 
@@ -248,17 +248,17 @@ impl Intercept for CallCounter {
     }
 }
 
-/// Where services that answer in JSON over REST name their error, if not in the body.
+/// The header in which services with JSON over REST name their error, if it is not in the body.
 const ERROR_TYPE: &str = "x-amzn-errortype";
 
-/// Whether an answer that is no success names one of the codes, as a word of its own: in XML, in JSON, or in a header.
+/// Whether a failed answer names one of the codes as a whole word, in XML, in JSON or in a header.
 fn names_a_throttle(header: Option<&str>, body: &[u8]) -> bool {
     let body = String::from_utf8_lossy(body);
     let word = |c: char| !c.is_ascii_alphanumeric();
     header.into_iter().chain([&*body]).flat_map(|text| text.split(word)).any(is_throttle)
 }
 
-/// The codes with which AWS refuses a request for its rate, of every service that we ask.
+/// The throttling codes of all services that we use.
 const THROTTLES: [&str; 13] = [
     "RequestLimitExceeded",
     "Throttling",
@@ -279,7 +279,7 @@ pub(crate) fn is_throttle(code: &str) -> bool {
     THROTTLES.contains(&code)
 }
 
-/// The codes that say of the credentials, not of what they allow, that they will not do. EC2 has some of its own.
+/// The codes that say that the credentials are not valid, as opposed to what they allow. EC2 has some of its own.
 pub(crate) fn is_about_credentials(code: &str) -> bool {
     [
         "UnrecognizedClientException",
@@ -297,8 +297,8 @@ pub(crate) fn is_about_credentials(code: &str) -> bool {
     .contains(&code)
 }
 
-/// What to do about a refusal for which the function's role is not at fault. AWS names the policy that denies, or that does
-/// not allow: <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+/// What to do about a refusal that is not the fault of the function's role. AWS names the policy that denies, or that
+/// does not allow: <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
 pub(crate) fn not_the_role(failed: &AwsError) -> Option<String> {
     if failed.code.as_deref().is_some_and(is_about_credentials) {
         return Some("check the credentials that the function runs with, and its clock".to_owned());
@@ -314,12 +314,12 @@ pub(crate) fn not_the_role(failed: &AwsError) -> Option<String> {
     Some(format!("{policy} has to allow it: the policies of the function's role are not at fault"))
 }
 
-/// Of these a wrong guess costs an error message, no machine.
+/// Whether the action only reads. Then a wrong guess costs an error message, and no machine.
 fn only_reads(action: &str) -> bool {
     action.starts_with("Get") || action.starts_with("Describe")
 }
 
-/// Without credentials or a Region the SDK fails before it connects, and says so in words only.
+/// Whether the SDK failed before it connected. Without credentials or a Region it does, and says so in words only.
 fn nothing_was_sent<E, R>(error: &SdkError<E, R>) -> bool
 where
     E: std::error::Error + 'static,
@@ -332,14 +332,14 @@ where
         && (said.contains("credential") || said.contains("region"))
 }
 
-/// An endpoint without a scheme, of a profile for one: the SDK then shows the endpoint, which may hold a password, and the whole
-/// request with its body (smithy-rs#1496).
+/// The SDK's words for an endpoint without a scheme, for example from a profile. After these words it shows the
+/// endpoint, which may hold a password, and the whole request with its body (smithy-rs#1496).
 const UNUSABLE_ENDPOINT: &str = "failed to apply endpoint";
 
-/// How much of one link is kept.
+/// The longest message of one link that is kept.
 const LINK: usize = 200;
 
-/// What each link of the chain says of itself, each once, and nothing of the request.
+/// The message of each link of the chain, each once, and nothing of the request.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut link = Some(error);

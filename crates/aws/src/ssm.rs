@@ -1,7 +1,8 @@
-//! Systems Manager: parameters of its Parameter Store here, Run Command and private keys in files of their own; requests, and
-//! error codes → meaning.
+//! Systems Manager: parameters of its Parameter Store here, Run Command and private keys in their own files; requests,
+//! and error codes → meaning.
 //!
-//! Images are published as parameters. The client is made when it is first asked for: most functions are told an image's id.
+//! Images are published as parameters. The client is made at its first use, because most functions are configured with
+//! an image's id.
 
 mod commands;
 mod kept;
@@ -29,7 +30,7 @@ pub struct Ssm {
 }
 
 impl Ssm {
-    /// One whose requests are counted. The SDK repeats what may be repeated, within the limit.
+    /// An `Ssm` whose requests are counted. The SDK repeats every request that may be repeated, within the limit.
     pub fn counted(sdk: &aws_config::SdkConfig, limit: Duration, calls: &Arc<Calls>) -> Self {
         Ssm { sdk: sdk.clone(), limit, calls: calls.clone(), client: OnceCell::new() }
     }
@@ -68,7 +69,7 @@ impl ParameterStore for Ssm {
     }
 }
 
-/// Of a request that is about no parameter of an image.
+/// The error of a request that is not about an image's parameter.
 fn failed<E>(action: &'static str, error: &SdkError<E>) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -91,11 +92,11 @@ where
 fn class_of(code: Option<&str>, status: u16) -> Class {
     match code.unwrap_or_default() {
         code if sdk::is_throttle(code) => Class::Throttled,
-        // Two writers of one parameter at the same moment.
+        // Two requests wrote one parameter at the same moment.
         "TooManyUpdates" => Class::Throttled,
-        // A machine whose agent has not reported yet, or never will (aws-cli #4006): whoever asked knows how old it is.
+        // The machine's agent has not reported yet, or never will (aws-cli #4006). The caller knows the machine's age.
         "InvalidInstanceId" => Class::Propagating,
-        // `ParameterLimitExceeded` and its like.
+        // For example `ParameterLimitExceeded`.
         code if code.ends_with("LimitExceeded") => Class::Quota,
         "ParameterNotFound" | "ParameterVersionNotFound" | "ValidationException" | "InvalidKeyId" => {
             Class::Misconfigured

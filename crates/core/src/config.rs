@@ -1,7 +1,7 @@
-//! The environment, parsed once into typed values. Whoever calls hands it in, as a function from names to values.
+//! The environment, parsed once into typed values. The caller passes it as a function from names to values.
 //!
-//! Every problem is reported at once, by the variable's name, with what was expected: a deployment is mended in one go.
-//! An empty variable counts as unset, because that is what a template sends for a parameter left blank.
+//! All problems are reported at once, each with the variable's name and what was expected, so one correction is enough
+//! for a deployment. An empty variable counts as unset, because a template sends that for a blank parameter.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,16 +23,16 @@ use crate::settings::{self, Setting};
 use crate::timing::Window;
 use crate::user_data::UserData;
 
-/// What must be left of the lead when the flexible window is over: Scheduler is precise to a minute, and the launch and
-/// the machines' start want one, too.
+/// The minutes of the lead that must be left when the flexible window is over: Scheduler is precise to a minute, and
+/// the launch and the machines' start need another.
 const LEFT_OF_THE_LEAD: u64 = 2;
 
 /// EC2's limits: characters of a tag's key, and tags of a machine.
 const TAG_KEY_LIMIT: usize = 128;
 const TAGS_LIMIT: usize = 50;
 
-/// How tags begin that are written on a machine later, a restart's or an orphan's for one, and how many may be there at
-/// once, with some to spare. Configured ones leave them room.
+/// The beginning of the keys of tags that we write on a machine later, for example for a restart or an orphan; and how
+/// many such tags a machine may have at once, with some to spare. Configured tags must leave room for them.
 const MARK: &str = "elephant:";
 const MARKS: usize = 6;
 
@@ -44,14 +44,14 @@ const HOME_ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
 pub struct Config {
     pub launch_template: Option<LaunchTemplate>,
     pub image: Source,
-    /// In order of preference; empty only with a launch template, which has one then.
+    /// In order of preference. Empty only with a launch template, which then has a type.
     pub instance_types: Vec<String>,
     /// Empty only with a launch template.
     pub security_group_ids: Vec<String>,
     pub key_name: Option<String>,
     pub iam_profile: Option<InstanceProfile>,
     pub table_name: String,
-    /// As configured; see [`Config::zones`].
+    /// The zones as configured; see [`Config::zones`].
     pub supported_azs: Option<Vec<String>>,
     pub network: Network,
     /// `None`: the subnet decides.
@@ -66,63 +66,63 @@ pub struct Config {
     pub project_tag: String,
     /// None of them is one of [`IDENTITY_TAGS`].
     pub extra_tags: BTreeMap<String, String>,
-    /// A delivery outside of it launches nothing.
+    /// A delivery outside the window launches nothing.
     pub window: Window,
 }
 
-/// What the function `schedule` is told.
+/// The configuration of the function `schedule`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleConfig {
     pub table_name: String,
-    /// The group that the schedules stand in.
+    /// The schedule group of our schedules.
     pub group: String,
     pub target: Target,
     /// How long before the meeting its schedule fires.
     pub lead: Duration,
-    /// Scheduler picks a moment in this window from then on; zero: none. Whole minutes.
+    /// Scheduler fires at some moment in this window, which begins at the lead. Whole minutes; zero: no window.
     pub flexible_window: Duration,
-    /// As for `launch`, which launches nothing after it.
+    /// As for `launch`, which launches nothing after this window.
     pub launch_window: Duration,
-    /// Schedules of other programs that move and go with their meeting.
+    /// Schedules of other programs that are moved and deleted with their meeting.
     pub companions: Vec<companion::Pattern>,
 }
 
-/// What the function `end` is told.
+/// The configuration of the function `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndConfig {
     pub table_name: String,
-    /// The group that the schedules stand in.
+    /// The schedule group of our schedules.
     pub group: String,
-    /// Schedules of other programs that go with their meeting.
+    /// Schedules of other programs that are deleted with their meeting.
     pub companions: Vec<companion::Pattern>,
 }
 
-/// What the function `status` is told.
+/// The configuration of the function `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusConfig {
     pub table_name: String,
 }
 
-/// What the function `operate` is told.
+/// The configuration of the function `operate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperateConfig {
     pub table_name: String,
     pub project_tag: String,
-    /// What `launch` is told of the image, for whoever asks which it is.
+    /// The image settings of `launch`, for the request that asks which image is the latest.
     pub launch_template: Option<LaunchTemplate>,
     pub image: image::Source,
     pub instance_types: Vec<String>,
-    /// As configured; see [`OperateConfig::zones`].
+    /// The zones as configured; see [`OperateConfig::zones`].
     pub supported_azs: Option<Vec<String>>,
 }
 
-/// What the function `reconcile` is told besides what `launch` is.
+/// The configuration of the function `reconcile`, besides that of `launch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReconcileConfig {
     pub table_name: String,
     pub project_tag: String,
     pub limits: Limits,
-    /// Say what would be done, and do nothing.
+    /// The sweep only says what it would do.
     pub dry_run: bool,
 }
 
@@ -133,13 +133,13 @@ pub struct Volume {
     pub size_gb: i32,
     pub volume_type: String,
     pub encrypted: bool,
-    /// `None`: EC2's own, as for the next two.
+    /// `None`: EC2's default; the same for the next two.
     pub iops: Option<i32>,
     pub throughput: Option<i32>,
     pub kms_key_id: Option<String>,
 }
 
-/// Everything that is wrong with the environment, one line a variable.
+/// Everything that is wrong with the environment, one line for each variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -150,7 +150,7 @@ impl fmt::Display for Problems {
 }
 
 impl Problems {
-    /// What two readers of one environment found, each problem once.
+    /// The problems that two readers of one environment found, each problem once.
     pub fn of(one: Option<Problems>, other: Option<Problems>) -> Self {
         let mut all = one.map(|problems| problems.0).unwrap_or_default();
         for problem in other.map(|problems| problems.0).unwrap_or_default() {
@@ -177,7 +177,7 @@ impl Config {
         let mut env = Environment::of(variable);
         let launch_template = env.launch_template();
         let has_template = env.value(&settings::LAUNCH_TEMPLATE).is_some();
-        // In the order in which problems are told.
+        // The order of the fields is the order in which problems are reported.
         let config = Config {
             launch_template: launch_template
                 .map(|template| LaunchTemplate { keeps_volume: env.says_nothing_of_volumes(), ..template }),
@@ -211,7 +211,7 @@ impl Config {
         env.right(config)
     }
 
-    /// The launch template's root volume stays as it is: no variable says anything about it.
+    /// Whether the launch template's root volume stays as it is, because no variable says anything about it.
     pub fn keeps_volume(&self) -> bool {
         self.launch_template.as_ref().is_some_and(|template| template.keeps_volume)
     }
@@ -223,7 +223,7 @@ impl Config {
     }
 }
 
-/// Those that are configured, or the system's own three in its home Region.
+/// The configured zones, or the system's own three in its home Region.
 fn zones(configured: Option<&Vec<String>>, region: Option<&str>) -> Option<Vec<String>> {
     let home = || HOME_ZONES.map(str::to_owned).to_vec();
     configured.cloned().or_else(|| (region == Some(HOME_REGION)).then(home))
@@ -286,7 +286,7 @@ impl OperateConfig {
             table_name: env.table_name(),
             project_tag: env.project_tag(),
             launch_template: env.launch_template(),
-            // Where nothing says which, whoever asks is told so.
+            // If no variable names an image, a request for the latest image is answered with that problem.
             image: env.image(true).unwrap_or(Source::Template),
             instance_types: env
                 .optional(&settings::INSTANCE_TYPE, overrides::instance_types)
@@ -306,7 +306,7 @@ impl ReconcileConfig {
         let grace = env.minutes(&settings::GRACE_MINUTES);
         let longest = env.whole(&settings::MAX_MEETING_HOURS);
         let longest_meeting = Duration::from_secs(longest * 3600);
-        // The order in which problems are told.
+        // The order of the fields is the order in which problems are reported.
         let limits = Limits {
             grace,
             longest_meeting,
@@ -330,7 +330,7 @@ impl ReconcileConfig {
     }
 }
 
-/// What Lambda calls the function that we run in, for its metrics; `local` where Lambda has no say.
+/// Lambda's name of the function that we run in, for its metrics; `local` outside Lambda.
 pub fn function_name(variable: impl Fn(&str) -> Option<String>) -> String {
     variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned())
 }
@@ -339,7 +339,7 @@ pub fn function_name(variable: impl Fn(&str) -> Option<String>) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     pub format: LogFormat,
-    /// A word such as `WARN`, if somebody says one.
+    /// A word such as `WARN`, if a variable has one.
     pub level: Option<String>,
 }
 
@@ -354,19 +354,19 @@ pub fn logging(variable: impl Fn(&str) -> Option<String>) -> Logging {
     let json = said("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     Logging {
         format: if json { LogFormat::Json } else { LogFormat::Text },
-        // FATAL is Lambda's word for what no library has a level above.
+        // Lambda's level FATAL is above every level that the libraries have.
         level: said("AWS_LAMBDA_LOG_LEVEL")
             .or_else(|| said("RUST_LOG"))
             .map(|level| level.replace("FATAL", "ERROR")),
     }
 }
 
-/// Where Lambda hands out events, which it says to every function.
+/// The address at which Lambda hands out events. Lambda tells it to every function.
 pub fn runtime_api(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     variable("AWS_LAMBDA_RUNTIME_API").filter(|address| !address.is_empty())
 }
 
-/// The environment while it is read: collects what is wrong instead of stopping at the first problem.
+/// The environment while it is read. It collects all problems instead of stopping at the first.
 struct Environment<V> {
     variable: V,
     problems: Vec<String>,
@@ -377,12 +377,12 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         Environment { variable, problems: Vec::new() }
     }
 
-    /// The value, if nothing was wrong.
+    /// The value, if there were no problems.
     fn right<T>(self, value: T) -> Result<T, Problems> {
         if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
     }
 
-    /// One that is missing or will not do is told, and empty.
+    /// A missing or invalid value is reported as a problem, and an empty one is returned.
     fn required<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.value(setting);
         if value.is_none() {
@@ -391,7 +391,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         value.and_then(|text| self.parsed(setting, &text, &setting.expected(), parse)).unwrap_or_default()
     }
 
-    /// Required, unless a launch template may say it; empty then.
+    /// As `required`, but the value may be missing, and is then empty, if a launch template may set it.
     fn required_without<T: Default>(
         &mut self,
         has_template: bool,
@@ -408,7 +408,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         self.value(setting).and_then(|text| self.parsed(setting, &text, &setting.expected(), parse))
     }
 
-    /// The default stands for a value that will not do, and the problem is told anyway.
+    /// In place of an invalid value the default is returned, and the problem is reported anyway.
     fn or_default<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.optional(setting, &parse);
         value.or_else(|| parse(setting.default_value())).expect("a default is a value: a test asks each row")
@@ -444,7 +444,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         })
     }
 
-    /// `group` is that of our own schedules, which nobody else's pattern may mean; empty where it is not known.
+    /// `group`: that of our own schedules, which no companion's pattern may match; empty if it is not known.
     fn companions(&mut self, group: &str) -> Vec<companion::Pattern> {
         let patterns =
             self.optional(&settings::COMPANION_SCHEDULES, |text| list(text, companion::Pattern::parse));
@@ -480,7 +480,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
             .any(|setting| setting.name.starts_with("VOLUME_") && self.value(setting).is_some())
     }
 
-    /// A meeting is launched by the time that it begins, and no launch comes before it may.
+    /// A meeting is launched before it begins, and never earlier than a launch is allowed.
     fn lead_fits(&mut self, lead: u64, flexible_window: u64) {
         let earliest = self.whole(&settings::EARLIEST_MINUTES);
         if self.problems.is_empty() && lead > earliest {
@@ -498,7 +498,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         }
     }
 
-    /// One image, or a name and an owner of which the newest counts.
+    /// One image by its id, or a name and an owner, for the newest image.
     fn image(&mut self, has_template: bool) -> Option<Source> {
         let id = self.value(&settings::AMI_ID);
         let name = self.optional(&settings::AMI_NAME, |text| {
@@ -551,7 +551,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         Some(source)
     }
 
-    /// One of three variables, or none.
+    /// The network by one of three variables, or the default.
     fn network(&mut self) -> Network {
         let subnets = self.optional(&settings::SUBNET_IDS, |text| {
             list(text, |piece| resource_id("subnet-", piece)).map(Network::Subnets)
@@ -612,7 +612,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn performance_is_of_its_size(&mut self, volume: &Volume) {
-        // Beyond what comes with every gp3 volume EC2 gives 500 operations a second for each GiB.
+        // EC2 gives 500 operations a second for each GiB, but always the 3000 that come with every gp3 volume.
         if let Some(iops) =
             volume.iops.filter(|iops| self.problems.is_empty() && *iops > (500 * volume.size_gb).max(3000))
         {
@@ -623,7 +623,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
                 (iops + 499) / 500
             ));
         }
-        // EC2 gives a gp3 volume a quarter of a MiB/s for each of its operations a second.
+        // EC2 allows a gp3 volume a quarter of a MiB/s for each of its operations a second.
         if let Some(throughput) = volume.throughput.filter(|t| 4 * t > volume.iops.unwrap_or(3000)) {
             let iops = volume.iops.unwrap_or(3000);
             self.problems.push(format!(
@@ -651,7 +651,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         }
     }
 
-    /// Outside of it a delivery launches nothing.
+    /// The window outside of which a delivery launches nothing.
     fn window(&mut self) -> Window {
         Window {
             earliest: self.minutes(&settings::EARLIEST_MINUTES),
@@ -659,8 +659,9 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         }
     }
 
-    /// Where the SDK sends its requests. It panics at an empty one, and repeats its requests in vain at one without a scheme,
-    /// so we look first. What stands there is not shown: some put a password into it.
+    /// The endpoints to which the SDK sends its requests. The SDK panics at an empty endpoint, and repeats its requests
+    /// in vain at one without a scheme, so we check them first. Their values are not shown, because some people put a
+    /// password into them.
     fn endpoints(&mut self, services: &[&str]) {
         let of_a_service = services.iter().map(|service| format!("AWS_ENDPOINT_URL_{service}"));
         for name in std::iter::once("AWS_ENDPOINT_URL".to_owned()).chain(of_a_service) {
@@ -705,13 +706,13 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 }
 
-/// What EC2's own launch templates call a parameter of SSM that holds an image's id.
+/// The prefix with which EC2's own launch templates name a parameter of SSM that holds an image's id.
 const RESOLVE: &str = "resolve:ssm:";
 
-/// How much of a value is shown that is none; a longer one is not what it should be, a key for example.
+/// The longest invalid value that is shown. A longer value is probably something else, such as a key.
 const SHOWN: usize = 100;
 
-/// A value that will not do, if it may be shown: user data may hold secrets.
+/// The words for an invalid value in a problem. User data may hold secrets, so its value is not shown.
 pub fn shown(name: &str, text: &str) -> String {
     match text.chars().count() {
         length if name == "USER_DATA" || length > SHOWN || text.contains(char::is_control) => {
@@ -721,7 +722,7 @@ pub fn shown(name: &str, text: &str) -> String {
     }
 }
 
-/// `https://host:port/path`. The SDK takes whatever an URI may be, and fails at most of that later.
+/// Whether a text is `https://host:port/path`. The SDK accepts every valid URI, and fails at most of them later.
 fn is_endpoint(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let Some(rest) = rest else { return false };
@@ -806,7 +807,7 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// `k=v,…`. An empty value is one, an empty key is none.
+/// Tags as `k=v,…`. A value may be empty, a key may not.
 fn extra_tags(text: &str) -> Option<BTreeMap<String, String>> {
     let mut tags = BTreeMap::new();
     for piece in text.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
@@ -822,7 +823,7 @@ fn extra_tags(text: &str) -> Option<BTreeMap<String, String>> {
     (!tags.is_empty() && tags.len() + IDENTITY_TAGS.len() + MARKS <= TAGS_LIMIT).then_some(tags)
 }
 
-/// One that things are found by: EC2's filters take * and ? for any characters, and a backslash before them.
+/// A tag's value that EC2's filters find literally: in them `*` and `?` are wildcards, and a backslash an escape.
 fn plain_tag_value(text: &str) -> Option<String> {
     let fits = text.chars().count() <= TAG_VALUE_LIMIT && !text.contains(['*', '?', '\\']);
     fits.then(|| text.to_owned())
@@ -858,7 +859,7 @@ fn region_of(arn: &str) -> Option<&str> {
     arn.starts_with("arn:").then(|| arn.split(':').nth(3)).flatten().filter(|region| !region.is_empty())
 }
 
-/// `arn:partition:service:region:account:…`, with a word that tells what of the service it names.
+/// `arn:partition:service:region:account:…`, and contains `names`, the word for the kind of resource.
 fn arn(service: &str, names: &str, text: &str) -> Option<String> {
     let pieces: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, named, _, account, resource] = pieces[..] else { return None };

@@ -1,9 +1,9 @@
 //! The JSON that arrives, and the request that it means.
 //!
-//! A schedule of ours sends `{"meeting_id": …}`; older ones of the system send `{"meetingId": …}`; a rule of an event
-//! bus wraps either in `detail`. `launch` welcomes further fields and, but for the context attributes of EventBridge
-//! Scheduler, ignores them; `schedule` writes them to the record. What a refused event says is not shown, only its shape:
-//! names, commands and reasons of people stand in it.
+//! Our own schedules send `{"meeting_id": …}`; older schedules of the system send `{"meetingId": …}`; a rule of an
+//! event bus wraps either in `detail`. `launch` accepts further fields and ignores them, except the context attributes
+//! of EventBridge Scheduler; `schedule` writes them to the record. The error about a refused event shows only the
+//! event's shape, because its values hold names, commands and reasons of people.
 
 mod operate;
 
@@ -22,30 +22,31 @@ use crate::meeting::{MeetingId, Role};
 use crate::overrides::Overrides;
 use crate::record::OTHERS_LIMIT;
 
-/// How much of the shape of a refused event is shown.
+/// The longest shape of a refused event that is shown.
 const SHOWN: usize = 200;
-/// How much of the name of a refused field.
+/// The longest name of a refused field that is shown.
 const NAME_SHOWN: usize = 40;
 
-/// What DynamoDB keeps of a number exactly: so many digits, and the powers of ten of the first of them. It refuses others.
+/// The numbers that DynamoDB keeps exactly: at most so many digits, and the first digit in this range of powers of ten.
+/// DynamoDB refuses all others.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-data-types-number>
 const DIGITS: usize = 38;
 const POWERS: RangeInclusive<i64> = -130..=125;
 
-/// A record holds 400 KB, and people read this.
+/// A record holds 400 KB at most, and people read the reason.
 const REASON_LIMIT: usize = 1000;
 
 const MEETING_ID: [&str; 2] = ["meeting_id", "meetingId"];
 const MEET_TIME: [&str; 2] = ["meet_time", "meetTime"];
 
-/// What others may write to a record, less the id, the status and the times of a new one.
+/// The bytes that a request may add to a record: the limit of others, less a new record's id, status and times.
 const ATTRIBUTES_LIMIT: usize = OTHERS_LIMIT - 2 * 1024;
-/// DynamoDB nests 32 levels deep.
+/// DynamoDB allows 32 levels of nesting.
 const DEPTH_LIMIT: usize = 30;
 
-/// The JSON of an event, which has to be some: whoever invokes may send anything.
+/// The JSON of an event. Callers may send anything, so it may not be JSON at all.
 pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    // Its words have a place in the text, and nothing of the text.
+    // The parser's error names a place in the text, and shows nothing of the text.
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(
             Kind::InvalidEvent,
@@ -61,8 +62,8 @@ pub struct Launch {
     pub context: ScheduleContext,
 }
 
-/// What EventBridge Scheduler says of a delivery, where the schedule's Input carries its context attributes
-/// (`"scheduled_time": "<aws.scheduler.scheduled-time>"` and so on; each arrives as a string). For the log only.
+/// What EventBridge Scheduler tells about a delivery, if the schedule's Input has its context attributes
+/// (`"scheduled_time": "<aws.scheduler.scheduled-time>"` and so on; each arrives as a string). It is only logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScheduleContext {
     pub schedule_arn: Option<String>,
@@ -71,10 +72,10 @@ pub struct ScheduleContext {
     pub attempt_number: Option<String>,
 }
 
-/// A request to have a meeting launched in time, or not to.
+/// A request to have a meeting launched in time, or to cancel it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
-    /// A new meeting, or another time for one that stands.
+    /// A new meeting, or a new time for a meeting that has a record.
     Meeting(Appointment),
     Cancel {
         meeting_id: MeetingId,
@@ -82,14 +83,14 @@ pub enum Schedule {
     },
 }
 
-/// A meeting as whoever arranges it describes it.
+/// A meeting as the caller who arranges it describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Appointment {
     pub meeting_id: MeetingId,
     pub meet_time: Timestamp,
-    /// The same in the one form that a record has it in: UTC with a `Z`, to the second, and its fraction as it was sent.
+    /// The time in the only form that a record has: UTC with a `Z`, to the second, with the fraction as it was sent.
     pub meet_time_text: String,
-    /// Further attributes of a new record: names, the room's address, whatever other programs need.
+    /// Further attributes of a new record, such as names or the room's address: whatever other programs need.
     pub attributes: Map<String, Value>,
 }
 
@@ -111,27 +112,27 @@ pub struct Status {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// How it is.
+    /// The meeting's state now.
     Now,
-    /// The same, once both machines run.
+    /// The meeting's state once both machines run.
     WaitUntilRunning,
-    /// What this role's machine wrote to its console.
+    /// The text that this role's machine wrote to its console.
     Console(Role),
 }
 
-/// A request to make what runs agree with the records.
+/// A request to make the running machines agree with the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reconcile {
-    /// All of it.
+    /// Look at all machines and records.
     Sweep,
-    /// This machine and its meeting. Nothing else of a notification is believed: it may be old.
+    /// Look at this machine and its meeting. Nothing else in a notification is believed, because it may be old.
     Instance(InstanceId),
 }
 
-/// A look at everything that a launch needs, in place of one.
+/// A check of everything that a launch needs, without a launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
-    /// Whether this meeting, too, could be launched now.
+    /// A meeting to check, too: whether it could be launched now.
     pub meeting_id: Option<MeetingId>,
 }
 
@@ -141,7 +142,7 @@ impl Preflight {
         let refused = |problem| {
             refused(event, problem, r#"{"preflight": true} or {"preflight": true, "meeting_id": "…"}"#)
         };
-        // On either level of an envelope: whoever asks for a look must never get a launch.
+        // `preflight` counts on both levels of an envelope: a caller who asks for a check must never get a launch.
         let levels = [event.get("preflight"), event.get("detail").and_then(|detail| detail.get("preflight"))];
         let mut asked = false;
         for level in levels.into_iter().flatten() {
@@ -237,7 +238,7 @@ impl Status {
     }
 }
 
-/// Why a meeting is over, in the words of whoever ends it.
+/// Why a meeting is over, in the words of the caller who ends it.
 fn reason(fields: &Map<String, Value>, otherwise: &str) -> Result<String, String> {
     match fields.get("reason") {
         None | Some(Value::Null) => Ok(otherwise.to_owned()),
@@ -365,7 +366,7 @@ impl Appointment {
     }
 }
 
-/// An attribute as it will be read from the record.
+/// The attribute as it will be read from the record later.
 fn said(attributes: &Map<String, Value>, name: &str) -> Result<Option<String>, &'static str> {
     match attributes.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -376,7 +377,7 @@ fn said(attributes: &Map<String, Value>, name: &str) -> Result<Option<String>, &
     }
 }
 
-/// Attributes that come into the record later, each from its own program; a new record must not bring them along.
+/// The program that writes this attribute into the record later. A new record must not bring such an attribute along.
 fn writer_of(attribute: &str) -> Option<&'static str> {
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| attribute.ends_with(suffix));
     match attribute {
@@ -408,8 +409,9 @@ fn writer_of(attribute: &str) -> Option<&'static str> {
     }
 }
 
-/// A time with an offset, and the form of it in a record. The index of open meetings compares these texts, and finds none of
-/// another form. A zone in brackets is none: whether it agrees with the offset takes a table of zones to say.
+/// A time with an offset, and its form in a record. The index of open meetings compares these texts, so it finds no
+/// time of another form. A time with a zone in brackets is refused, because only a table of zones could tell whether
+/// the zone agrees with the offset.
 fn time(text: &str) -> Option<(Timestamp, String)> {
     let time: Timestamp = text.parse().ok().filter(|_| !text.contains('['))?;
     let fraction = text.split_once(['.', ',']).map_or("", |(_, fraction)| fraction);
@@ -464,7 +466,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// The event's fields; of an envelope of EventBridge those of its detail, where the request is.
+/// The event's fields. For an envelope of EventBridge, the fields of its detail, because the request is there.
 fn fields(event: &Value) -> Result<&Map<String, Value>, String> {
     let Value::Object(outer) = event else {
         return Err(format!("is {}, not an object", kind_of(event)));
@@ -492,7 +494,7 @@ fn meeting_id(fields: &Map<String, Value>) -> Result<MeetingId, String> {
     }
 }
 
-/// What stands under each spelling of a field that has to be a string.
+/// The text under each spelling of a field. Each text must be a string.
 fn spelled<'f>(
     fields: &'f Map<String, Value>,
     spellings: [&'static str; 2],
@@ -543,7 +545,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The shape of an event: the names of its fields and what kind each is, of an envelope those within, too.
+/// The shape of an event: the names of its fields and each one's kind. For an envelope, also the fields of its detail.
 fn shown(event: &Value) -> String {
     cut(&shape(event, 2), SHOWN)
 }

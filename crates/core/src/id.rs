@@ -1,6 +1,6 @@
-//! How an id is made a type of its own: text that AWS gives and takes, and that fits no place of another id.
+//! A macro that makes a type for each kind of id: text that AWS gives and takes, and that fits no other kind.
 
-/// `id! { /// What it names. VolumeId }`
+/// `id! { /// The id of a volume. VolumeId }`
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*

@@ -1,16 +1,18 @@
-//! The verb `operate`: what is done by hand, or by another program, to a machine that is up, and to what was made of it.
+//! The verb `operate`: what people or other programs do to a machine that is up, and to things made for it.
 //!
-//! A request may come twice. What it makes is known by its caller's name for it, in a tag or as EC2's own unique name, and
-//! made under a client token that depends on nothing else; so a repeat finds what the first one made, and goes on where
-//! that one stopped. Only machines, images, disks and network interfaces that carry our tag `Project` are touched: looked at
-//! here, and enforced by the function's policy.
+//! A request may come twice. Everything that it makes has the caller's name, in a tag or as EC2's own unique name, and
+//! is made under a client token that depends on nothing else. So a repeat finds what the first request made, and
+//! continues where that request stopped. Only machines, images, disks and network interfaces with our tag `Project` are
+//! touched: this code checks the tag, and the function's policy enforces it.
 //!
-//! EC2 has more than one "no": it judges permission by tags before it looks whether there is anything, it lags behind the step
-//! before, and what is new is not to be seen for a while. So a refusal that may be one for the moment is settled by a look at
-//! what it is about, by its id (`settle`), and what is not to be seen counts as removed only once it would be (`until_seen`).
+//! EC2 refuses a request for more than one reason: it checks permission by tags before it checks whether the thing
+//! exists, it does not see the step before at once, and it does not show new things for a while. So after a refusal
+//! that may be temporary, the code looks at the thing by its id (`settle`); and a thing that EC2 does not show counts
+//! as removed only after the time by which EC2 would show it (`until_seen`).
 //!
-//! `operate/images.rs`, `volumes.rs` and `interfaces.rs` (what both share is in `parts.rs`), `keys.rs` and `vpcs.rs` are
-//! what is made, `commands.rs` is what a machine is told to do; stopping, starting and rebooting stand here. Not handled here: ending a machine, which is `end`'s.
+//! This file stops, starts and reboots machines. `operate/images.rs`, `volumes.rs`, `interfaces.rs`, `keys.rs` and
+//! `vpcs.rs` make and remove things (`parts.rs` is what volumes and interfaces share), and `commands.rs` runs commands
+//! on a machine. The verb `end` ends machines.
 
 mod commands;
 mod images;
@@ -52,35 +54,35 @@ pub use keys::KeyAnswer;
 pub use volumes::VolumeAnswer;
 pub use vpcs::VpcAnswer;
 
-/// How often what has one name may have been made and removed, at most.
+/// How often something of one name may be made and removed, at most.
 const GENERATIONS: u32 = 100;
 
 /// How long a machine may still look stopped after EC2 has taken a request to start it.
 const START: Duration = Duration::from_secs(10);
 
-/// Neither on its way up nor down.
+/// The states of a machine that is neither starting nor going down.
 const AT_REST: [State; 2] = [State::Running, State::Stopped];
 
 /// What to do after most failures.
 const AGAIN: &str = "ask again: what was begun is found again by its name";
 
-/// What a look at something that was just made found.
+/// The result of a look at something that was just made.
 enum Sight<R> {
-    /// Nothing, which it may be for a moment.
+    /// EC2 does not show it, which may be so for a moment only.
     Unseen,
     NotYet,
     There(R),
     Gone,
 }
 
-/// What a look finds of that which EC2 would not touch.
+/// The result of a look at something that EC2 refused to touch.
 enum Found {
     Gone,
-    /// As it should be, since this time, if EC2 says so.
+    /// It is as it should be, since this time if EC2 tells the time.
     Stands(Option<Timestamp>),
 }
 
-/// What the verb asks of the world.
+/// The ports of the verb.
 pub trait OperatePorts {
     type Meetings: Meetings;
     type Ec2: Machinery;
@@ -89,7 +91,7 @@ pub trait OperatePorts {
     type Tokens: Tokens;
 }
 
-/// The verb with everything that it needs; lives as long as the function's environment.
+/// The verb with everything that it needs. It lives as long as the function's environment.
 pub struct Operator<P: OperatePorts> {
     pub meetings: P::Meetings,
     pub ec2: P::Ec2,
@@ -97,13 +99,13 @@ pub struct Operator<P: OperatePorts> {
     pub clock: P::Clock,
     pub tokens: P::Tokens,
     pub config: OperateConfig,
-    /// Where a VPC gets subnets; `None`: in every zone of the Region.
+    /// The zones in which a VPC gets subnets; `None`: every zone of the Region.
     pub zones: Option<Vec<String>>,
     pub timing: Timing,
     pub spent: Spent,
 }
 
-/// The first client token of each name that is not known to be history: to find that out takes a while, each time.
+/// For each name, the first client token that may still be in use. To find that out takes a while, each time.
 #[derive(Debug, Default)]
 pub struct Spent(RefCell<BTreeMap<Token, u32>>);
 
@@ -112,7 +114,7 @@ pub struct Spent(RefCell<BTreeMap<Token, u32>>);
 pub enum Outcome {
     #[default]
     Done,
-    /// It was so already: nothing was changed, or all of it by an earlier request.
+    /// It was so already: nothing was changed, or an earlier request changed all of it.
     Unchanged,
 }
 
@@ -123,7 +125,7 @@ pub struct OperateAnswer {
     pub outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// EC2's word, as it was seen last.
+    /// EC2's word for the state, as seen last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -236,7 +238,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         })
     }
 
-    /// The machine with all that it has, if it is one of ours.
+    /// The machine with its parts, if it is ours.
     async fn ours(&self, instance: &InstanceId) -> Result<Hardware, Error> {
         let ec2 = &self.operator.ec2;
         let found = self.ask(Service::Ec2, || ec2.inspect(instance)).await?;
@@ -251,7 +253,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         tags.get("Project") == Some(&self.operator.config.project_tag)
     }
 
-    /// What is made of a machine, or for it, carries the tags that say whose it is, and which request made it.
+    /// The tags on everything that is made of a machine or for it. They say whose it is, and which request made it.
     fn tags(&self, of: &Hardware, name: &str) -> BTreeMap<String, String> {
         let mut tags: BTreeMap<String, String> = [MEETING_TAG, ROLE_TAG]
             .iter()
@@ -268,7 +270,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
 
     async fn stop(&self, of: Hardware, wait: bool) -> Result<OperateAnswer, Error> {
         let (ec2, instance) = (&self.operator.ec2, of.instance_id().clone());
-        // First, or a sweep could start it again.
+        // The mark comes first: without it a sweep could start the machine again.
         self.mark_stopped(&of, true).await?;
         let (of, outcome) = match self.once_it_may(of, plan::stop).await? {
             (of, Power::Already) => (of, Outcome::Unchanged),
@@ -313,8 +315,8 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(())
     }
 
-    /// Until it is on its way or, with `up`, there. EC2 takes a request for a machine that it then cannot start: that one is
-    /// stopped again a moment later, and says why.
+    /// Wait until the machine is starting or, with `up`, until it runs. EC2 may accept the request for a machine that
+    /// it then cannot start: a moment later the machine is stopped again, with a reason.
     async fn until_it_starts(&self, before: Hardware, up: bool) -> Result<Hardware, Error> {
         let instance = before.instance_id().clone();
         let began = self.operator.clock.now();
@@ -351,9 +353,10 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Error::new(kind, problem, advice)
     }
 
-    /// EC2 keeps nothing of a reboot, so the tag does: a repeat that finds it reboots nothing. It is written afterwards; a
-    /// delivery that dies in between leaves a machine that the repeat reboots once more, and none that nobody did. Its room
-    /// is taken before the first: a machine that takes no further tag would be rebooted by each repeat.
+    /// EC2 does not remember a reboot, so a tag does: a repeat that finds the tag reboots nothing. The tag is written
+    /// after the reboot: if a delivery dies in between, the repeat reboots the machine once more, but no reboot is
+    /// skipped. An empty tag is written before the first reboot: a machine that can take no further tag would be
+    /// rebooted by each repeat.
     async fn reboot(&self, of: Hardware, name: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let mark = of.machine.tags.get(REBOOT_TAG).cloned();
@@ -371,7 +374,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(self.answer(&of, Outcome::Done))
     }
 
-    /// A machine on its way to somewhere is waited for until it is there.
+    /// Wait for a machine that is changing its state, then judge it.
     async fn once_it_may(
         &self,
         of: Hardware,
@@ -387,7 +390,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// What is attached to a machine, or taken away, it takes only where it is at rest.
+    /// The machine, once it runs or is stopped: only then can parts be attached or detached.
     async fn at_rest(&self, of: &Hardware) -> Result<Hardware, Error> {
         match of.machine.state {
             state if AT_REST.contains(&state) => Ok(of.clone()),
@@ -418,7 +421,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         self.refused(format!("{} is {}{why}", of.instance_id(), of.machine.state.as_str()))
     }
 
-    /// A look at a machine that EC2 would not touch.
+    /// A look at a machine that EC2 refused to touch.
     async fn alive(&self, instance: &InstanceId) -> Result<Found, Error> {
         let of = self.ours(instance).await?;
         match of.machine.state.is_live() {
@@ -427,7 +430,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// The record's note of the machine stays true; one that the record does not name has none.
+    /// Update the record's note of the machine. A machine that the record does not name has no note.
     async fn note(&self, of: &Hardware) -> Result<(), Error> {
         let meeting = of.machine.tags.get(MEETING_TAG).and_then(|id| MeetingId::new(id).ok());
         let role = of.machine.tags.get(ROLE_TAG);
@@ -463,7 +466,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         self.until_by(not_yet, &Cell::new(Timestamp::MIN), look).await
     }
 
-    /// One of the looks is taken right after `moment`, if that is still to come.
+    /// As `until`, with one look right after `moment`, if that is still to come.
     async fn until_by<R>(
         &self,
         not_yet: &str,
@@ -482,8 +485,8 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// Look until it is there; `None`: it is gone, or has been there so long that it would be seen. `made`: when it was made,
-    /// if that is known.
+    /// Look until the thing is there. `None`: it is gone, or EC2 still does not show it when it would have to. `made`:
+    /// when it was made, if that is known.
     async fn until_seen<R>(
         &self,
         not_yet: &str,
@@ -501,7 +504,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         .await
     }
 
-    /// A request; every one may be repeated.
+    /// Send a request that may be repeated, as all of them may.
     async fn ask<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
@@ -522,7 +525,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Error::of_request(self.verb, service, error, AGAIN)
     }
 
-    /// What the event asks for is not to be had, and nothing was made.
+    /// The error for a value of the event that cannot be fulfilled. Nothing was made.
     fn misfit(&self, field: &str, why: &str) -> Error {
         Error::new(
             Kind::InvalidEvent,
@@ -531,8 +534,9 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         )
     }
 
-    /// A request about something that may be gone, or whose tags EC2 may not know yet, or that a step before may still stand
-    /// in the way of: what is refused for one of these is settled by a look. `None`: it is gone, and nothing was done.
+    /// Send a request that EC2 may refuse because the thing is gone, because EC2 does not know its tags yet, or because
+    /// a step before still stands in the way. After such a refusal a look at the thing decides. `None`: the thing is
+    /// gone, and nothing was done.
     async fn settle<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         service: Service,
@@ -543,7 +547,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         let (first, last) = (Cell::new(None), RefCell::new(None));
         let seen_by = Cell::new(Timestamp::MIN);
         let settled = self.until_by("EC2 has not caught up with the step before", &seen_by, async || {
-            // Not repeated before the look.
+            // The look comes before any repeat.
             let request = || async {
                 match request().await {
                     Err(error) if plan::is_settled_by_a_look(&error) => Ok(Err(error)),
@@ -579,13 +583,13 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         })
     }
 
-    /// One whose failure is told after another's.
+    /// Send a request whose failure is only logged, because another error is the answer.
     async fn try_to<F: Future<Output = Result<(), AwsError>>>(
         &self,
         what: &str,
         request: impl Fn() -> F,
     ) -> bool {
-        // Nobody waits until what stands in its way is gone.
+        // This does not wait until an obstacle is gone.
         let request = || async {
             match request().await {
                 Err(error) if plan::is_settled_by_a_look(&error) => Ok(Err(error)),
@@ -603,19 +607,19 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
 
     // --- Client tokens ---
 
-    /// From the first that is not known to be history.
+    /// The numbers of the name's client tokens, from the first that may still be in use.
     fn generations(&self, kind: &str, of: &Hardware, name: &str) -> impl Iterator<Item = u32> + use<P> {
         let key = plan::token(kind, of.instance_id(), name, 1);
         self.operator.spent.0.borrow().get(&key).copied().unwrap_or(1)..=GENERATIONS
     }
 
-    /// What was made under this one stands.
+    /// Note that the thing made under this token exists.
     fn stands_under(&self, kind: &str, of: &Hardware, name: &str, generation: u32) {
         let key = plan::token(kind, of.instance_id(), name, 1);
         self.operator.spent.0.borrow_mut().insert(key, generation);
     }
 
-    /// What stood under the last one is gone.
+    /// Note that the thing made under the last token is gone.
     fn is_history(&self, kind: &str, of: &Hardware, name: &str) {
         let key = plan::token(kind, of.instance_id(), name, 1);
         if let Some(generation) = self.operator.spent.0.borrow_mut().get_mut(&key) {

@@ -1,6 +1,6 @@
-//! Deliveries of the verb `schedule` over a table and a scheduler in memory, one request at a time: whoever plays chooses which
-//! delivery moves next, whether its request is answered, lost before or after it took effect, or never sent because the
-//! delivery dies, and when another program steps in.
+//! Deliveries of the verb `schedule` over a table and a scheduler in memory, one request at a time. The chooser decides
+//! which delivery moves next; whether its request is answered, or lost before or after it took effect, or never sent
+//! because the delivery dies; and when another program acts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -35,11 +35,11 @@ use crate::{aws_error, config as launch_config, meeting, start};
 /// One meeting, and what can go wrong with it.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The record and the schedule of an earlier delivery stand already.
+    /// A record and a schedule of an earlier delivery exist already.
     pub stands: bool,
-    /// And the safety net's, a quarter of an hour after the meeting of then, which moves and goes with it.
+    /// The safety net's schedule exists, too, a quarter of an hour after that meeting, and moves and goes with it.
     pub companion: bool,
-    /// What is asked of the deliveries, in the order in which they come; they may overtake each other.
+    /// The requests of the deliveries, in the order in which they come; they may overtake each other.
     pub events: Vec<Value>,
     pub faults: usize,
     pub deaths: usize,
@@ -48,7 +48,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// No record, no request, and nothing that goes wrong.
+    /// No record, no requests, and nothing goes wrong.
     pub fn quiet() -> Self {
         Scenario {
             stands: false,
@@ -62,10 +62,10 @@ impl Scenario {
     }
 }
 
-/// A guard of the verb that is switched off.
+/// A safeguard of the verb that is switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
-    /// A new record is written over whatever stands.
+    /// A new record is written over an existing one.
     CreateOverwrites,
     /// A cancellation does not ask whether the record is still as it was read.
     CancelAsksNothing,
@@ -73,24 +73,24 @@ pub enum Sabotage {
     MoveAsksNothing,
     /// After the schedule was written the record is not looked at again.
     NoSecondLook,
-    /// How far a companion stands from its meeting is noted anew by each delivery that moves it.
+    /// The offset of a companion from its meeting is noted again by each delivery that moves it.
     NotesAnew,
-    /// And is not noted before the meeting is moved.
+    /// The offset is not noted before the meeting is moved.
     NotesNothing,
 }
 
 pub struct World {
     pub table: Table,
     pub schedules: BTreeMap<ScheduleName, OneTimeSchedule>,
-    /// When the safety net fires, if its schedule stands.
+    /// When the safety net fires, if its schedule exists.
     pub safety: Option<Timestamp>,
-    /// What the record notes of it.
+    /// The record's note of the safety net's offset.
     noted: Option<Offsets>,
-    /// Another life of the record than the one that the safety net's schedule was made for.
+    /// The record was deleted and made again since the safety net's schedule was made.
     made_again: bool,
     now: Timestamp,
     sabotage: Option<Sabotage>,
-    /// One line a step, in the words of the domain.
+    /// One line for each step, in our own words.
     pub told: Vec<String>,
     pub breach: Option<String>,
 }
@@ -110,9 +110,9 @@ struct Ports {
     world: Shared,
     delivery: usize,
     granted: Rc<RefCell<Option<Fate>>>,
-    /// A hash of all that it was answered: what it will do depends on nothing else but the clock.
+    /// A hash of all answers that the delivery got. Its next steps depend only on them and the clock.
     history: Rc<Cell<u64>>,
-    /// What the sabotaged second look sees: the record as this delivery last knew it.
+    /// The record as this delivery last knew it. The sabotaged second look sees it.
     known: Rc<RefCell<Option<Record>>>,
 }
 
@@ -273,7 +273,7 @@ impl CompanionNotes for Ports {
     }
 }
 
-/// Time stands still, but for the pauses that the verb makes.
+/// Time moves only in the pauses that the verb makes.
 impl Clock for Ports {
     fn now(&self) -> Timestamp {
         self.world.borrow().now
@@ -351,13 +351,13 @@ impl World {
         self.table.create(new)
     }
 
-    /// What another program does; `None`: it has nothing to do.
+    /// Let another program act; `None`: it has nothing to do.
     fn act(&mut self, act: usize) -> Option<&'static str> {
         let now = self.now;
         let record = self.table.records.get_mut(&meeting("m"));
         let said = match (act, record) {
             (0, Some(record)) if !record.is_over() && record.lease.is_none() => {
-                // The function launch claims.
+                // The function `launch` claims the meeting.
                 record.lease =
                     Some(Lease { owner: Owner::from("launch"), until: now + Duration::from_secs(30) });
                 let candidate = elephant_core::plan::Candidate {
@@ -403,7 +403,7 @@ impl World {
         Some(said)
     }
 
-    /// Whether record and schedule say the same.
+    /// Whether the record and the schedule disagree, and how.
     pub fn disagreement(&self) -> Option<String> {
         let schedule = self.schedules.get(&ScheduleName::of(&meeting("m")));
         if self.schedules.len() > 1 {
@@ -413,7 +413,7 @@ impl World {
             return Some(what);
         }
         match self.table.records.get(&meeting("m")) {
-            // It fires in vain; nobody may take it for left over, for the record may be on its way back.
+            // The schedule fires in vain. No delivery may take it for a leftover: its record may be written again.
             None => None,
             Some(record) if record.is_over() => {
                 schedule.map(|_| "a schedule stands for a meeting that is over".into())
@@ -437,7 +437,8 @@ impl World {
 }
 
 impl World {
-    /// Whether the safety net fires otherwise than a quarter of an hour after the meeting of this record, or after its end.
+    /// Whether the safety net does not fire a quarter of an hour after the meeting of this record, or its schedule
+    /// still exists after the meeting's end.
     fn astray(&self, record: &Record) -> Option<String> {
         let MeetTime::At(meet_time) = record.meet_time else { return None };
         let due = meet_time + Duration::from_secs(15 * 60);
@@ -480,13 +481,13 @@ pub fn cancel() -> Value {
     json!({"meeting_id": "m", "cancel": true})
 }
 
-/// Which of so many ways to go.
+/// Chooses one of several ways to go.
 pub trait Chooser {
-    /// `None` ends the course here, because it was followed from this state before.
+    /// `None` ends the course here, because another course went on from this state before.
     fn choose(&mut self, options: usize, state: &dyn Fn() -> u64) -> Option<usize>;
 }
 
-/// A hash of whatever tells itself.
+/// A hash of the value's debug text.
 fn hash_of(what: &impl fmt::Debug, on: u64) -> u64 {
     struct Into(DefaultHasher);
     impl fmt::Write for Into {
@@ -567,10 +568,10 @@ impl Delivery {
     }
 }
 
-/// How many programs of the system may step in.
+/// The number of different actions of other programs.
 const ACTS: usize = 4;
 
-/// Follow one course to its end, then deliver the last request once more, undisturbed.
+/// Follow one course to its end, then deliver the last request once more, with nothing going wrong.
 pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
     let world: Shared = Rc::new(RefCell::new(World {
         table: Table::default(),
@@ -593,7 +594,7 @@ pub fn play(scenario: &Scenario, chooser: &mut dyn Chooser) -> Played {
     let mut deliveries: Vec<Delivery> =
         events.map(|(i, event)| begin(&world, scenario, i + 1, event)).collect();
     loop {
-        // Each option is a delivery with what becomes of its request, or another program's step.
+        // Each option is a delivery with the fate of its request, or an action of another program.
         let mut options: Vec<(usize, Option<Fate>)> = Vec::new();
         for (index, _) in deliveries.iter().enumerate().filter(|(_, d)| d.running.is_some()) {
             options.push((index, Some(Fate::Answered)));

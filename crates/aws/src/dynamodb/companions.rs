@@ -1,4 +1,4 @@
-//! What is noted of a meeting's companion schedules: `launch_companions`, a map from `group/name` to milliseconds, written once.
+//! The notes of companion schedules: `launch_companions`, a map from `group/name` to milliseconds, written once.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -1,7 +1,7 @@
 //! Many records at once: in batches by their ids, and by the index of open meetings.
 //!
-//! The index has `status` as its partition key and `meet_time` as its sort key, attributes that every record of the system
-//! has anyway, so no program has to write anything for it. It holds the meetings that are over, too.
+//! The index has `status` as its partition key and `meet_time` as its sort key. Every record of the system has them
+//! anyway, so no program has to write anything for the index. It also holds the meetings that are over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,14 +20,14 @@ use elephant_core::meeting::{MeetingId, Role, Status};
 use elephant_core::ports::{Reports, Watch};
 use elephant_core::record::{Failure, Lost, MeetTime};
 
-/// What one BatchGetItem may ask for.
+/// The largest number of records in one BatchGetItem.
 const BATCH: usize = 100;
 
-/// How often what DynamoDB left out of an answer is asked for again, before the request counts as refused for its rate.
+/// How often the rest of an incomplete answer is asked for again, before the request counts as throttled.
 const ROUNDS: usize = 4;
 
-/// Every status that we know; a missing one no index holds. TERMINATED is among them, for the watchdog writes it on the
-/// death of any machine, and what a meeting leaves behind is cleaned up.
+/// Every status that we know. The index does not hold records without a status. TERMINATED is one of them, because the
+/// watchdog writes it when any machine dies, and because the sweep cleans up after meetings that are over.
 const STATUSES: [Status; 6] = [
     Status::Scheduled,
     Status::Launched,
@@ -60,7 +60,7 @@ impl Watch for Table {
 
     async fn find_by_time(&self, from: Timestamp, until: Timestamp) -> Result<BTreeSet<MeetingId>, AwsError> {
         let mut found = BTreeSet::new();
-        // The sort key is a text, in whatever offset its writer prefers: a day on either side has all of them.
+        // The sort key is a text, with the offset that its writer chose: a day more on either side finds all of them.
         let between = [day(from, -1), day(until, 2)];
         for status in &STATUSES {
             let pages = self
@@ -150,7 +150,7 @@ fn to_watched(meeting: &MeetingId, item: &Item) -> MeetingSnapshot {
     }
 }
 
-/// For people; one that cannot be read is none.
+/// The failure is for people: an unreadable one counts as missing.
 fn to_failure(item: &Item) -> Option<Failure> {
     let [reason, code, at] = FAILURE.map(|name| text(item, name).ok().flatten());
     Some(Failure { reason: reason?, code: code?, at: at?.parse().ok()? })
@@ -161,7 +161,7 @@ fn to_lost(item: &Item, role: Role) -> Option<Lost> {
     Some(Lost { instance_id: InstanceId::from(id?), reason: reason?, at: at?.parse().ok()? })
 }
 
-/// One that cannot be read is none: it is written anew.
+/// An unreadable note counts as missing, and is written again.
 fn to_note(item: &Item, role: Role) -> Option<Note> {
     let part = |name: &str| text(item, &format!("{role}_{name}")).ok().flatten();
     let [state, private_ip, public_ip, dns_name] = NOTES.map(part);
@@ -169,7 +169,7 @@ fn to_note(item: &Item, role: Role) -> Option<Note> {
     Some(Note { state, addresses: Addresses { private_ip, public_ip, dns_name } })
 }
 
-/// A count that cannot be read allows nothing more.
+/// An unreadable count allows no further replacement.
 fn replaced(item: &Item) -> u32 {
     match item.get(REPLACED) {
         None => 0,
@@ -178,7 +178,7 @@ fn replaced(item: &Item) -> u32 {
     }
 }
 
-/// A date as the first part of an ISO 8601 time, so many days away.
+/// The date so many days later, as the first part of an ISO 8601 time.
 fn day(time: Timestamp, days: i64) -> String {
     let moved = time.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(time);
     moved.to_zoned(TimeZone::UTC).date().to_string()

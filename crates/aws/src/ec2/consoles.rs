@@ -16,7 +16,7 @@ impl Consoles for Ec2 {
         };
         let answer = match ask(true).await {
             Ok(answer) => answer,
-            // Only Nitro has the latest; of the others EC2 keeps what was written at the start.
+            // Only machines on Nitro have the latest output. For others EC2 keeps the output of the start.
             Err(error) if is_unsupported(&error) => {
                 ask(false).await.map_err(|error| failed("GetConsoleOutput", &error))?
             }
@@ -30,7 +30,7 @@ fn is_unsupported<E: aws_sdk_ec2::error::ProvideErrorMetadata>(error: &E) -> boo
     matches!(error.code(), Some("UnsupportedOperation" | "InvalidParameterCombination"))
 }
 
-/// EC2 sends base64; what is none is shown as it came.
+/// EC2 sends base64; anything else is shown as it came.
 fn to_text(output: &str) -> String {
     let plain: String = output.chars().filter(|c| !c.is_whitespace()).collect();
     match BASE64_STANDARD.decode(plain) {

@@ -1,4 +1,4 @@
-//! The machines of ours over EC2, and the mark of an orphan.
+//! Our machines over EC2, and the tag of an orphan.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use elephant_core::fleet::{Looked, ORPHAN_TAG, ObservedMachine};
 use elephant_core::machine::{Addresses, InstanceId, Token};
 use elephant_core::ports::{DescribeById, Fleet, Starts, StatusChecks};
 
-/// The most that a page may hold: a sweep over thousands of machines is few requests.
+/// The largest page that EC2 allows, so that a sweep over thousands of machines makes few requests.
 const PAGE: i32 = 1000;
 
-/// How many machines are asked for by their ids at once. EC2 allows a thousand, and no page limit beside them.
+/// How many ids one request has. EC2 allows a thousand ids, and no page limit beside them.
 const IDS: usize = 100;
 
 impl DescribeById for Ec2 {
     async fn look(&self, instances: &[InstanceId]) -> Result<Looked, AwsError> {
-        // By `InstanceIds` and not by a filter: in a zone's disruption a request that names none fails altogether.
+        // `InstanceIds` and not a filter: while a zone is disrupted, a request without ids fails altogether.
         let mut looked = Looked::default();
         let mut failure = None;
         let mut left: Vec<Vec<&InstanceId>> =
@@ -31,7 +31,7 @@ impl DescribeById for Ec2 {
                 Ok(answer) => {
                     let shown = answer.reservations().iter().flat_map(|r| r.instances());
                     let shown: Vec<ObservedMachine> = shown.filter_map(to_sighting).collect();
-                    // What an answer leaves out without a word is not there.
+                    // A machine that the answer leaves out silently does not exist.
                     let is_shown = |id: &InstanceId| shown.iter().any(|s| s.instance_id() == id);
                     looked.missing.extend(ids.iter().filter(|id| !is_shown(id)).map(|id| (*id).clone()));
                     looked.seen.extend(shown);
@@ -48,10 +48,10 @@ impl DescribeById for Ec2 {
                     looked.missing.extend(gone.into_iter().cloned());
                     left.extend(Some(others).filter(|others| !others.is_empty()));
                 }
-                // Nothing is the matter with any of them.
+                // The refusal is about none of these machines.
                 (true, Class::Throttled | Class::Unauthorized) => return Err(error),
                 (true, _) if ids.len() == 1 => failure = Some(error),
-                // Some of them cannot be seen: the others can.
+                // EC2 cannot show some of these machines: halves are asked for until the others are seen.
                 (true, _) => {
                     left.push(ids.split_off(ids.len() / 2));
                     left.push(ids);
@@ -65,7 +65,7 @@ impl DescribeById for Ec2 {
     }
 }
 
-/// Whether a message names this id, and not only a longer one. What can be no id is quoted.
+/// Whether a message names this id, and not only a longer one. EC2 quotes a text that can be no id.
 fn names(message: &str, id: &str) -> bool {
     message.contains(&format!("\"{id}\""))
         || message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == id)
@@ -93,7 +93,7 @@ impl Fleet for Ec2 {
 }
 
 impl Ec2 {
-    /// Of a machine, or of what one has left behind.
+    /// Mark a machine, or something that a machine left behind.
     pub(super) async fn mark_as_orphan(&self, id: &str, since: Timestamp) -> Result<(), AwsError> {
         self.set_tag(id, ORPHAN_TAG, &format!("{since:.0}")).await
     }
@@ -128,7 +128,7 @@ fn to_sighting(instance: &Instance) -> Option<ObservedMachine> {
     })
 }
 
-/// An empty text is none.
+/// The machine's addresses. An empty text counts as missing.
 pub(super) fn to_addresses(instance: &Instance) -> Addresses {
     let some = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     let public = some(instance.public_dns_name());

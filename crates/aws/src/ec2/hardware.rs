@@ -1,4 +1,4 @@
-//! What operating a machine takes: its parts, images, disks and network interfaces over EC2.
+//! The requests that `operate` needs: a machine's parts, images, disks and network interfaces over EC2.
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
@@ -98,7 +98,7 @@ impl OwnImages for Ec2 {
     }
 
     async fn find_by_id(&self, image_id: &str) -> Result<Option<OwnImage>, AwsError> {
-        // Of any owner, so that it can be said of one that it is not ours.
+        // The image of any owner, so that the error can say that it is not ours.
         let request = self.client.describe_images().image_ids(image_id).include_disabled(true);
         let unknown = ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"];
         let found = unless("DescribeImages", request.send().await, &unknown)?;
@@ -154,7 +154,7 @@ impl Parts<Volume> for Ec2 {
             .volume_type(VolumeType::from(volume.volume_type.as_str()))
             .set_iops(volume.iops)
             .set_throughput(volume.throughput)
-            // `false` sends nothing: the account may encrypt all.
+            // `false` sends nothing, because the account may encrypt all volumes.
             .set_encrypted(volume.encrypted.then_some(true))
             .tag_specifications(tagged(ResourceType::Volume, &volume.tags));
         match request.send().await {
@@ -237,7 +237,7 @@ impl Parts<Interface> for Ec2 {
         match request.send().await {
             Ok(answer) => {
                 let made = answer.network_interface().and_then(to_interface);
-                // What an answer without one made is found by its tags.
+                // If the answer has no interface, the interface is found by its tags.
                 Ok(made.map_or(Made::Mismatch, Made::This))
             }
             Err(error) if is_code(&error, &["IdempotentParameterMismatch"]) => Ok(Made::Mismatch),
@@ -330,7 +330,7 @@ impl Ec2 {
     }
 }
 
-/// How many a page of a list has at most.
+/// The largest page of a list.
 pub(super) const PAGE: i32 = 1000;
 
 fn made_for(instance: &InstanceId, name: &str) -> Vec<Filter> {
@@ -392,7 +392,7 @@ fn to_interface(interface: &NetworkInterface) -> Option<Interface> {
     })
 }
 
-/// The id of something that was just made. An answer without one says nothing, and is asked for again.
+/// The id of something that was just made. An answer without an id tells nothing, so the request is repeated.
 pub(super) fn made(action: &'static str, id: Option<&str>) -> Result<String, AwsError> {
     id.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| AwsError {
         action,
@@ -416,7 +416,7 @@ fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
 
-/// What was answered; `None`: EC2 refuses with one of these codes.
+/// EC2's answer; `None`: EC2 refused with one of these codes.
 pub(super) fn unless<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,
@@ -430,7 +430,7 @@ where
     sdk::unless(answer, is_one, |error| failed(action, error))
 }
 
-/// Done, or refused with one of the codes that say that it is so already: what is gone is as good as deleted.
+/// Success; or a refusal with one of these codes, which say that it is so already, such as that the thing is gone.
 pub(super) fn done_or<R, E>(
     action: &'static str,
     answer: Result<R, SdkError<E>>,

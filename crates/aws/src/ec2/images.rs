@@ -32,7 +32,7 @@ impl Images for Ec2 {
         let images = self.client.describe_images().owners(owner).set_filters(Some(filters));
         let pages = images.include_deprecated(false).into_paginator().items().send();
         let images = self.all("DescribeImages", pages.collect::<Result<Vec<_>, _>>()).await?;
-        // EC2 tells an owner of their deprecated images whatever is asked for.
+        // EC2 shows owners their own deprecated images, whatever the request says.
         let now = Timestamp::now();
         let deprecated = |image: &&aws_sdk_ec2::types::Image| {
             let since = image.deprecation_time().and_then(|date| date.parse::<Timestamp>().ok());
@@ -62,7 +62,7 @@ fn to_image(image: &aws_sdk_ec2::types::Image) -> Option<Image> {
         root_device: root_device.to_owned(),
         snapshot_gb: root.and_then(|root| root.ebs()).and_then(|ebs| ebs.volume_size()),
         architecture: image.architecture().map(|known| known.as_str()).unwrap_or_default().to_owned(),
-        // The wire has it in small letters, the SDK's own word has not.
+        // EC2 sends the word in lower case, and the SDK's own word has capital letters.
         is_windows: image.platform().is_some_and(|word| word.as_str().eq_ignore_ascii_case("windows")),
         created: image.creation_date().and_then(|date| date.parse().ok()),
     })

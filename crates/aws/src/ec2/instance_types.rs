@@ -15,7 +15,7 @@ impl InstanceTypes for Ec2 {
             let mut found = Vec::new();
             let mut next = None;
             loop {
-                // The SDK's own paginator cannot be told not to repeat.
+                // The SDK's own paginator cannot be told not to repeat requests.
                 let page = self
                     .client
                     .describe_instance_type_offerings()

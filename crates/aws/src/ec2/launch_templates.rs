@@ -61,7 +61,7 @@ impl LaunchTemplates for Ec2 {
     }
 }
 
-/// What is tagged, with each of its keys.
+/// The kind of thing that is tagged, with each tag's key.
 fn to_keys(tags: &LaunchTemplateTagSpecification) -> Vec<(String, String)> {
     let kind = tags.resource_type().map(|kind| kind.as_str()).unwrap_or_default();
     tags.tags().iter().filter_map(|tag| Some((kind.to_owned(), tag.key()?.to_owned()))).collect()

@@ -1,4 +1,4 @@
-//! Volumes and network interfaces of ours that are attached to nothing, or marked as if they were.
+//! Our volumes and network interfaces that are attached to nothing, and those that are marked as leftovers.
 
 use aws_sdk_ec2::types::{Filter, Tag};
 use jiff::Timestamp;
@@ -9,10 +9,10 @@ use elephant_core::fleet::{Leftover, LeftoverKind, ORPHAN_TAG};
 use elephant_core::machine::MEETING_TAG;
 use elephant_core::ports::Leftovers;
 
-/// EC2's word for attached to nothing, of either.
+/// EC2's state of a volume or network interface that is attached to nothing.
 const AVAILABLE: &str = "available";
 
-/// The most that a page may hold: both actions take 5 to 1,000.
+/// The largest page that both actions allow; the least is 5.
 const PAGE: i32 = 500;
 
 impl Leftovers for Ec2 {
@@ -53,7 +53,7 @@ impl Leftovers for Ec2 {
 }
 
 impl Ec2 {
-    /// Of those that this filter leaves; whether one is in use is looked at where the filter does not say it.
+    /// The leftovers that match the filter. `look`: check of each whether it is in use, because the filter does not.
     async fn leftovers(&self, project: &str, which: Filter, look: bool) -> Result<Vec<Leftover>, AwsError> {
         let ours = Some(vec![filter("tag:Project", project), which, filter("tag-key", MEETING_TAG)]);
         let volumes = self.client.describe_volumes().set_filters(ours.clone());
@@ -76,7 +76,7 @@ impl Ec2 {
     }
 }
 
-/// Gone, or in use again: by these codes, and of a network interface only by the words.
+/// Whether the thing is gone, or in use again. A network interface in use is told by the words only.
 fn is_no_leftover(error: &AwsError) -> bool {
     matches!(
         error.code(),

@@ -1,34 +1,35 @@
-//! What EC2's answers mean: from code, words and action to what to do next, and to what a person has to mend.
+//! The meaning of EC2's answers: from code, words and action to what to do next, and to what a person has to change.
 //!
-//! EC2's errors are unmodelled, so they are told apart by their code, and where one code has several meanings by EC2's own
-//! words. The codes are those of EC2's [error page] and of well-kept launchers (karpenter, aws-parallelcluster-node,
-//! terraform-aws-github-runner, gardener, juju, skypilot, ubicloud); each row that goes by words names where they were
-//! seen. What no row knows is fatal as a client's error, and ambiguous otherwise.
+//! The SDK has no types for EC2's errors, so they are distinguished by their code and, if one code has several
+//! meanings, by EC2's words. The codes are those of EC2's [error page] and of well-kept launchers (karpenter,
+//! aws-parallelcluster-node, terraform-aws-github-runner, gardener, juju, skypilot, ubicloud). Each row with words
+//! names where the words were seen. An error without a row is fatal if it is a client's error, else ambiguous.
 //!
-//! Not known here: what of a request a meeting's record asked for. The verb that read it says so in place of the setting.
+//! This file does not know which part of a request came from a meeting's record. The verb that read the record names
+//! the attribute in place of the setting.
 //!
 //! [error page]: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 
 use crate::sdk;
 use elephant_core::error::{AwsError, Class};
 
-/// The first that fits counts.
+/// A row of the table. The first row that matches counts.
 struct Row {
-    /// `X*`: every code that begins so; `*X`: every code that ends so.
+    /// `X*`: every code that begins with X; `*X`: every code that ends with X.
     codes: &'static [&'static str],
-    /// One of these stands in the message, in small letters; none: whatever it says.
+    /// The message, in lower case, has one of these; empty: any message.
     says: &'static [&'static str],
     class: Class,
-    /// What to do about it; empty where nobody has to do anything.
+    /// What to do about the error; empty if nobody has to do anything.
     mend: Mend,
 }
 
 enum Mend {
-    /// Nothing, or this.
+    /// This text, which may be empty.
     Say(&'static str),
-    /// A permission of the function's role.
+    /// Allow an action in the function's role.
     Allow,
-    /// More of a quota, by its name in Service Quotas; empty: by the code.
+    /// Ask for more of a quota, by its name in Service Quotas; empty: the code names it.
     Quota(&'static str),
 }
 
@@ -38,7 +39,7 @@ const fn row(codes: &'static [&'static str], says: &'static [&'static str], clas
     Row { codes, says, class, mend }
 }
 
-/// Codes that say only in words what they are about.
+/// Codes whose subject only the words tell.
 const VAGUE: &[&str] = &["InvalidParameter*", "Unsupported", "UnsupportedOperation", "OperationNotPermitted"];
 const DENIED: &[&str] = &["UnauthorizedOperation", "AccessDenied", "AccessDeniedException"];
 const ORGANISATION: Mend = Say(
@@ -69,7 +70,7 @@ const ACCOUNT: Mend =
 const CREDENTIALS: Mend = Say("check the credentials that the function runs with");
 
 const TABLE: &[Row] = &[
-    // Rates. Of snapshots, images and their kind EC2 says how many at a time (aws-sdk-go #1284).
+    // Rates. For snapshots, images and similar things EC2 limits how many are made at a time (aws-sdk-go #1284).
     row(&["*RateExceeded"], &[], Class::Throttled, Say("")),
     row(&["Concurrent*LimitExceeded", "PendingSnapshotLimitExceeded"], &[], Class::Throttled, Say("")),
     // Idempotency: EC2 developer guide, "Ensuring idempotency".
@@ -108,9 +109,9 @@ const TABLE: &[Row] = &[
         Say(""),
     ),
     row(&["ConcurrentTagAccess", "InvalidInstanceID.NotFound"], &[], Class::Propagating, Say("")),
-    // EC2 lags behind the step before, or something stands in the way, and does not say which: whoever asked looks. After a
-    // deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s #1399), while a machine is on
-    // its way up (cloud-custodian #6014, dstack #3603), for the parts of a VPC (terraform #497, alchemy #1125).
+    // EC2 has not seen the step before, or something stands in the way, and EC2 does not say which: the caller looks.
+    // Seen after a deregistration (boto #3019), after a detachment (aws-sdk-java #1623, amazon-vpc-cni-k8s #1399),
+    // while a machine starts (cloud-custodian #6014, dstack #3603), for parts of a VPC (terraform #497, alchemy #1125).
     row(
         &["InvalidSnapshot.InUse", "VolumeInUse", "InvalidNetworkInterface.InUse", "InvalidGroup.InUse"],
         &[],
@@ -124,17 +125,18 @@ const TABLE: &[Row] = &[
         Class::Propagating,
         Say(""),
     ),
-    // Of what was attached a moment ago.
+    // A device that was attached a moment ago.
     row(&["InvalidInstanceAttributeValue"], &["no device is currently mapped"], Class::Propagating, Say("")),
-    // A profile that was made a moment ago is not known everywhere at once.
+    // EC2 does not know a new profile everywhere at once.
     row(
         &["InvalidParameterValue"],
         &["iaminstanceprofile", "iam instance profile"],
         Class::Propagating,
         Say("set IAM_PROFILE to an instance profile that exists, by name or by ARN"),
     ),
-    // Who denied it, in IAM's words ("Troubleshoot access denied error messages", IAM user guide): "with an explicit deny
-    // in a service control policy" (runs-on #22, karpenter-provider-aws #8190), "because no permissions boundary allows".
+    // The policy that denied the request, in IAM's words ("Troubleshoot access denied error messages", IAM user guide):
+    // "with an explicit deny in a service control policy" (runs-on #22, karpenter-provider-aws #8190), "because no
+    // permissions boundary allows".
     row(DENIED, &["service control policy", "resource control policy"], Class::Unauthorized, ORGANISATION),
     row(
         DENIED,
@@ -164,7 +166,7 @@ const TABLE: &[Row] = &[
         Class::Unauthorized,
         Say("a statement of the function's role denies it: take it out, for no other can allow it"),
     ),
-    // An image has no account in its ARN.
+    // An ARN of an image has no account.
     row(
         DENIED,
         &["::image/ami-"],
@@ -175,7 +177,7 @@ const TABLE: &[Row] = &[
         ),
     ),
     row(DENIED, &[], Class::Unauthorized, Allow),
-    // Declarative policies of EC2 refuse outside IAM, with the organisation's own words behind (Organizations user guide).
+    // EC2's declarative policies refuse outside IAM, with the organisation's words at the end (Organizations guide).
     row(&["*"], &["declarative policy"], Class::Unauthorized, ORGANISATION),
     row(
         &["AuthFailure.ServiceLinkedRoleCreationNotPermitted"],
@@ -186,10 +188,10 @@ const TABLE: &[Row] = &[
              --aws-service-name spot.amazonaws.com` once",
         ),
     ),
-    // "Not authorized for images: [ami-0abc]" (surfkit #88): it is nobody's credentials. Of Marketplace it is an image
-    // that nobody subscribed to; with the account's setting Allowed AMIs (EnableAllowedImagesSettings) one that is left out.
+    // "Not authorized for images: [ami-0abc]" (surfkit #88) is not about credentials. The image of Marketplace has no
+    // subscription, or the account's Allowed AMIs leave it out (EnableAllowedImagesSettings).
     row(&["AuthFailure"], &["authorized for image"], Class::Misconfigured, IMAGE),
-    // StreisandEffect/streisand #86.
+    // Seen in StreisandEffect/streisand #86.
     row(&["OptInRequired"], &["marketplace"], Class::Unauthorized, SUBSCRIBE),
     row(&["OptInRequired", "PendingVerification", "Blocked"], &[], Class::Unauthorized, ACCOUNT),
     row(
@@ -198,8 +200,8 @@ const TABLE: &[Row] = &[
         Class::Unauthorized,
         CREDENTIALS,
     ),
-    // Zones. Of a type that a zone does not have EC2 speaks of both: "Your requested instance type (i4i.large) is not
-    // supported in your requested Availability Zone (us-east-1a)" (fedora-copr #2840).
+    // Zones. For a type that a zone does not have, the message names type and zone: "Your requested instance type
+    // (i4i.large) is not supported in your requested Availability Zone (us-east-1a)" (fedora-copr #2840).
     row(&["Unsupported"], &["availability zone"], Class::ZoneUnfit, Say("")),
     row(&["VolumeTypeNotAvailableInZone", "InvalidAvailabilityZone"], &[], Class::ZoneUnfit, Say("")),
     row(&["InsufficientFreeAddressesInSubnet"], &[], Class::SubnetUnfit, Say("")),
@@ -220,7 +222,7 @@ const TABLE: &[Row] = &[
         Class::Misconfigured,
         Say("set IMDS_TOKENS to required: this account launches no machine that would answer IMDSv1"),
     ),
-    // Images: gone, or not to be seen from here.
+    // Images that are gone, or that this account cannot see.
     row(&["InvalidAMI*"], &[], Class::Misconfigured, IMAGE),
     row(
         &["InvalidSnapshot*"],
@@ -229,7 +231,7 @@ const TABLE: &[Row] = &[
         Say("the image's own snapshot is gone: change AMI_ID or AMI_NAME"),
     ),
     row(VAGUE, &["subscribe"], Class::Unauthorized, SUBSCRIBE),
-    // bitnami/vms #1838.
+    // Seen in bitnami/vms #1838.
     row(VAGUE, &["image is not eligible"], Class::Misconfigured, Say("change AMI_ID or AMI_NAME")),
     // Tags of a Spot request in a launch on demand (terraform-aws-github-runner #4561, karpenter-provider-aws #5850).
     row(
@@ -238,7 +240,7 @@ const TABLE: &[Row] = &[
         Class::Misconfigured,
         Say("take the tags of Spot requests out of the launch template, for MARKET buys on demand too"),
     ),
-    // "The parameter groupName cannot be used with the parameter subnet": a launch template that names groups.
+    // "The parameter groupName cannot be used with the parameter subnet": a launch template has names of groups.
     row(
         VAGUE,
         &["groupname"],
@@ -252,11 +254,11 @@ const TABLE: &[Row] = &[
         Class::Misconfigured,
         Say("change SECURITY_GROUP_IDS or SUBNET_IDS (groups and subnets of one VPC)"),
     ),
-    // One type, wherever it is asked for. Free Tier (karpenter-provider-aws #9004), "does not support an AMI with a boot
-    // mode of UEFI" (cloudgoat #247), "Enhanced networking with the Elastic Network Adapter (ENA) is required" (terraform
-    // #19763), "Virtualization type 'hvm' is required for instances of type" (cgcloud #10), "does not match the
-    // architecture" (Auto Scaling's troubleshooting of images), "does not support specifying CpuOptions"
-    // (aws-eda-slurm-cluster #122); a Marketplace product says which types it is for.
+    // The type does not fit, whichever zone it is asked for in. Free Tier (karpenter-provider-aws #9004), "does not
+    // support an AMI with a boot mode of UEFI" (cloudgoat #247), "Enhanced networking with the Elastic Network Adapter
+    // (ENA) is required" (terraform #19763), "Virtualization type 'hvm' is required for instances of type" (cgcloud
+    // #10), "does not match the architecture" (Auto Scaling's troubleshooting of images), "does not support specifying
+    // CpuOptions" (aws-eda-slurm-cluster #122); a Marketplace product tells for which types it is.
     row(
         VAGUE,
         &[
@@ -276,8 +278,8 @@ const TABLE: &[Row] = &[
         TYPE,
     ),
     row(VAGUE, &["architecture"], Class::TypeUnfit, TYPE),
-    // "The requested configuration is currently not supported" says of nothing in particular that it cannot be, and may
-    // be of this zone, and pass (karpenter-provider-aws #2147).
+    // "The requested configuration is currently not supported" does not say which part is not supported. It may be
+    // about this zone only, and only for now (karpenter-provider-aws #2147).
     row(&["Unsupported"], &[], Class::ZoneUnfit, Say("")),
     row(
         &["InvalidLaunchTemplate*"],
@@ -322,7 +324,7 @@ const TABLE: &[Row] = &[
         Class::Misconfigured,
         Say("change SUBNET_IDS, VPC_ID or VPC_NAME (this account has no default VPC here)"),
     ),
-    // A person, or a launch template, protected it: "Modify its 'disableApiTermination' instance attribute".
+    // A person or a launch template protected the machine: "Modify its 'disableApiTermination' instance attribute".
     row(
         &["OperationNotPermitted", "UnsupportedOperation"],
         &["disableapitermination", "disableapistop"],
@@ -330,9 +332,9 @@ const TABLE: &[Row] = &[
         Say("the machine is protected: take the attribute that the message names away from it (`aws ec2 \
              modify-instance-attribute`)"),
     ),
-    // How many a type takes, which is no quota.
+    // The number that a type may have. This is not a quota.
     row(&["AttachmentLimitExceeded", "FilterLimitExceeded"], &[], Class::Misconfigured, Say("")),
-    // Quotas, by the names in Service Quotas. Every other limit is one, too.
+    // Quotas, by their names in Service Quotas. Every other limit is a quota, too.
     row(
         &["VcpuLimitExceeded"],
         &[],
@@ -358,10 +360,10 @@ const TABLE: &[Row] = &[
     row(&["*LimitExceeded", "*QuotaExceeded", "*CountExceeded"], &[], Class::Quota, Quota("")),
 ];
 
-/// EC2's answer to this action by what to do next.
+/// What to do next after EC2's answer to this action.
 pub(super) fn class_of(action: &str, code: Option<&str>, message: &str, status: u16) -> Class {
     let code = code.unwrap_or_default();
-    // These every adapter knows. They come first, for some end like a quota.
+    // Every adapter knows these codes. They are checked first, because some of them end like the code of a quota.
     if sdk::is_throttle(code) {
         return Class::Throttled;
     }
@@ -369,7 +371,8 @@ pub(super) fn class_of(action: &str, code: Option<&str>, message: &str, status: 
         // Only a launch has other types to try.
         Some(Class::TypeUnfit) if action != "RunInstances" => Class::Misconfigured,
         Some(class) => class,
-        // A 200 that cannot be read may have launched; of what we do not know only a client's error is a refusal.
+        // A request with an unreadable 200 may have launched. Of the answers that we do not know, only a client's error
+        // is a refusal.
         None => match status {
             408 => Class::Ambiguous,
             429 => Class::Throttled,
@@ -379,7 +382,7 @@ pub(super) fn class_of(action: &str, code: Option<&str>, message: &str, status: 
     }
 }
 
-/// Which setting, permission or quota to change; empty where no change of ours is needed.
+/// The setting, permission or quota to change; empty if nobody has to change anything of ours.
 pub(super) fn advice(failed: &AwsError) -> String {
     let code = failed.code.as_deref().unwrap_or_default();
     match found(code, &failed.message).map(|row| &row.mend) {
@@ -394,7 +397,8 @@ pub(super) fn advice(failed: &AwsError) -> String {
     }
 }
 
-/// IAM says which action it denied where it may: a launch tags what it makes, and gives a machine its role.
+/// The advice to allow an action. IAM names the denied action if it may: a launch also tags what it makes, and gives a
+/// machine its role.
 fn allow(failed: &AwsError) -> String {
     let named = failed.message.split("is not authorized to perform: ").nth(1);
     let named = named.and_then(|rest| rest.split_whitespace().next());

@@ -13,7 +13,7 @@ impl Networks for Ec2 {
         let subnets = match network {
             Network::Subnets(ids) => subnets.set_subnet_ids(Some(ids.clone())),
             Network::Vpc(vpc) => subnets.filters(filter("vpc-id", vpc)),
-            // Which VPC it is is asked at the same time; the two answers are joined in `network.rs`.
+            // The VPC is asked for at the same time; `network.rs` joins the two answers.
             Network::Default | Network::VpcNamed(_) => subnets,
         };
         let subnets = subnets.into_paginator().items().send().collect::<Result<Vec<_>, _>>();
@@ -26,8 +26,8 @@ impl Networks for Ec2 {
         };
         let (subnets, vpcs) = tokio::join!(self.all("DescribeSubnets", subnets), vpcs);
         let (subnets, vpcs) = (subnets.map_err(named)?, vpcs?);
-        // Of the default VPC one subnet a zone is the default, and has a way out. What others added may be private, and
-        // machines in it out of everybody's reach.
+        // In the default VPC, each zone has one default subnet, which has a route to the internet. Subnets that people
+        // added may be private, and nobody could reach machines in them.
         let added = |subnet: &aws_sdk_ec2::types::Subnet| {
             let of_default = subnet.vpc_id().is_some_and(|vpc| vpcs.iter().any(|default| default == vpc));
             *network == Network::Default && of_default && subnet.default_for_az() != Some(true)
@@ -45,7 +45,7 @@ impl Ec2 {
     }
 }
 
-/// Subnets that were asked for by name come from the configuration: one that is not there is no subnet to drop.
+/// The configuration names these subnets: a missing one is its error, and not only a subnet to leave out.
 fn named(error: AwsError) -> AwsError {
     match error.class {
         Class::SubnetUnfit => AwsError { class: Class::Misconfigured, ..error },

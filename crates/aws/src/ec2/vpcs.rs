@@ -1,4 +1,4 @@
-//! VPCs of ours over EC2, and what is in them.
+//! Our VPCs over EC2, and the things in them.
 
 use std::collections::BTreeMap;
 
@@ -117,7 +117,7 @@ impl OwnVpcs for Ec2 {
             {
                 Ok(())
             }
-            // Another request has attached its own, and deleted this one as a spare.
+            // Another request has attached its own gateway, and deleted this one as a spare.
             answer => done_or(
                 "AttachInternetGateway",
                 answer,
@@ -157,7 +157,7 @@ impl OwnVpcs for Ec2 {
     ) -> Result<(), AwsError> {
         let request = self.client.associate_route_table().route_table_id(route_table_id.as_str());
         let answer = request.subnet_id(subnet_id.as_str()).send().await;
-        // A table that is gone was a spare: the subnet has another, or gets one from the next request.
+        // A route table that is gone was a spare: the subnet has another one, or gets one from the next request.
         let codes = ["Resource.AlreadyAssociated", "InvalidRouteTableID.NotFound"];
         done_or("AssociateRouteTable", answer, &codes)
     }
@@ -212,7 +212,7 @@ impl OwnVpcs for Ec2 {
             table.routes().iter().for_each(|route| found("way to", foreign_target(route)));
         }
         let groups = self.security_groups(within()).await?;
-        // The one that every VPC has, and that goes with it.
+        // Every VPC has this group, which is deleted with the VPC.
         let by_itself = |group: &aws_sdk_ec2::types::SecurityGroup| group.group_name() == Some("default");
         for group in groups.iter().filter(|group| !is_ours(group.tags()) && !by_itself(group)) {
             found("security group", group.group_id());
@@ -287,7 +287,7 @@ impl Ec2 {
         filters: Vec<Filter>,
     ) -> Result<Vec<aws_sdk_ec2::types::RouteTable>, AwsError> {
         let request = self.client.describe_route_tables().set_filters(Some(filters));
-        // The one list of EC2 whose pages are shorter.
+        // Only this list of EC2 has shorter pages.
         let pages = request.into_paginator().page_size(100).items().send();
         self.all("DescribeRouteTables", pages.collect::<Result<Vec<_>, _>>()).await
     }
@@ -302,7 +302,8 @@ impl Ec2 {
     }
 }
 
-/// Of a load balancer, a NAT gateway, a function, an endpoint, or of nothing. What a machine has goes with it.
+/// A network interface of a load balancer, a NAT gateway, a function, an endpoint, or of nothing. A machine's
+/// interfaces are deleted with the machine.
 fn of_nobodys_machine(interface: &NetworkInterface) -> Option<String> {
     if interface.attachment().is_some_and(|attachment| attachment.instance_id().is_some()) {
         return None;
@@ -313,7 +314,7 @@ fn of_nobodys_machine(interface: &NetworkInterface) -> Option<String> {
     Some(format!("the network interface {id} in {subnet} ({what})"))
 }
 
-/// An endpoint, a VPN, another network: each of them holds the VPC.
+/// An endpoint, a VPN or another network as a route's target: each of them keeps the VPC in use.
 fn foreign_target(route: &aws_sdk_ec2::types::Route) -> Option<&str> {
     let gateway = route.gateway_id().filter(|id| !id.starts_with("igw-") && *id != "local");
     let others = [

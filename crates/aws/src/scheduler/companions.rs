@@ -1,5 +1,5 @@
-//! Companion schedules over EventBridge Scheduler: they are other programs', so of one that is moved everything but its time is
-//! sent back as it was read. UpdateSchedule replaces the whole.
+//! Companion schedules over EventBridge Scheduler. They belong to other programs, and UpdateSchedule replaces the whole
+//! schedule. So when one is moved, everything but its time is sent back as it was read.
 
 use aws_sdk_scheduler::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_scheduler::operation::RequestId;

@@ -12,7 +12,7 @@ use elephant_core::ports::Commands;
 impl Commands for Ssm {
     async fn send_command(&self, command: &NewCommand) -> Result<String, AwsError> {
         let timeout = command.timeout_seconds.to_string();
-        // How long SSM tries to reach the machine, which has at least half a minute.
+        // The time in which SSM tries to reach the machine. SSM allows no less than half a minute.
         let delivery = i32::try_from(command.timeout_seconds).unwrap_or(i32::MAX).clamp(30, 2_592_000);
         let answer = self
             .client()
@@ -24,7 +24,7 @@ impl Commands for Ssm {
             .parameters("executionTimeout", vec![timeout])
             .timeout_seconds(delivery)
             .customize()
-            // A repeat by the SDK after an answer that was lost would run it twice.
+            // If the SDK repeated this after a lost answer, the command would run twice.
             .config_override(aws_sdk_ssm::config::Builder::new().retry_config(RetryConfig::disabled()))
             .send()
             .await
@@ -65,7 +65,7 @@ impl Commands for Ssm {
         Ok(Some(Invocation {
             status: answer.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
             details: text(answer.status_details()),
-            // -1 until there is one.
+            // SSM says -1 until there is an exit status.
             exit_status: Some(answer.response_code()).filter(|code| *code != -1),
             output: text(answer.standard_output_content()),
             error_output: text(answer.standard_error_content()),

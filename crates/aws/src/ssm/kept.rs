@@ -1,4 +1,4 @@
-//! Parameters that are made once: whoever is first decides.
+//! Parameters that are made only once: the first request decides.
 
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::ParameterType;
@@ -14,7 +14,7 @@ impl KeptNames for Ssm {
         let request = self.client().put_parameter().name(name).value(value).r#type(ParameterType::String);
         match request.overwrite(false).send().await {
             Ok(_) => Ok(true),
-            // It may be this request's own, sent before.
+            // The parameter may be from an earlier sending of this same request.
             Err(error) if error.code() == Some("ParameterAlreadyExists") => {
                 Ok(self.read_kept(name).await?.is_some_and(|(kept, _)| kept == value))
             }

@@ -1,4 +1,4 @@
-//! Private keys in SSM's Parameter Store. What is stored is never read here.
+//! Private keys in SSM's Parameter Store. This code never reads a stored key.
 
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::{ParameterStringFilter, ParameterType};
@@ -19,7 +19,7 @@ impl PrivateKeys for Ssm {
             .overwrite(false);
         match request.send().await {
             Ok(_) => Ok(()),
-            // By an earlier sending of this request: nobody else has this key.
+            // An earlier sending of this request stored it: nobody else has this key.
             Err(error) if error.code() == Some("ParameterAlreadyExists") => Ok(()),
             Err(error) => Err(failed("PutParameter", &error)),
         }

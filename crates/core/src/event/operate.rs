@@ -1,7 +1,7 @@
-//! A request to operate a machine, or what was made of one: `{"do": "<verb>", …}`.
+//! A request to operate a machine, or something that was made of a machine: `{"do": "<verb>", …}`.
 //!
-//! Strict where other requests are lenient: a field that a verb has not got is refused, because a misspelt one would make
-//! something else than was asked for.
+//! These requests are checked more strictly than the others: a field that the verb does not have is refused, because a
+//! misspelt field would make something else than the caller asked for.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use crate::vpc::Cidr;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operate {
-    /// Which machine; of `images` it may be none, of `delete_image` it is none.
+    /// The machine. `images` may have none, and `delete_image` has none.
     pub target: Option<Target>,
     pub verb: Verb,
 }
@@ -33,7 +33,7 @@ pub enum Target {
     Instance(InstanceId),
 }
 
-/// What is to be done. A `name` is the caller's: the same name is the same thing, so that a request may come twice.
+/// What to do. A `name` is the caller's: the same name is the same thing, so that a request may come twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `wait`: answer once it is stopped.
@@ -47,16 +47,16 @@ pub enum Verb {
     Reboot {
         name: String,
     },
-    /// An image. `name`: EC2's, 3 to 128 characters, once an account and Region. `reboot`: whether the machine is restarted
-    /// for it, so that its disks agree with each other. `wait`: answer once it is available.
+    /// An image. `name`: EC2's name, 3 to 128 characters, unique in account and Region. `reboot`: whether the machine
+    /// is restarted for it, so that its disks agree with each other. `wait`: answer once the image is available.
     Snapshot {
         name: String,
         reboot: bool,
         wait: bool,
     },
-    /// Ours, of the machine if one is named.
+    /// Our images; if a machine is named, those of the machine.
     Images,
-    /// With its snapshots.
+    /// The image with its snapshots.
     DeleteImage {
         image_id: String,
     },
@@ -69,7 +69,7 @@ pub enum Verb {
         name: String,
         origin: KeyOrigin,
     },
-    /// What `launch` would start from now.
+    /// The image from which `launch` would start machines now.
     LatestImage,
     /// `name`: the tag that `VPC_NAME` finds. `cidr`: from /16 to /28.
     EnsureVpc {
@@ -87,7 +87,7 @@ pub struct WantedCommand {
     pub name: String,
     pub shell: Shell,
     pub command: String,
-    /// From 5 to 172,800; it is ended after that.
+    /// From 5 to 172,800; after that the command is ended.
     pub timeout_seconds: u32,
 }
 
@@ -96,12 +96,12 @@ pub struct WantedCommand {
 pub enum KeyOrigin {
     /// One line in OpenSSH's form, to be imported.
     Imported(String),
-    /// EC2 makes it, and its private key is kept in Parameter Store. `None`: RSA where launches start from an image of
-    /// Windows, else ED25519.
+    /// EC2 makes the pair, and the private key is kept in Parameter Store. `None`: RSA if launches start from an image
+    /// of Windows, else ED25519.
     Created(Option<KeyType>),
 }
 
-/// What is to be removed: by its own id, or by the name under which it was added.
+/// The thing to remove: by its own id, or by the name under which it was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named<I> {
     Id(I),
@@ -115,16 +115,16 @@ pub struct WantedVolume {
     pub size_gb: i32,
     /// EC2's word: `gp3`, `io2`, …
     pub volume_type: String,
-    /// Of gp3, io1 and io2.
+    /// Only for gp3, io1 and io2.
     pub iops: Option<i32>,
-    /// MiB/s, of gp3.
+    /// MiB/s; only for gp3.
     pub throughput: Option<i32>,
-    /// With the account's own key for EBS.
+    /// Whether the disk is encrypted, with the account's own key for EBS.
     pub encrypted: bool,
 }
 
 impl WantedVolume {
-    /// So many GiB of gp3, encrypted.
+    /// An encrypted gp3 disk of this size.
     pub fn new(name: &str, size_gb: i32) -> Self {
         WantedVolume {
             name: name.to_owned(),
@@ -140,9 +140,9 @@ impl WantedVolume {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedInterface {
     pub name: String,
-    /// `None`: the machine's.
+    /// `None`: the machine's subnet.
     pub subnet_id: Option<String>,
-    /// Empty: the machine's.
+    /// Empty: the machine's groups.
     pub security_group_ids: Vec<String>,
 }
 
@@ -169,7 +169,7 @@ macro_rules! verbs {
     };
 }
 
-/// What a request has to name.
+/// The kind of target that a verb needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     Machine,
@@ -179,7 +179,7 @@ pub enum About {
 
 use About::{Machine, MachineOrAll, NoMachine};
 
-// The word of each verb, what it is about, and what it does; in an order in which all of them can be tried.
+// The word of each verb, its target, and what it does; in an order in which all of them can be tried.
 verbs! {
     LatestImage = "latest_image", NoMachine, "says which image a launch would start from";
     EnsureKey = "ensure_key", NoMachine, "makes or imports a key pair to launch with";
@@ -201,7 +201,7 @@ verbs! {
 const EXPECTED: &str =
     r#"{"do": "…", "meeting_id": "…", "role": "teacher", …}, or "instance_id" in place of the two"#;
 
-/// SSM's, on the comment of a command.
+/// SSM's limit for the comment of a command.
 const COMMENT_LIMIT: usize = 100;
 
 /// EC2's own limits on an image's name.
@@ -263,7 +263,7 @@ impl Operate {
 }
 
 fn fields_of(event: &Value) -> Result<&Map<String, Value>, String> {
-    // An envelope is one by its detail; the fields of a request stand in one place.
+    // An object with a `do` is the request itself, even with a `detail`: all fields of a request are in one object.
     match event {
         Value::Object(outer) if outer.contains_key("do") => Ok(outer),
         other => fields(other),
@@ -327,7 +327,7 @@ impl<'f> Fields<'f> {
         self.id(name, prefix)?.ok_or_else(|| format!("has no {name}"))
     }
 
-    /// A word of the caller's: the same word is the same thing, so that a request may come twice.
+    /// A word that the caller chooses: the same word is the same thing, so that a request may come twice.
     fn name(&self) -> Result<String, String> {
         match self.text("name")? {
             Some(name) if name.chars().count() <= TAG_VALUE_LIMIT => Ok(name.to_owned()),
@@ -379,7 +379,7 @@ impl<'f> Fields<'f> {
         }
     }
 
-    /// It goes into the name of a parameter, too.
+    /// The name is also part of a parameter's name.
     fn vpc_name(&self) -> Result<String, String> {
         let name = self.name()?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
@@ -506,7 +506,7 @@ impl<'f> Fields<'f> {
     }
 }
 
-/// With its article.
+/// The name with its article.
 fn a(name: &str) -> String {
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {name}")

@@ -1,8 +1,8 @@
 //! A command on a machine: `run`, through SSM's Run Command.
 //!
-//! SSM knows no client token. The caller's name goes into the command's comment, and a repeat finds the command by it, waits on
-//! and answers what came of it. Two requests at the very same moment can both be the first, and then it runs twice: a command
-//! that must not has to see to that itself.
+//! SSM has no client tokens. The caller's name goes into the command's comment. A repeat finds the command by this
+//! comment, waits for it and answers with its result. Two requests at the very same moment can both be the first, and
+//! then the command runs twice: a command that must not run twice has to take care of that itself.
 
 use std::time::Duration;
 
@@ -18,21 +18,21 @@ use crate::machine::{InstanceId, State};
 use crate::ports::{Clock, Commands};
 use crate::timing::after;
 
-/// What SSM says of a machine whose agent has not reported: not yet, or because it cannot.
+/// SSM's code for a machine whose agent has not reported: it has not reported yet, or it cannot.
 const UNKNOWN: &str = "InvalidInstanceId";
 
-/// For so long after its start a machine's agent may still be about to report; Windows takes the longest.
+/// The time after a machine's start in which its agent may still be about to report. Windows takes longest.
 const YOUNG: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CommandAnswer {
     pub command_id: String,
     pub name: String,
-    /// SSM's word: `Success`, `Failed`, `TimedOut`, `Cancelled`.
+    /// SSM's word for the state: `Success`, `Failed`, `TimedOut`, `Cancelled`.
     pub status: String,
     /// The same in more detail, such as `Undeliverable`.
     pub status_details: String,
-    /// `null`: it did not run to its end.
+    /// `null`: the command did not run to its end.
     pub exit_status: Option<i32>,
     /// The first 24,000 characters.
     pub output: String,
@@ -41,7 +41,7 @@ pub struct CommandAnswer {
 }
 
 impl<P: OperatePorts> OperateDelivery<'_, P> {
-    /// Answers when it is over, whatever its exit status.
+    /// Run a command, and answer when it is over, whatever its exit status is.
     pub(super) async fn run_command(
         &self,
         of: &Hardware,
@@ -75,7 +75,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(OperateAnswer { command: Some(command), ..self.answer(of, outcome) })
     }
 
-    /// Once, unless SSM says that it did nothing; after an answer that was lost it is looked for.
+    /// Send the command once, and again only if SSM says that it did nothing. After a lost answer, look for it.
     async fn send(&self, of: &Hardware, wanted: &WantedCommand) -> Result<String, Error> {
         let ssm = &self.operator.ssm;
         let clock = &self.operator.clock;
@@ -86,7 +86,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             text: wanted.command.clone(),
             timeout_seconds: wanted.timeout_seconds,
         };
-        // Sent once: an answer that was lost is looked for.
+        // This is not repeated: after a lost answer we look for the command.
         let send = || async {
             match ssm.send_command(&command).await {
                 Err(error) if error.class == Class::Ambiguous => {
@@ -109,7 +109,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             Ok(Found::Stands(since))
         };
         let sent = self.settle(Service::Ssm, send, look).await.map_err(|error| match error.code() {
-            // It was young until the time was up.
+            // The machine was young until the time was up.
             UNKNOWN if error.kind == Kind::DeadlineTooClose => {
                 let told = self.unknown(instance, error.kind);
                 Error { cause: error.cause, ..told }

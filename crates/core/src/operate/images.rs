@@ -1,7 +1,7 @@
-//! Images made of a machine: `snapshot`, `images`, `delete_image`; and the one that launches start from: `latest_image`.
+//! Images made of a machine: `snapshot`, `images`, `delete_image`; the image that launches start from: `latest_image`.
 //!
-//! EC2 takes each name once an account and Region, so the name decides whether a request has been here before. An image is
-//! made of its snapshots, which outlive it unless they are deleted after it.
+//! EC2 allows each name once for an account and Region, so the name tells whether this request has come before. An
+//! image consists of snapshots. They outlive the image unless they are deleted after it.
 
 use std::cell::RefCell;
 
@@ -17,7 +17,7 @@ use crate::machine::{InstanceId, MEETING_TAG, ROLE_TAG};
 use crate::plan::operate as plan;
 use crate::ports::OwnImages;
 
-/// What `launch` would start from now.
+/// The image from which `launch` would start machines now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LatestImage {
     pub image_id: String,
@@ -25,13 +25,13 @@ pub struct LatestImage {
     pub root_device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// In the words of the configuration.
+    /// The configuration's words for it.
     pub source: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImageAnswer {
-    /// What `AMI_ID` and a meeting's `image_id` take.
+    /// The id to use as `AMI_ID` or as a meeting's `image_id`.
     pub image_id: String,
     pub name: String,
     /// `pending` for some minutes, then `available`.
@@ -42,7 +42,7 @@ pub struct ImageAnswer {
     pub meeting_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// The machine that it was made of.
+    /// The machine that the image was made of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
     pub snapshot_ids: Vec<String>,
@@ -93,7 +93,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                 if self.settle(Service::Ec2, create, alive).await?.flatten().is_some() {
                     outcome = Outcome::Done;
                 }
-                // Made now, or by a request beside this one; EC2 shows it after a moment.
+                // This request or a parallel one has just made it. EC2 shows it after a moment.
                 let not_yet = format!("the image {name:?} is not to be seen yet");
                 self.until(&not_yet, async || self.ask(Service::Ec2, || ec2.find_named(name)).await).await?
             }
@@ -120,7 +120,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// The name may be anybody's.
+    /// Whether the image of this name was made of this machine; somebody else may have used the name.
     fn is_of(&self, image: &OwnImage, of: &Hardware) -> Result<(), Error> {
         let made_of = image.tags.get(INSTANCE_TAG).map(String::as_str);
         if self.is_ours(&image.tags) && made_of == Some(of.instance_id().as_str()) {
@@ -147,7 +147,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         .await
     }
 
-    /// Those of one machine, or all; the newest first.
+    /// The images of one machine, or all of ours; the newest first.
     pub(super) async fn images(&self, of: Option<&InstanceId>) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
@@ -165,8 +165,8 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         })
     }
 
-    /// The image first: a snapshot that an image stands on cannot be deleted. A request that died in between is finished by
-    /// its repeat, which finds the snapshots of an image that is gone by what CreateImage wrote on them.
+    /// Delete the image before its snapshots: EC2 does not delete a snapshot that an image uses. If a request dies in
+    /// between, its repeat finds the snapshots of the deleted image by the text that CreateImage wrote on them.
     pub(super) async fn delete_image(&self, image_id: &str) -> Result<OperateAnswer, Error> {
         let ec2 = &self.operator.ec2;
         let project = &self.operator.config.project_tag;
@@ -203,7 +203,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         })
     }
 
-    /// A look at an image that EC2 would not touch.
+    /// A look at an image that EC2 refused to touch.
     async fn look_at_image(&self, image_id: &str) -> Result<Found, Error> {
         let ec2 = &self.operator.ec2;
         match self.ask(Service::Ec2, || ec2.find_by_id(image_id)).await? {
@@ -215,8 +215,8 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// The same of a snapshot. EC2 holds it for its image until a while after that is gone (boto #3019), and for as long as
-    /// another stands on it.
+    /// A look at a snapshot that EC2 refused to touch. EC2 keeps a snapshot in use for a while after its image is gone
+    /// (boto #3019), and as long as another image uses it.
     async fn look_at_snapshot(&self, id: &str, image_id: &str, error: &AwsError) -> Result<Found, Error> {
         let ec2 = &self.operator.ec2;
         if let Some(other) = plan::another(&error.message, "ami-", image_id) {
@@ -231,7 +231,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// By the same way as a launch, which looks once and believes it for a while.
+    /// Find the image in the same way as a launch, which looks once and reuses the answer for a while.
     pub(super) async fn latest_image(&self) -> Result<OperateAnswer, Error> {
         let Operator { ec2, ssm, config, timing, .. } = self.operator;
         let OperateConfig { image, instance_types, launch_template, .. } = config;
@@ -245,7 +245,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                     misfit.replace(Some((problem, advice)));
                     Ok(None)
                 }
-                // No subnet is looked for.
+                // This look-up does not ask for subnets.
                 Err(LookupError::NoUsableSubnet(problem)) => {
                     misfit.replace(Some((problem, "set AMI_ID")));
                     Ok(None)

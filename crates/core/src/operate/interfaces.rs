@@ -34,7 +34,7 @@ impl Kind for Interface {
         of.interfaces.iter().map(|(index, _)| *index).collect()
     }
 
-    /// How many there may be was looked at before it was made.
+    /// `has_room` has checked the number of interfaces before this one was made.
     fn free_place(taken: &[i32]) -> Result<i32, &'static str> {
         Ok(plan::free_index(taken, usize::MAX).unwrap_or(1))
     }
@@ -78,7 +78,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(OperateAnswer { network_interface: Some(describe(&interface)), ..self.answer(of, outcome) })
     }
 
-    /// Said before EC2 does, and before anything is made.
+    /// Check the machine's limit before EC2 does, and before anything is made.
     async fn has_room(&self, of: &Hardware) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let kind = &of.instance_type;
@@ -93,7 +93,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         }
     }
 
-    /// As well.
+    /// Check the subnet's zone before anything is made, too.
     async fn is_in_its_zone(&self, of: &Hardware, wanted: &WantedInterface) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let Some(subnet) = &wanted.subnet_id else { return Ok(()) };

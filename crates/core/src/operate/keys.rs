@@ -1,8 +1,9 @@
 //! A key pair to launch with: `ensure_key`.
 //!
-//! EC2 tells the private key once, in the answer that makes the pair. It goes straight into a SecureString of Parameter Store,
-//! where CloudFormation keeps its own, and nowhere else. Where a request dies in between, the pair is of no use to anybody: half
-//! a minute is what its maker has to store the key, and whoever finds a pair older than a minute without one replaces it.
+//! EC2 tells the private key once, in its answer to the request that makes the pair. This function stores the key only
+//! in a SecureString of Parameter Store, under the name that CloudFormation uses too. If the request dies before the
+//! key is stored, nobody can use the pair. A request has half a minute to store the key of the pair that it made; a
+//! request that finds a pair older than a minute without a stored key replaces the pair.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,14 +21,15 @@ use crate::lookups;
 use crate::ports::{Clock, OwnKeyPairs, PrivateKeys};
 use crate::timing::after;
 
-/// How long whoever made a pair tries to store its private key.
+/// How long the request that made a pair tries to store its private key.
 const TO_STORE: Duration = Duration::from_secs(30);
-/// From when on a pair without one is nobody's. The difference is more than clocks and requests on their way differ.
+/// The age from which a pair without a stored key is abandoned. The difference of the two times is more than clocks can
+/// differ and requests can take.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeyAnswer {
-    /// What `KEY_NAME` takes.
+    /// The name to use as `KEY_NAME`.
     pub key_name: String,
     pub key_pair_id: String,
     pub fingerprint: String,
@@ -58,7 +60,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         .await
     }
 
-    /// `None`: look again in a moment.
+    /// Answer with the pair that was found, or refuse it. `None`: look again in a moment.
     async fn judge(&self, found: OwnKeyPair, origin: &KeyOrigin) -> Result<Option<OperateAnswer>, Error> {
         let Self { operator, .. } = self;
         let (ec2, ssm) = (&operator.ec2, &operator.ssm);
@@ -90,7 +92,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         if self.ask(Service::Ssm, || ssm.is_kept(id)).await? {
             return Ok(Some(self.describe_key(found, true, Outcome::Unchanged)));
         }
-        // One whose age is not known may be a moment old.
+        // A pair of unknown age may have been made a moment ago.
         let half =
             found.created_at.is_some_and(|created| operator.clock.now() > after(created, ABANDONED_AFTER));
         if half {
@@ -105,7 +107,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(None)
     }
 
-    /// Where it cannot be found out from which image launches start, there is none that would need another type.
+    /// The type that fits the image from which launches start, or the default type if that image cannot be found.
     async fn fitting_type(&self) -> KeyType {
         let OperateConfig { image, instance_types, launch_template, .. } = &self.operator.config;
         let (ec2, ssm) = (&self.operator.ec2, &self.operator.ssm);

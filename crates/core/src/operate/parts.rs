@@ -1,6 +1,6 @@
-//! What volumes and network interfaces have in common: made for a machine under a name, attached, removed.
+//! What volumes and network interfaces have in common: they are made for a machine under a name, attached, and removed.
 //!
-//! One that cannot be attached is deleted at once. A delivery that dies in between leaves one that its repeat finds, by its
+//! A part that cannot be attached is deleted at once. If a delivery dies in between, its repeat finds the part by its
 //! tags or its client token.
 
 use std::marker::PhantomData;
@@ -13,31 +13,31 @@ use crate::machine::{InstanceId, Token};
 use crate::plan::operate as plan;
 use crate::ports::Parts;
 
-/// How the two kinds differ.
+/// The differences of the two kinds.
 pub(super) trait Kind: Part {
-    /// Before its id, in a sentence.
+    /// The words before a part's id in a sentence.
     const CALLED: &str;
-    /// What takes one away again.
+    /// The words for how to remove a part.
     const REMOVE: &str;
-    /// What has to be done before EC2 detaches one.
+    /// The words for what has to be done before EC2 detaches a part.
     const FIRST: &str;
 
-    /// Nothing has it any more.
+    /// Whether the part is attached to nothing.
     fn is_detached(&self) -> bool;
-    /// Where the machine has what it has.
+    /// The places of the machine that are taken.
     fn taken(of: &Hardware) -> Vec<Self::Place>;
-    /// Or what the machine has no more of.
+    /// The first free place, or the word for the places that the machine has no more of.
     fn free_place(taken: &[Self::Place]) -> Result<Self::Place, &'static str>;
 }
 
-/// What a look is at: the part, or whether the machine has it.
+/// What a look is about: whether the part exists, or whether it is attached to the machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum LookAt {
     Part,
     Attachment,
 }
 
-/// The parts of one kind of a machine.
+/// The parts of one kind that belong to a machine.
 pub(super) struct PartsOf<'d, 'o, O: OperatePorts, P> {
     delivery: &'d OperateDelivery<'o, O>,
     of: &'d Hardware,
@@ -71,7 +71,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         self.delivery.ask(Service::Ec2, || self.ec2().find_part(id)).await
     }
 
-    /// The one that was made for this machine under this name, if it is not being deleted.
+    /// The part that was made for this machine under this name, if it is not being deleted.
     pub(super) async fn standing(&self, name: &str) -> Result<Option<P>, Error> {
         let find = || self.ec2().find_parts(self.instance(), name);
         let found = self.delivery.ask(Service::Ec2, find).await?;
@@ -85,7 +85,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         }
     }
 
-    /// `None`: as many of this name as there may be have been removed.
+    /// Make a part. `None`: as many parts of this name as there may be were made and removed.
     pub(super) async fn make(&self, name: &str, new: impl Fn(Token) -> P::New) -> Result<Option<P>, Error> {
         for generation in self.delivery.generations(P::KIND, self.of, name) {
             let new = new(plan::token(P::KIND, self.instance(), name, generation));
@@ -103,8 +103,8 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         Ok(None)
     }
 
-    /// `None`: what the token made has been removed since. What is new may not be visible for a while, neither by its id nor
-    /// by its tags; a second one beside it would be worse than that while.
+    /// Wait until the part is available. `None`: the part that the token made has been removed since. EC2 may not show
+    /// a new part for a while, neither by its id nor by its tags; a second part would be worse than the wait.
     async fn until_made(&self, name: &str, made: Option<&P>) -> Result<Option<P>, Error> {
         let not_yet = format!("the {} {name:?} is not available yet", P::KIND);
         let look = async || {
@@ -130,7 +130,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         self.delivery.until_seen(&not_yet, made.and_then(P::created_at), look).await
     }
 
-    /// At the first place that is free. What cannot be attached is not left behind.
+    /// Attach the part at the first free place. A part that cannot be attached is deleted.
     pub(super) async fn attach(&self, made: P) -> Result<(P, Outcome), Error> {
         match self.try_to_attach(made.clone()).await {
             Ok(attached) => Ok(attached),
@@ -138,7 +138,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         }
     }
 
-    /// Another request may be faster with a place.
+    /// Try the free places in order, because another request may take a place first.
     async fn try_to_attach(&self, mut made: P) -> Result<(P, Outcome), Error> {
         let (instance, id) = (self.instance(), made.id().clone());
         let mut taken = P::taken(self.of);
@@ -175,7 +175,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         }
     }
 
-    /// Where a repeat can help, it stays for that.
+    /// Delete a part that could not be attached, unless a repeat can still use it.
     async fn roll_back(&self, id: &P::Id, mut error: Error) -> Error {
         let called = self.called(id);
         let attached =
@@ -190,7 +190,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         error
     }
 
-    /// A look at one of this machine, or of none, that EC2 would not touch.
+    /// A look at a part that EC2 refused to touch. The part must be attached to this machine or to none.
     pub(super) async fn look(&self, at: LookAt, id: &P::Id) -> Result<Found, Error> {
         let Some(found) = self.find(id).await?.filter(P::stands) else { return Ok(Found::Gone) };
         match found.attached_to() {
@@ -209,7 +209,7 @@ impl<O: OperatePorts<Ec2: Parts<P>>, P: Kind> PartsOf<'_, '_, O, P> {
         }
     }
 
-    /// The machine has it, or nothing has and it was made for this machine.
+    /// The part is attached to this machine; or it is attached to nothing, and was made for this machine.
     pub(super) fn is_of_this_machine(&self, found: &P) -> Result<(), Error> {
         let instance = self.instance();
         let made_for = found.tags().get(INSTANCE_TAG);

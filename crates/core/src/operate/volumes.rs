@@ -1,7 +1,7 @@
 //! Disks besides the root: `add_volume`, `remove_volume`.
 //!
-//! A disk is made in the machine's zone, attached at the first free device name, and deleted with the machine from then on.
-//! Where a delivery dies in between and nobody asks again, `reconcile` lists the disk among what is left over.
+//! A disk is made in the machine's zone, attached at the first free device name, and from then on deleted with the
+//! machine. If a delivery dies in between and nobody asks again, `reconcile` lists the disk among the leftovers.
 
 use serde::Serialize;
 
@@ -19,10 +19,10 @@ pub struct VolumeAnswer {
     pub name: String,
     pub size_gb: i32,
     pub availability_zone: String,
-    /// What EC2 calls its place; a machine on Nitro, as nearly all are, has names of its own.
+    /// EC2's name of the device. A machine on Nitro, as nearly all are, has its own names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Where a machine on Nitro with Linux finds it, whatever else its name is there.
+    /// The path at which a machine on Nitro with Linux finds the disk, whatever other name the disk has there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_on_nitro: Option<String>,
 }
@@ -57,7 +57,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             Some(volume) => volume,
             None => self.create_volume(of, wanted).await?,
         };
-        // Of an earlier request, or of one at the same moment that asked for something else.
+        // An earlier request, or one at the same moment, asked for another size.
         if volume.size_gb != wanted.size_gb {
             let (name, id, has) = (&wanted.name, &volume.volume_id, volume.size_gb);
             let why =

@@ -1,8 +1,8 @@
 //! A VPC for the machines: `ensure_vpc`, `delete_vpc`.
 //!
-//! Every step looks first and makes what is missing, so a request that died half-way is finished by the next. Two at once meet
-//! where EC2 lets only one have a block of addresses or a name; which VPC has the name is decided by a parameter that can be
-//! made once, and whoever comes second deletes the empty one that it made.
+//! Every step looks first and makes what is missing, so the next request finishes one that died half-way. Of two
+//! parallel requests, EC2 lets only one have a block of addresses or a name. A parameter that can be made only once
+//! decides which VPC has the name; the request that comes second deletes the empty VPC that it made.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -24,11 +24,11 @@ pub struct VpcAnswer {
     pub name: String,
     pub vpc_id: VpcId,
     pub cidr: String,
-    /// By zone.
+    /// The subnets by zone.
     pub subnet_ids: BTreeMap<String, SubnetId>,
     pub internet_gateway_id: InternetGatewayId,
     pub route_table_id: RouteTableId,
-    /// What `SECURITY_GROUP_IDS` takes. It lets everything out and nothing in.
+    /// The id to use in `SECURITY_GROUP_IDS`. The group lets everything out and nothing in.
     pub security_group_id: SecurityGroupId,
 }
 
@@ -76,7 +76,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
             let place = parameter(name, generation);
             let kept = self.ask(Service::Ssm, || ssm.read_kept(&place)).await?;
             let elected = match kept {
-                // A VPC that was just made may not be to be seen for a moment; one that was deleted never is.
+                // EC2 may not show a VPC that was just made for a moment. It never shows a deleted VPC.
                 Some((id, since)) => match self.seen(name, &id.into(), since).await? {
                     Some(vpc) => vpc,
                     None => continue,
@@ -106,7 +106,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                     }
                 }
             };
-            // What another request made beside it, and nobody uses: it is empty.
+            // A parallel request made these VPCs. Nobody uses them, so they are empty.
             for other in self.vpcs(name).await?.iter().filter(|vpc| vpc.vpc_id != elected.vpc_id) {
                 let id = &other.vpc_id;
                 info!(vpc_id = id.as_str(), "another VPC of this name, made at the same moment, is deleted");
@@ -125,7 +125,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(found)
     }
 
-    /// `since`: when it was elected, right after it was made.
+    /// Wait until EC2 shows the VPC. `since`: when it was elected, right after it was made.
     async fn seen(&self, name: &str, id: &VpcId, since: Option<Timestamp>) -> Result<Option<Vpc>, Error> {
         self.until_seen(&format!("the VPC {id} is not to be seen yet"), since, async || {
             let found = self.vpcs(name).await?.into_iter().find(|vpc| vpc.vpc_id == *id);
@@ -139,18 +139,18 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         self.remove_from(name, id, id.as_str(), || ec2.delete_vpc(id)).await
     }
 
-    /// A request about a VPC that was made, or found, a moment ago, or about what is in it.
+    /// Send a request about a VPC that was made or found a moment ago, or about something in it.
     async fn build<R, F: Future<Output = Result<R, AwsError>>>(
         &self,
         request: impl Fn() -> F,
     ) -> Result<R, Error> {
-        // EC2 does not say when any of it was made.
+        // EC2 does not tell when any of these things was made.
         let made = self.settle(Service::Ec2, request, async |_| Ok(Found::Stands(None))).await?;
         made.ok_or_else(|| self.refused("another request deletes the VPC".to_owned()))
     }
 
-    /// A request to remove `id` from a VPC, or the VPC itself. What EC2 holds it for is somebody else's, or a step before that
-    /// EC2 has not seen everywhere.
+    /// Send a request that removes `id` from a VPC, or the VPC itself. If EC2 says that `id` is in use, it is in use by
+    /// something of somebody else, or EC2 has not seen an earlier step everywhere.
     async fn remove_from<F: Future<Output = Result<(), AwsError>>>(
         &self,
         name: &str,
@@ -181,7 +181,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Err(self.refused(format!("in the VPC {name:?} ({vpc_id}) is what is not ours: {which}{more}")))
     }
 
-    /// Those that are supported and there.
+    /// The supported zones that the Region has.
     async fn zones(&self) -> Result<Vec<String>, Error> {
         let ec2 = &self.operator.ec2;
         let mut zones = self.ask(Service::Ec2, || ec2.list_zones()).await?;
@@ -228,7 +228,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                 };
                 *made += 1;
                 self.build(|| ec2.attach_internet_gateway(&spare, vpc_id)).await?;
-                // Another request may have been faster with its own.
+                // Another request may have attached its gateway first.
                 let not_yet = "the internet gateway is not attached yet";
                 self.until(not_yet, async || Ok(attached(&self.contents(name, vpc_id).await?))).await?
             }
@@ -236,7 +236,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(found)
     }
 
-    /// At least one.
+    /// Make a route table if there is none.
     async fn ensure_route_table(&self, name: &str, vpc_id: &VpcId, made: &mut u32) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let tags = self.vpc_tags(name);
@@ -249,8 +249,8 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         self.until(not_yet, async || Ok(chosen(&self.contents(name, vpc_id).await?))).await.map(|_| ())
     }
 
-    /// One route table for all subnets, with a way out. What requests at the same moment made in vain goes; what cannot go now
-    /// goes with the VPC.
+    /// Let all subnets use one route table, with a route to the internet. Route tables that parallel requests made in
+    /// vain are deleted; those that cannot be deleted now are deleted with the VPC.
     async fn route(
         &self,
         name: &str,
@@ -316,7 +316,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
                 let block = block_for(cidr, &taken).ok_or_else(|| {
                     self.refused(format!("{cidr} has no block left for a subnet in {zone}"))
                 })?;
-                // Another request may have this block, or this zone, by now: then it is there at the next look.
+                // Another request may have used this block or this zone by now: the next look shows that.
                 tried.set(true);
                 let range = block.to_string();
                 self.build(|| ec2.create_subnet(vpc_id, &range, zone, &tags)).await?;
@@ -353,8 +353,9 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         .await
     }
 
-    /// Refuses while there is anything in it that it did not make, before it removes anything. What is in it goes first, the VPC after that, and at last
-    /// the parameter: a request that died in between is finished by the next.
+    /// Delete the VPCs of this name. While a VPC holds anything that this verb did not make, this refuses before it
+    /// removes anything. It deletes the contents first, then the VPC, and the parameter last, so the next request
+    /// finishes one that died in between.
     pub(super) async fn delete_vpc(&self, name: &str) -> Result<OperateAnswer, Error> {
         let found = self.all_vpcs(name).await?;
         for vpc in &found {
@@ -376,7 +377,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         })
     }
 
-    /// With those that were elected a moment ago, and may not be to be seen yet.
+    /// All VPCs of this name, also those that were elected a moment ago and that EC2 may not show yet.
     async fn all_vpcs(&self, name: &str) -> Result<Vec<Vpc>, Error> {
         let ssm = &self.operator.ssm;
         let mut found = self.vpcs(name).await?;
@@ -402,7 +403,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Err(self.refused(format!("{} machines are in the VPC {name:?} ({vpc_id}): {which}", machines.len())))
     }
 
-    /// All of it that is ours, in the order that EC2 asks for.
+    /// Delete everything of ours in the VPC, in the order that EC2 requires.
     async fn empty(&self, name: &str, vpc_id: &VpcId) -> Result<(), Error> {
         let ec2 = &self.operator.ec2;
         let contents = self.contents(name, vpc_id).await?;
@@ -431,7 +432,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
         Ok(())
     }
 
-    /// Which VPCs were elected under this name.
+    /// Forget which VPCs were elected under this name.
     async fn forget(&self, name: &str) -> Result<(), Error> {
         let ssm = &self.operator.ssm;
         for generation in 1..=GENERATIONS {
@@ -451,7 +452,7 @@ impl<P: OperatePorts> OperateDelivery<'_, P> {
     }
 }
 
-/// The route table that subnets have, else the first of ours: the same, whoever looks.
+/// The first route table that has subnets, else the first of ours. Every request chooses the same one.
 fn chosen(contents: &Contents) -> Option<RouteTable> {
     let mut all = contents.route_tables.clone();
     all.sort_by_key(|table| (table.associations.is_empty(), table.route_table_id.clone()));
