@@ -122,7 +122,7 @@ fn to_sighting(instance: &Instance) -> Option<ObservedMachine> {
     let launched_at = instance.launch_time()?;
     Some(ObservedMachine {
         machine: to_machine(instance)?,
-        token: instance.client_token().filter(|token| !token.is_empty()).map(|token| Token::from(token)),
+        token: instance.client_token().filter(|token| !token.is_empty()).map(Token::from),
         launched_at: Timestamp::from_second(launched_at.secs()).ok()?,
         addresses: to_addresses(instance),
     })
@@ -146,9 +146,7 @@ impl StatusChecks for Ec2 {
             let request = self.client.describe_instance_status().filters(filter(check, "impaired"));
             let pages = request.into_paginator().page_size(PAGE).items().send();
             let found = self.all("DescribeInstanceStatus", pages.collect::<Result<Vec<_>, _>>()).await?;
-            impaired.extend(
-                found.iter().filter_map(|status| status.instance_id()).map(|id| InstanceId::from(id)),
-            );
+            impaired.extend(found.iter().filter_map(|status| status.instance_id()).map(InstanceId::from));
         }
         Ok(impaired)
     }

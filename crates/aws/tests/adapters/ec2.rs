@@ -1504,7 +1504,7 @@ async fn machines_that_fail_either_check_are_listed() {
     };
     let wire = Wire::answering("DescribeInstanceStatus", [status("i-1"), status("i-2")]).await;
     let impaired = ec2(&wire).list_impaired().await.expect("two");
-    assert_eq!(impaired, BTreeSet::from(["i-1", "i-2"].map(|id| InstanceId::from(id))));
+    assert_eq!(impaired, BTreeSet::from(["i-1", "i-2"].map(InstanceId::from)));
     let checks: Vec<(String, String)> = wire
         .requests("DescribeInstanceStatus")
         .iter()
