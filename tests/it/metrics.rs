@@ -1,6 +1,9 @@
 //! What CloudWatch is told: the real binary, behind a Runtime API, against a local AWS that does what each alarm watches
 //! for; and every line held against the table that alarms and dashboard are held against (`tests/infra/metrics.py`).
 
+#[path = "../../crates/core/tests/engine/generated/file.rs"]
+mod file;
+
 use crate::local;
 use crate::meeting;
 use std::collections::BTreeSet;
@@ -23,8 +26,7 @@ fn lines(log: &[String]) -> Vec<Value> {
 /// The table of docs/watch.md is written from [`METRICS`] and from the alarms of the template.
 #[test]
 fn the_generated_table_of_metrics() {
-    let read = |file| std::fs::read_to_string(local::top().join(file)).expect("it is in the tree");
-    let (template, page) = (read("infra/template.yaml"), read("docs/watch.md"));
+    let template = std::fs::read_to_string(local::top().join("infra/template.yaml")).expect("the template");
     let alarms: Vec<(&str, &str)> = template
         .split("\n\n")
         .filter(|resource| resource.contains("Namespace: ElephantLaunch\n"))
@@ -51,19 +53,11 @@ fn the_generated_table_of_metrics() {
         let Metric { name, unit, means, .. } = metric;
         format!("| `{name}` | {unit} | {functions} | {sets} | {means} | {} |\n", of_it.join(", "))
     };
-    let (before, rest) = page.split_once("<!-- generated -->\n").expect("the table begins");
-    let (_, after) = rest.split_once("<!-- end -->").expect("the table ends");
     let rows: String = METRICS.iter().map(row).collect();
     let head = "| metric | unit | of | by | what it is | alarms |\n|---|---|---|---|---|---|";
-    let written = format!("{before}<!-- generated -->\n\n{head}\n{rows}<!-- end -->{after}");
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(local::top().join("docs/watch.md"), &written).expect("it can be written");
-    } else {
-        assert!(
-            page == written,
-            "docs/watch.md is not what src/metrics.rs says: UPDATE=1 cargo test generated"
-        );
-    }
+    file::holds(&local::top().join("docs/watch.md"), "src/metrics.rs", |page| {
+        file::between(&page, "<!-- generated -->\n", "<!-- end -->", &format!("\n{head}\n{rows}"))
+    });
 }
 
 /// The metrics that alarms and dashboard may rest on.

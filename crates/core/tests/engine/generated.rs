@@ -1,43 +1,21 @@
-//! What is written from [`settings`] and from the tables of [`Kind`] and [`Verb`]: the docs' tables, the parameters and environment blocks of both templates, and
-//! `events/launch.env`. `UPDATE=1 cargo test generated` writes it; without `UPDATE`, a difference is an error.
+//! What is written from [`settings`] and from the tables of [`Kind`] and [`Verb`]: the docs' tables, the parameters and
+//! environment blocks of both templates, and `events/launch.env`. `UPDATE=1 cargo test generated` writes it; without `UPDATE`,
+//! a difference is an error.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod file;
+
+use std::path::Path;
 
 use elephant_core::error::Kind;
 use elephant_core::event::Verb;
 use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Value};
 
-fn path(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
-}
+use file::between;
 
-fn read(file: &str) -> String {
-    fs::read_to_string(path(file)).expect("it is in the tree")
-}
+const SETTINGS: &str = "crates/core/src/settings.rs";
 
-/// Compares a file of the tree with what `write` makes of it, or replaces it by that.
-fn holds(file: &str, write: impl Fn(String) -> String) {
-    let found = read(file);
-    let expected = write(found.clone());
-    if found == expected {
-        return;
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(path(file), expected).expect("it can be written");
-        return;
-    }
-    let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
-    panic!(
-        "{file} is not what crates/core/src/settings.rs says: UPDATE=1 cargo test generated. {differs:#?}"
-    );
-}
-
-/// `text` with `new` in place of what stands between the two markers.
-fn between(text: &str, from: &str, to: &str, new: &str) -> String {
-    let (before, rest) = text.split_once(from).unwrap_or_else(|| panic!("{from:?} is missing"));
-    let (_, after) = rest.split_once(to).unwrap_or_else(|| panic!("{to:?} is missing after {from:?}"));
-    format!("{before}{from}{new}{to}{after}")
+fn holds(file: &str, table: &str, write: impl Fn(String) -> String) {
+    file::holds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file), table, write);
 }
 
 fn row(setting: &Setting) -> String {
@@ -74,7 +52,7 @@ fn the_tables_of_the_docs() {
         ("schedule", table(|setting| setting.is_read_by(Function::Schedule) && !launch(setting))),
         ("reconcile", table(|setting| setting.is_read_by(Function::Reconcile) && !launch(setting))),
     ];
-    holds("docs/settings.md", |text| {
+    holds("docs/settings.md", SETTINGS, |text| {
         tables.iter().fold(text, |text, (name, table)| {
             between(&text, &format!("<!-- generated: {name} -->\n"), "<!-- end -->", table)
         })
@@ -93,7 +71,9 @@ fn the_table_of_error_types() {
     let head =
         "\n| `errorType` | of | what happened | does a repeat help? | what to do |\n|---|---|---|---|---|\n";
     let table = format!("{head}{}{panic}", Kind::ALL.iter().map(row).collect::<String>());
-    holds("docs/errors.md", |text| between(&text, "<!-- generated -->\n", "<!-- end -->", &table));
+    holds("docs/errors.md", "crates/core/src/error.rs", |text| {
+        between(&text, "<!-- generated -->\n", "<!-- end -->", &table)
+    });
 }
 
 #[test]
@@ -125,7 +105,9 @@ fn the_table_of_verbs() {
     })
     .collect();
     let table = format!("\n| verb | what it does | sample |\n|---|---|---|\n{rows}");
-    holds("docs/functions.md", |text| between(&text, "<!-- generated -->\n", "<!-- end -->", &table));
+    holds("docs/functions.md", "crates/core/src/event/operate.rs", |text| {
+        between(&text, "<!-- generated -->\n", "<!-- end -->", &table)
+    });
 }
 
 /// The text of a template: without backticks, and with the name of a parameter in place of its variable.
@@ -235,7 +217,7 @@ fn constraint(setting: &Setting, shape: Shape, list: impl Fn(&[&str]) -> String,
 
 #[test]
 fn the_template() {
-    holds("infra/template.yaml", |text| {
+    holds("infra/template.yaml", SETTINGS, |text| {
         let text = with_blocks(text, |name| format!("\n  {name}:\n"), ("\n", "\n\n"), template_block);
         Function::ALL.into_iter().fold(text, with_environment)
     });
@@ -288,7 +270,7 @@ fn template_block(setting: &Setting, parameter: &Parameter) -> String {
 
 #[test]
 fn the_variables_of_the_module() {
-    holds("infra/terraform/variables.tf", |text| {
+    holds("infra/terraform/variables.tf", SETTINGS, |text| {
         let start = |name: &str| format!("\nvariable \"{}\" {{\n", snake(name));
         with_blocks(text, start, ("\n}\n", "\n}\n"), module_block)
     });
@@ -392,7 +374,7 @@ fn the_environment_blocks_of_the_module() {
         lines.collect::<String>()
     };
     let launch = |setting: &Setting| setting.is_read_by(Function::Launch);
-    holds("infra/terraform/main.tf", |text| {
+    holds("infra/terraform/main.tf", SETTINGS, |text| {
         let text = between(&text, "  launch_variables = {\n", "  }\n", &block("    ", &launch));
         Function::ALL.into_iter().filter(|&function| function != Function::Launch).fold(
             text,
@@ -453,7 +435,7 @@ fn the_sample_of_an_environment() {
         .collect();
     let of =
         |needed: bool| blocks.iter().filter(move |(is, _)| *is == needed).map(|(_, block)| block.as_str());
-    holds("events/launch.env", |_| {
+    holds("events/launch.env", SETTINGS, |_| {
         format!(
             "# The environment of the function `launch`: cargo lambda watch --env-file events/launch.env\n\
              # What is not commented out is needed. Each block that is commented out can be taken by itself, in place of what\n\

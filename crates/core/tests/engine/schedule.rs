@@ -21,15 +21,17 @@ use serde_json::{Value, json};
 
 // Stories.
 
+/// Always the first delivery that is not done.
+struct First;
+
+impl Chooser for First {
+    fn choose(&mut self, _: usize, _: &dyn Fn() -> u64) -> Option<usize> {
+        Some(0)
+    }
+}
+
 /// Each request in its turn, undisturbed.
 fn one_after_the_other(events: &[Value]) -> Played {
-    /// Always the first delivery that is not done.
-    struct First;
-    impl Chooser for First {
-        fn choose(&mut self, _: usize, _: &dyn Fn() -> u64) -> Option<usize> {
-            Some(0)
-        }
-    }
     let scenario = Scenario { events: events.to_vec(), ..Scenario::quiet() };
     let played = play(&scenario, &mut First);
     assert_eq!(played.breach, None, "{:#?}", played.told);
@@ -88,12 +90,6 @@ fn a_cancelled_meeting_is_over_has_no_schedule_and_stays_so() {
 
 /// The safety net's schedule stands a quarter of an hour after the meeting that another program has planned.
 fn beside_a_safety_net(events: &[Value]) -> Played {
-    struct First;
-    impl Chooser for First {
-        fn choose(&mut self, _: usize, _: &dyn Fn() -> u64) -> Option<usize> {
-            Some(0)
-        }
-    }
     let played = play(
         &Scenario { stands: true, companion: true, events: events.to_vec(), ..Scenario::quiet() },
         &mut First,
