@@ -13,7 +13,7 @@ mod local;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -201,11 +201,9 @@ fn check(
 }
 
 fn deploy() -> Result<Deployed, String> {
-    let binaries = build_functions()?;
-    let binaries: Vec<(&str, &Path)> =
-        binaries.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
+    let binary = build_functions()?;
     let started = Instant::now();
-    let stack = Deployed::start(&binaries, &[], &mut io::stderr())?;
+    let stack = Deployed::start(&binary, &[], &mut io::stderr())?;
     heading(&format!(
         "infra/template.yaml, deployed on this machine ({:.1} s)",
         started.elapsed().as_secs_f32()
@@ -219,12 +217,12 @@ fn deploy() -> Result<Deployed, String> {
     Ok(stack)
 }
 
-/// The real binaries, by name. They are built together with this example, because then Cargo builds all with the same
-/// features of the same dependencies: on its own, the SDK would be compiled a second time.
-fn build_functions() -> Result<BTreeMap<String, PathBuf>, String> {
+/// The real binary, which is all functions. It is built together with this example, because then Cargo builds both with
+/// the same features of the same dependencies: on its own, the SDK would be compiled a second time.
+fn build_functions() -> Result<PathBuf, String> {
     let mut build = Command::new(env!("CARGO"));
     build
-        .args(["build", "--bins", "--example", "demo", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--bin", "launch", "--example", "demo", "--message-format", "json-render-diagnostics"])
         .current_dir(local::top())
         .stdout(Stdio::piped());
     // `cargo run` describes this package to us in variables that build scripts look at: with them in place some
@@ -235,19 +233,17 @@ fn build_functions() -> Result<BTreeMap<String, PathBuf>, String> {
     let failed = |error: io::Error| format!("cargo build cannot be run: {error}");
     let build = Process::start_group(&mut build).map_err(failed)?;
     let output = build.take_stdout().ok_or("cargo build has no output")?;
-    let executables = BufReader::new(output)
+    // Read to the end: the build could not write on otherwise.
+    let executables: Vec<PathBuf> = BufReader::new(output)
         .lines()
         .map_while(Result::ok)
         .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
         .filter(|message| message["target"]["kind"][0] == "bin")
-        .filter_map(|message| {
-            let executable = message["executable"].as_str()?;
-            Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(executable)))
-        })
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .collect();
-    match build.wait().map_err(failed)?.success() {
-        true => Ok(executables),
-        false => Err("the functions could not be built; see above".to_owned()),
+    match (build.wait().map_err(failed)?.success(), &executables[..]) {
+        (true, [executable]) => Ok(executable.clone()),
+        _ => Err("the functions could not be built; see above".to_owned()),
     }
 }
 

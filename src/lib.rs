@@ -23,19 +23,16 @@
 //! |---|---|---|
 //! | [`metrics`] | 0 | what is counted at the ports and on the wire, and the line that says it to CloudWatch |
 //! | [`lambda`] | 1 | the door: logging, serving, `Error` → what Lambda records |
-//! | [`wiring`] | 2 | the verbs over AWS, and what every main does |
+//! | [`wiring`] | 2 | the verbs over AWS, and what every function does at its start |
 //! | [`client`] | 3 | the verbs as a library, for programs without Lambda |
-//! | `bin/launch.rs` | 3 | main: its configuration, its verb, its events |
-//! | `bin/end.rs` | 3 | the same for `end` |
-//! | `bin/operate.rs` | 3 | the same for `operate` |
-//! | `bin/reconcile.rs` | 3 | the same for `reconcile`, with all that `launch` needs |
-//! | `bin/schedule.rs` | 3 | the same for `schedule` |
-//! | `bin/status.rs` | 3 | the same for `status` |
+//! | [`functions`] | 3 | the six functions: of each its configuration, its verb, its events |
+//! | `bin/launch.rs` | 4 | main: the function that the handler names |
 
 // The types that a program with the library needs.
 pub use elephant_core::{config, end, error, event, launch, machine, meeting, operate, status};
 
 pub mod client;
+pub mod functions;
 pub mod lambda;
 pub mod metrics;
 pub mod wiring;

@@ -1,5 +1,5 @@
 //! The only place where the verbs meet AWS: it puts the adapters behind the ports of each verb, for the functions and
-//! for the library, and does what every `main` does, in the same order. Nothing is decided here.
+//! for the library, and does what every function does at its start, in the same order. Nothing is decided here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,12 +17,13 @@ use elephant_core::config::{
 };
 use elephant_core::end::{EndPorts, Ender};
 use elephant_core::error::Error;
-use elephant_core::launch::{LaunchPorts, Launcher};
+use elephant_core::launch::{Answered, LaunchPorts, Launcher};
 use elephant_core::lookups::Lookups;
 use elephant_core::network::SubnetSelection;
 use elephant_core::operate::{OperatePorts, Operator, Spent};
 use elephant_core::reconcile::{ReconcilePorts, Reconciler};
 use elephant_core::schedule::{SchedulePorts, Scheduler};
+use elephant_core::settings::Function;
 use elephant_core::status::{Observer, StatusPorts};
 use elephant_core::timing::Timing;
 use elephant_core::user_data::UserData;
@@ -37,13 +38,14 @@ use crate::metrics::{Meter, Metered, Tally};
 /// Run a function, from its start to the end of its environment: read its configuration, reach AWS, make its verb
 /// ready, and answer every event with the verb. If one of these steps fails, answer every event with what is wrong.
 pub async fn serve<C, V, A: Serialize + Outcome>(
-    name: &'static str,
+    function: Function,
     meter: impl FnOnce(String) -> Meter,
     configure: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Problems>,
     wire: impl AsyncFnOnce(&Aws, C) -> V,
     answer: impl AsyncFn(&V, Value, Timestamp) -> Result<A, Error>,
 ) -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
+    let name = function.name();
     let meter = meter(config::function_name(variable));
     let timing = Timing::DEFAULT;
     let config = match configure(variable) {
@@ -56,6 +58,13 @@ pub async fn serve<C, V, A: Serialize + Outcome>(
     };
     let verb = wire(&aws, config).await;
     lambda::serve(name, &timing, &meter, |event, deadline| answer(&verb, event, deadline)).await
+}
+
+/// Answer every event with what is wrong with the handler.
+pub async fn refuse(problems: Problems) -> Result<(), lambda_runtime::Error> {
+    lambda::start_logging();
+    let meter = Meter::new(config::function_name(variable));
+    lambda::refuse::<Answered>("none", &Timing::DEFAULT, &meter, problems.into()).await
 }
 
 /// The configuration of a function that launches. If it uses an old form of a setting, the log says so.

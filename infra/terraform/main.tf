@@ -58,11 +58,11 @@ resource "aws_sqs_queue" "schedule_dead_letters" {
 resource "aws_lambda_function" "launch" {
   function_name                  = "${var.name}-launch"
   description                    = "Launches the two machines of one meeting, exactly once."
-  filename                       = var.launch_package
-  source_code_hash               = filebase64sha256(var.launch_package)
-  handler                        = "bootstrap"
+  filename                       = var.package
+  source_code_hash               = filebase64sha256(var.package)
+  handler                        = "launch"
   runtime                        = "provided.al2023"
-  architectures                  = ["arm64"]
+  architectures                  = [var.architecture]
   timeout                        = var.launch_timeout_seconds
   memory_size                    = 256
   role                           = aws_iam_role.launch.arn
@@ -125,11 +125,11 @@ resource "aws_key_pair" "machines" {
 resource "aws_lambda_function" "schedule" {
   function_name                  = "${var.name}-schedule"
   description                    = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
-  filename                       = var.schedule_package
-  source_code_hash               = filebase64sha256(var.schedule_package)
-  handler                        = "bootstrap"
+  filename                       = var.package
+  source_code_hash               = filebase64sha256(var.package)
+  handler                        = "schedule"
   runtime                        = "provided.al2023"
-  architectures                  = ["arm64"]
+  architectures                  = [var.architecture]
   timeout                        = 30
   memory_size                    = 256
   role                           = aws_iam_role.schedule.arn
@@ -194,11 +194,11 @@ resource "aws_sqs_queue" "schedule_failures" {
 resource "aws_lambda_function" "end" {
   function_name    = "${var.name}-end"
   description      = "Ends one meeting, with its machines, recorded or not, and its schedule."
-  filename         = var.end_package
-  source_code_hash = filebase64sha256(var.end_package)
-  handler          = "bootstrap"
+  filename         = var.package
+  source_code_hash = filebase64sha256(var.package)
+  handler          = "end"
   runtime          = "provided.al2023"
-  architectures    = ["arm64"]
+  architectures    = [var.architecture]
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.end.arn
@@ -255,11 +255,11 @@ resource "aws_sqs_queue" "end_failures" {
 resource "aws_lambda_function" "reconcile" {
   function_name    = "${var.name}-reconcile"
   description      = "Keeps what runs and what the records say in agreement."
-  filename         = var.reconcile_package
-  source_code_hash = filebase64sha256(var.reconcile_package)
-  handler          = "bootstrap"
+  filename         = var.package
+  source_code_hash = filebase64sha256(var.package)
+  handler          = "reconcile"
   runtime          = "provided.al2023"
-  architectures    = ["arm64"]
+  architectures    = [var.architecture]
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.reconcile.arn
@@ -359,11 +359,11 @@ resource "aws_lambda_permission" "state_change" {
 resource "aws_lambda_function" "status" {
   function_name    = "${var.name}-status"
   description      = "Shows one meeting, its machines and a machine's console. Changes nothing."
-  filename         = var.status_package
-  source_code_hash = filebase64sha256(var.status_package)
-  handler          = "bootstrap"
+  filename         = var.package
+  source_code_hash = filebase64sha256(var.package)
+  handler          = "status"
   runtime          = "provided.al2023"
-  architectures    = ["arm64"]
+  architectures    = [var.architecture]
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.status.arn
@@ -406,11 +406,11 @@ resource "aws_cloudwatch_log_group" "status" {
 resource "aws_lambda_function" "operate" {
   function_name    = "${var.name}-operate"
   description      = "Does with one machine what a person asks: power, commands, images, volumes, network interfaces; makes key pairs and VPCs."
-  filename         = var.operate_package
-  source_code_hash = filebase64sha256(var.operate_package)
-  handler          = "bootstrap"
+  filename         = var.package
+  source_code_hash = filebase64sha256(var.package)
+  handler          = "operate"
   runtime          = "provided.al2023"
-  architectures    = ["arm64"]
+  architectures    = [var.architecture]
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.operate.arn

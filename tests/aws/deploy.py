@@ -1,7 +1,7 @@
 """Deploy a SAM template, as `sam build && sam deploy` would: zip the code, translate, create the stack, wait for it.
 
-The template is deployed as it stands: MiniStack takes all of it. What `sam package` does is done here as well: each
-function's code is put into a bucket, and named there.
+The template is deployed as it stands: MiniStack takes all of it. What `sam package` does is done here as well: the
+functions' code is put into a bucket, and named there.
 """
 
 import io
@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parent.parent / "infra"))
 import sam  # noqa: E402
 
 BUCKET = "code"
+CODE = "functions.zip"
 TEMPLATE = "template.json"
 LIMIT = 120
 
@@ -26,8 +27,8 @@ class Failed(Exception):
     """A sentence for whoever deploys."""
 
 
-def deploy(clients, template, stack, parameters, code):
-    """`code` has the path of each binary by its name in the template (Metadata.BuildProperties.Binary).
+def deploy(clients, template, stack, parameters, binary):
+    """`binary` is the path of the one that is every function.
 
     Returns {"resources": {name: type}, "outputs": {name: value}}; the resources are those that the template asks for
     under these parameters, not those that were found.
@@ -43,7 +44,7 @@ def deploy(clients, template, stack, parameters, code):
     for name in translated["Conditions"]:
         holds = str(bool(expected.resolve({"Condition": name})))
         translated["Conditions"][name] = {"Fn::Equals": [holds, "True"]}
-    upload(clients.of("s3"), translated, code)
+    upload(clients.of("s3"), translated, Path(binary))
     # CloudFormation takes 51,200 bytes with the request, and more from S3, where `sam deploy` puts it too.
     clients.of("s3").put_object(Bucket=BUCKET, Key=TEMPLATE, Body=json.dumps(translated).encode())
     clients.of("cloudformation").create_stack(
@@ -58,22 +59,20 @@ def deploy(clients, template, stack, parameters, code):
     return {"resources": types, "outputs": outputs}
 
 
-def upload(s3, translated, code):
+def upload(s3, translated, binary):
     """As `sam build` and `sam package` do. Stored and not compressed: nothing is sent further than this process."""
+    if not binary.is_file():
+        raise Failed(f"there is no binary {binary}")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        zipped.writestr(entry, binary.read_bytes())
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    for name, resource in translated["Resources"].items():
-        if resource["Type"] != "AWS::Lambda::Function":
-            continue
-        binary = resource["Metadata"]["BuildProperties"]["Binary"]
-        if binary not in code:
-            raise Failed(f"the template's {name} runs the binary {binary!r}, and there is none")
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as zipped:
-            entry = zipfile.ZipInfo("bootstrap")
-            entry.external_attr = 0o755 << 16
-            zipped.writestr(entry, Path(code[binary]).read_bytes())
-        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive.getvalue())
-        resource["Properties"]["Code"] = {"S3Bucket": BUCKET, "S3Key": f"{name}.zip"}
+    s3.put_object(Bucket=BUCKET, Key=CODE, Body=archive.getvalue())
+    for resource in translated["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Function":
+            resource["Properties"]["Code"] = {"S3Bucket": BUCKET, "S3Key": CODE}
 
 
 def wait_for(cloudformation, stack):

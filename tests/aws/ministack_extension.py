@@ -4,7 +4,7 @@
   looks for a due schedule every second, fills in its context attributes, and invokes with the schedule's own role or not
   at all: what that role may not do ends in the schedule's dead-letter queue. Its clock can be put ahead.
 * IAM sees a schedule in the group that it is in.
-* A function gets its log settings in its environment, as Lambda gives them; and what it wrote before its answer is in the
+* A function gets its handler and its log settings in its environment, as Lambda gives them; and what it wrote before its answer is in the
   log of that delivery, however busy this machine is.
 * A line in the embedded metric format becomes metrics.
 
@@ -195,9 +195,10 @@ def role_allows(role_arn, action, resource):
 
 
 def worker_env(config, code_dir, port):
-    """MiniStack keeps LoggingConfig, and does not tell the function."""
+    """MiniStack keeps Handler and LoggingConfig, and does not tell the function."""
     logging = config.get("LoggingConfig") or {}
     settings = {
+        "_HANDLER": config.get("Handler"),
         "AWS_LAMBDA_LOG_FORMAT": logging.get("LogFormat"),
         "AWS_LAMBDA_LOG_LEVEL": logging.get("ApplicationLogLevel"),
         "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup"),

@@ -8,8 +8,8 @@ Of several templates each is checked by itself. Four checks, each of which sees 
 2. cfn-lint on the translated template, plain CloudFormation as the SAM transform makes it. As long as there is SAM
    in a template, the linter misses an unknown runtime, a time-out of 1000 s, a misspelt IAM action, a reference to
    nothing, a parameter that is not used.
-3. The environment variables of each function are exactly those named on the command line: a parameter that
-   nobody reads and a variable that nobody sets are both mistakes.
+3. Each function runs its own verb, and its environment variables are exactly those named on the command line: a
+   parameter that nobody reads and a variable that nobody sets are both mistakes.
 4. Under each set of answers to the parameters (answers.py) nothing fails unseen: repeats, queues, logs, alarms on
    metrics that are written, a dashboard of such (operation.py).
 
@@ -87,7 +87,7 @@ def place(match):
 
 
 def variables(path, translated, expected):
-    """The differences between the variables that the template sets and those that the functions read."""
+    """Functions that run another verb, and the differences between the variables that are set and those that are read."""
     functions = {
         name: set(resource["Properties"].get("Environment", {}).get("Variables", {}))
         for name, resource in translated["Resources"].items()
@@ -100,6 +100,9 @@ def variables(path, translated, expected):
         elif name not in expected:
             findings.append(f"{path}: no --variables for the function {name}")
         else:
+            verb, handler = name.removesuffix("Function").lower(), translated["Resources"][name]["Properties"]["Handler"]
+            if handler != verb:
+                findings.append(f"{path}: {name} would run {handler}, not {verb}")
             for variable in sorted(expected[name] - functions[name]):
                 findings.append(f"{path}: {name} reads {variable}, which the template does not set")
             for variable in sorted(functions[name] - expected[name]):

@@ -104,12 +104,7 @@ ATTRIBUTES = {
 # the name of the stack in samconfig.toml, and no word on alarms.
 ONLY_TERRAFORM = {
     "name": "elephant",
-    "launch_package": "launch.zip",
-    "schedule_package": "schedule.zip",
-    "end_package": "end.zip",
-    "reconcile_package": "reconcile.zip",
-    "status_package": "status.zip",
-    "operate_package": "operate.zip",
+    "package": "functions.zip",
     "alarms": None,
 }
 THEIR_DEFAULTS = {"name": "elephant", "alarms": None}

@@ -41,17 +41,9 @@ impl Drop for Turn {
 }
 
 fn deploy() -> Deployed {
-    let binaries = [
-        ("launch", Path::new(env!("CARGO_BIN_EXE_launch"))),
-        ("schedule", Path::new(env!("CARGO_BIN_EXE_schedule"))),
-        ("end", Path::new(env!("CARGO_BIN_EXE_end"))),
-        ("reconcile", Path::new(env!("CARGO_BIN_EXE_reconcile"))),
-        ("status", Path::new(env!("CARGO_BIN_EXE_status"))),
-        ("operate", Path::new(env!("CARGO_BIN_EXE_operate"))),
-    ];
     let parameters =
         [("VolumeSizeGb", "61"), ("AlarmTopicArn", "arn:aws:sns:us-west-2:123456789012:operators")];
-    Deployed::start(&binaries, &parameters, &mut io::stderr()).expect("the template is deployed")
+    Deployed::start(Path::new(env!("CARGO_BIN_EXE_launch")), &parameters, &mut io::stderr()).expect("the template is deployed")
 }
 
 /// When the meetings of these tests begin, and a moment at which their schedules are due, both from now on.

@@ -96,7 +96,8 @@ const UNDEPLOYABLE: [(&str, &str, &str); 3] = [
 
 /// Each change, and a part of what the other checks have to say about it.
 #[rustfmt::skip]
-const FAULTY: [(&str, &str, &str); 27] = [
+const FAULTY: [(&str, &str, &str); 28] = [
+    ("      Handler: status\n", "      Handler: end\n", "StatusFunction would run end, not status"),
     // Variables.
     ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
     ("          LEAD_MINUTES: !Ref LeadMinutes\n", "", "ScheduleFunction reads LEAD_MINUTES, which the template does not set"),
@@ -551,7 +552,7 @@ fn the_check_finds_schedule_expressions_that_eventbridge_refuses() {
     ];
     let folder = tempfile::tempdir().expect("a folder");
     // EventBridge's rules, which SAM makes of an event of type Schedule, know no at(…).
-    let handler = "      Handler: bootstrap\n";
+    let handler = "      Handler: schedule\n";
     let [scheduled, ruled] = [
         "Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 minutes)}",
         "Type: Schedule, Properties: {Schedule: 'at(2026-01-05T09:50:00)'}",

@@ -98,3 +98,31 @@ async fn a_panic_ends_its_delivery_and_shows_only_what_stands_in_the_program() {
     assert!(!log.contains("swordfish") && !message.contains("swordfish"), "{log}");
     assert_eq!(log.matches("tests/it/lambda.rs:").count(), 2, "each has its place: {log}");
 }
+
+/// Which function a process is, Lambda says in `_HANDLER`.
+#[test]
+fn a_handler_that_is_no_verb_is_refused_by_every_delivery_and_none_is_launch() {
+    let serving = |handler: &str| {
+        let function = Function {
+            name: "some".into(),
+            binary: env!("CARGO_BIN_EXE_launch").into(),
+            environment: vec![("_HANDLER".into(), handler.into()), ("AWS_REGION".into(), "us-west-2".into())],
+            timeout: Duration::from_secs(30),
+            echo: None,
+        };
+        let lambda = Lambda::start(function, 0).expect("the Runtime API listens");
+        let first = lambda.invoke(&json!({}));
+        assert_eq!(lambda.invoke(&json!({})), first);
+        first.error()
+    };
+    let (kind, message) = serving("index.handler");
+    assert_eq!(kind, "InvalidConfiguration", "{message}");
+    assert!(message.contains("\"index.handler\", expected one of launch, schedule, end, reconcile"), "{message}");
+    // Each function names the variables that it lacks.
+    for handler in ["", "bootstrap", "launch"] {
+        let (kind, message) = serving(handler);
+        assert!(kind == "InvalidConfiguration" && message.contains("AMI_ID"), "{handler}: {kind}: {message}");
+    }
+    let (_, message) = serving("schedule");
+    assert!(message.contains("SCHEDULE_GROUP") && !message.contains("AMI_ID"), "{message}");
+}

@@ -440,12 +440,11 @@ fn a_python_without_venv_gets_a_sentence() {
 
 #[test]
 fn a_template_that_cannot_be_deployed_gets_a_sentence() {
-    let launch = local::top().join("Cargo.toml");
-    for (binaries, parameters, sentence) in [
-        (vec![("launch", launch.as_path())], vec![], "runs the binary 'schedule', and there is none"),
-        (vec![], vec![("AmiId", "the newest")], "AmiId may not be 'the newest'"),
+    for (binary, parameters, sentence) in [
+        ("no/such/launch", vec![], "there is no binary no/such/launch"),
+        ("no/such/launch", vec![("AmiId", "the newest")], "AmiId may not be 'the newest'"),
     ] {
-        let problem = Deployed::start(&binaries, &parameters, &mut std::io::stderr()).err();
+        let problem = Deployed::start(Path::new(binary), &parameters, &mut std::io::stderr()).err();
         let problem = problem.expect("it cannot be deployed");
         assert!(problem.contains(sentence) && problem.contains("infra/template.yaml"), "{problem}");
     }

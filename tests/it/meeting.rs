@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::Instance;
+use elephant_core::settings;
 use serde_json::{Value, json};
 
 use crate::local::aws::{IMAGE, Item, LocalAws, eventually};
@@ -163,21 +164,21 @@ impl Drop for Stack {
 }
 
 pub fn function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Lambda {
-    started("launch", env!("CARGO_BIN_EXE_launch"), aws, variables, timeout)
+    started("launch", aws, variables, timeout)
 }
 
 /// The function `reconcile`, which is told all that `launch` is.
 pub fn reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
-    started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, TIMEOUT)
+    started("reconcile", aws, variables, TIMEOUT)
 }
 
 /// One whose time-out is the template's.
 pub fn patient_reconciler(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
-    started("reconcile", env!("CARGO_BIN_EXE_reconcile"), aws, variables, Duration::from_secs(300))
+    started("reconcile", aws, variables, Duration::from_secs(300))
 }
 
 pub fn observer(aws: &LocalAws) -> Lambda {
-    started("status", env!("CARGO_BIN_EXE_status"), aws, &[], TIMEOUT)
+    started("status", aws, &[], TIMEOUT)
 }
 
 /// What the function `schedule` is told, and `end` of it.
@@ -195,21 +196,13 @@ pub fn scheduler(aws: &LocalAws) -> Lambda {
 
 pub fn scheduler_with(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     let variables = [&SCHEDULES, variables].concat();
-    started("schedule", env!("CARGO_BIN_EXE_schedule"), aws, &variables, TIMEOUT)
+    started("schedule", aws, &variables, TIMEOUT)
 }
 
 /// Each of the six, with what it needs and these variables besides.
 pub fn every_function(aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Vec<Lambda> {
-    let binaries = [
-        ("end", env!("CARGO_BIN_EXE_end")),
-        ("launch", env!("CARGO_BIN_EXE_launch")),
-        ("operate", env!("CARGO_BIN_EXE_operate")),
-        ("reconcile", env!("CARGO_BIN_EXE_reconcile")),
-        ("schedule", env!("CARGO_BIN_EXE_schedule")),
-        ("status", env!("CARGO_BIN_EXE_status")),
-    ];
     let variables = [SCHEDULES.as_slice(), variables].concat();
-    binaries.map(|(name, binary)| started(name, binary, aws, &variables, timeout)).into()
+    settings::Function::ALL.map(|function| started(function.name(), aws, &variables, timeout)).into()
 }
 
 pub fn operator(aws: &LocalAws) -> Lambda {
@@ -217,21 +210,20 @@ pub fn operator(aws: &LocalAws) -> Lambda {
 }
 
 pub fn operator_with(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
-    started("operate", env!("CARGO_BIN_EXE_operate"), aws, variables, TIMEOUT)
+    started("operate", aws, variables, TIMEOUT)
 }
 
 /// One that has so long for each request.
 pub fn operator_within(aws: &LocalAws, timeout: Duration) -> Lambda {
-    started("operate", env!("CARGO_BIN_EXE_operate"), aws, &[], timeout)
+    started("operate", aws, &[], timeout)
 }
 
 pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
-    started("end", env!("CARGO_BIN_EXE_end"), aws, variables, TIMEOUT)
+    started("end", aws, variables, TIMEOUT)
 }
 
 fn started(
     name: &str,
-    binary: &str,
     aws: &LocalAws,
     variables: &[(&str, &str)],
     timeout: Duration,
@@ -250,7 +242,7 @@ fn started(
     }
     let function = Function {
         name: name.into(),
-        binary: binary.into(),
+        binary: env!("CARGO_BIN_EXE_launch").into(),
         environment: environment.into_iter().collect(),
         timeout,
         echo: None,

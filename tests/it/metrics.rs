@@ -37,7 +37,7 @@ fn the_generated_table_of_metrics() {
         .collect();
     assert!(alarms.len() > 10, "{alarms:?}");
     let row = |metric: &Metric| {
-        let functions = metric.written_by.iter().map(|function| format!("{function:?}").to_lowercase());
+        let functions = metric.written_by.iter().map(|function| function.name().to_owned());
         let functions = if metric.written_by.len() == Function::ALL.len() {
             "all".to_owned()
         } else {

@@ -1,5 +1,5 @@
 //! The template, deployed on a laptop: the stack that `sam deploy` would make, in an AWS of its own
-//! (`tests/aws/deployed_aws.py`), with the real binaries as its functions.
+//! (`tests/aws/deployed_aws.py`), with the real binary as its functions.
 //!
 //! Not as on AWS: the functions are this machine's and not arm64; EC2 checks who asks and not what for; Lambda repeats a
 //! failed delivery at once; and what the head of `tests/aws/ministack_extension.py` names.
@@ -45,10 +45,10 @@ impl fmt::Display for Refusal {
 }
 
 impl Deployed {
-    /// Start an AWS and deploy the template with these binaries, by name. What is required is given: an image, a type, a
+    /// Start an AWS and deploy the template with this binary. What is required is given: an image, a type, a
     /// security group; `parameters` come on top.
     pub fn start(
-        binaries: &[(&str, &Path)],
+        binary: &Path,
         parameters: &[(&str, &str)],
         progress: &mut dyn Write,
     ) -> Result<Deployed, String> {
@@ -62,9 +62,8 @@ impl Deployed {
             .chain(parameters)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let code: BTreeMap<&str, &Path> = binaries.iter().copied().collect();
         let template = super::top().join("infra").join("template.yaml");
-        let asked = json!({"template": template, "stack": STACK, "parameters": parameters, "code": code});
+        let asked = json!({"template": template, "stack": STACK, "parameters": parameters, "binary": binary});
         let made = answer(aws.control("POST", "deploy", Some(&asked)))
             .map_err(|refusal| format!("infra/template.yaml cannot be deployed: {}", refusal.message))?;
         let texts = |what: &str| {

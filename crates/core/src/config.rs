@@ -19,7 +19,7 @@ use crate::machine::{IDENTITY_TAGS, ImdsTokens, InstanceProfile, Market};
 use crate::meeting::TAG_VALUE_LIMIT;
 use crate::network::{Network, Pair};
 use crate::overrides::{self, list, resource_id};
-use crate::settings::{self, Setting};
+use crate::settings::{self, Function, Setting};
 use crate::timing::Window;
 use crate::user_data::UserData;
 
@@ -35,6 +35,10 @@ const TAGS_LIMIT: usize = 50;
 /// many such tags a machine may have at once, with some to spare. Configured tags must leave room for them.
 const MARK: &str = "elephant:";
 const MARKS: usize = 6;
+
+/// Where Lambda tells a function the handler that it was made with:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+const HANDLER: &str = "_HANDLER";
 
 /// The zones that the system uses in its home Region.
 const HOME_REGION: &str = "us-west-2";
@@ -328,6 +332,19 @@ impl ReconcileConfig {
         }
         env.right(ReconcileConfig { table_name, project_tag, limits, dry_run })
     }
+}
+
+/// The function that this process runs, as its handler says. Without one, and with the one that `cargo lambda deploy`
+/// gives to every function, it is `launch`.
+pub fn function(variable: impl Fn(&str) -> Option<String>) -> Result<Function, Problems> {
+    let handler = variable(HANDLER).unwrap_or_default();
+    if handler.is_empty() || handler == "bootstrap" {
+        return Ok(Function::Launch);
+    }
+    Function::ALL.into_iter().find(|function| function.name() == handler).ok_or_else(|| {
+        let known = Function::ALL.map(Function::name).join(", ");
+        Problems(vec![format!("the handler of the function ({HANDLER}) is {handler:?}, expected one of {known}")])
+    })
 }
 
 /// Lambda's name of the function that we run in, for its metrics; `local` outside Lambda.

@@ -21,6 +21,18 @@ pub enum Function {
 
 impl Function {
     pub const ALL: [Function; 6] = [Launch, Schedule, End, Reconcile, Status, Operate];
+
+    /// Its verb, which is also the handler that Lambda runs it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Launch => "launch",
+            Schedule => "schedule",
+            End => "end",
+            Reconcile => "reconcile",
+            Status => "status",
+            Operate => "operate",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -379,7 +379,7 @@ fn the_environment_blocks_of_the_module() {
         Function::ALL.into_iter().filter(|&function| function != Function::Launch).fold(
             text,
             |text, function| {
-                let name = format!("{function:?}").to_lowercase();
+                let name = function.name().to_owned();
                 let merged = function == Function::Reconcile;
                 let lines =
                     block("      ", &|setting| setting.is_read_by(function) && !(merged && launch(setting)));
