@@ -222,7 +222,15 @@ fn deploy() -> Result<Deployed, String> {
 fn build_functions() -> Result<PathBuf, String> {
     let mut build = Command::new(env!("CARGO"));
     build
-        .args(["build", "--bin", "launch", "--example", "demo", "--message-format", "json-render-diagnostics"])
+        .args([
+            "build",
+            "--bin",
+            "launch",
+            "--example",
+            "demo",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .current_dir(local::top())
         .stdout(Stdio::piped());
     // `cargo run` describes this package to us in variables that build scripts look at: with them in place some

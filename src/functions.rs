@@ -1,6 +1,8 @@
 //! The six functions in one binary. Lambda tells a process its handler, and the handler is the name of a verb: one build,
 //! one upload, and one file to look at serve all of them.
 
+use std::pin::Pin;
+
 use elephant_aws::access::variable;
 use elephant_core::config::{
     self, Config, EndConfig, OperateConfig, Problems, ReconcileConfig, ScheduleConfig, StatusConfig,
@@ -17,15 +19,20 @@ use crate::wiring::{noted, refuse, serve};
 
 /// Run the function that the handler names, until Lambda's own API fails.
 pub async fn run() -> Result<(), Error> {
-    match config::function(variable) {
-        Ok(Function::Launch) => launch().await,
-        Ok(Function::Schedule) => schedule().await,
-        Ok(Function::End) => end().await,
-        Ok(Function::Reconcile) => reconcile().await,
-        Ok(Function::Status) => status().await,
-        Ok(Function::Operate) => operate().await,
-        Err(problems) => refuse(problems).await,
-    }
+    let function = match config::function(variable) {
+        Ok(function) => function,
+        Err(problems) => return refuse(problems).await,
+    };
+    // Each in a box of its own: together they would be as large as the largest, and a type too deep for the compiler.
+    let serving: Pin<Box<dyn Future<Output = Result<(), Error>>>> = match function {
+        Function::Launch => Box::pin(launch()),
+        Function::Schedule => Box::pin(schedule()),
+        Function::End => Box::pin(end()),
+        Function::Reconcile => Box::pin(reconcile()),
+        Function::Status => Box::pin(status()),
+        Function::Operate => Box::pin(operate()),
+    };
+    serving.await
 }
 
 async fn launch() -> Result<(), Error> {

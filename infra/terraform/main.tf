@@ -2,6 +2,7 @@
 # resource, under every set of answers. What each part is for stands there and in ../../docs/cost.md.
 
 locals {
+  package      = coalesce(var.package, "${path.module}/functions-${var.architecture}.zip")
   create_table = var.existing_table_name == ""
   table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
   key_name     = var.new_key_name == "" ? var.key_name : aws_key_pair.machines[0].key_name
@@ -58,8 +59,8 @@ resource "aws_sqs_queue" "schedule_dead_letters" {
 resource "aws_lambda_function" "launch" {
   function_name                  = "${var.name}-launch"
   description                    = "Launches the two machines of one meeting, exactly once."
-  filename                       = var.package
-  source_code_hash               = filebase64sha256(var.package)
+  filename                       = local.package
+  source_code_hash               = filebase64sha256(local.package)
   handler                        = "launch"
   runtime                        = "provided.al2023"
   architectures                  = [var.architecture]
@@ -125,8 +126,8 @@ resource "aws_key_pair" "machines" {
 resource "aws_lambda_function" "schedule" {
   function_name                  = "${var.name}-schedule"
   description                    = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
-  filename                       = var.package
-  source_code_hash               = filebase64sha256(var.package)
+  filename                       = local.package
+  source_code_hash               = filebase64sha256(local.package)
   handler                        = "schedule"
   runtime                        = "provided.al2023"
   architectures                  = [var.architecture]
@@ -194,8 +195,8 @@ resource "aws_sqs_queue" "schedule_failures" {
 resource "aws_lambda_function" "end" {
   function_name    = "${var.name}-end"
   description      = "Ends one meeting, with its machines, recorded or not, and its schedule."
-  filename         = var.package
-  source_code_hash = filebase64sha256(var.package)
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
   handler          = "end"
   runtime          = "provided.al2023"
   architectures    = [var.architecture]
@@ -255,8 +256,8 @@ resource "aws_sqs_queue" "end_failures" {
 resource "aws_lambda_function" "reconcile" {
   function_name    = "${var.name}-reconcile"
   description      = "Keeps what runs and what the records say in agreement."
-  filename         = var.package
-  source_code_hash = filebase64sha256(var.package)
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
   handler          = "reconcile"
   runtime          = "provided.al2023"
   architectures    = [var.architecture]
@@ -359,8 +360,8 @@ resource "aws_lambda_permission" "state_change" {
 resource "aws_lambda_function" "status" {
   function_name    = "${var.name}-status"
   description      = "Shows one meeting, its machines and a machine's console. Changes nothing."
-  filename         = var.package
-  source_code_hash = filebase64sha256(var.package)
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
   handler          = "status"
   runtime          = "provided.al2023"
   architectures    = [var.architecture]
@@ -406,8 +407,8 @@ resource "aws_cloudwatch_log_group" "status" {
 resource "aws_lambda_function" "operate" {
   function_name    = "${var.name}-operate"
   description      = "Does with one machine what a person asks: power, commands, images, volumes, network interfaces; makes key pairs and VPCs."
-  filename         = var.package
-  source_code_hash = filebase64sha256(var.package)
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
   handler          = "operate"
   runtime          = "provided.al2023"
   architectures    = [var.architecture]

@@ -16,7 +16,8 @@ variable "name" {
 
 variable "package" {
   type        = string
-  description = "Path of the zip of the functions, built for this architecture: cargo lambda build --release --arm64 --output-format zip"
+  default     = null
+  description = "Path of the zip of the functions, built for this architecture. null = the one of a release, beside this file. From the sources: cargo lambda build --release --arm64 --bin launch --output-format zip"
 }
 
 variable "alarms" {

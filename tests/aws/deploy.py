@@ -1,14 +1,11 @@
 """Deploy a SAM template, as `sam build && sam deploy` would: zip the code, translate, create the stack, wait for it.
 
-The template is deployed as it stands: MiniStack takes all of it. What `sam package` does is done here as well: the
-functions' code is put into a bucket, and named there.
+The template is deployed as it stands: MiniStack takes all of it. What `sam package` does is done here as well: XX
 """
 
-import io
 import json
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 from clients import REGION
@@ -18,7 +15,6 @@ sys.path.append(str(Path(__file__).parent.parent / "infra"))
 import sam  # noqa: E402
 
 BUCKET = "code"
-CODE = "functions.zip"
 TEMPLATE = "template.json"
 LIMIT = 120
 
@@ -27,10 +23,8 @@ class Failed(Exception):
     """A sentence for whoever deploys."""
 
 
-def deploy(clients, template, stack, parameters, binary):
-    """`binary` is the path of the one that is every function.
-
-    Returns {"resources": {name: type}, "outputs": {name: value}}; the resources are those that the template asks for
+def deploy(clients, template, stack, parameters):
+    """Returns {"resources": {name: type}, "outputs": {name: value}}; the resources are those that the template asks for
     under these parameters, not those that were found.
     """
     path = Path(template)
@@ -44,7 +38,7 @@ def deploy(clients, template, stack, parameters, binary):
     for name in translated["Conditions"]:
         holds = str(bool(expected.resolve({"Condition": name})))
         translated["Conditions"][name] = {"Fn::Equals": [holds, "True"]}
-    upload(clients.of("s3"), translated, Path(binary))
+    upload(clients.of("s3"), translated, sam.code_uri(path))
     # CloudFormation takes 51,200 bytes with the request, and more from S3, where `sam deploy` puts it too.
     clients.of("s3").put_object(Bucket=BUCKET, Key=TEMPLATE, Body=json.dumps(translated).encode())
     clients.of("cloudformation").create_stack(
@@ -59,20 +53,15 @@ def deploy(clients, template, stack, parameters, binary):
     return {"resources": types, "outputs": outputs}
 
 
-def upload(s3, translated, binary):
-    """As `sam build` and `sam package` do. Stored and not compressed: nothing is sent further than this process."""
-    if not binary.is_file():
-        raise Failed(f"there is no binary {binary}")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as zipped:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        zipped.writestr(entry, binary.read_bytes())
+def upload(s3, translated, code):
+    """What `sam deploy` does with a zip that the template names."""
+    if not code.is_file():
+        raise Failed(f"the template names the zip {code}, and there is none")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=BUCKET, Key=CODE, Body=archive.getvalue())
+    s3.put_object(Bucket=BUCKET, Key=code.name, Body=code.read_bytes())
     for resource in translated["Resources"].values():
         if resource["Type"] == "AWS::Lambda::Function":
-            resource["Properties"]["Code"] = {"S3Bucket": BUCKET, "S3Key": CODE}
+            resource["Properties"]["Code"] = {"S3Bucket": BUCKET, "S3Key": code.name}
 
 
 def wait_for(cloudformation, stack):

@@ -11,7 +11,7 @@ Besides what service.py has, the control endpoint knows
 
     POST /_local/call     {"service", "operation", "parameters"}: one call of boto3, in its words; the answer, or
                           {"error": {"code", "message"}}. What the tests need of a service without a Rust SDK here.
-    POST /_local/deploy   {"template", "stack", "parameters", "binary"}: see deploy.py
+    POST /_local/deploy   {"template", "stack", "parameters"}: see deploy.py
     POST /_local/ahead    {"seconds"}: the clock of EventBridge Scheduler goes that much ahead of the others
 """
 

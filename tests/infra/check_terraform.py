@@ -107,7 +107,7 @@ ONLY_TERRAFORM = {
     "package": "functions.zip",
     "alarms": None,
 }
-THEIR_DEFAULTS = {"name": "elephant", "alarms": None}
+THEIR_DEFAULTS = {"name": "elephant", "package": None, "alarms": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
 LISTS = {"CompanionSchedules", "InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
@@ -691,8 +691,7 @@ def label(given):
 
 
 def function(given):
-    verb = label(given)
-    package = ONLY_TERRAFORM[f"{verb}_package"]
+    package = ONLY_TERRAFORM["package"]
     if (given.take("filename"), given.take("source_code_hash")) != (package, f"hash of {package}"):
         raise Unresolved(f"{given.address}: expected the package {package}, and its hash")
     reserved = given.take("reserved_concurrent_executions", -1)

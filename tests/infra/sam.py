@@ -35,9 +35,18 @@ class Loader(yaml.CSafeLoader):
 Loader.add_multi_constructor("!", intrinsics_multi_constructor)
 
 
+def code_uri(path):
+    """The folder or the zip that the template names as the code of all functions."""
+    return path.parent / read(path)["Globals"]["Function"]["CodeUri"]
+
+
+def read(path):
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+
+
 def translate(path):
     """The template as CloudFormation's own SAM transform would rewrite it, or what SAM has against it."""
-    template = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    template = read(path)
     if not isinstance(template, dict):
         return None, ["not a template: expected a mapping with Resources"]
     for resource in template.get("Resources", {}).values():

@@ -343,6 +343,7 @@ def merge(*mappings):
 
 FUNCTIONS = {
     "alltrue": all,
+    "coalesce": lambda *values: next(value for value in values if value not in (None, "")),
     "concat": concat,
     "contains": lambda collection, value: any(equal(piece, value) for piece in collection),
     "element": lambda pieces, position: pieces[position % len(pieces)],
@@ -383,6 +384,8 @@ def reference(tree, scope):
         value, steps = lookup(module.values, steps[0], "var"), steps[1:]
     elif root == "local":
         value, steps = module.local(steps[0]), steps[1:]
+    elif root == "path":
+        value, steps = {"module": "."}[steps[0]], steps[1:]
     elif root == "data":
         value, steps = lookup(module.data, steps[0], "data"), steps[2:]
     else:

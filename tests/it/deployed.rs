@@ -43,7 +43,8 @@ impl Drop for Turn {
 fn deploy() -> Deployed {
     let parameters =
         [("VolumeSizeGb", "61"), ("AlarmTopicArn", "arn:aws:sns:us-west-2:123456789012:operators")];
-    Deployed::start(Path::new(env!("CARGO_BIN_EXE_launch")), &parameters, &mut io::stderr()).expect("the template is deployed")
+    Deployed::start(Path::new(env!("CARGO_BIN_EXE_launch")), &parameters, &mut io::stderr())
+        .expect("the template is deployed")
 }
 
 /// When the meetings of these tests begin, and a moment at which their schedules are due, both from now on.

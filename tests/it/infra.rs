@@ -108,7 +108,7 @@ const FAULTY: [(&str, &str, &str); 28] = [
     ("    Default: 3\n    MinValue: 0\n    MaxValue: 1440", "    Default: 5\n    MinValue: 0\n    MaxValue: 1440", "the default of DueMinutes"),
     ("    Default: 180\n", "    Default: 300\n", "the default of ShortLeadSeconds"),
     ("      RetentionInDays: !Ref LogRetentionDays\n", "", "LaunchFunction: its log is kept for ever"),
-    ("      Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
+    ("    Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
     ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),
     // An alarm that never comes, or comes to nobody.
     ("MetricName: LaunchDuration", "MetricName: LaunchTime", "SlowLaunchAlarm: nobody writes ElephantLaunch LaunchTime"),

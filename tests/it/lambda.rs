@@ -117,7 +117,10 @@ fn a_handler_that_is_no_verb_is_refused_by_every_delivery_and_none_is_launch() {
     };
     let (kind, message) = serving("index.handler");
     assert_eq!(kind, "InvalidConfiguration", "{message}");
-    assert!(message.contains("\"index.handler\", expected one of launch, schedule, end, reconcile"), "{message}");
+    assert!(
+        message.contains("\"index.handler\", expected one of launch, schedule, end, reconcile"),
+        "{message}"
+    );
     // Each function names the variables that it lacks.
     for handler in ["", "bootstrap", "launch"] {
         let (kind, message) = serving(handler);

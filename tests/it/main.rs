@@ -19,3 +19,4 @@ mod meeting;
 mod metrics;
 mod neighbours;
 mod operate;
+mod release;

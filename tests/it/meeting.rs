@@ -222,12 +222,7 @@ pub fn ender(aws: &LocalAws, variables: &[(&str, &str)]) -> Lambda {
     started("end", aws, variables, TIMEOUT)
 }
 
-fn started(
-    name: &str,
-    aws: &LocalAws,
-    variables: &[(&str, &str)],
-    timeout: Duration,
-) -> Lambda {
+fn started(name: &str, aws: &LocalAws, variables: &[(&str, &str)], timeout: Duration) -> Lambda {
     let mut environment: BTreeMap<String, String> = aws.environment().into_iter().collect();
     let security_group = aws.security_group();
     let roots = top().join("tests").join("local").join("root.pem");

@@ -1,7 +1,8 @@
-//! The template, deployed on a laptop: the stack that `sam deploy` would make, in an AWS of its own
-//! (`tests/aws/deployed_aws.py`), with the real binary as its functions.
+//! A release, deployed on a laptop: the stack that `sam deploy` would make of it, in an AWS of its own
+//! (`tests/aws/deployed_aws.py`). It is a release around the binary that Cargo has built, or the one in the folder that
+//! the variable `DIST` names.
 //!
-//! Not as on AWS: the functions are this machine's and not arm64; EC2 checks who asks and not what for; Lambda repeats a
+//! Not as on AWS: the functions are built for this machine; EC2 checks who asks and not what for; Lambda repeats a
 //! failed delivery at once; and what the head of `tests/aws/ministack_extension.py` names.
 
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Deployed {
-    /// Start an AWS and deploy the template with this binary. What is required is given: an image, a type, a
+    /// Start an AWS and deploy a release around this binary to it. What is required is given: an image, a type, a
     /// security group; `parameters` come on top.
     pub fn start(
         binary: &Path,
@@ -62,10 +63,14 @@ impl Deployed {
             .chain(parameters)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let template = super::top().join("infra").join("template.yaml");
-        let asked = json!({"template": template, "stack": STACK, "parameters": parameters, "binary": binary});
+        let dist = match std::env::var_os("DIST") {
+            Some(dist) => super::top().join(dist),
+            None => release(binary, &remains.folder.join("dist"))?,
+        };
+        let template = dist.join(format!("template-{}.yaml", architecture()));
+        let asked = json!({"template": template, "stack": STACK, "parameters": parameters});
         let made = answer(aws.control("POST", "deploy", Some(&asked)))
-            .map_err(|refusal| format!("infra/template.yaml cannot be deployed: {}", refusal.message))?;
+            .map_err(|refusal| format!("the template cannot be deployed: {}", refusal.message))?;
         let texts = |what: &str| {
             let pairs = made[what].as_object().cloned().unwrap_or_default();
             pairs
@@ -182,6 +187,30 @@ impl Deployed {
     /// From now on Scheduler's clock is that much ahead: what is due by then fires now.
     pub fn put_scheduler_ahead(&self, by: Duration) {
         self.aws.control("POST", "ahead", Some(&json!({"seconds": by.as_secs()})));
+    }
+}
+
+/// What `.ci/release` makes of this binary, in this folder.
+pub fn release(binary: &Path, dist: &Path) -> Result<PathBuf, String> {
+    let made = Command::new(super::python::find_python(std::env::var_os("PATH"))?)
+        .arg(super::top().join(".ci").join("release"))
+        .args(["--architecture", architecture(), "--binary"])
+        .arg(binary)
+        .arg("--dist")
+        .arg(dist)
+        .output()
+        .map_err(|error| format!(".ci/release cannot be run: {error}"))?;
+    match made.status.success() {
+        true => Ok(dist.to_owned()),
+        false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+    }
+}
+
+/// This machine's processor, in Lambda's words.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

@@ -343,7 +343,9 @@ pub fn function(variable: impl Fn(&str) -> Option<String>) -> Result<Function, P
     }
     Function::ALL.into_iter().find(|function| function.name() == handler).ok_or_else(|| {
         let known = Function::ALL.map(Function::name).join(", ");
-        Problems(vec![format!("the handler of the function ({HANDLER}) is {handler:?}, expected one of {known}")])
+        Problems(vec![format!(
+            "the handler of the function ({HANDLER}) is {handler:?}, expected one of {known}"
+        )])
     })
 }
 
