@@ -14,7 +14,6 @@ use lambda_runtime::Error;
 use tracing::info;
 
 use crate::lambda;
-use crate::metrics::Meter;
 use crate::wiring::{noted, refuse, serve};
 
 /// Run the function that the handler names, until Lambda's own API fails.
@@ -38,7 +37,6 @@ pub async fn run() -> Result<(), Error> {
 async fn launch() -> Result<(), Error> {
     serve(
         Function::Launch,
-        Meter::of_launches,
         |variable| Config::from_variables(variable).map(noted),
         async |aws, config| {
             let launcher = aws.metered_launcher(config);
@@ -68,7 +66,6 @@ async fn launch() -> Result<(), Error> {
 async fn schedule() -> Result<(), Error> {
     serve(
         Function::Schedule,
-        Meter::new,
         ScheduleConfig::from_variables,
         async |aws, config| aws.scheduler(config),
         async |scheduler, event, deadline| {
@@ -83,7 +80,6 @@ async fn schedule() -> Result<(), Error> {
 async fn end() -> Result<(), Error> {
     serve(
         Function::End,
-        Meter::new,
         EndConfig::from_variables,
         async |aws, config| aws.ender(config),
         async |ender, event, deadline| {
@@ -99,7 +95,6 @@ async fn end() -> Result<(), Error> {
 async fn reconcile() -> Result<(), Error> {
     serve(
         Function::Reconcile,
-        Meter::of_sweeps,
         |variable| match (ReconcileConfig::from_variables(variable), Config::from_variables(variable)) {
             (Ok(config), Ok(launch)) => Ok((config, noted(launch))),
             (config, launch) => Err(Problems::of(config.err(), launch.err())),
@@ -115,7 +110,6 @@ async fn reconcile() -> Result<(), Error> {
 async fn status() -> Result<(), Error> {
     serve(
         Function::Status,
-        Meter::new,
         StatusConfig::from_variables,
         async |aws, config| aws.observer(&config.table_name),
         async |observer, event, deadline| {
@@ -130,7 +124,6 @@ async fn status() -> Result<(), Error> {
 async fn operate() -> Result<(), Error> {
     serve(
         Function::Operate,
-        Meter::new,
         OperateConfig::from_variables,
         async |aws, config| aws.operator(config),
         async |operator, event, deadline| {

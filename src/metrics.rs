@@ -1,22 +1,20 @@
-//! The metrics of a delivery: one line in CloudWatch's embedded metric format, and one for each zone and type that
-//! refused.
+//! The last line that a delivery logs: what it did, in JSON, for the people who ask later. What an alarm or a graph needs is
+//! a metric too, by CloudWatch's embedded metric format.
 //!
-//! The lines go to standard output with the log, and CloudWatch makes metrics of them: no request, no waiting.
-//! [`Metered`], between a verb and its adapters, counts at the ports, and [`Calls`] counts the requests of the SDK, so
-//! no verb knows about it. There are few dimensions: the function, and one of outcome, error type, or zone and type.
-//! [`METRICS`] explains each metric; `infra/template.yaml` has the alarms.
+//! The line goes to standard output with the log, and CloudWatch makes metrics of it: no request, no waiting. CloudWatch
+//! charges for each metric in each hour in which it is written, so a count is written only if it is not zero, and what
+//! Lambda's own metrics say is not said again. [`Metered`], between a verb and its adapters, counts at the ports, and
+//! [`Calls`] counts the requests of the SDK, so no verb knows about it. [`FIELDS`] explains each field;
+//! `infra/template.yaml` has the alarms, the graphs and the saved queries.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use metrique_writer_core::format::Format;
-use metrique_writer_core::unit::{Count, Second, Unit, WithUnit};
-use metrique_writer_core::{Entry, EntryWriter};
-use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
+use serde_json::{Map, Value, json};
 
 use elephant_aws::sdk::Calls;
 use elephant_core::answer::Outcome;
@@ -39,68 +37,77 @@ use elephant_core::settings::Function;
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "ElephantLaunch";
 
-/// A metric. CloudWatch keeps it by `FunctionName` and, for each of its sets, the dimensions of the set.
-pub struct Metric {
+/// The dimension of every metric, and the field by which the lines are known among those of the log.
+const FUNCTION_NAME: &str = "FunctionName";
+
+/// A field of the line.
+pub struct Field {
     pub name: &'static str,
-    /// CloudWatch's word for the unit.
-    pub unit: &'static str,
+    /// CloudWatch's word for the unit, if CloudWatch makes a metric of the field. It keeps the metric by `FunctionName`.
+    pub metric: Option<&'static str>,
     pub written_by: &'static [Function],
-    /// An empty set: by `FunctionName` alone.
-    pub sets: &'static [&'static [&'static str]],
     pub means: &'static str,
 }
 
-macro_rules! metrics {
-    ($($row:ident = $name:literal, $unit:literal, $by:ident, $sets:expr, $means:literal;)*) => {
-        $(const $row: Metric =
-            Metric { name: $name, unit: $unit, written_by: $by, sets: $sets, means: $means };)*
+macro_rules! fields {
+    ($($row:ident = $name:literal, $metric:expr, $by:ident, $means:literal;)*) => {
+        $(const $row: Field = Field { name: $name, metric: $metric, written_by: $by, means: $means };)*
 
-        /// Every metric. The table of `docs/watch.md` is written from it (`UPDATE=1 cargo test generated`), and the
-        /// tests compare alarms and dashboard with that table.
-        pub const METRICS: &[Metric] = &[$($row),*];
+        /// Every field, in two parts: what is a metric, and what only stands in the line. The tables of `docs/watch.md`
+        /// are written from it (`UPDATE=1 cargo test generated`), and the tests compare alarms, dashboard and saved
+        /// queries with those tables.
+        pub const FIELDS: &[Field] = &[$($row),*];
     };
 }
 
 const EVERY: &[Function] = &Function::ALL;
 const LAUNCH: &[Function] = &[Function::Launch];
 const SWEEP: &[Function] = &[Function::Reconcile];
-const ALONE: &[&[&str]] = &[&[]];
+/// A sweep launches what no delivery launched.
+const LAUNCHES: &[Function] = &[Function::Launch, Function::Reconcile];
 
-metrics! {
-    DELIVERIES = "Deliveries", "Count", EVERY, &[&[], &["Outcome"]],
-        "Deliveries. The outcomes of `launch`: `launched`, `adopted`, `already_recorded`, `skipped`, `preflight`; of `schedule`: \
-         `scheduled`, `moved`, `unchanged`, `superseded`, `cancelled`; of `end`: `ended`, `already_over`; of `reconcile`: \
-         `in_order`, `repaired`, `dry_run`; of `status`: `shown`, `console`; of `operate`: `done`, `unchanged`; of each: `failed`.";
-    FAILURES = "Failures", "Count", EVERY, &[&[], &["ErrorType"]],
-        "Deliveries that ended with an error.";
-    LAUNCH_DURATION = "LaunchDuration", "Milliseconds", LAUNCH, ALONE,
-        "Of a delivery that launched or adopted: the time from its start until both ids stood in the record.";
-    LEAD_TIME = "LeadTime", "Seconds", LAUNCH, ALONE,
-        "Of the same: the time that was left until `meet_time`. It is negative where the launch was late.";
-    ATTEMPTS = "Attempts", "Count", LAUNCH, ALONE,
-        "RunInstances requests.";
-    CAPACITY_REFUSALS = "CapacityRefusals", "Count", LAUNCH, ALONE,
+fields! {
+    LEAD_TIME = "LeadTime", Some("Seconds"), LAUNCH,
+        "Of a delivery that launched or adopted: the time that was left until `meet_time`. It is negative where the launch was \
+         late.";
+    CAPACITY_REFUSALS = "CapacityRefusals", Some("Count"), LAUNCHES,
         "RunInstances requests that EC2 refused for want of capacity.";
-    REFUSALS = "Refusals", "Count", LAUNCH, &[&["AvailabilityZone", "InstanceType"]],
-        "Definite refusals: for capacity, an unfit zone or subnet, a quota.";
-    AWS_CALLS = "AwsCalls", "Count", EVERY, ALONE,
-        "Requests to AWS, the SDK's own repeats included.";
-    THROTTLES = "Throttles", "Count", EVERY, ALONE,
+    THROTTLES = "Throttles", Some("Count"), EVERY,
         "Requests that AWS refused for their rate, repeats included.";
-    SWEEPS = "Sweeps", "Count", SWEEP, ALONE,
-        "Sweeps that did all that they found. The alarm is for their absence.";
-    ORPHANS_ENDED = "OrphansEnded", "Count", SWEEP, ALONE,
+    FINDINGS = "Findings", Some("Count"), SWEEP,
+        "What a sweep found that a person should know: the sum of the next five.";
+    ORPHANS_ENDED = "OrphansEnded", Some("Count"), SWEEP,
         "Machines that no record named, and that the sweep ended.";
-    MACHINES_LOST = "MachinesLost", "Count", SWEEP, ALONE,
+    MACHINES_LOST = "MachinesLost", Some("Count"), SWEEP,
         "Machines that died, and were launched again.";
-    MEETINGS_LAUNCHED = "MeetingsLaunched", "Count", SWEEP, ALONE,
+    MEETINGS_LAUNCHED = "MeetingsLaunched", Some("Count"), SWEEP,
         "Meetings that no delivery had launched, and that the sweep launched.";
-    ENDINGS_HELD_BACK = "EndingsHeldBack", "Count", SWEEP, ALONE,
+    ENDINGS_HELD_BACK = "EndingsHeldBack", Some("Count"), SWEEP,
         "Endings that `MaxEndings` left for the next sweep.";
-    MACHINES_UNREADY = "MachinesUnready", "Count", SWEEP, ALONE,
+    MACHINES_UNREADY = "MachinesUnready", Some("Count"), SWEEP,
         "Machines that are up and do not serve.";
-    TIME_TO_READY = "TimeToReady", "Seconds", SWEEP, ALONE,
+    TIME_TO_READY = "TimeToReady", Some("Seconds"), SWEEP,
         "The time from the launch of the later machine until both were seen running.";
+    OUTCOME = "Outcome", None, EVERY,
+        "How the delivery ended. `launch`: `launched`, `adopted`, `already_recorded`, `skipped`, `preflight`; `schedule`: \
+         `scheduled`, `moved`, `unchanged`, `superseded`, `cancelled`; `end`: `ended`, `already_over`; `reconcile`: \
+         `in_order`, `repaired`, `dry_run`; `status`: `shown`, `console`; `operate`: `done`, `unchanged`; each: `failed`.";
+    ERROR_TYPE = "ErrorType", None, EVERY,
+        "The `errorType` of a delivery that failed.";
+    AWS_CALLS = "AwsCalls", None, EVERY,
+        "Requests to AWS, the SDK's own repeats included.";
+    LAUNCH_DURATION = "LaunchDuration", None, LAUNCH,
+        "Of a delivery that launched or adopted: the milliseconds from its start until both ids stood in the record.";
+    ATTEMPTS = "Attempts", None, LAUNCHES,
+        "RunInstances requests.";
+    REFUSALS = "Refusals", None, LAUNCHES,
+        "Definite refusals: for capacity, an unfit zone or subnet, a quota. In a line of its own for each zone and type.";
+    AVAILABILITY_ZONE = "AvailabilityZone", None, LAUNCHES,
+        "The zone of `Refusals`.";
+    INSTANCE_TYPE = "InstanceType", None, LAUNCHES,
+        "The type of `Refusals`.";
+    SWEEPS = "Sweeps", None, SWEEP,
+        "1 if this was a sweep, and it did all that it found.";
 }
 
 /// The counts of one delivery. The first delivery also has the counts from before it, when the function initialised.
@@ -142,6 +149,16 @@ impl Counts for Tally {
     }
 }
 
+impl Sweep {
+    fn findings(&self) -> u64 {
+        self.orphans_ended
+            + self.machines_lost
+            + self.meetings_launched
+            + self.endings_held_back
+            + self.machines_unready
+    }
+}
+
 /// The place where a launch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -171,152 +188,103 @@ impl Ending {
 pub struct Meter {
     pub tally: Rc<Tally>,
     function: String,
-    launches: bool,
-    sweeps: bool,
 }
 
 impl Meter {
     pub fn new(function: String) -> Self {
-        Meter { tally: Rc::default(), function, launches: false, sweeps: false }
+        Meter { tally: Rc::default(), function }
     }
 
-    /// For a function that launches machines: each delivery also reports its attempts and their refusals.
-    pub fn of_launches(function: String) -> Self {
-        Meter { launches: true, ..Meter::new(function) }
-    }
-
-    /// For the function that sweeps: each delivery also reports what it found.
-    pub fn of_sweeps(function: String) -> Self {
-        Meter { sweeps: true, ..Meter::new(function) }
-    }
-
-    /// The last lines of a delivery; the counts begin anew.
+    /// The last lines of a delivery: one of its own, and one for each zone and type that refused. The counts begin anew.
     pub fn report(&self, ending: Ending, started: Timestamp, now: Timestamp) -> String {
-        let function = self.function.as_str();
         let tally = &self.tally;
         let refusals = tally.refusals.take();
-        let took: Duration = now.duration_since(started).try_into().unwrap_or_default();
         let meet_time = tally.meet_time.take();
         let (calls, throttles) = tally.calls.take();
+        let sweep = tally.sweep.take();
+        let mut line = Line::of(&self.function);
+        line.property(&OUTCOME, ending.outcome);
+        if let Some(kind) = ending.failed {
+            line.property(&ERROR_TYPE, kind.as_str());
+        }
+        if ending.launched {
+            line.property(&LAUNCH_DURATION, milliseconds(started, now));
+            if let Some(time) = meet_time {
+                line.metric(&LEAD_TIME, time.duration_since(now).as_secs_f64());
+            }
+        }
+        line.count(&ATTEMPTS, tally.attempts.take());
         let of_capacity = refusals.iter().filter(|(refusal, _)| *refusal == Refusal::Capacity);
-        let delivery = Delivery {
-            at: now.into(),
-            function,
-            ending,
-            duration: ending.launched.then_some(took),
-            lead: meet_time.filter(|_| ending.launched).map(|time| time.duration_since(now).as_secs_f64()),
-            attempts: self.launches.then_some(tally.attempts.take()),
-            capacity_refusals: self.launches.then_some(count(of_capacity)),
-            calls,
-            throttles,
-            sweep: Some(tally.sweep.take()).filter(|_| self.sweeps),
-        };
-        let mut places: BTreeMap<&Place, u64> = BTreeMap::new();
-        for (_, place) in &refusals {
+        line.count(&CAPACITY_REFUSALS, u64::try_from(of_capacity.count()).unwrap_or(u64::MAX));
+        line.count(&AWS_CALLS, calls);
+        line.count(&THROTTLES, throttles);
+        line.count(&SWEEPS, sweep.sweeps);
+        line.count(&FINDINGS, sweep.findings());
+        line.count(&ORPHANS_ENDED, sweep.orphans_ended);
+        line.count(&MACHINES_LOST, sweep.machines_lost);
+        line.count(&MEETINGS_LAUNCHED, sweep.meetings_launched);
+        line.count(&ENDINGS_HELD_BACK, sweep.endings_held_back);
+        line.count(&MACHINES_UNREADY, sweep.machines_unready);
+        if let Some(after) = sweep.ready {
+            line.metric(&TIME_TO_READY, after.as_secs_f64());
+        }
+        let mut places: BTreeMap<Place, u64> = BTreeMap::new();
+        for (_, place) in refusals {
             *places.entry(place).or_default() += 1;
         }
-        let mut lines = line(delivery.format(), &delivery);
-        for (place, refusals) in places {
-            let dimensions = ["FunctionName", "AvailabilityZone", "InstanceType"].map(str::to_owned);
-            let emf = Emf::builder(NAMESPACE.to_owned(), vec![dimensions.to_vec()]).build();
-            lines += &line(emf, &Refused { at: now.into(), function, place, refusals });
-        }
-        lines
+        let of_places = places.into_iter().map(|(place, refusals)| {
+            let mut line = Line::of(&self.function);
+            line.property(&AVAILABILITY_ZONE, place.availability_zone);
+            line.property(&INSTANCE_TYPE, place.instance_type);
+            line.count(&REFUSALS, refusals);
+            line.ended_at(now)
+        });
+        std::iter::once(line.ended_at(now)).chain(of_places).collect()
     }
 }
 
-fn count<T>(of: impl Iterator<Item = T>) -> u64 {
-    u64::try_from(of.count()).unwrap_or(u64::MAX)
+fn milliseconds(from: Timestamp, until: Timestamp) -> f64 {
+    until.duration_since(from).as_secs_f64().max(0.0) * 1000.0
 }
 
-/// One line with its line end. If a line cannot be made, it is left out and the log says so; the delivery goes on.
-fn line(mut emf: Emf, entry: &impl Entry) -> String {
-    let mut line = Vec::new();
-    if let Err(error) = emf.format(entry, &mut line) {
-        tracing::warn!(error = %error, "a metric could not be written");
-        return String::new();
+/// A line of the log that is being put together.
+struct Line {
+    fields: Map<String, Value>,
+    /// The definitions of the fields that CloudWatch makes metrics of.
+    metrics: Vec<Value>,
+}
+
+impl Line {
+    fn of(function: &str) -> Self {
+        Line { fields: Map::from_iter([(FUNCTION_NAME.to_owned(), json!(function))]), metrics: Vec::new() }
     }
-    String::from_utf8_lossy(&line).into_owned()
-}
 
-type Counted = WithUnit<u64, Count>;
+    fn property(&mut self, field: &Field, value: impl Into<Value>) {
+        self.fields.insert(field.name.to_owned(), value.into());
+    }
 
-struct Delivery<'d> {
-    at: SystemTime,
-    function: &'d str,
-    ending: Ending,
-    duration: Option<Duration>,
-    lead: Option<f64>,
-    attempts: Option<u64>,
-    capacity_refusals: Option<u64>,
-    calls: u64,
-    throttles: u64,
-    sweep: Option<Sweep>,
-}
+    /// As a metric, if the table of fields says so.
+    fn metric(&mut self, field: &Field, value: impl Into<Value>) {
+        self.property(field, value);
+        self.metrics.extend(field.metric.map(|unit| json!({"Name": field.name, "Unit": unit})));
+    }
 
-impl Delivery<'_> {
-    /// Every metric by function; deliveries also by outcome, failures also by error type.
-    fn format(&self) -> Emf {
-        let by = |dimension: &'static str, name: &'static str| MetricDirective {
-            dimensions: vec![vec!["FunctionName", dimension]],
-            metrics: vec![MetricDefinition { name, unit: Unit::Count, storage_resolution: None }],
-            namespace: NAMESPACE,
-        };
-        let emf = Emf::builder(NAMESPACE.to_owned(), vec![vec!["FunctionName".to_owned()]])
-            .directive(by("Outcome", DELIVERIES.name));
-        match self.ending.failed {
-            Some(_) => emf.directive(by("ErrorType", FAILURES.name)).build(),
-            None => emf.build(),
+    /// Nothing for a count of zero, which would cost as much as any other.
+    fn count(&mut self, field: &Field, count: u64) {
+        if count > 0 {
+            self.metric(field, count);
         }
     }
-}
 
-impl Entry for Delivery<'_> {
-    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        writer.timestamp(self.at);
-        writer.value("FunctionName", self.function);
-        writer.value("Outcome", self.ending.outcome);
-        writer.value(DELIVERIES.name, &Counted::from(1));
-        if let Some(kind) = self.ending.failed {
-            writer.value("ErrorType", kind.as_str());
-            writer.value(FAILURES.name, &Counted::from(1));
+    /// The line with its line end. Without a metric it is plain JSON.
+    fn ended_at(mut self, now: Timestamp) -> String {
+        if !self.metrics.is_empty() {
+            let directive =
+                json!({"Namespace": NAMESPACE, "Dimensions": [[FUNCTION_NAME]], "Metrics": self.metrics});
+            let aws = json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]});
+            self.fields.insert("_aws".to_owned(), aws);
         }
-        // `Duration` is written in milliseconds.
-        writer.value(LAUNCH_DURATION.name, &self.duration);
-        writer.value(LEAD_TIME.name, &self.lead.map(WithUnit::<f64, Second>::from));
-        writer.value(ATTEMPTS.name, &self.attempts.map(Counted::from));
-        writer.value(CAPACITY_REFUSALS.name, &self.capacity_refusals.map(Counted::from));
-        writer.value(AWS_CALLS.name, &Counted::from(self.calls));
-        writer.value(THROTTLES.name, &Counted::from(self.throttles));
-        let swept = |of: fn(&Sweep) -> u64| self.sweep.as_ref().map(|sweep| Counted::from(of(sweep)));
-        writer.value(SWEEPS.name, &swept(|sweep| sweep.sweeps));
-        writer.value(ORPHANS_ENDED.name, &swept(|sweep| sweep.orphans_ended));
-        writer.value(MACHINES_LOST.name, &swept(|sweep| sweep.machines_lost));
-        writer.value(MEETINGS_LAUNCHED.name, &swept(|sweep| sweep.meetings_launched));
-        writer.value(ENDINGS_HELD_BACK.name, &swept(|sweep| sweep.endings_held_back));
-        writer.value(MACHINES_UNREADY.name, &swept(|sweep| sweep.machines_unready));
-        let ready = self.sweep.and_then(|sweep| sweep.ready);
-        writer.value(
-            TIME_TO_READY.name,
-            &ready.map(|after| WithUnit::<f64, Second>::from(after.as_secs_f64())),
-        );
-    }
-}
-
-struct Refused<'r> {
-    at: SystemTime,
-    function: &'r str,
-    place: &'r Place,
-    refusals: u64,
-}
-
-impl Entry for Refused<'_> {
-    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        writer.timestamp(self.at);
-        writer.value("FunctionName", self.function);
-        writer.value("AvailabilityZone", self.place.availability_zone.as_str());
-        writer.value("InstanceType", self.place.instance_type.as_str());
-        writer.value(REFUSALS.name, &Counted::from(self.refusals));
+        format!("{}\n", Value::Object(self.fields))
     }
 }
 

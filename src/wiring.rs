@@ -39,14 +39,13 @@ use crate::metrics::{Meter, Metered, Tally};
 /// ready, and answer every event with the verb. If one of these steps fails, answer every event with what is wrong.
 pub async fn serve<C, V, A: Serialize + Outcome>(
     function: Function,
-    meter: impl FnOnce(String) -> Meter,
     configure: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Problems>,
     wire: impl AsyncFnOnce(&Aws, C) -> V,
     answer: impl AsyncFn(&V, Value, Timestamp) -> Result<A, Error>,
 ) -> Result<(), lambda_runtime::Error> {
     lambda::start_logging();
     let name = function.name();
-    let meter = meter(config::function_name(variable));
+    let meter = Meter::new(config::function_name(variable));
     let timing = Timing::DEFAULT;
     let config = match configure(variable) {
         Ok(config) => config,

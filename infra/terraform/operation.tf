@@ -8,11 +8,16 @@ locals {
     end_failures          = aws_sqs_queue.end_failures.name
   }
 
-  has_alarms = var.alarms == null ? var.alarm_topic_arn != "" : var.alarms
+  # Whether there are the essential alarms, and the others. An alarm that tells nobody is none.
+  has_alarms     = (var.has_alarm_topic == null ? var.alarm_topic_arn != "" : var.has_alarm_topic) && var.alarms != "none"
+  has_all_alarms = local.has_alarms && var.alarms == "all"
+  has_dashboard  = var.alarms == "all"
 
-  # Each looks at one metric of one thing; a minute without a figure is a good minute.
+  # Each looks at one metric of one thing; a minute without a figure is a good minute. Those that nothing else stands in for are
+  # essential; no_sweep, below, is another of them.
   alarms = {
     launch-failures = {
+      essential   = true
       description = "A delivery failed three times or grew too old: a meeting may have no machines. Read the message in launch_failures, do what its errorType asks, invoke launch again."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
@@ -35,6 +40,7 @@ locals {
     }
 
     schedule-failures = {
+      essential   = true
       description = "A meeting was not planned, moved or cancelled, and whoever asked did not wait for the answer. Read the message in schedule_failures, do what its errorType asks, invoke schedule again."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
@@ -145,9 +151,9 @@ locals {
     }
 
     slow-launch = {
-      description = "A launch took longer than slow_launch_seconds. See on the dashboard whether zones refuse or AWS throttles; add zones or instance types, or raise lead_minutes."
-      namespace   = "ElephantLaunch"
-      metric      = "LaunchDuration"
+      description = "A delivery of launch took longer than slow_launch_seconds. See in the saved queries whether zones refuse or AWS throttles; add zones or instance types, or raise lead_minutes."
+      namespace   = "AWS/Lambda"
+      metric      = "Duration"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
       statistic   = "Maximum"
       period      = 300
@@ -167,7 +173,7 @@ locals {
     }
 
     capacity-refusals = {
-      description = "EC2 had no machines of a type in a zone; the launch went on to the next. The dashboard says which. Add zones or instance types before all of them refuse."
+      description = "EC2 had no machines of a type in a zone; the launch went on to the next. A saved query says which. Add zones or instance types before all of them refuse."
       namespace   = "ElephantLaunch"
       metric      = "CapacityRefusals"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
@@ -200,6 +206,7 @@ locals {
     }
 
     end-failures = {
+      essential   = true
       description = "A meeting was not ended, and whoever asked did not wait for the answer: its machines may run on. Read the message in end_failures, do what its errorType asks, invoke end again."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
@@ -287,18 +294,18 @@ locals {
       threshold   = 270000
     }
 
-    no-sweep = {
-      description = "For a quarter of an hour no sweep has come to its end: nobody looks after machines that die or that no record names. See whether the rule is enabled and may invoke reconcile, and its log for what stops it."
+    # What a sweep found that a person should know, whatever it is: the figures of which it is the sum say what, and so does a
+    # saved query.
+    sweep-findings = {
+      essential   = true
+      description = "A sweep found machines that died or do not serve, a meeting that no delivery had launched, machines that no record names, or more to end than max_endings. The saved query \"what sweeps found\" says which; the runbook has a line for each."
       namespace   = "ElephantLaunch"
-      metric      = "Sweeps"
+      metric      = "Findings"
       dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
       statistic   = "Sum"
       period      = 300
-      # Silence is what it is for.
-      periods    = 3
-      missing    = "breaching"
-      comparison = "LessThanThreshold"
-      threshold  = 1
+      comparison  = "GreaterThanOrEqualToThreshold"
+      threshold   = 1
     }
 
     orphan-ended = {
@@ -368,7 +375,7 @@ locals {
     }
 
     reconcile-aws-throttles = {
-      description = "AWS refused more than 20 requests of reconcile in five minutes for their rate; they were repeated. See on the dashboard what else calls EC2 as often, or ask Service Quotas for a higher rate."
+      description = "AWS refused more than 20 requests of reconcile in five minutes for their rate; they were repeated. See what else in the account calls EC2 as often, or ask Service Quotas for a higher rate."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
@@ -382,7 +389,7 @@ locals {
 
 resource "aws_cloudwatch_metric_alarm" "this" {
   # None, unless there is somebody to tell.
-  for_each = { for name, alarm in local.alarms : name => alarm if local.has_alarms }
+  for_each = { for name, alarm in local.alarms : name => alarm if lookup(alarm, "essential", false) ? local.has_alarms : local.has_all_alarms }
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
@@ -392,101 +399,168 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   dimensions          = each.value.dimensions
   statistic           = each.value.statistic
   period              = each.value.period
-  evaluation_periods  = lookup(each.value, "periods", 1)
+  evaluation_periods  = 1
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
-  treat_missing_data  = lookup(each.value, "missing", "notBreaching")
+  treat_missing_data  = "notBreaching"
 }
 
-# The dashboard: launches, what AWS refuses, what goes wrong, the machinery.
+# Of Lambda's and EventBridge's own figures, which cost nothing but the alarm. Where nothing was started, or nothing ran, there is
+# no figure at all. A failed sweep is repeated twice, so errors are no fewer than failed sweeps; they are those of all deliveries of
+# reconcile, for Lambda does not tell sweeps from state changes.
+resource "aws_cloudwatch_metric_alarm" "no_sweep" {
+  count = local.has_alarms ? 1 : 0
+
+  alarm_name          = "${var.name}-no-sweep"
+  alarm_description   = "For a quarter of an hour no sweep has come to its end: nobody looks after machines that die or that no record names. See whether the rule is enabled and may invoke reconcile, and its log for what stops it."
+  alarm_actions       = [var.alarm_topic_arn]
+  evaluation_periods  = 3
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+
+  metric_query {
+    id = "started"
+
+    metric {
+      namespace   = "AWS/Events"
+      metric_name = "Invocations"
+      dimensions  = { RuleName = aws_cloudwatch_event_rule.sweep.name }
+      period      = 300
+      stat        = "Sum"
+    }
+  }
+
+  metric_query {
+    id = "failed"
+
+    metric {
+      namespace   = "AWS/Lambda"
+      metric_name = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      period      = 300
+      stat        = "Sum"
+    }
+  }
+
+  metric_query {
+    id          = "done"
+    label       = "Sweeps that came to their end"
+    expression  = "started - failed"
+    return_data = true
+  }
+}
+
+# What only a person asks for: the fields of each delivery's last line, by saved queries, which cost nothing.
 locals {
-  launch    = aws_lambda_function.launch.function_name
-  schedule  = aws_lambda_function.schedule.function_name
-  end       = aws_lambda_function.end.function_name
-  reconcile = aws_lambda_function.reconcile.function_name
-  status    = aws_lambda_function.status.function_name
-  operate   = aws_lambda_function.operate.function_name
+  logs = {
+    launch    = aws_cloudwatch_log_group.launch.name
+    schedule  = aws_cloudwatch_log_group.schedule.name
+    end       = aws_cloudwatch_log_group.end.name
+    reconcile = aws_cloudwatch_log_group.reconcile.name
+    status    = aws_cloudwatch_log_group.status.name
+    operate   = aws_cloudwatch_log_group.operate.name
+  }
+
+  queries = {
+    "deliveries by outcome" = {
+      of   = ["launch", "schedule", "end", "reconcile", "status", "operate"]
+      text = "filter ispresent(Outcome) | stats count(*) as deliveries, sum(Sweeps) as sweeps by FunctionName, Outcome | sort FunctionName, Outcome"
+    }
+    "errors by type" = {
+      of   = ["launch", "schedule", "end", "reconcile", "status", "operate"]
+      text = "filter ispresent(ErrorType) | stats count(*) as deliveries, max(@timestamp) as last by FunctionName, ErrorType | sort deliveries desc"
+    }
+    "calls to AWS" = {
+      of   = ["launch", "schedule", "end", "reconcile", "status", "operate"]
+      text = "filter ispresent(AwsCalls) | stats count(*) as deliveries, sum(AwsCalls) as calls, max(AwsCalls) as most, sum(Throttles) as throttled by FunctionName"
+    }
+    "launches by day" = {
+      of   = ["launch"]
+      text = "filter ispresent(LaunchDuration) | stats count(*) as launches, pct(LaunchDuration, 50) as half_were_faster, max(LaunchDuration) as slowest, min(LeadTime) as least_lead, sum(Attempts) as requests by bin(1d)"
+    }
+    "refusals by zone and type" = {
+      of   = ["launch", "reconcile"]
+      text = "filter ispresent(Refusals) | stats sum(Refusals) as refusals by FunctionName, AvailabilityZone, InstanceType | sort refusals desc"
+    }
+    "what sweeps found" = {
+      of   = ["reconcile"]
+      text = "filter ispresent(Findings) | fields @timestamp, OrphansEnded, MachinesLost, MeetingsLaunched, EndingsHeldBack, MachinesUnready | sort @timestamp desc"
+    }
+  }
+}
+
+resource "aws_cloudwatch_query_definition" "this" {
+  for_each = local.queries
+
+  name            = "${var.name}/${each.key}"
+  log_group_names = [for function in each.value.of : local.logs[function]]
+  query_string    = each.value.text
+}
+
+# The dashboard: launches, the functions, what waits and what was found, what is refused.
+locals {
+  functions = {
+    launch    = aws_lambda_function.launch.function_name
+    schedule  = aws_lambda_function.schedule.function_name
+    end       = aws_lambda_function.end.function_name
+    reconcile = aws_lambda_function.reconcile.function_name
+    status    = aws_lambda_function.status.function_name
+    operate   = aws_lambda_function.operate.function_name
+  }
+  verbs = ["launch", "schedule", "end", "reconcile", "status", "operate"]
 
   # Each graph: its metrics, what they have in common, and its place, in thirds of a row.
   graphs = [
     {
-      title   = "Meetings launched, by outcome"
-      place   = { column = 0, row = 0 }
-      stat    = "Sum"
-      stacked = true
+      title = "How long a delivery of launch took (ms)"
+      place = { column = 0, row = 0 }
+      stat  = "Maximum"
       metrics = [
-        for outcome in ["launched", "adopted", "already_recorded", "skipped", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.launch, "Outcome", outcome, { label = outcome }]
+        ["AWS/Lambda", "Duration", "FunctionName", local.functions.launch, { label = "slowest", stat = "Maximum" }],
+        ["AWS/Lambda", "Duration", "FunctionName", local.functions.launch, { label = "half were faster", stat = "p50" }],
       ]
     },
     {
-      title   = "How long a launch took (ms)"
-      place   = { column = 1, row = 0 }
-      stat    = "Maximum"
-      stacked = false
+      title = "Time left until the meeting (s)"
+      place = { column = 1, row = 0 }
+      stat  = "Minimum"
       metrics = [
-        ["ElephantLaunch", "LaunchDuration", "FunctionName", local.launch, { label = "slowest", stat = "Maximum" }],
-        ["ElephantLaunch", "LaunchDuration", "FunctionName", local.launch, { label = "half were faster", stat = "p50" }],
+        ["ElephantLaunch", "LeadTime", "FunctionName", local.functions.launch, { label = "least", stat = "Minimum" }],
+        ["ElephantLaunch", "LeadTime", "FunctionName", local.functions.launch, { label = "average", stat = "Average" }],
       ]
     },
     {
-      title   = "Time left until the meeting (s)"
-      place   = { column = 2, row = 0 }
-      stat    = "Minimum"
-      stacked = false
+      title = "From the launch until both machines run (s)"
+      place = { column = 2, row = 0 }
+      stat  = "Maximum"
       metrics = [
-        ["ElephantLaunch", "LeadTime", "FunctionName", local.launch, { label = "least", stat = "Minimum" }],
-        ["ElephantLaunch", "LeadTime", "FunctionName", local.launch, { label = "average", stat = "Average" }],
+        ["ElephantLaunch", "TimeToReady", "FunctionName", local.functions.reconcile, { label = "slowest", stat = "Maximum" }],
+        ["ElephantLaunch", "TimeToReady", "FunctionName", local.functions.reconcile, { label = "half were faster", stat = "p50" }],
       ]
     },
     {
-      title   = "Which zones refused"
+      title   = "The functions: deliveries"
       place   = { column = 0, row = 1 }
       stat    = "Sum"
-      stacked = true
-      metrics = [
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,AvailabilityZone,InstanceType} MetricName=\"Refusals\" FunctionName=\"${local.launch}\"', 'Sum', 300)", id = "refusals", label = "" }],
-      ]
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Invocations", "FunctionName", local.functions[verb], { label = verb }]]
     },
     {
-      title   = "Errors by type"
+      title   = "The functions: errors"
       place   = { column = 1, row = 1 }
       stat    = "Sum"
-      stacked = true
-      metrics = [
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.launch}\"', 'Sum', 300)", id = "launch", label = "launch" }],
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.schedule}\"', 'Sum', 300)", id = "schedule", label = "schedule" }],
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.end}\"', 'Sum', 300)", id = "end", label = "end" }],
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.reconcile}\"', 'Sum', 300)", id = "reconcile", label = "reconcile" }],
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.status}\"', 'Sum', 300)", id = "status", label = "status" }],
-        [{ expression = "SEARCH('{ElephantLaunch,FunctionName,ErrorType} MetricName=\"Failures\" FunctionName=\"${local.operate}\"', 'Sum', 300)", id = "operate", label = "operate" }],
-      ]
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Errors", "FunctionName", local.functions[verb], { label = verb }]]
     },
     {
-      title   = "Launch requests to EC2"
+      title   = "The functions: slowest delivery (ms)"
       place   = { column = 2, row = 1 }
-      stat    = "Sum"
-      stacked = false
-      metrics = [
-        ["ElephantLaunch", "Attempts", "FunctionName", local.launch, { label = "sent" }],
-        ["ElephantLaunch", "CapacityRefusals", "FunctionName", local.launch, { label = "refused for want of capacity" }],
-      ]
-    },
-    {
-      title   = "Meetings planned, by outcome"
-      place   = { column = 0, row = 2 }
-      stat    = "Sum"
-      stacked = true
-      metrics = [
-        for outcome in ["scheduled", "moved", "unchanged", "superseded", "cancelled", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.schedule, "Outcome", outcome, { label = outcome }]
-      ]
-    },
-    {
-      title   = "Lost, unless a person acts: messages in the queues"
-      place   = { column = 1, row = 2 }
       stat    = "Maximum"
-      stacked = false
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Duration", "FunctionName", local.functions[verb], { label = verb }]]
+    },
+    {
+      title = "Lost, unless a person acts: messages in the queues"
+      place = { column = 0, row = 2 }
+      stat  = "Maximum"
       metrics = [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.launch_failures, { label = "LaunchFailures" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.queues.schedule_dead_letters, { label = "ScheduleDeadLetters" }],
@@ -495,157 +569,55 @@ locals {
       ]
     },
     {
-      title   = "Refused for their rate"
-      place   = { column = 2, row = 2 }
-      stat    = "Sum"
-      stacked = false
+      title = "What sweeps found"
+      place = { column = 1, row = 2 }
+      stat  = "Sum"
       metrics = [
-        ["AWS/Lambda", "Throttles", "FunctionName", local.launch, { label = "Lambda: launch" }],
-        ["AWS/Lambda", "Throttles", "FunctionName", local.schedule, { label = "Lambda: schedule" }],
-        ["AWS/Lambda", "Throttles", "FunctionName", local.end, { label = "Lambda: end" }],
-        ["AWS/Lambda", "Throttles", "FunctionName", local.reconcile, { label = "Lambda: reconcile" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.launch, { label = "AWS calls of launch" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.schedule, { label = "AWS calls of schedule" }],
+        ["ElephantLaunch", "Findings", "FunctionName", local.functions.reconcile, { label = "all" }],
+        ["ElephantLaunch", "OrphansEnded", "FunctionName", local.functions.reconcile, { label = "orphans ended" }],
+        ["ElephantLaunch", "MachinesLost", "FunctionName", local.functions.reconcile, { label = "machines that died" }],
+        ["ElephantLaunch", "MeetingsLaunched", "FunctionName", local.functions.reconcile, { label = "meetings launched late" }],
+        ["ElephantLaunch", "MachinesUnready", "FunctionName", local.functions.reconcile, { label = "machines that do not serve" }],
+        ["ElephantLaunch", "EndingsHeldBack", "FunctionName", local.functions.reconcile, { label = "endings held back" }],
       ]
     },
     {
-      title   = "The functions: deliveries and errors"
-      place   = { column = 0, row = 3 }
-      stat    = "Sum"
-      stacked = false
-      metrics = [
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.launch, { label = "launch: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.launch, { label = "launch: errors" }],
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.schedule, { label = "schedule: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.schedule, { label = "schedule: errors" }],
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.end, { label = "end: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.end, { label = "end: errors" }],
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.reconcile, { label = "reconcile: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.reconcile, { label = "reconcile: errors" }],
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.status, { label = "status: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.status, { label = "status: errors" }],
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.operate, { label = "operate: deliveries" }],
-        ["AWS/Lambda", "Errors", "FunctionName", local.operate, { label = "operate: errors" }],
-      ]
-    },
-    {
-      title   = "The functions: slowest delivery (ms)"
-      place   = { column = 1, row = 3 }
-      stat    = "Maximum"
-      stacked = false
-      metrics = [
-        ["AWS/Lambda", "Duration", "FunctionName", local.launch, { label = "launch" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.schedule, { label = "schedule" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.end, { label = "end" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.reconcile, { label = "reconcile" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.status, { label = "status" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.operate, { label = "operate" }],
-      ]
-    },
-    {
-      title   = "The schedules, and the calls to AWS"
-      place   = { column = 2, row = 3 }
-      stat    = "Sum"
-      stacked = false
+      title = "What fires: schedules and sweeps"
+      place = { column = 2, row = 2 }
+      stat  = "Sum"
       metrics = [
         ["AWS/Scheduler", "InvocationAttemptCount", "ScheduleGroup", aws_scheduler_schedule_group.meetings.name, { label = "schedules fired" }],
-        ["AWS/Scheduler", "InvocationDroppedCount", "ScheduleGroup", aws_scheduler_schedule_group.meetings.name, { label = "given up" }],
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.launch, { label = "AWS calls of launch" }],
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.schedule, { label = "AWS calls of schedule" }],
+        ["AWS/Scheduler", "InvocationDroppedCount", "ScheduleGroup", aws_scheduler_schedule_group.meetings.name, { label = "schedules given up" }],
+        ["AWS/Events", "Invocations", "RuleName", aws_cloudwatch_event_rule.sweep.name, { label = "sweeps started" }],
       ]
     },
     {
-      title   = "Meetings ended, by outcome"
-      place   = { column = 0, row = 4 }
+      title   = "Requests that AWS refused for their rate"
+      place   = { column = 0, row = 3 }
       stat    = "Sum"
-      stacked = true
-      metrics = [
-        for outcome in ["ended", "already_over", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.end, "Outcome", outcome, { label = outcome }]
-      ]
+      metrics = [for verb in local.verbs : ["ElephantLaunch", "Throttles", "FunctionName", local.functions[verb], { label = verb }]]
     },
     {
-      title   = "Sweeps, by outcome"
-      place   = { column = 1, row = 4 }
+      title   = "Deliveries that Lambda refused for their rate"
+      place   = { column = 1, row = 3 }
       stat    = "Sum"
-      stacked = true
-      metrics = [
-        for outcome in ["in_order", "repaired", "dry_run", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.reconcile, "Outcome", outcome, { label = outcome }]
-      ]
+      metrics = [for verb in ["launch", "schedule", "end", "reconcile"] : ["AWS/Lambda", "Throttles", "FunctionName", local.functions[verb], { label = verb }]]
     },
     {
-      title   = "What sweeps found"
-      place   = { column = 2, row = 4 }
-      stat    = "Sum"
-      stacked = false
+      title = "Launches that EC2 refused for want of capacity"
+      place = { column = 2, row = 3 }
+      stat  = "Sum"
       metrics = [
-        ["ElephantLaunch", "Sweeps", "FunctionName", local.reconcile, { label = "sweeps" }],
-        ["ElephantLaunch", "OrphansEnded", "FunctionName", local.reconcile, { label = "orphans ended" }],
-        ["ElephantLaunch", "MachinesLost", "FunctionName", local.reconcile, { label = "machines that died" }],
-        ["ElephantLaunch", "MeetingsLaunched", "FunctionName", local.reconcile, { label = "meetings launched late" }],
-        ["ElephantLaunch", "MachinesUnready", "FunctionName", local.reconcile, { label = "machines that do not serve" }],
-        ["ElephantLaunch", "EndingsHeldBack", "FunctionName", local.reconcile, { label = "endings held back" }],
-      ]
-    },
-    {
-      title   = "From the launch until both machines run (s)"
-      place   = { column = 0, row = 5 }
-      stat    = "Maximum"
-      stacked = false
-      metrics = [
-        ["ElephantLaunch", "TimeToReady", "FunctionName", local.reconcile, { label = "slowest", stat = "Maximum" }],
-        ["ElephantLaunch", "TimeToReady", "FunctionName", local.reconcile, { label = "half were faster", stat = "p50" }],
-      ]
-    },
-    {
-      title   = "Questions, by outcome"
-      place   = { column = 1, row = 5 }
-      stat    = "Sum"
-      stacked = true
-      metrics = [
-        for outcome in ["shown", "console", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.status, "Outcome", outcome, { label = outcome }]
-      ]
-    },
-    {
-      title   = "Ending and keeping: calls to AWS, and those refused for their rate"
-      place   = { column = 2, row = 5 }
-      stat    = "Sum"
-      stacked = false
-      metrics = [
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.end, { label = "AWS calls of end" }],
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.reconcile, { label = "AWS calls of reconcile" }],
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.status, { label = "AWS calls of status" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.end, { label = "refused of end" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.reconcile, { label = "refused of reconcile" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.status, { label = "refused of status" }],
-      ]
-    },
-    {
-      title   = "Machines operated, by outcome"
-      place   = { column = 0, row = 6 }
-      stat    = "Sum"
-      stacked = true
-      metrics = [
-        for outcome in ["done", "unchanged", "failed"] :
-        ["ElephantLaunch", "Deliveries", "FunctionName", local.operate, "Outcome", outcome, { label = outcome }]
-      ]
-    },
-    {
-      title   = "Operating: calls to AWS, and those refused for their rate"
-      place   = { column = 1, row = 6 }
-      stat    = "Sum"
-      stacked = false
-      metrics = [
-        ["ElephantLaunch", "AwsCalls", "FunctionName", local.operate, { label = "AWS calls of operate" }],
-        ["ElephantLaunch", "Throttles", "FunctionName", local.operate, { label = "refused of operate" }],
+        ["ElephantLaunch", "CapacityRefusals", "FunctionName", local.functions.launch, { label = "launch" }],
+        ["ElephantLaunch", "CapacityRefusals", "FunctionName", local.functions.reconcile, { label = "reconcile" }],
       ]
     },
   ]
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
+  count = local.has_dashboard ? 1 : 0
+
   dashboard_name = var.name
   dashboard_body = jsonencode({
     start = "-PT12H"
@@ -662,7 +634,6 @@ resource "aws_cloudwatch_dashboard" "this" {
           view    = "timeSeries"
           stat    = graph.stat
           period  = 300
-          stacked = graph.stacked
           metrics = graph.metrics
         }
       }

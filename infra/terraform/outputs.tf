@@ -177,5 +177,5 @@ output "schedule_dead_letters_arn" {
 
 output "dashboard_name" {
   description = "The dashboard, in CloudWatch under Dashboards."
-  value       = aws_cloudwatch_dashboard.this.dashboard_name
+  value       = local.has_dashboard ? aws_cloudwatch_dashboard.this[0].dashboard_name : null
 }

@@ -20,10 +20,10 @@ variable "package" {
   description = "Path of the zip of the functions, built for this architecture. null = the one of a release, beside this file. From the sources: cargo lambda build --release --arm64 --bin launch --output-format zip"
 }
 
-variable "alarms" {
+variable "has_alarm_topic" {
   type        = bool
   default     = null
-  description = "Whether to make the alarms. null = if there is an alarm_topic_arn; true where the topic is made in the same run, so that its ARN is not known yet when Terraform plans."
+  description = "Whether there is somebody for the alarms to tell. null = if there is an alarm_topic_arn; true where the topic is made in the same run, so that its ARN is not known yet when Terraform plans."
 }
 
 # --- The machines ---------------------------------------------------------------------------------
@@ -727,6 +727,17 @@ variable "log_level" {
   validation {
     condition     = contains(["TRACE", "DEBUG", "INFO"], var.log_level)
     error_message = "TRACE, DEBUG or INFO. Anything higher would drop the metrics, which are lines of the log."
+  }
+}
+
+variable "alarms" {
+  type        = string
+  default     = "essential"
+  description = "Which alarms the stack makes, if there is somebody to tell. essential = those for a meeting that may have no machines, and for machines that nobody ends. all = also one for each cause, and the dashboard, which costs more than everything else in an idle stack."
+
+  validation {
+    condition     = contains(["none", "essential", "all"], var.alarms)
+    error_message = "One of none, essential, all."
   }
 }
 

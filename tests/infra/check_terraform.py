@@ -36,7 +36,7 @@ from lark import Token, Tree
 from sam import Stack, Unresolved, translate
 from terraform import Module, text_of
 
-# Which resource of the module is which of the template. The alarms go by their names.
+# Which resource of the module is which of the template. Alarms and saved queries go by their names.
 COUNTERPARTS = {
     "aws_cloudwatch_dashboard.this": "Dashboard",
     "aws_cloudwatch_event_rule.state_change": "ReconcileFunctionStateChange",
@@ -78,6 +78,9 @@ COUNTERPARTS = {
     "aws_sqs_queue.schedule_failures": "ScheduleFailures",
 }
 
+# The property by which they go.
+NAMED = {"AWS::CloudWatch::Alarm": "AlarmName", "AWS::Logs::QueryDefinition": "Name"}
+
 # What the template calls an attribute that only AWS or the provider knows; None is Ref.
 ATTRIBUTES = {
     ("aws_cloudwatch_dashboard", "dashboard_name"): None,
@@ -105,9 +108,9 @@ ATTRIBUTES = {
 ONLY_TERRAFORM = {
     "name": "elephant",
     "package": "functions.zip",
-    "alarms": None,
+    "has_alarm_topic": None,
 }
-THEIR_DEFAULTS = {"name": "elephant", "package": None, "alarms": None}
+THEIR_DEFAULTS = {"name": "elephant", "package": None, "has_alarm_topic": None}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
 LISTS = {"CompanionSchedules", "InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
@@ -296,7 +299,7 @@ class Template:
             properties = {key: value for key, value in stack.properties(name).items() if key not in ("Code", "Tags")}
             if resource.get("DeletionPolicy"):
                 properties["DeletionPolicy"] = resource["DeletionPolicy"]
-            key = properties["AlarmName"] if resource["Type"] == "AWS::CloudWatch::Alarm" else name
+            key = properties[NAMED[resource["Type"]]] if resource["Type"] in NAMED else name
             if "AlarmDescription" in properties:
                 properties["AlarmDescription"] = self.in_snake_case(properties["AlarmDescription"])
             if resource["Type"] == "AWS::IAM::Policy":
@@ -307,7 +310,7 @@ class Template:
             if resource["Type"] == "AWS::Events::Rule":
                 properties["Targets"] = [{**target, "Id": ""} for target in properties["Targets"]]
             if "DashboardBody" in properties:
-                properties["DashboardBody"] = with_defaults(json.loads(properties["DashboardBody"]))
+                properties["DashboardBody"] = json.loads(properties["DashboardBody"])
             resources[key] = normal(properties)
         outputs = stack.outputs().items()
         return resources, {snake_case(name): normal(value) for name, value in outputs}
@@ -389,7 +392,8 @@ def of_resources(template, parsed):
         if module.refusals:
             yield from (f"refuses what CloudFormation takes: {refusal}" for refusal in module.refusals)
             continue
-        there, outputs_there = dict(counterparts(module, module.resources())), module.outputs()
+        there = dict(counterparts(module, module.resources()))
+        outputs_there = {name: value for name, value in module.outputs().items() if value is not None}
         if covered:
             (resources, outputs), unneeded = without_exceptions(resources, outputs, ONLY_CLOUDFORMATION.only_here)
             (there, outputs_there), more = without_exceptions(there, outputs_there, ONLY_CLOUDFORMATION.only_there)
@@ -461,13 +465,6 @@ def as_set(value):
 def twice(statements):
     names = [statement["Sid"] for statement in statements]
     return {f"twice: {name}": "" for name in names if names.count(name) > 1}
-
-
-def with_defaults(body):
-    """A graph is not stacked unless it says so."""
-    for widget in body["widgets"]:
-        widget["properties"].setdefault("stacked", False)
-    return body
 
 
 # --- Variables -------------------------------------------------------------------------------------------------
@@ -637,8 +634,8 @@ def counterparts(module, resources):
         else:
             translated = KINDS[kind](given)
         given.nothing_left()
-        if kind == "aws_cloudwatch_metric_alarm":
-            yield translated["AlarmName"], translated
+        if kind in ("aws_cloudwatch_metric_alarm", "aws_cloudwatch_query_definition"):
+            yield translated.get("AlarmName") or translated["Name"], translated
         elif address not in COUNTERPARTS:
             yield address, translated
         else:
@@ -838,14 +835,15 @@ def managed_policy(given, attachments):
 
 
 def alarm(given):
-    dimensions = given.take("dimensions", {})
-    return {
+    queries = [metric_query(Given(f"{given.address}: metric_query", one)) for one in given.take("metric_query", [])]
+    translated = {
         "AlarmName": given.take("alarm_name"),
         "AlarmDescription": given.take("alarm_description"),
         "AlarmActions": given.take("alarm_actions"),
         "Namespace": given.take("namespace"),
         "MetricName": given.take("metric_name"),
-        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        "Dimensions": dimensions(given),
+        "Metrics": queries or None,
         "Statistic": given.take("statistic"),
         "Period": given.take("period"),
         "EvaluationPeriods": given.take("evaluation_periods"),
@@ -853,12 +851,44 @@ def alarm(given):
         "Threshold": given.take("threshold"),
         "TreatMissingData": given.take("treat_missing_data"),
     }
+    return {key: value for key, value in translated.items() if value is not None}
+
+
+def metric_query(given):
+    query = {key: given.take(name) for key, name in {"Id": "id", "Label": "label", "Expression": "expression"}.items()}
+    query["ReturnData"] = given.take("return_data", False)
+    if not query["Expression"]:
+        metric = given.block("metric")
+        query["MetricStat"] = {
+            "Metric": {
+                "Namespace": metric.take("namespace"),
+                "MetricName": metric.take("metric_name"),
+                "Dimensions": dimensions(metric),
+            },
+            "Period": metric.take("period"),
+            "Stat": metric.take("stat"),
+        }
+    given.nothing_left()
+    return {key: value for key, value in query.items() if value is not None}
+
+
+def dimensions(given):
+    found = given.take("dimensions")
+    return found and [{"Name": name, "Value": value} for name, value in found.items()]
+
+
+def query_definition(given):
+    return {
+        "Name": given.take("name"),
+        "LogGroupNames": given.take("log_group_names"),
+        "QueryString": given.take("query_string"),
+    }
 
 
 def dashboard(given):
     return {
         "DashboardName": given.take("dashboard_name"),
-        "DashboardBody": with_defaults(json.loads(given.take("dashboard_body"))),
+        "DashboardBody": json.loads(given.take("dashboard_body")),
     }
 
 
@@ -867,6 +897,7 @@ KINDS = {
     "aws_cloudwatch_event_rule": rule,
     "aws_cloudwatch_log_group": log_group,
     "aws_cloudwatch_metric_alarm": alarm,
+    "aws_cloudwatch_query_definition": query_definition,
     "aws_dynamodb_table": table,
     "aws_iam_policy": managed_policy,
     "aws_iam_role": role,

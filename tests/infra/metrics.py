@@ -31,27 +31,47 @@ class Metric:
 FUNCTION = ("FunctionName",)
 TIMES = ("Maximum", "Minimum", "Average", "p50", "p90", "p99")
 
+
 def our_own():
-    """The table of docs/watch.md, which is written from src/metrics.rs."""
+    """The metrics, from the first table of docs/watch.md that is written from src/metrics.rs."""
+    for name, unit, verbs, *_ in rows("<!-- generated -->"):
+        yield name, Metric(unit, (FUNCTION,), ("Sum",) if unit == "Count" else TIMES, verbs_of(verbs))
+
+
+def properties():
+    """What stands in the lines and is no metric, and which verbs write it: the second table."""
+    for name, verbs, *_ in rows("<!-- generated: properties -->"):
+        yield name, verbs_of(verbs)
+
+
+def rows(marker):
     page = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
-    for row in re.findall(r"^\| `(\w+)` \| (.*)", between(page, "<!-- generated -->", "<!-- end -->"), re.MULTILINE):
-        unit, verbs, by = row[1].split(" | ")[:3]
-        verbs = ALL if verbs == "all" else tuple(re.findall(r"\w+", verbs))
-        sets = tuple((*FUNCTION, *re.findall(r"`(\w+)`", named)) for named in by.split(" / "))
-        yield row[0], Metric(unit, sets, ("Sum",) if unit == "Count" else TIMES, verbs)
+    for row in re.findall(r"^\| `(\w+)` \| (.*) \|$", between(page, marker, "<!-- end -->"), re.MULTILINE):
+        yield row[0], *row[1].split(" | ")
+
+
+def verbs_of(text):
+    return ALL if text == "all" else tuple(re.findall(r"\w+", text))
 
 
 def between(text, start, end):
     return text.split(start)[1].split(end)[0]
 
 
+PROPERTIES = dict(properties())
+
 METRICS = {
     OURS: dict(our_own()),
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+    "AWS/Events": {
+        "Invocations": Metric("Count", (("RuleName",),)),
+    },
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     "AWS/Lambda": {
         "DestinationDeliveryFailures": Metric("Count", (FUNCTION,)),
         "Duration": Metric("Milliseconds", (FUNCTION,), TIMES),
         "Errors": Metric("Count", (FUNCTION,)),
+        "Invocations": Metric("Count", (FUNCTION,)),
         "Throttles": Metric("Count", (FUNCTION,)),
     },
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -66,27 +86,13 @@ METRICS = {
     },
 }
 
-# The values of the dimension Outcome.
-OUTCOMES = {
-    "launch": ("launched", "adopted", "already_recorded", "skipped", "failed"),
-    "schedule": ("scheduled", "moved", "unchanged", "superseded", "cancelled", "failed"),
-    "end": ("ended", "already_over", "failed"),
-    "reconcile": ("in_order", "repaired", "dry_run", "failed"),
-    "status": ("shown", "console", "failed"),
-    "operate": ("done", "unchanged", "failed"),
-}
-
-
 def known(namespace, name):
     return METRICS.get(namespace, {}).get(name)
 
 
 def as_json():
-    ours = {
-        name: {"unit": metric.unit, "dimensions": metric.dimensions, "verbs": metric.verbs}
-        for name, metric in METRICS[OURS].items()
-    }
-    return json.dumps({"namespace": OURS, "metrics": ours, "outcomes": OUTCOMES}, indent=2)
+    ours = {name: {"unit": metric.unit, "verbs": metric.verbs} for name, metric in METRICS[OURS].items()}
+    return json.dumps({"metrics": ours, "properties": PROPERTIES}, indent=2)
 
 
 if __name__ == "__main__":

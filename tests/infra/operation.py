@@ -6,14 +6,15 @@
 2. Each alarm watches a metric that is written (metrics.py), with the dimensions under which it is written, of a
    function, queue or group of this stack, by a statistic that makes sense of it; it tells the topic, takes a minute
    without a figure for a good one (but for what has to go on by itself), and says what to do. Nothing that needs an alarm is without one.
-3. The dashboard is JSON, its widgets lie side by side, and every metric on it is written; every metric of ours is on
-   it.
+3. The dashboard, where it is asked for, is JSON, its widgets lie side by side, every metric on it is written, and
+   they are no more than an account may have on a free one; every metric of ours is on it.
+4. Each saved query asks for fields that the functions write into the logs that it reads, and no field is without one.
 """
 
 import json
 import re
 
-from metrics import METRICS, OURS, OUTCOMES, known
+from metrics import METRICS, OURS, PROPERTIES, known
 
 FUNCTION, QUEUE, GROUP, ALARM = (
     "AWS::Lambda::Function",
@@ -23,6 +24,8 @@ FUNCTION, QUEUE, GROUP, ALARM = (
 )
 # A graph of the console is 24 columns wide.
 COLUMNS = 24
+# Three dashboards of an account are free, if each has no more metrics.
+FREE = 50
 PERIODS = (60, 300)
 
 # The verbs whose failed events nobody has to look after.
@@ -38,9 +41,8 @@ WATCHED = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): "Maximum",
     ("AWS/Scheduler", "InvocationsFailedToBeSentToDeadLetterCount"): "Sum",
     (OURS, "CapacityRefusals"): "Sum",
-    (OURS, "LaunchDuration"): "Maximum",
     (OURS, "LeadTime"): "Minimum",
-    (OURS, "Sweeps"): "Sum",
+    (OURS, "Findings"): "Sum",
     (OURS, "OrphansEnded"): "Sum",
     (OURS, "MachinesLost"): "Sum",
     (OURS, "MeetingsLaunched"): "Sum",
@@ -49,8 +51,13 @@ WATCHED = {
     (OURS, "Throttles"): "Sum",
 }
 
-# What goes on by itself, so that silence is the failure: after so many periods without it.
-BEATS = {(OURS, "Sweeps"): 3}
+# What goes on by itself, so that silence is the failure: the sweeps that were started less what failed.
+BEAT = (
+    "started - failed",
+    {"started": ("AWS/Events", "Invocations"), "failed": ("AWS/Lambda", "Errors")},
+)
+# A launch that takes longer than this is slow, long before its time-out is near.
+SLOW = "SlowLaunchSeconds"
 
 
 def faults(stack):
@@ -58,6 +65,7 @@ def faults(stack):
     yield from of_functions(stack, things)
     yield from of_alarms(stack, things)
     yield from of_dashboards(stack, things)
+    yield from of_queries(stack, things)
 
 
 class Things:
@@ -67,6 +75,7 @@ class Things:
         self.of = {
             "FunctionName": {stack.property(name, "FunctionName"): name for name in stack.resources(FUNCTION)},
             "QueueName": {stack.resolve({"Fn::GetAtt": [name, "QueueName"]}): name for name in stack.resources(QUEUE)},
+            "RuleName": {stack.resolve({"Ref": name}): name for name in stack.resources("AWS::Events::Rule")},
             "ScheduleGroup": {stack.property(name, "Name"): name for name in stack.resources(GROUP)},
         }
 
@@ -86,21 +95,30 @@ class Things:
                 return f"{namespace} {name}: this stack has no {key} {dimensions[key]}"
         if metric.verbs and self.verb(dimensions["FunctionName"]) not in metric.verbs:
             return f"{dimensions['FunctionName']} does not write {name}"
-        outcome = dimensions.get("Outcome")
-        if outcome is not None and outcome not in OUTCOMES[self.verb(dimensions["FunctionName"])]:
-            return f"{dimensions['FunctionName']} knows no outcome {outcome}"
         return None
 
+    def essential(self):
+        """What nothing else stands in for: what a function gave up, and what the sweep found."""
+        for queue, name in self.of["QueueName"].items():
+            if name.endswith("Failures"):
+                yield "AWS/SQS", "ApproximateNumberOfMessagesVisible", queue
+        for function in self.of["FunctionName"]:
+            if self.verb(function) in SWEEPS:
+                yield OURS, "Findings", function
+
     def to_watch(self):
-        """(namespace, metric, the name of what it is of) for all that needs an alarm."""
+        """(namespace, metric, the name of what it is of) for all that may have an alarm."""
         for namespace, name in WATCHED:
             metric = known(namespace, name)
             for of in self.of[metric.dimensions[0][0]]:
                 verb = self.verb(of) if metric.dimensions[0][0] == "FunctionName" else ""
-                if verb in ANSWERS or (verb in SWEEPS and name == "DestinationDeliveryFailures"):
+                if verb in ANSWERS or (verb in SWEEPS and name in ("DestinationDeliveryFailures", "CapacityRefusals")):
+                    # A sweep launches what launch could not, whose alarm has come.
                     continue
                 if not metric.verbs or verb in metric.verbs:
                     yield namespace, name, of
+                if name == "Duration" and verb == "launch":
+                    yield namespace, SLOW, of
 
 
 # --- Functions -------------------------------------------------------------------------------------------------
@@ -165,13 +183,20 @@ def of_defaults(template):
 
 
 def of_alarms(stack, things):
-    topic = stack.parameters["AlarmTopicArn"]
+    topic, wanted = stack.parameters["AlarmTopicArn"], stack.parameters["Alarms"]
     alarms = {name: stack.properties(name) for name in stack.resources(ALARM)}
-    if not topic:
-        yield from (f"{name}: an alarm that tells nobody" for name in alarms)
+    if not topic or wanted == "none":
+        yield from (f"{name}: an alarm that {'nobody wants' if topic else 'tells nobody'}" for name in alarms)
         return
     watched = set()
+    beats = [name for name, alarm in alarms.items() if "Metrics" in alarm]
+    if len(beats) != 1:
+        yield f"expected one alarm for the absence of sweeps, found {len(beats)}"
     for name, alarm in alarms.items():
+        yield from of_words(stack, name, alarm, topic)
+        if name in beats:
+            yield from of_beat(things, name, alarm)
+            continue
         namespace, metric = alarm.get("Namespace"), alarm.get("MetricName")
         dimensions = {pair["Name"]: pair["Value"] for pair in alarm.get("Dimensions", [])}
         fault = things.fault(namespace, metric, dimensions)
@@ -179,33 +204,60 @@ def of_alarms(stack, things):
             yield f"{name}: {fault}"
             continue
         of = dimensions[known(namespace, metric).dimensions[0][0]]
-        watched.add((namespace, metric, of))
+        is_slow = metric == "Duration" and float(alarm["Threshold"]) == float(stack.parameters[SLOW]) * 1000
+        watched.add((namespace, SLOW if is_slow else metric, of))
         if alarm.get("Statistic") != WATCHED.get((namespace, metric)):
             yield f"{name}: expected the statistic {WATCHED.get((namespace, metric))} of {metric}"
-        beats = (namespace, metric) in BEATS
         rising = "LessThan" not in alarm["ComparisonOperator"]
-        if rising == (beats or alarm["Statistic"] == "Minimum"):
+        if rising == (alarm["Statistic"] == "Minimum"):
             yield f"{name}: {alarm['Statistic']} and {alarm['ComparisonOperator']} do not go together"
-        if beats and alarm.get("TreatMissingData") != "breaching":
-            yield f"{name}: without a figure it stands still, and that is the bad one; expected TreatMissingData breaching"
-        if not beats and alarm.get("TreatMissingData") != "notBreaching":
+        if alarm.get("TreatMissingData") != "notBreaching":
             yield f"{name}: a minute without a figure is not a bad one; expected TreatMissingData notBreaching"
-        if alarm.get("AlarmActions") != [topic]:
-            yield f"{name}: does not tell the topic"
-        periods = BEATS.get((namespace, metric), 1)
-        if alarm.get("Period") not in PERIODS or alarm.get("EvaluationPeriods") != periods:
-            yield f"{name}: expected {periods} period(s) of {' or '.join(map(str, PERIODS))} s"
-        if not alarm.get("AlarmName", "").startswith(f"{stack.parameters['AWS::StackName']}-"):
-            yield f"{name}: its name does not say whose it is"
-        if len(re.findall(r"[.;]", alarm.get("AlarmDescription", ""))) < 2:
-            yield f"{name}: its description does not say what happened and what to do"
-        yield from of_threshold(stack, things, name, alarm, of)
+        if alarm.get("Period") not in PERIODS or alarm.get("EvaluationPeriods") != 1:
+            yield f"{name}: expected one period of {' or '.join(map(str, PERIODS))} s"
+        if not is_slow:
+            yield from of_threshold(stack, things, name, alarm, of)
     names = [alarm.get("AlarmName") for alarm in alarms.values()]
     for twice in sorted({name for name in names if names.count(name) > 1}):
         yield f"two alarms are called {twice}"
-    for namespace, metric, of in things.to_watch():
-        if (namespace, metric, of) not in watched:
-            yield f"no alarm watches {namespace} {metric} of {of}"
+    expected = set(things.essential() if wanted == "essential" else things.to_watch())
+    for namespace, metric, of in sorted(expected - watched):
+        yield f"no alarm watches {namespace} {metric} of {of}"
+    for namespace, metric, of in sorted(watched - expected):
+        yield f"{namespace} {metric} of {of} has an alarm that is not asked for"
+
+
+def of_words(stack, name, alarm, topic):
+    if alarm.get("AlarmActions") != [topic]:
+        yield f"{name}: does not tell the topic"
+    if not alarm.get("AlarmName", "").startswith(f"{stack.parameters['AWS::StackName']}-"):
+        yield f"{name}: its name does not say whose it is"
+    if len(re.findall(r"[.;]", alarm.get("AlarmDescription", ""))) < 2:
+        yield f"{name}: its description does not say what happened and what to do"
+
+
+def of_beat(things, name, alarm):
+    expression, metrics = BEAT
+    found = {query["Id"]: query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query}
+    told = [query for query in alarm["Metrics"] if query["ReturnData"]]
+    if [query.get("Expression") for query in told] != [expression]:
+        yield f"{name}: expected the expression {expression}"
+    if {key: (stat["Metric"]["Namespace"], stat["Metric"]["MetricName"]) for key, stat in found.items()} != metrics:
+        yield f"{name}: expected the metrics {metrics}"
+    for stat in found.values():
+        metric = stat["Metric"]
+        dimensions = {pair["Name"]: pair["Value"] for pair in metric["Dimensions"]}
+        fault = things.fault(metric["Namespace"], metric["MetricName"], dimensions)
+        if fault:
+            yield f"{name}: {fault}"
+        elif "FunctionName" in dimensions and things.verb(dimensions["FunctionName"]) not in SWEEPS:
+            yield f"{name}: {dimensions['FunctionName']} sweeps nothing"
+        if (stat["Stat"], stat["Period"], alarm["EvaluationPeriods"]) != ("Sum", 300, 3):
+            yield f"{name}: expected the sums of 3 periods of 300 s"
+    if (alarm["ComparisonOperator"], float(alarm["Threshold"])) != ("LessThanThreshold", 1):
+        yield f"{name}: none is what it is to see"
+    if alarm.get("TreatMissingData") != "breaching":
+        yield f"{name}: without a figure it stands still, and that is the bad one; expected TreatMissingData breaching"
 
 
 def of_threshold(stack, things, name, alarm, of):
@@ -214,18 +266,12 @@ def of_threshold(stack, things, name, alarm, of):
         limit = int(stack.property(things.of["FunctionName"][of], "Timeout")) * 1000
         if not limit * 0.75 <= threshold < limit:
             yield f"{name}: {threshold:.0f} ms is not near the time-out of {limit} ms"
-    elif metric == "LaunchDuration":
-        if threshold != float(stack.parameters["SlowLaunchSeconds"]) * 1000:
-            yield f"{name}: not at SlowLaunchSeconds, in milliseconds"
     elif metric == "LeadTime":
         if threshold != float(stack.parameters["ShortLeadSeconds"]):
             yield f"{name}: not at ShortLeadSeconds"
     elif alarm["Namespace"] == OURS and metric == "Throttles":
         if threshold < 1:
             yield f"{name}: AWS throttles now and then; that is no alarm"
-    elif (alarm["Namespace"], metric) in BEATS:
-        if (alarm["ComparisonOperator"], threshold) != ("LessThanThreshold", 1):
-            yield f"{name}: none is what it is to see"
     elif (alarm["ComparisonOperator"], threshold) != ("GreaterThanOrEqualToThreshold", 1):
         yield f"{name}: one is enough"
 
@@ -235,8 +281,8 @@ def of_threshold(stack, things, name, alarm, of):
 
 def of_dashboards(stack, things):
     dashboards = stack.resources("AWS::CloudWatch::Dashboard")
-    if len(dashboards) != 1:
-        yield f"expected one dashboard, found {len(dashboards)}"
+    if len(dashboards) != (stack.parameters["Alarms"] == "all"):
+        yield f"a dashboard goes with Alarms all, and with nothing else; found {len(dashboards)}"
     for name in dashboards:
         try:
             widgets = json.loads(stack.property(name, "DashboardBody"))["widgets"]
@@ -245,6 +291,9 @@ def of_dashboards(stack, things):
             continue
         yield from (f"{name}: {fault}" for fault in of_layout(widgets))
         shown = set()
+        metrics = sum(len(widget["properties"]["metrics"]) for widget in widgets)
+        if metrics > FREE:
+            yield f"{name}: {metrics} metrics, and no more than {FREE} are free"
         for widget in widgets:
             properties = widget["properties"]
             title = properties.get("title", "a widget without a title")
@@ -257,15 +306,12 @@ def of_dashboards(stack, things):
                 elif statistic not in known(namespace, metric).statistics:
                     yield f"{name}: {title}: {statistic} of {metric} says nothing"
                 else:
-                    shown.add((namespace, metric, dimensions.get("FunctionName", ""), dimensions.get("Outcome", "")))
+                    shown.add((namespace, metric, dimensions.get("FunctionName", "")))
         for function in things.of["FunctionName"]:
             verb = things.verb(function)
             for metric, of_it in METRICS[OURS].items():
-                if verb in of_it.verbs and not any(at[:3] == (OURS, metric, function) for at in shown):
+                if verb in of_it.verbs and (OURS, metric, function) not in shown:
                     yield f"{name}: {metric} of {function} is not on it"
-            for outcome in OUTCOMES[verb]:
-                if (OURS, "Deliveries", function, outcome) not in shown:
-                    yield f"{name}: the outcome {outcome} of {function} is not on it"
         for queue in things.of["QueueName"]:
             if not any(queue in json.dumps(widget) for widget in widgets):
                 yield f"{name}: the queue {things.of['QueueName'][queue]} is not on it"
@@ -291,20 +337,31 @@ def on_widget(properties):
     """Each metric of a widget: namespace, name, dimensions, statistic."""
     for row in properties["metrics"]:
         options = row[-1] if isinstance(row[-1], dict) else {}
-        if "expression" in options:
-            yield from searched(options["expression"])
-            continue
         namespace, name, *pairs = row if not isinstance(row[-1], dict) else row[:-1]
         statistic = options.get("stat", properties["stat"])
         yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic
 
 
-def searched(expression):
-    """SEARCH('{namespace,dimension,…} MetricName="…" FunctionName="…"', 'statistic', period)"""
-    match = re.fullmatch(r"SEARCH\('\{([^}]*)\} ([^']*)', '(\w+)', \d+\)", expression)
-    if not match:
-        yield expression, "which is no search that is understood here", {}, ""
-        return
-    namespace, *names = match[1].split(",")
-    terms = dict(re.findall(r'(\w+)="([^"]*)"', match[2]))
-    yield namespace, terms.pop("MetricName", "no name"), {name: terms.get(name) for name in names}, match[3]
+# --- Saved queries ---------------------------------------------------------------------------------------------
+
+
+def of_queries(stack, things):
+    logs = {stack.property(name, "LogGroupName"): name for name in stack.resources("AWS::Logs::LogGroup")}
+    writers = {"FunctionName": set(), **{name: set(metric.verbs) for name, metric in METRICS[OURS].items()}}
+    writers |= {name: set(verbs) for name, verbs in PROPERTIES.items()}
+    asked = set()
+    for name in stack.resources("AWS::Logs::QueryDefinition"):
+        query = stack.properties(name)
+        if not query["Name"].startswith(f"{stack.parameters['AWS::StackName']}/"):
+            yield f"{name}: its name does not say whose it is"
+        unknown = [group for group in query["LogGroupNames"] if group not in logs]
+        yield from (f"{name}: {group} is no log of this stack" for group in unknown)
+        verbs = {things.verb(group) for group in query["LogGroupNames"]}
+        # The fields of our lines begin with a capital letter, and nothing else of the query language does.
+        for field in re.findall(r"\b[A-Z]\w+", query["QueryString"]):
+            asked.add(field)
+            if field not in writers:
+                yield f"{name}: nobody writes {field}"
+            elif field != "FunctionName" and not verbs & writers[field]:
+                yield f"{name}: nobody writes {field} into the logs that it reads"
+    yield from (f"no saved query asks for {field}" for field in sorted(PROPERTIES.keys() - asked))

@@ -184,8 +184,6 @@ fn types_of_an_sdk_stand_only_in_its_adapter_and_the_environment_is_read_in_one_
         ("serde_dynamo", ["dynamodb"].as_slice()),
         ("aws_smithy_http_client", ["sdk"].as_slice()),
         ("rustls", ["sdk"].as_slice()),
-        ("metrique_writer_core", ["metrics"].as_slice()),
-        ("metrique_writer_format_emf", ["metrics"].as_slice()),
         ("lambda_runtime_api_client", ["lambda"].as_slice()),
         ("std::env", ["access"].as_slice()),
         ("env::var", ["access"].as_slice()),

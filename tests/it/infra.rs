@@ -24,7 +24,7 @@ const FUNCTIONS: [(&str, &str); 6] = [
 ];
 
 /// The exit code of one of the checks in `tests/infra/`, and everything that it printed.
-fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
+pub fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
     let folder = local::top().join("tests").join("infra");
     let python = local::python::environment("infra", &folder.join("requirements.txt"), &mut io::stderr())
         .expect("the virtual environment");
@@ -96,7 +96,7 @@ const UNDEPLOYABLE: [(&str, &str, &str); 3] = [
 
 /// Each change, and a part of what the other checks have to say about it.
 #[rustfmt::skip]
-const FAULTY: [(&str, &str, &str); 28] = [
+const FAULTY: [(&str, &str, &str); 37] = [
     ("      Handler: status\n", "      Handler: end\n", "StatusFunction would run end, not status"),
     // Variables.
     ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
@@ -111,24 +111,34 @@ const FAULTY: [(&str, &str, &str); 28] = [
     ("    Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
     ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),
     // An alarm that never comes, or comes to nobody.
-    ("MetricName: LaunchDuration", "MetricName: LaunchTime", "SlowLaunchAlarm: nobody writes ElephantLaunch LaunchTime"),
+    ("MetricName: CapacityRefusals", "MetricName: CapacityRefused", "CapacityRefusalsAlarm: nobody writes ElephantLaunch CapacityRefused"),
+    ("MetricName: Findings", "MetricName: MachinesLost", "no alarm watches ElephantLaunch Findings"),
+    ("Expression: started - failed", "Expression: started", "NoSweepAlarm: expected the expression started - failed"),
+    ("Value: !Ref ReconcileFunctionSweep", "Value: !Ref ReconcileFunction", "NoSweepAlarm: AWS/Events Invocations: this stack has no RuleName elephant-reconcile"),
     ("        - Name: ScheduleGroup\n", "        - Name: GroupName\n", "InvocationsFailedToBeSentToDeadLetterCount is not written with the dimensions GroupName"),
     ("          Value: !GetAtt ScheduleDeadLetters.QueueName", "          Value: !GetAtt ScheduleFailures.QueueName", "no alarm watches AWS/SQS ApproximateNumberOfMessagesVisible of elephant-ScheduleDeadLetters-"),
     ("          Value: !GetAtt LaunchFailures.QueueName", "          Value: !Ref LaunchFailures", "this stack has no QueueName https://sqs"),
     ("      Statistic: Minimum", "      Statistic: Average", "ShortLeadAlarm: expected the statistic Minimum"),
     ("LessThanThreshold", "GreaterThanThreshold", "ShortLeadAlarm: Minimum and GreaterThanThreshold do not go together"),
-    ("${SlowLaunchSeconds}000", "${SlowLaunchSeconds}", "SlowLaunchAlarm: not at SlowLaunchSeconds, in milliseconds"),
+    ("${SlowLaunchSeconds}000", "${SlowLaunchSeconds}", "no alarm watches AWS/Lambda SlowLaunchSeconds of elephant-launch"),
     ("\"300\": 270000", "\"300\": 305000", "LaunchDurationAlarm: 305000 ms is not near the time-out of 300000 ms"),
     ("TreatMissingData: notBreaching", "TreatMissingData: missing", "a minute without a figure is not a bad one"),
     ("TreatMissingData: breaching", "TreatMissingData: notBreaching", "NoSweepAlarm: without a figure it stands still"),
-    ("EvaluationPeriods: 3", "EvaluationPeriods: 1", "NoSweepAlarm: expected 3 period(s)"),
+    ("EvaluationPeriods: 3", "EvaluationPeriods: 1", "NoSweepAlarm: expected the sums of 3 periods of 300 s"),
     ("AlarmActions: [!Ref AlarmTopicArn]", "AlarmActions: []", "does not tell the topic"),
     ("    Condition: HasAlarms\n", "", "an alarm that tells nobody [with what must be answered"),
+    ("    Condition: HasAllAlarms\n", "    Condition: HasAlarms\n", "has an alarm that is not asked for [with China]"),
+    ("    - !Not [!Equals [!Ref Alarms, none]]\n", "", "an alarm that nobody wants"),
     // A dashboard that shows nothing.
-    ("\"Refusals\\\" FunctionName", "\"Refusal\\\" FunctionName", "Which zones refused: nobody writes ElephantLaunch Refusal"),
-    ("\"Outcome\", \"moved\"", "\"Outcome\", \"shifted\"", "elephant-schedule knows no outcome shifted"),
+    ("\"ElephantLaunch\", \"LeadTime\"", "\"ElephantLaunch\", \"LeadTimes\"", "Time left until the meeting (s): nobody writes ElephantLaunch LeadTimes"),
+    ("HasDashboard: !Equals [!Ref Alarms, all]", "HasDashboard: !Not [!Equals [!Ref Alarms, none]]", "a dashboard goes with Alarms all"),
     ("\"start\": \"-PT12H\",", "\"start\": \"-PT12H\"", "its body is not the JSON of a dashboard"),
-    ("\"x\": 16, \"y\": 6", "\"x\": 15, \"y\": 6", "Launch requests to EC2: lies over Errors by type"),
+    ("\"x\": 16, \"y\": 6", "\"x\": 15, \"y\": 6", "The functions: slowest delivery (ms): lies over The functions: errors"),
+    ("[\"AWS/Scheduler\", \"InvocationDroppedCount\", \"ScheduleGroup\", \"${ScheduleGroup}\", {\"label\": \"schedules given up\"}],", "[\"AWS/Scheduler\", \"InvocationDroppedCount\", \"ScheduleGroup\", \"${ScheduleGroup}\"], [\"AWS/Scheduler\", \"InvocationDroppedCount\", \"ScheduleGroup\", \"${ScheduleGroup}\"], [\"AWS/Scheduler\", \"InvocationDroppedCount\", \"ScheduleGroup\", \"${ScheduleGroup}\"],", "51 metrics, and no more than 50 are free"),
+    // A question that nobody can answer.
+    ("sum(Refusals)", "sum(Refusal)", "RefusalsQuery: nobody writes Refusal"),
+    ("LogGroupNames: [!Ref LaunchLogGroup]", "LogGroupNames: [!Ref EndLogGroup]", "LaunchesQuery: nobody writes LaunchDuration into the logs that it reads"),
+    ("sum(Sweeps)", "sum(AwsCalls)", "no saved query asks for Sweeps"),
 ];
 
 #[test]
@@ -440,7 +450,7 @@ fn the_terraform_module_is_the_same_stack_in_every_value() {
 
 /// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
 #[rustfmt::skip]
-const DRIFTED: [(&str, &str, &str, &str); 33] = [
+const DRIFTED: [(&str, &str, &str, &str); 36] = [
     ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: Statement: ReadAndWriteMeetings: Action: expected"),
     ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
     ("roles.tf", "StringEquals = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
@@ -472,7 +482,10 @@ const DRIFTED: [(&str, &str, &str, &str); 33] = [
     ("main.tf", "    prevent_destroy = true\n", "", "MeetingsTable: DeletionPolicy: expected \"Retain\", found \"Delete\""),
     ("main.tf", "  depends_on = [aws_iam_role_policy.schedule]\n", "", "aws_lambda_function.schedule: expected depends_on"),
     ("operation.tf", "launch_timeout_seconds - 30", "launch_timeout_seconds - 20", "elephant-launch-duration: Threshold: expected \"270000\", found \"280000\""),
-    ("operation.tf", "FunctionName,ErrorType}", "ErrorType}", "Dashboard: DashboardBody: widgets: 5: properties: metrics"),
+    ("operation.tf", "label = \"half were faster\", stat = \"p50\"", "label = \"half were faster\", stat = \"p90\"", "Dashboard: DashboardBody: widgets: 1: properties: metrics: 2: 5: stat: expected"),
+    ("operation.tf", "lookup(alarm, \"essential\", false) ? local.has_alarms : local.has_all_alarms", "local.has_alarms", "elephant-machine-lost is not in the template [with China]"),
+    ("operation.tf", "expression  = \"started - failed\"", "expression  = \"started\"", "elephant-no-sweep: Metrics: 3: Expression: expected"),
+    ("operation.tf", "sum(Refusals) as refusals", "sum(Refusals)", "elephant/refusals by zone and type: QueryString: expected"),
     ("outputs.tf", "aws_sqs_queue.launch_failures.url", "aws_sqs_queue.schedule_failures.url", "outputs: launch_failures_url: expected"),
 ];
 

@@ -78,7 +78,7 @@ fn the_demo_deploys_schedules_waits_and_delivers_twice() {
         "LAUNCHED",
         "Role=student",
         "machine launched",
-        "LaunchDuration",
+        "LeadTime",
         "\"outcome\": \"already_recorded\"",
         "to EC2    0 requests",
         "the second delivery launched nothing",

@@ -198,7 +198,7 @@ mod the_log {
         for line in delivery {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
             // The metrics are for CloudWatch; what stands in them is the matter of metrics.rs.
-            if line.get("_aws").is_some() {
+            if line.get("FunctionName").is_some() {
                 continue;
             }
             assert_eq!(
@@ -253,7 +253,7 @@ mod the_log {
         stack.deliver().answer();
         stack.lambda.invoke(&json!({"meeting_id": "nobody"})).error();
         let log = stack.lambda.whole_log();
-        let lines: Vec<&String> = log.iter().filter(|line| !line.contains("_aws")).collect();
+        let lines: Vec<&String> = log.iter().filter(|line| !line.contains("FunctionName")).collect();
         assert_eq!(lines.len(), 1, "{log:#?}");
     }
 
@@ -261,7 +261,7 @@ mod the_log {
     fn a_failed_delivery_is_logged_once_with_meeting_and_error_type() {
         let stack = Stack::up();
         let (_, message) = stack.lambda.invoke(&json!({"meeting_id": "nobody"})).error();
-        let about = |line: &String| line.contains("MeetingNotFound") && !line.contains("_aws");
+        let about = |line: &String| line.contains("MeetingNotFound") && !line.contains("FunctionName");
         let lines: Vec<String> = stack.lambda.whole_log().into_iter().filter(about).collect();
         let [line] = &lines[..] else { panic!("one line, got {lines:#?}") };
         assert!(line.contains("nobody") && line.contains(&message[..40]), "{line}");
@@ -300,7 +300,8 @@ mod the_door {
             assert_eq!(lambda.process_id(), process, "{} is the same process", lambda.name());
             let log = lambda.whole_log();
             assert!(!log.iter().any(|line| line.contains("swordfish")), "{log:#?}");
-            let failed = log.iter().filter(|line| line.contains("_aws") && line.contains("InvalidEvent"));
+            let failed =
+                log.iter().filter(|line| line.contains("FunctionName") && line.contains("InvalidEvent"));
             assert_eq!(failed.count(), events.len() + 1, "each of them is counted: {log:#?}");
         }
         assert_eq!(stack.aws.record(M), Some(stack.record()));

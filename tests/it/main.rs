@@ -6,6 +6,7 @@ mod local;
 
 mod choosing;
 mod contract;
+mod cost;
 mod deployed;
 mod docs;
 mod faults;

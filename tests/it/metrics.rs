@@ -1,8 +1,9 @@
 //! What CloudWatch is told: the real binary, behind a Runtime API, against a local AWS that does what each alarm watches
-//! for; and every line held against the table that alarms and dashboard are held against (`tests/infra/metrics.py`).
+//! for; and every line held against the tables that alarms, dashboard and saved queries are held against
+//! (`tests/infra/metrics.py`).
 
 #[path = "../../crates/core/tests/engine/generated/file.rs"]
-mod file;
+pub mod file;
 
 use crate::local;
 use crate::meeting;
@@ -11,56 +12,68 @@ use std::process::Command;
 
 use crate::local::python::find_python;
 use crate::meeting::Stack;
+use elephant_core::fleet::Counted;
+use elephant_core::ports::Counts;
 use elephant_core::settings::Function;
-use elephant_launch::metrics::{METRICS, Metric};
+use elephant_launch::metrics::{Ending, FIELDS, Field, Meter};
 use serde_json::{Value, json};
 
 const FUNCTION: &str = "elephant-launch";
 
-/// Each delivery of a story, then the metric lines that it left.
+/// The last lines of deliveries, among all that was logged.
 fn lines(log: &[String]) -> Vec<Value> {
     let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line.get("_aws").is_some()).collect()
+    lines.filter(|line| line.get("FunctionName").is_some()).collect()
 }
 
-/// The table of docs/watch.md is written from [`METRICS`] and from the alarms of the template.
+/// The tables of docs/watch.md are written from [`FIELDS`], from the alarms and from the saved queries of the template.
 #[test]
-fn the_generated_table_of_metrics() {
+fn the_generated_tables_of_metrics_and_properties() {
     let template = std::fs::read_to_string(local::top().join("infra/template.yaml")).expect("the template");
-    let alarms: Vec<(&str, &str)> = template
+    let of = |text: &str, key: &str| Some(text.split_once(key)?.1.lines().next()?.to_owned());
+    let alarms: Vec<(String, String)> = template
         .split("\n\n")
         .filter(|resource| resource.contains("Namespace: ElephantLaunch\n"))
-        .filter_map(|alarm| {
-            let of = |key| alarm.split_once(key)?.1.lines().next();
-            Some((of("AlarmName: !Sub ${AWS::StackName}-")?, of("MetricName: ")?))
-        })
+        .filter_map(|it| Some((of(it, "AlarmName: !Sub ${AWS::StackName}-")?, of(it, "MetricName: ")?)))
         .collect();
-    assert!(alarms.len() > 10, "{alarms:?}");
-    let row = |metric: &Metric| {
-        let functions = metric.written_by.iter().map(|function| function.name().to_owned());
-        let functions = if metric.written_by.len() == Function::ALL.len() {
-            "all".to_owned()
-        } else {
-            functions.collect::<Vec<_>>().join(", ")
-        };
-        let set = |set: &&[&str]| match set {
-            [] => "alone".to_owned(),
-            set => set.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
-        };
-        let sets = metric.sets.iter().map(set).collect::<Vec<_>>().join(" / ");
-        let of_it = alarms.iter().filter(|(_, watched)| *watched == metric.name);
-        let of_it: Vec<String> = of_it.map(|(alarm, _)| format!("`{alarm}`")).collect();
-        let Metric { name, unit, means, .. } = metric;
-        format!("| `{name}` | {unit} | {functions} | {sets} | {means} | {} |\n", of_it.join(", "))
+    let queries: Vec<(String, &str)> = template
+        .split("\n\n")
+        .filter(|resource| resource.contains("Type: AWS::Logs::QueryDefinition\n"))
+        .filter_map(|it| Some((of(it, "Name: !Sub ${AWS::StackName}/")?, it.split_once("QueryString: ")?.1)))
+        .collect();
+    assert!(alarms.len() > 10 && queries.len() > 3, "{alarms:?} {queries:?}");
+    let quoted = |names: Vec<&String>| -> String {
+        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
-    let rows: String = METRICS.iter().map(row).collect();
-    let head = "| metric | unit | of | by | what it is | alarms |\n|---|---|---|---|---|---|";
+    let row = |field: &Field| {
+        let Field { name, means, .. } = field;
+        let functions = field.written_by.iter().map(|function| function.name().to_owned());
+        let functions = match field.written_by.len() == Function::ALL.len() {
+            true => "all".to_owned(),
+            false => functions.collect::<Vec<_>>().join(", "),
+        };
+        if let Some(unit) = field.metric {
+            let alarms = quoted(alarms.iter().filter(|(_, it)| it == name).map(|(alarm, _)| alarm).collect());
+            return format!("| `{name}` | {unit} | {functions} | {means} | {alarms} |\n");
+        }
+        let asks = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name);
+        let queries = quoted(queries.iter().filter(|(_, text)| asks(text)).map(|(query, _)| query).collect());
+        format!("| `{name}` | {functions} | {means} | {queries} |\n")
+    };
+    let rows = |metrics: bool| -> String {
+        FIELDS.iter().filter(|field| field.metric.is_some() == metrics).map(row).collect()
+    };
     file::holds(&local::top().join("docs/watch.md"), "src/metrics.rs", |page| {
-        file::between(&page, "<!-- generated -->\n", "<!-- end -->", &format!("\n{head}\n{rows}"))
+        let head = "| metric | unit | of | what it is | alarms |\n|---|---|---|---|---|";
+        let new = format!("\n{head}\n{}", rows(true));
+        let page = file::between(&page, "<!-- generated -->\n", "<!-- end -->", &new);
+        let head = "| property | of | what it is | saved query |\n|---|---|---|---|";
+        let new = format!("\n{head}\n{}", rows(false));
+        file::between(&page, "<!-- generated: properties -->\n", "<!-- end -->", &new)
     });
 }
 
-/// The metrics that alarms and dashboard may rest on.
+/// The metrics that alarms and dashboard may rest on, and the properties that saved queries may ask for.
 fn table() -> Value {
     let python = find_python(std::env::var_os("PATH")).expect("a Python");
     let script = local::top().join("tests/infra/metrics.py");
@@ -69,28 +82,31 @@ fn table() -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// What a line says: (metric, dimensions) with the unit, as CloudWatch will keep it.
-fn kept(line: &Value) -> Vec<(String, Vec<String>, String)> {
+/// What a line says: each metric with its unit, as CloudWatch will keep it by the name of the function; each property
+/// without one.
+fn kept(line: &Value) -> Vec<(String, Option<String>)> {
     let mut kept = Vec::new();
-    for directive in line["_aws"]["CloudWatchMetrics"].as_array().expect("directives") {
+    for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
         assert_eq!(directive["Namespace"], "ElephantLaunch");
+        assert_eq!(directive["Dimensions"], json!([["FunctionName"]]), "one metric a name: {line}");
         for metric in directive["Metrics"].as_array().expect("metrics") {
             let name = metric["Name"].as_str().expect("a name").to_owned();
-            assert!(line[&name].is_number(), "{name} has a value: {line}");
-            for set in directive["Dimensions"].as_array().expect("sets") {
-                let set: Vec<String> = set
-                    .as_array()
-                    .expect("a set")
-                    .iter()
-                    .filter_map(|d| d.as_str().map(str::to_owned))
-                    .collect();
-                for dimension in &set {
-                    assert!(line[dimension].is_string(), "{dimension} has a value: {line}");
-                }
-                kept.push((name.clone(), set, metric["Unit"].as_str().unwrap_or("None").to_owned()));
-            }
+            assert!(
+                line[&name].is_number() && line["FunctionName"].is_string(),
+                "{name} has a value: {line}"
+            );
+            assert!(
+                metric["Unit"] != "Count" || line[&name] != 0,
+                "a count of zero costs, and says nothing: {line}"
+            );
+            kept.push((name, metric["Unit"].as_str().map(str::to_owned)));
         }
     }
+    let metrics: BTreeSet<String> = kept.iter().map(|(name, _)| name.clone()).collect();
+    let names = line.as_object().expect("fields").keys();
+    let properties =
+        names.filter(|name| !metrics.contains(*name) && !["_aws", "FunctionName"].contains(&name.as_str()));
+    kept.extend(properties.map(|name| (name.clone(), None)));
     kept
 }
 
@@ -106,10 +122,10 @@ fn tell(stack: &Stack, event: &Value) -> Told {
     // The metrics are written before the answer is posted, but read by a thread of their own.
     let found = local::aws::eventually("the line of the metrics", meeting::LIMIT, || {
         let found = lines(&stack.lambda.log()[before..]);
-        found.iter().any(|line| line.get("Deliveries").is_some()).then_some(found)
+        found.iter().any(|line| line.get("Outcome").is_some()).then_some(found)
     });
     let (deliveries, _): (Vec<Value>, Vec<Value>) =
-        found.into_iter().partition(|line| line.get("Deliveries").is_some());
+        found.into_iter().partition(|line| line.get("Outcome").is_some());
     let [delivery] = <[Value; 1]>::try_from(deliveries).expect("one line a delivery");
     let wanted = delivery["CapacityRefusals"].as_u64().unwrap_or(0);
     let refusals = local::aws::eventually("the lines of the refusals", meeting::LIMIT, || {
@@ -145,14 +161,14 @@ fn each_alarm_sees_what_it_watches_for() {
 
     let plain = story("plain", &in_minutes(10), json!([]), &mut stack).delivery;
     assert_eq!((&plain["FunctionName"], &plain["Outcome"]), (&json!(FUNCTION), &json!("launched")));
-    assert_eq!((number(&plain, "Attempts"), number(&plain, "CapacityRefusals")), (2.0, 0.0));
+    assert_eq!((number(&plain, "Attempts"), plain.get("CapacityRefusals")), (2.0, None));
     let lead = number(&plain, "LeadTime");
     assert!((500.0..=600.0).contains(&lead), "ten minutes ahead, less what it took: {lead}");
     // The first delivery counts what was asked before it: VPCs, subnets, types, the image, and a record that nobody has;
     // then six requests of its own.
-    assert_eq!((number(&plain, "AwsCalls"), number(&plain, "Throttles")), (11.0, 0.0));
+    assert_eq!((number(&plain, "AwsCalls"), plain.get("Throttles")), (11.0, None));
 
-    // The alarm on slow launches: EC2 takes two seconds.
+    // The saved query of slow launches: EC2 takes two seconds.
     let slow = json!([{"action": "RunInstances", "delay": 2}]);
     let slow = story("slow", &in_minutes(10), slow, &mut stack).delivery;
     let took = number(&slow, "LaunchDuration");
@@ -190,7 +206,6 @@ fn each_alarm_sees_what_it_watches_for() {
         (&failed["Outcome"], &failed["ErrorType"]),
         (&json!("failed"), &json!("InvalidConfiguration"))
     );
-    assert_eq!(failed["Failures"], 1);
     assert!(failed.get("LaunchDuration").is_none() && failed.get("LeadTime").is_none(), "{failed}");
 
     // Deliveries that launch nothing.
@@ -219,34 +234,66 @@ fn each_alarm_sees_what_it_watches_for() {
     stack.aws.wait(end).expect("it is killed");
     let _ = sweeper.invoke(&json!({"sweep": true}));
     let swept = lines(&sweeper.whole_log());
-    let sweep = swept.iter().find(|line| line.get("Deliveries").is_some()).expect("its line");
-    assert_eq!((number(sweep, "MachinesLost"), number(sweep, "OrphansEnded")), (1.0, 0.0), "{sweep}");
+    let sweep = swept.iter().find(|line| line.get("Outcome").is_some()).expect("its line");
+    assert_eq!((number(sweep, "MachinesLost"), number(sweep, "Findings")), (1.0, 1.0), "{sweep}");
+    assert_eq!((number(sweep, "Sweeps"), sweep.get("OrphansEnded")), (1.0, None), "{sweep}");
     assert!(number(sweep, "TimeToReady") >= 0.0 && sweep.get("LaunchDuration").is_none(), "{sweep}");
 
-    // No line but what the table allows; and everything in the table is written.
+    // No field but what the tables allow; and everything in them is written.
     let table = table();
-    let mut written = BTreeSet::new();
-    for (name, set, unit) in all.iter().chain(&swept).flat_map(kept) {
-        let known = &table["metrics"][&name];
-        assert_eq!(known["unit"], unit.as_str(), "{name}");
-        let known_sets = known["dimensions"].as_array().expect("sets");
-        assert!(known_sets.contains(&json!(set)), "{name} by {set:?}, known are {known_sets:?}");
-        written.insert((name, set));
+    let mut written: BTreeSet<String> = BTreeSet::new();
+    let every_count = counted_by_a_sweep();
+    let everything = [&all[..], &swept[..], &every_count[..]].concat();
+    for (name, unit) in everything.iter().flat_map(kept) {
+        match &unit {
+            Some(unit) => assert_eq!(table["metrics"][&name]["unit"], unit.as_str(), "{name}"),
+            None => assert!(table["properties"].get(&name).is_some(), "{name} is in no table"),
+        }
+        written.insert(name);
     }
-    for (name, known) in table["metrics"].as_object().expect("metrics") {
-        for set in known["dimensions"].as_array().expect("sets") {
-            let set: Vec<String> = serde_json::from_value(set.clone()).expect("names");
-            assert!(written.contains(&(name.clone(), set.clone())), "{name} by {set:?} is never written");
+    for part in ["metrics", "properties"] {
+        for name in table[part].as_object().expect("fields").keys() {
+            assert!(written.contains(name), "{name} is never written");
         }
     }
-    for line in &all {
-        let outcome = line.get("Outcome").and_then(Value::as_str);
-        let known = table["outcomes"]["launch"].as_array().expect("outcomes");
-        assert!(outcome.is_none_or(|outcome| known.contains(&json!(outcome))), "{outcome:?}");
+    let outcomes = FIELDS.iter().find(|field| field.name == "Outcome").expect("it is a field").means;
+    for line in everything.iter().filter(|line| line.get("Outcome").is_some()) {
+        let outcome = line["Outcome"].as_str().expect("a word");
+        assert!(outcomes.contains(&format!("`{outcome}`")), "{outcome:?} is not explained");
     }
 }
 
-/// A function whose configuration is wrong is seen in the metrics too.
+/// The line of a sweep that found something of each kind, and what is left of that in the next.
+fn counted_by_a_sweep() -> Vec<Value> {
+    let meter = Meter::new("elephant-reconcile".to_owned());
+    let now = jiff::Timestamp::now();
+    let report =
+        || lines(&[meter.report(Ending { outcome: "repaired", failed: None, launched: false }, now, now)]);
+    let kinds = [
+        (Counted::OrphanEnded, "OrphansEnded"),
+        (Counted::MachineLost, "MachinesLost"),
+        (Counted::MeetingLaunched, "MeetingsLaunched"),
+        (Counted::EndingHeldBack, "EndingsHeldBack"),
+        (Counted::MachineUnready, "MachinesUnready"),
+    ];
+    for (kind, _) in kinds {
+        meter.tally.count(kind);
+    }
+    meter.tally.count(kinds[0].0);
+    let found = report();
+    assert_eq!(found[0]["Findings"], 6, "the sum: {found:?}");
+    for (_, name) in kinds {
+        assert_eq!(found[0][name], if name == "OrphansEnded" { 2 } else { 1 }, "{found:?}");
+    }
+    assert_eq!(
+        report(),
+        [json!({"FunctionName": "elephant-reconcile", "Outcome": "repaired"})],
+        "no metric at all"
+    );
+    found
+}
+
+/// A function whose configuration is wrong is seen in the log's last line too.
 #[test]
 fn a_wrong_configuration_is_a_failure_of_each_delivery() {
     let stack = Stack::with(&[("AMI_ID", "none"), ("AWS_LAMBDA_FUNCTION_NAME", "")]);
@@ -255,5 +302,5 @@ fn a_wrong_configuration_is_a_failure_of_each_delivery() {
         (&told["ErrorType"], &told["FunctionName"]),
         (&json!("InvalidConfiguration"), &json!("local"))
     );
-    assert_eq!(told["AwsCalls"], 0);
+    assert_eq!(told.get("AwsCalls"), None);
 }
