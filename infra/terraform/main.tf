@@ -7,6 +7,9 @@ locals {
   table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
   key_name     = var.new_key_name == "" ? var.key_name : aws_key_pair.machines[0].key_name
 
+  # Of the logs, the queues, the table and the functions' environment.
+  kms_key = var.kms_key_arn == "" ? null : var.kms_key_arn
+
   # What both functions that launch are told.
   launch_variables = {
     LAUNCH_TEMPLATE       = var.launch_template
@@ -46,12 +49,15 @@ locals {
 
 resource "aws_scheduler_schedule_group" "meetings" {
   name = var.name
+  tags = var.tags
 }
 
 resource "aws_sqs_queue" "schedule_dead_letters" {
   name_prefix               = "${var.name}-schedule-dead-letters-"
   message_retention_seconds = 1209600 # 14 days, the most that SQS offers
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
+  kms_master_key_id         = local.kms_key
+  tags                      = var.tags
 }
 
 # --- The function launch ----------------------------------------------------------------------------
@@ -67,7 +73,9 @@ resource "aws_lambda_function" "launch" {
   timeout                        = var.launch_timeout_seconds
   memory_size                    = 256
   role                           = aws_iam_role.launch.arn
+  kms_key_arn                    = local.kms_key
   reserved_concurrent_executions = var.launch_reserved_concurrency
+  tags                           = var.tags
 
   tracing_config {
     mode = "Active"
@@ -84,7 +92,7 @@ resource "aws_lambda_function" "launch" {
   }
 
   # Lambda asks, when it makes the function, whether its role may send traces.
-  depends_on = [aws_iam_role_policy.launch]
+  depends_on = [aws_iam_role_policy.launch, aws_iam_role_policy_attachment.run_instances]
 }
 
 resource "aws_lambda_function_event_invoke_config" "launch" {
@@ -105,12 +113,16 @@ resource "aws_lambda_function_event_invoke_config" "launch" {
 resource "aws_cloudwatch_log_group" "launch" {
   name              = "/aws/lambda/${var.name}-launch"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
 }
 
 resource "aws_sqs_queue" "launch_failures" {
   name_prefix               = "${var.name}-launch-failures-"
   message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
+  kms_master_key_id         = local.kms_key
+  tags                      = var.tags
 }
 
 # Machines that run keep the public key that they were started with.
@@ -119,6 +131,7 @@ resource "aws_key_pair" "machines" {
 
   key_name   = var.new_key_name
   public_key = var.public_key
+  tags       = var.tags
 }
 
 # --- The function schedule --------------------------------------------------------------------------
@@ -134,7 +147,9 @@ resource "aws_lambda_function" "schedule" {
   timeout                        = 30
   memory_size                    = 256
   role                           = aws_iam_role.schedule.arn
+  kms_key_arn                    = local.kms_key
   reserved_concurrent_executions = var.schedule_reserved_concurrency
+  tags                           = var.tags
 
   tracing_config {
     mode = "Active"
@@ -182,12 +197,16 @@ resource "aws_lambda_function_event_invoke_config" "schedule" {
 resource "aws_cloudwatch_log_group" "schedule" {
   name              = "/aws/lambda/${var.name}-schedule"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
 }
 
 resource "aws_sqs_queue" "schedule_failures" {
   name_prefix               = "${var.name}-schedule-failures-"
   message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
+  kms_master_key_id         = local.kms_key
+  tags                      = var.tags
 }
 
 # --- The function end ----------------------------------------------------------------------------
@@ -203,6 +222,8 @@ resource "aws_lambda_function" "end" {
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.end.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
@@ -243,12 +264,16 @@ resource "aws_lambda_function_event_invoke_config" "end" {
 resource "aws_cloudwatch_log_group" "end" {
   name              = "/aws/lambda/${var.name}-end"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
 }
 
 resource "aws_sqs_queue" "end_failures" {
   name_prefix               = "${var.name}-end-failures-"
   message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
+  kms_master_key_id         = local.kms_key
+  tags                      = var.tags
 }
 
 # --- The function reconcile ----------------------------------------------------------------------
@@ -264,6 +289,8 @@ resource "aws_lambda_function" "reconcile" {
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.reconcile.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
@@ -289,7 +316,7 @@ resource "aws_lambda_function" "reconcile" {
     })
   }
 
-  depends_on = [aws_iam_role_policy.reconcile]
+  depends_on = [aws_iam_role_policy.reconcile, aws_iam_role_policy_attachment.run_instances]
 }
 
 resource "aws_lambda_function_event_invoke_config" "reconcile" {
@@ -304,12 +331,15 @@ resource "aws_lambda_function_event_invoke_config" "reconcile" {
 resource "aws_cloudwatch_log_group" "reconcile" {
   name              = "/aws/lambda/${var.name}-reconcile"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
 }
 
 resource "aws_cloudwatch_event_rule" "sweep" {
   name_prefix         = "${var.name}-sweep-"
   description         = "Everything, every five minutes."
   schedule_expression = "rate(5 minutes)"
+  tags                = var.tags
 }
 
 resource "aws_cloudwatch_event_target" "sweep" {
@@ -336,11 +366,12 @@ resource "aws_cloudwatch_event_rule" "state_change" {
     detail-type = ["EC2 Instance State-change Notification"]
     detail      = { state = ["running", "stopped", "terminated"] }
   })
+  tags = var.tags
 }
 
 resource "aws_cloudwatch_event_target" "state_change" {
   rule = aws_cloudwatch_event_rule.state_change.name
-  arn  = aws_lambda_function.reconcile.arn
+  arn  = aws_sqs_queue.state_changes.arn
 
   retry_policy {
     maximum_event_age_in_seconds = 240
@@ -348,11 +379,28 @@ resource "aws_cloudwatch_event_target" "state_change" {
   }
 }
 
-resource "aws_lambda_permission" "state_change" {
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.reconcile.function_name
-  principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.state_change.arn
+# What failed or had to wait so long is gone: a sweep has looked at everything since.
+resource "aws_sqs_queue" "state_changes" {
+  name_prefix                = "${var.name}-state-changes-"
+  message_retention_seconds  = 300
+  visibility_timeout_seconds = 300
+  sqs_managed_sse_enabled    = local.kms_key == null ? true : null
+  kms_master_key_id          = local.kms_key
+  tags                       = var.tags
+}
+
+# However many machines of the account start and stop at once, they take no more of its concurrency.
+resource "aws_lambda_event_source_mapping" "state_changes" {
+  event_source_arn = aws_sqs_queue.state_changes.arn
+  function_name    = aws_lambda_function.reconcile.arn
+  batch_size       = 10
+  tags             = var.tags
+
+  scaling_config {
+    maximum_concurrency = 2
+  }
+
+  depends_on = [aws_iam_role_policy.reconcile]
 }
 
 # --- The function status -------------------------------------------------------------------------
@@ -368,6 +416,8 @@ resource "aws_lambda_function" "status" {
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.status.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
@@ -400,6 +450,8 @@ resource "aws_lambda_function_event_invoke_config" "status" {
 resource "aws_cloudwatch_log_group" "status" {
   name              = "/aws/lambda/${var.name}-status"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
 }
 
 # --- The function operate ------------------------------------------------------------------------
@@ -415,6 +467,8 @@ resource "aws_lambda_function" "operate" {
   timeout          = 300
   memory_size      = 256
   role             = aws_iam_role.operate.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
@@ -455,6 +509,61 @@ resource "aws_lambda_function_event_invoke_config" "operate" {
 resource "aws_cloudwatch_log_group" "operate" {
   name              = "/aws/lambda/${var.name}-operate"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key
+  tags              = var.tags
+}
+
+# --- The queues -------------------------------------------------------------------------------------
+
+# Who sends and reads may do so by its own role.
+resource "aws_sqs_queue_policy" "tls_only" {
+  for_each = {
+    schedule_dead_letters = aws_sqs_queue.schedule_dead_letters.url
+    launch_failures       = aws_sqs_queue.launch_failures.url
+    schedule_failures     = aws_sqs_queue.schedule_failures.url
+    end_failures          = aws_sqs_queue.end_failures.url
+  }
+
+  queue_url = each.value
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TakeTlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = "*"
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}
+
+# A rule has no role, so this queue has to let it in.
+resource "aws_sqs_queue_policy" "state_changes" {
+  queue_url = aws_sqs_queue.state_changes.url
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TakeTlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = aws_sqs_queue.state_changes.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "LetTheRuleSend"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.state_changes.arn
+        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudwatch_event_rule.state_change.arn } }
+      },
+    ]
+  })
 }
 
 # --- The meetings -----------------------------------------------------------------------------------
@@ -466,6 +575,7 @@ resource "aws_dynamodb_table" "meetings" {
   name         = var.table_name
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "id"
+  tags         = var.tags
 
   stream_enabled   = var.table_stream != "none"
   stream_view_type = var.table_stream == "none" ? null : var.table_stream
@@ -494,7 +604,8 @@ resource "aws_dynamodb_table" "meetings" {
   }
 
   server_side_encryption {
-    enabled = true
+    enabled     = true
+    kms_key_arn = local.kms_key
   }
 
   point_in_time_recovery {

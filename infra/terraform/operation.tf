@@ -390,6 +390,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   # None, unless there is somebody to tell.
   for_each = { for name, alarm in local.alarms : name => alarm if lookup(alarm, "essential", false) ? local.has_alarms : local.has_all_alarms }
+  tags     = var.tags
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description

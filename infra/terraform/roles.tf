@@ -36,6 +36,10 @@ locals {
 
   ec2_as_kms_sees_it = "ec2.${local.region}.${data.aws_partition.current.dns_suffix}"
 
+  sqs_as_kms_sees_it = "sqs.${local.region}.${data.aws_partition.current.dns_suffix}"
+
+  permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
+
   trust_of_lambda = {
     Version = "2012-10-17"
     Statement = [
@@ -59,8 +63,10 @@ locals {
 # --- The schedules ----------------------------------------------------------------------------------
 
 resource "aws_iam_role" "scheduler" {
-  name_prefix = "${var.name}-scheduler-"
-  description = "EventBridge Scheduler invokes the launch function with this role."
+  name_prefix          = "${var.name}-scheduler-"
+  description          = "EventBridge Scheduler invokes the launch function with this role."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -77,6 +83,7 @@ resource "aws_iam_role" "scheduler" {
       },
     ]
   })
+  tags = var.tags
 }
 
 resource "aws_iam_role_policy" "scheduler" {
@@ -104,12 +111,15 @@ resource "aws_iam_role_policy" "scheduler" {
 # --- The function launch ----------------------------------------------------------------------------
 
 resource "aws_iam_role" "launch" {
-  name_prefix        = "${var.name}-launch-"
-  description        = "What the launch function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-launch-"
+  description          = "What the launch function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
-# What a launch takes, for both functions that launch.
+# What else a launch takes, for both functions that launch.
 locals {
   launch_statements = concat(
     [
@@ -133,94 +143,6 @@ locals {
       },
     ],
     local.read_which_image_it_is,
-    [
-      {
-        Sid      = "LaunchMachines"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = "${local.ec2}:instance/*"
-        Condition = {
-          StringEquals = merge(
-            {
-              "aws:RequestTag/Project" = [var.project_tag]
-              "ec2:InstanceType"       = concat(var.instance_type, var.override_instance_types)
-              "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
-            },
-            length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
-            var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
-          )
-        }
-      },
-      {
-        Sid       = "LaunchTheirDisksAndInterfaces"
-        Effect    = "Allow"
-        Action    = "ec2:RunInstances"
-        Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
-        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-      },
-    ],
-    var.market == "on-demand" ? [] : [
-      {
-        Sid       = "LaunchTheirSpotRequests"
-        Effect    = "Allow"
-        Action    = "ec2:RunInstances"
-        Resource  = "${local.ec2}:spot-instances-request/*"
-        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-      },
-    ],
-    [
-      {
-        Sid      = "LaunchFromTheImage"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = "${local.ec2_without_account}:image/${local.image_is_an_id ? var.ami_id : "*"}"
-      },
-    ],
-    local.image_is_an_id ? [
-      {
-        Sid       = "LaunchFromOurImages"
-        Effect    = "Allow"
-        Action    = "ec2:RunInstances"
-        Resource  = "${local.ec2_without_account}:image/*"
-        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-      },
-    ] : [],
-    [
-      {
-        Sid      = "LaunchWithTheSecurityGroups"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
-      },
-      merge(
-        {
-          Sid    = "LaunchIntoSubnets"
-          Effect = "Allow"
-          Action = "ec2:RunInstances"
-          Resource = concat(
-            [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
-            length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
-          )
-        },
-        var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
-      ),
-    ],
-    var.launch_template == "" ? [] : [
-      {
-        Sid      = "LaunchFromTheTemplate"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = "${local.ec2}:launch-template/*"
-      },
-    ],
-    local.key_name == "" ? [] : [
-      {
-        Sid      = "LaunchWithTheKeyPair"
-        Effect   = "Allow"
-        Action   = "ec2:RunInstances"
-        Resource = "${local.ec2}:key-pair/${local.key_name}"
-      },
-    ],
     var.volume_kms_key_arn == "" ? [] : [
       {
         Sid    = "EncryptTheirDisks"
@@ -247,24 +169,6 @@ locals {
       },
     ],
     [
-      {
-        Sid    = "TagWhatIsLaunched"
-        Effect = "Allow"
-        Action = "ec2:CreateTags"
-        Resource = concat(
-          ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"],
-          var.market == "on-demand" ? [] : ["${local.ec2}:spot-instances-request/*"],
-        )
-        Condition = {
-          StringEquals = { "ec2:CreateAction" = "RunInstances" }
-          "ForAllValues:StringEquals" = {
-            "aws:TagKeys" = concat(
-              ["Name", "MeetingID", "Role", "Project"],
-              [for tag in var.extra_tags : element(split("=", tag), 0)],
-            )
-          }
-        }
-      },
       {
         Sid       = "EndOurMachines"
         Effect    = "Allow"
@@ -299,6 +203,134 @@ locals {
   )
 }
 
+# RunInstances and its tags, for both functions that launch: a policy by itself, for its size.
+resource "aws_iam_policy" "run_instances" {
+  name_prefix = "${var.name}-run-instances-"
+  description = "What a launch may create, and from what."
+  path        = var.role_path
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "LaunchMachines"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:instance/*"
+          Condition = {
+            StringEquals = merge(
+              {
+                "aws:RequestTag/Project" = [var.project_tag]
+                "ec2:InstanceType"       = concat(var.instance_type, var.override_instance_types)
+                "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
+              },
+              length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
+              var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
+            )
+          }
+        },
+        {
+          Sid       = "LaunchTheirDisksAndInterfaces"
+          Effect    = "Allow"
+          Action    = "ec2:RunInstances"
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+      ],
+      var.market == "on-demand" ? [] : [
+        {
+          Sid       = "LaunchTheirSpotRequests"
+          Effect    = "Allow"
+          Action    = "ec2:RunInstances"
+          Resource  = "${local.ec2}:spot-instances-request/*"
+          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+        },
+      ],
+      [
+        {
+          Sid      = "LaunchFromTheImage"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2_without_account}:image/${local.image_is_an_id ? var.ami_id : "*"}"
+        },
+      ],
+      local.image_is_an_id ? [
+        {
+          Sid       = "LaunchFromOurImages"
+          Effect    = "Allow"
+          Action    = "ec2:RunInstances"
+          Resource  = "${local.ec2_without_account}:image/*"
+          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+        },
+      ] : [],
+      [
+        {
+          Sid      = "LaunchWithTheSecurityGroups"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
+        },
+        merge(
+          {
+            Sid    = "LaunchIntoSubnets"
+            Effect = "Allow"
+            Action = "ec2:RunInstances"
+            Resource = concat(
+              [for id in var.subnet_ids : "arn:*:ec2:*:*:subnet/${id}"],
+              length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
+            )
+          },
+          var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
+        ),
+      ],
+      var.launch_template == "" ? [] : [
+        {
+          Sid      = "LaunchFromTheTemplate"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:launch-template/*"
+        },
+      ],
+      local.key_name == "" ? [] : [
+        {
+          Sid      = "LaunchWithTheKeyPair"
+          Effect   = "Allow"
+          Action   = "ec2:RunInstances"
+          Resource = "${local.ec2}:key-pair/${local.key_name}"
+        },
+      ],
+      [
+        {
+          Sid    = "TagWhatIsLaunched"
+          Effect = "Allow"
+          Action = "ec2:CreateTags"
+          Resource = concat(
+            ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"],
+            var.market == "on-demand" ? [] : ["${local.ec2}:spot-instances-request/*"],
+          )
+          Condition = {
+            StringEquals = { "ec2:CreateAction" = "RunInstances" }
+            "ForAllValues:StringEquals" = {
+              "aws:TagKeys" = concat(
+                ["Name", "MeetingID", "Role", "Project"],
+                [for tag in var.extra_tags : element(split("=", tag), 0)],
+              )
+            }
+          }
+        },
+      ],
+    )
+  })
+  tags = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "run_instances" {
+  for_each = { launch = aws_iam_role.launch.name, reconcile = aws_iam_role.reconcile.name }
+
+  role       = each.value
+  policy_arn = aws_iam_policy.run_instances.arn
+}
+
 resource "aws_iam_role_policy" "launch" {
   name = "launch"
   role = aws_iam_role.launch.name
@@ -328,9 +360,12 @@ resource "aws_iam_role_policy" "launch" {
 # --- The function schedule --------------------------------------------------------------------------
 
 resource "aws_iam_role" "schedule" {
-  name_prefix        = "${var.name}-schedule-"
-  description        = "What the schedule function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-schedule-"
+  description          = "What the schedule function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "schedule" {
@@ -401,9 +436,12 @@ resource "aws_iam_role_policy" "schedule" {
 # --- The function end ----------------------------------------------------------------------------
 
 resource "aws_iam_role" "end" {
-  name_prefix        = "${var.name}-end-"
-  description        = "What the end function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-end-"
+  description          = "What the end function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "end" {
@@ -484,9 +522,12 @@ resource "aws_iam_role_policy" "end" {
 # --- The function reconcile ----------------------------------------------------------------------
 
 resource "aws_iam_role" "reconcile" {
-  name_prefix        = "${var.name}-reconcile-"
-  description        = "What the reconcile function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-reconcile-"
+  description          = "What the reconcile function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "reconcile" {
@@ -582,6 +623,23 @@ resource "aws_iam_role_policy" "reconcile" {
       ] : [],
       [
         {
+          Sid      = "TakeStateChanges"
+          Effect   = "Allow"
+          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+          Resource = aws_sqs_queue.state_changes.arn
+        },
+      ],
+      var.kms_key_arn == "" ? [] : [
+        {
+          Sid       = "ReadTheEncryptedQueue"
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = { StringEquals = { "kms:ViaService" = local.sqs_as_kms_sees_it } }
+        },
+      ],
+      [
+        {
           Sid      = "WriteLogs"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -596,9 +654,12 @@ resource "aws_iam_role_policy" "reconcile" {
 # --- The function status -------------------------------------------------------------------------
 
 resource "aws_iam_role" "status" {
-  name_prefix        = "${var.name}-status-"
-  description        = "What the status function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-status-"
+  description          = "What the status function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "status" {
@@ -643,9 +704,12 @@ resource "aws_iam_role_policy" "status" {
 # --- The function operate ------------------------------------------------------------------------
 
 resource "aws_iam_role" "operate" {
-  name_prefix        = "${var.name}-operate-"
-  description        = "What the operate function may do."
-  assume_role_policy = jsonencode(local.trust_of_lambda)
+  name_prefix          = "${var.name}-operate-"
+  description          = "What the operate function may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  assume_role_policy   = jsonencode(local.trust_of_lambda)
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "operate" {
@@ -804,30 +868,6 @@ resource "aws_iam_role_policy" "operate" {
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
         {
-          Sid      = "MakeInterfacesInSubnets"
-          Effect   = "Allow"
-          Action   = "ec2:CreateNetworkInterface"
-          Resource = ["${local.ec2}:subnet/*", "${local.ec2}:security-group/*"]
-        },
-        {
-          Sid       = "TagNewInterfaces"
-          Effect    = "Allow"
-          Action    = "ec2:CreateTags"
-          Resource  = "${local.ec2}:network-interface/*"
-          Condition = { StringEquals = { "ec2:CreateAction" = "CreateNetworkInterface" } }
-        },
-        {
-          Sid    = "AttachAndDetachInterfaces"
-          Effect = "Allow"
-          Action = [
-            "ec2:AttachNetworkInterface",
-            "ec2:DetachNetworkInterface",
-            "ec2:ModifyNetworkInterfaceAttribute",
-          ]
-          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:network-interface/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
           Sid       = "TagNewKeyPairs"
           Effect    = "Allow"
           Action    = "ec2:CreateTags"
@@ -863,7 +903,8 @@ resource "aws_iam_role_policy" "operate" {
 # A policy by itself: with those of the role's own it would be more than a role may have.
 resource "aws_iam_policy" "operate_networks" {
   name_prefix = "${var.name}-operate-networks-"
-  description = "What the operate function may do with VPCs."
+  description = "What the operate function may do with VPCs and network interfaces."
+  path        = var.role_path
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -982,6 +1023,30 @@ resource "aws_iam_policy" "operate_networks" {
         Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
       },
       {
+        Sid      = "MakeInterfacesInSubnets"
+        Effect   = "Allow"
+        Action   = "ec2:CreateNetworkInterface"
+        Resource = ["${local.ec2}:subnet/*", "${local.ec2}:security-group/*"]
+      },
+      {
+        Sid       = "TagNewInterfaces"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:network-interface/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateNetworkInterface" } }
+      },
+      {
+        Sid    = "AttachAndDetachInterfaces"
+        Effect = "Allow"
+        Action = [
+          "ec2:AttachNetworkInterface",
+          "ec2:DetachNetworkInterface",
+          "ec2:ModifyNetworkInterfaceAttribute",
+        ]
+        Resource  = ["${local.ec2}:instance/*", "${local.ec2}:network-interface/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
         Sid       = "RememberVpcs"
         Effect    = "Allow"
         Action    = "ssm:PutParameter"
@@ -996,9 +1061,84 @@ resource "aws_iam_policy" "operate_networks" {
       },
     ]
   })
+  tags = var.tags
 }
 
 resource "aws_iam_role_policy_attachment" "operate_networks" {
   role       = aws_iam_role.operate.name
   policy_arn = aws_iam_policy.operate_networks.arn
+}
+
+# --- A key of one's own ---------------------------------------------------------------------------
+
+resource "aws_iam_policy" "table_key" {
+  count = var.kms_key_arn == "" ? 0 : 1
+
+  name_prefix = "${var.name}-table-key-"
+  description = "Reads and writes the encrypted table."
+  path        = var.role_path
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "OpenTheEncryptedTable"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.${data.aws_partition.current.dns_suffix}" } }
+      },
+    ]
+  })
+  tags = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "table_key" {
+  for_each = {
+    for verb, role in {
+      launch    = aws_iam_role.launch.name
+      schedule  = aws_iam_role.schedule.name
+      end       = aws_iam_role.end.name
+      reconcile = aws_iam_role.reconcile.name
+      status    = aws_iam_role.status.name
+      operate   = aws_iam_role.operate.name
+    } : verb => role if var.kms_key_arn != ""
+  }
+
+  role       = each.value
+  policy_arn = aws_iam_policy.table_key[0].arn
+}
+
+resource "aws_iam_policy" "queue_key" {
+  count = var.kms_key_arn == "" ? 0 : 1
+
+  name_prefix = "${var.name}-queue-key-"
+  description = "Sends to the encrypted queues."
+  path        = var.role_path
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "SendToEncryptedQueues"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = local.sqs_as_kms_sees_it } }
+      },
+    ]
+  })
+  tags = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "queue_key" {
+  for_each = {
+    for verb, role in {
+      scheduler = aws_iam_role.scheduler.name
+      launch    = aws_iam_role.launch.name
+      schedule  = aws_iam_role.schedule.name
+      end       = aws_iam_role.end.name
+    } : verb => role if var.kms_key_arn != ""
+  }
+
+  role       = each.value
+  policy_arn = aws_iam_policy.queue_key[0].arn
 }

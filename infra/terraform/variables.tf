@@ -773,3 +773,50 @@ variable "short_lead_seconds" {
     error_message = "A whole number of seconds from 0 to 86400 (a day)."
   }
 }
+
+# --- What an organisation asks for ------------------------------------------------------------------
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  description = "Tags of everything that this module makes and that takes tags. The tags of the machines are extra_tags."
+
+  # By this tag operate knows the key pairs that it may remove, and would take the module's for one of them.
+  validation {
+    condition     = !contains(keys(var.tags), "Project")
+    error_message = "Tags without the key Project, which says what the functions may change and remove."
+  }
+}
+
+variable "kms_key_arn" {
+  type        = string
+  default     = ""
+  description = "KMS key of this Region that encrypts the logs, the queues, the table of this module and the functions' environment; its own policy must let CloudWatch Logs and EventBridge use it. Empty = keys of AWS."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", var.kms_key_arn))
+    error_message = "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  type        = string
+  default     = ""
+  description = "Policy that is the permissions boundary of every role of this module: no role may do more than it allows. Empty = none."
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+)?$", var.permissions_boundary_arn))
+    error_message = "The ARN of a policy such as arn:aws:iam::123456789012:policy/boundary, or nothing."
+  }
+}
+
+variable "role_path" {
+  type        = string
+  default     = "/"
+  description = "Path of every role and policy of this module, with a slash at both ends."
+
+  validation {
+    condition     = can(regex("^/([A-Za-z0-9_+=,.@-]+/)*$", var.role_path)) && length(var.role_path) <= 512
+    error_message = "A path such as /teams/classroom/, or / alone."
+  }
+}

@@ -260,6 +260,33 @@ class SchedulerCase(unittest.TestCase):
         self.assertIn("launch-narrow", self.message(self.dead_url)["schedule-arn"])
 
 
+    def test_a_rule_reaches_a_queue_only_if_its_policy_lets_it(self):
+        events, (queue, url) = self.server.client("events"), self.make_queue("told")
+        rule = events.put_rule(Name="told", EventPattern='{"source": ["aws.ec2"]}')["RuleArn"]
+        events.put_targets(Rule="told", Targets=[{"Id": "queue", "Arn": queue}])
+        event = {"Source": "aws.ec2", "DetailType": "d", "Detail": '{"state": "running"}'}
+
+        def told():
+            self.server.control("tell", {"events": [event]})
+            return self.sqs.receive_message(QueueUrl=url).get("Messages", [])
+
+        def policy_for(source, transport):
+            allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+            allow |= {"Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": source}}}
+            deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*"}
+            deny |= {"Condition": {"Bool": {"aws:SecureTransport": transport}}}
+            return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]})}
+
+        self.assertEqual(told(), [])
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes=policy_for(rule + "2", "false"))
+        self.assertEqual(told(), [])
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes=policy_for(rule, "false"))
+        [message] = told()
+        self.assertEqual(json.loads(message["Body"])["detail"], {"state": "running"})
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes=policy_for(rule, "true"))
+        with self.refused("AccessDenied", 403):
+            told()
+
     def test_ec2_knows_whom_iam_knows(self):
         self.iam.create_user(UserName="driver")
         key = self.iam.create_access_key(UserName="driver")["AccessKey"]

@@ -13,6 +13,8 @@ Besides what service.py has, the control endpoint knows
                           {"error": {"code", "message"}}. What the tests need of a service without a Rust SDK here.
     POST /_local/deploy   {"template", "stack", "parameters"}: see deploy.py
     POST /_local/ahead    {"seconds"}: the clock of EventBridge Scheduler goes that much ahead of the others
+    POST /_local/tell     {"events"}: what AWS's own services tell EventBridge, as entries of PutEvents, which lets nobody
+                          else speak for them
 """
 
 import asyncio
@@ -52,13 +54,13 @@ ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 
 
 class DeployedAws(LocalAws):
-    """local_aws.py's EC2 and control endpoint, with the three requests above."""
+    """local_aws.py's EC2 and control endpoint, with the requests above."""
 
     def __init__(self, clients):
         super().__init__()
         self.clients = clients
         # Outside the lock: while one of these waits for a function, the function calls EC2.
-        self.unlocked = {"call": self.call, "deploy": self.deploy, "ahead": self.ahead}
+        self.unlocked = {"call": self.call, "deploy": self.deploy, "ahead": self.ahead, "tell": self.tell}
 
     def answer(self, environ, body):
         path = environ["PATH_INFO"]
@@ -103,6 +105,13 @@ class DeployedAws(LocalAws):
         scheduler.time.ahead = given["seconds"]
         return {}
 
+    def tell(self, given):
+        from ministack.services import eventbridge
+
+        for event in given["events"]:
+            eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
+        return {}
+
 
 def refusal(code, message):
     return json_reply(200, {"error": {"code": code, "message": message}})
@@ -141,6 +150,8 @@ def serve_ministack(folder):
         AUTH="true",
         # Lambda waits one minute and two before it repeats a failed delivery.
         LAMBDA_ASYNC_RETRY_BASE_SECONDS="0",
+        # What a new account has: the least that this has to work with.
+        LAMBDA_ACCOUNT_CONCURRENCY="10",
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         # For the functions. Not in the template, and so not in the functions' own environment either.

@@ -25,7 +25,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.core.lambda_runtime import ProvidedWorker
 from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
-from ministack.services import cloudwatch, eventbridge, lambda_svc, scheduler
+from ministack.services import cloudwatch, eventbridge, lambda_svc, scheduler, sqs
 from ministack.services.cloudformation import provisioners
 
 TICK = 1
@@ -40,6 +40,7 @@ SCHEDULE_PATH = re.compile(r"/schedules/([^/]+)")
 plain_resource_arn = iam_actions.extract_resource_arn
 plain_scheduler = scheduler.handle_request
 plain_invoke_target = eventbridge._invoke_target
+plain_acquire_slot = lambda_svc._acquire_execution_slot
 plain_worker_env = lambda_svc._provided_worker_env
 plain_emit_logs = lambda_svc._emit_lambda_logs
 plain_drain_log = ProvidedWorker._drain_stderr_bounded
@@ -53,6 +54,8 @@ def install():
     scheduler.handle_request = scheduler_request
     iam_actions.extract_resource_arn = resource_arn
     eventbridge._invoke_target = invoke_target
+    iam_evaluator._request_origin = OverTls()
+    lambda_svc._acquire_execution_slot = acquire_slot
     lambda_svc._provided_worker_env = worker_env
     lambda_svc._emit_lambda_logs = emit_logs
     ProvidedWorker._drain_stderr_bounded = drain_log
@@ -73,6 +76,16 @@ class SchedulerClock:
 
     def sleep(self, seconds):
         time.sleep(seconds)
+
+
+class OverTls:
+    """Takes the place of MiniStack's note of where a request came from, and whether over TLS (aws:SecureTransport)."""
+
+    def get(self):
+        return "127.0.0.1", True
+
+    def set(self, origin):
+        pass
 
 
 # --- EventBridge Scheduler: what it is asked -------------------------------------------------------------------------
@@ -157,8 +170,13 @@ def may_not_pass(role_arn, headers, query_params):
 
 
 def invoke_target(target, event, rule, view=None):
-    """Of a rule of EventBridge as MiniStack does it; of a schedule with its context attributes, and with its role."""
+    """Of a rule of EventBridge as MiniStack does it, into a queue only where its policy lets the rule; of a schedule with its
+    context attributes, and with its role."""
     if event.get("Source") != "aws.scheduler":
+        into_queue = target["Arn"].split(":")[2] == "sqs"
+        asked = target["Arn"], "events.amazonaws.com", rule["Arn"], get_account_id()
+        if into_queue and not sqs.queue_policy_allows(*asked):
+            return None
         return plain_invoke_target(target, event, rule, view)
     context = {
         "schedule-arn": rule["Arn"],
@@ -200,6 +218,15 @@ def role_allows(role_arn, action, resource):
 
 
 # --- Lambda ----------------------------------------------------------------------------------------------------------
+
+
+def acquire_slot(func, config):
+    slot, limit = plain_acquire_slot(func, config)
+    if slot is not None:
+        working = lambda_svc.executions_in_flight()[1].get(slot, 1)
+        of = {"FunctionName": config["FunctionName"]}
+        cloudwatch.record_metric("AWS/Lambda", "ConcurrentExecutions", working, "Count", of)
+    return slot, limit
 
 
 def worker_env(config, code_dir, port):

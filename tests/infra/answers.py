@@ -58,6 +58,9 @@ EVERYTHING = LEAST | {
     "Alarms": "all",
     "SlowLaunchSeconds": "20",
     "ShortLeadSeconds": "600",
+    "KmsKeyArn": "arn:aws:kms:us-west-2:123456789012:key/9f8e7d6c-5b4a-3210-9876-543210fedcba",
+    "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundaries/classroom",
+    "RolePath": "/teams/classroom/",
 }
 
 # Name → answers and Region.
@@ -134,10 +137,31 @@ SETS = {
             "VolumeKmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9",
             "ExtraTags": "Term=spring",
             "LogLevel": "TRACE",
+            "KmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-9f8e7d6c5b4a32109876543210fedcba",
             "AlarmTopicArn": "arn:aws-cn:sns:cn-north-1:123456789012:operators",
         },
         "cn-north-1",
     ),
+}
+
+# Every answer that stands in a policy as long as AWS takes it, all at once, and lists as long as people use them: a Parameter
+# Store name has 1011 characters at most, a role's path 512, a network interface 16 security groups, a Region 6 zones.
+LONGEST = EVERYTHING | {
+    "AmiId": f"resolve:ssm:/{'a' * 1010}",
+    "AmiArch": "",
+    "InstanceType": ",".join(["c7i-flex.12xlarge"] * 8),
+    "OverrideInstanceTypes": ",".join(["m7i-flex.12xlarge"] * 8),
+    "SecurityGroupIds": ",".join(f"sg-{number:017x}" for number in range(16)),
+    "SubnetIds": ",".join(f"subnet-{number:017x}" for number in range(6)),
+    "SupportedAzs": ",".join(f"us-west-2{letter}" for letter in "abcdef"),
+    "KeyName": "k" * 255,
+    "MachineRoleArn": f"arn:aws:iam::123456789012:role/{'p' * 510}/{'r' * 64}",
+    "ExistingTableName": "t" * 255,
+    "RolePath": f"/{'p' * 510}/",
+    "ProjectTag": "E" * 256,
+    "ExtraTags": ",".join(f"{number}{'t' * 127}=" for number in range(10)),
+    "CompanionSchedules": ",".join(f"{'g' * 64}/{number}{'n' * 26}-{{meeting_id}}" for number in range(10)),
+    "CompanionRoleArn": f"arn:aws:iam::123456789012:role/{'p' * 510}/{'r' * 64}",
 }
 
 KEY = {"VolumeKmsKeyArn": EVERYTHING["VolumeKmsKeyArn"]}
@@ -183,6 +207,9 @@ REFUSED = {
     "alarms of a kind that there is not": LEAST | {"Alarms": "some"},
     "an alarm topic that is none": LEAST | {"AlarmTopicArn": "operators"},
     "an event age that Lambda does not offer": LEAST | {"LaunchEventAgeSeconds": "43200"},
+    "a wildcard for the key of the stack": LEAST | {"KmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
+    "a permissions boundary that is no policy": LEAST | {"PermissionsBoundaryArn": "boundary"},
+    "a path without a slash at its end": LEAST | {"RolePath": "/teams"},
     "a lead of more than a day": LEAST | {"LeadMinutes": "1441"},
 }
 

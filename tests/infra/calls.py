@@ -37,6 +37,8 @@ OF_SHORT_NAMES = [
 # The documents of Systems Manager that run a script, and what says how it went.
 SCRIPTS = ["AWS-RunShellScript", "AWS-RunPowerShellScript"]
 READS_OF_COMMANDS = ["GetCommandInvocation", "ListCommands"]
+# What Lambda does with a queue whose messages it hands to a function.
+TAKES_FROM_A_QUEUE = ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"]
 # What EC2 asks of KMS for a disk, besides a grant.
 OF_A_DISK = ["Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
 
@@ -54,6 +56,47 @@ class Role:
     mistrust: Callable
     # The function that runs with it, if one does.
     function: str = ""
+
+
+def with_key(stack, what, action, via, key=None):
+    """KMS, asked for the stack's own key by a service for us, or by ourselves."""
+    context = {"dynamodb": "aws:dynamodb:tableName", "sqs": "aws:sqs:arn"}.get(via, "aws:s3:arn")
+    keys = {"kms:CallerAccount": stack.place["account"], "kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}
+    keys |= {f"kms:EncryptionContext:{context}": "meetings", "kms:EncryptionContextKeys": context}
+    keys |= {"kms:ViaService": f"{via}.{stack.place['region']}.{stack.place['suffix']}"} if via else {}
+    return Question(what, f"kms:{action}", "key", key or stack.parameters["KmsKeyArn"] or stack.arn("kms", SOME_KEY), keys)
+
+
+def key_calls(stack, table, sends, takes):
+    """What DynamoDB and SQS ask of KMS on behalf of the role, if the stack has a key of its own."""
+    if not stack.parameters["KmsKeyArn"]:
+        return
+    if table:
+        yield with_key(stack, "open the encrypted table", "Decrypt", "dynamodb")
+    if sends or takes:
+        yield with_key(stack, "open an encrypted queue", "Decrypt", "sqs")
+    if sends:
+        yield with_key(stack, "encrypt what is sent to a queue", "GenerateDataKey", "sqs")
+
+
+def key_misses(stack, table, sends, takes):
+    """No other key, through no other service, and nothing else of it."""
+    another = stack.arn("kms", SOME_KEY)
+    for action in ["Decrypt", "GenerateDataKey"]:
+        for via in ["dynamodb", "sqs"]:
+            yield with_key(stack, "use another key than the stack's", action, via, another)
+        yield with_key(stack, "use the stack's key without a service", action, None)
+        yield with_key(stack, "use the stack's key through S3", action, "s3")
+    if not table:
+        yield with_key(stack, "open the encrypted table", "Decrypt", "dynamodb")
+    if not (sends or takes):
+        yield with_key(stack, "open an encrypted queue", "Decrypt", "sqs")
+    if not sends:
+        yield with_key(stack, "encrypt what is sent to a queue", "GenerateDataKey", "sqs")
+    yield with_key(stack, "encrypt something with the stack's key", "Encrypt", "dynamodb")
+    for action in ["PutKeyPolicy", "ScheduleKeyDeletion"]:
+        key = stack.parameters["KmsKeyArn"] or another
+        yield Question("change the stack's key", f"kms:{action}", "key", key)
 
 
 def pieces(text):
@@ -86,6 +129,22 @@ class Function:
             yield Question("send traces", "xray:PutTraceSegments", "", "*")
             yield Question("send the daemon's state", "xray:PutTelemetryRecords", "", "*")
 
+        for queue in self.sources():
+            for action in TAKES_FROM_A_QUEUE:
+                yield Question("take what came into the queue", f"sqs:{action}", "queue", queue)
+
+        yield from key_calls(self.stack, *self.of_key())
+
+    def of_key(self):
+        """Whether it has to do with the table; sends to a queue; takes from one."""
+        return True, any(self.queues()), any(self.sources())
+
+    def sources(self):
+        """The queues whose messages Lambda takes out and hands to the function."""
+        for source in map(self.stack.properties, self.stack.resources("AWS::Lambda::EventSourceMapping")):
+            if source["FunctionName"] == self.stack.property(self.name, "FunctionName"):
+                yield source["EventSourceArn"]
+
     def log(self, what, action, group=None):
         group = group or self.stack.property(self.name, "LoggingConfig")["LogGroup"]
         stream = self.arn("logs", f"log-group:{group}:log-stream:2026/01/05/[$LATEST]0123456789abcdef")
@@ -108,6 +167,12 @@ class Function:
             yield Question("read the failed events", "sqs:ReceiveMessage", "queue", queue)
             yield Question("delete a failed event", "sqs:DeleteMessage", "queue", queue)
             yield Question("send to another queue", "sqs:SendMessage", "queue", queue + "2")
+        for queue in self.sources():
+            for action in TAKES_FROM_A_QUEUE:
+                yield Question("take from another queue", f"sqs:{action}", "queue", queue + "2")
+            for action in ["SendMessage", "PurgeQueue", "SetQueueAttributes", "DeleteQueue"]:
+                yield Question("change the queue", f"sqs:{action}", "queue", queue)
+        yield from key_misses(self.stack, *self.of_key())
         group = self.stack.property(self.name, "LoggingConfig")["LogGroup"]
         yield self.log("write to another log", "PutLogEvents", "/aws/lambda/other")
         yield self.log("write to a log whose name begins like ours", "PutLogEvents", group + "2")
@@ -635,6 +700,8 @@ class Schedule(Function):
         # The schedules' role: no other, to no one but Scheduler.
         yield self.pass_role("pass another role", self.iam("role/Admin"))
         yield self.pass_role("pass a role that begins like ours", self.role + "2")
+        for other in with_another_step(self.role):
+            yield self.pass_role("pass a role of another path", other)
         yield self.pass_role("pass the role of launch", self.stack.resolve({"Fn::GetAtt": ["LaunchRole", "Arn"]}))
         yield self.pass_role("pass its own role", self.stack.resolve({"Fn::GetAtt": ["ScheduleRole", "Arn"]}))
         yield self.pass_role("pass the role to Lambda", service="lambda")
@@ -1196,6 +1263,7 @@ class Scheduler:
     def calls(self):
         yield Question("invoke the function", "lambda:InvokeFunction", "function", self.launch)
         yield Question("keep what was not delivered", "sqs:SendMessage", "queue", self.dead_letters)
+        yield from key_calls(self.stack, table=False, sends=True, takes=False)
 
     def misses(self):
         failures = self.stack.resolve({"Fn::GetAtt": ["LaunchFailures", "Arn"]})
@@ -1207,6 +1275,7 @@ class Scheduler:
         yield Question("send to another queue", "sqs:SendMessage", "queue", self.dead_letters + "2")
         yield Question("send to the queue of failed deliveries", "sqs:SendMessage", "queue", failures)
         yield Question("read what was not delivered", "sqs:ReceiveMessage", "queue", self.dead_letters)
+        yield from key_misses(self.stack, table=False, sends=True, takes=False)
 
 
 def assumed(what, principal, **keys):

@@ -15,8 +15,11 @@ of what the role is for (calls.py):
 5. The calls of a function are those that its source asks for, as named on the command line.
 6. parliament, the linter of policies, with its community's auditors, finds nothing without a reason (EXCEPTIONS); a
    reason that nothing needs is a finding too.
-7. The policies of a role are no larger than IAM takes, also with the longest ProjectTag.
-8. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
+7. The policies of a role are no larger than IAM takes, also with every long answer at once.
+8. Every role has the permissions boundary and the path that were answered, and every managed policy that path; every log
+   group, queue, table and function has the key.
+9. A queue takes TLS only, and lets in nobody by itself but a rule of this stack that has it for its target.
+10. A role, or a policy elsewhere, that no table judges is a finding, as is an answer that would smuggle a wildcard in.
 
 Prints one finding a line and ends with 1 if there is any, with 2 if the command line is wrong. Of several templates
 each is judged by itself; what does not differ from the first is not asked again, so name the one that the others were
@@ -37,7 +40,7 @@ from itertools import repeat
 from multiprocessing import get_context
 
 import arguments
-from answers import REFUSED, SETS, stacks
+from answers import LONGEST, REFUSED, SETS, stacks
 from calls import NOT_SENT, ROLES, UNTOUCHED
 from judge import allows, faults, kinds, trusts, unanswered
 from sam import Stack, Unresolved, translate
@@ -70,7 +73,6 @@ EXCEPTIONS = {
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheTemplate"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
-    ("PRIVILEGE_ESCALATION", "LaunchRole", "all statements"): PASSES,
     ("RESOURCE_MISMATCH", "OperateRole", "TakeImagesOfOurMachines"): MADE,
     ("RESOURCE_MISMATCH", "OperateRole", "MakeOurImages"): MADE,
     ("RESOURCE_MISMATCH", "OperateRole", "MakeVolumesInterfacesAndKeyPairs"): MADE,
@@ -92,7 +94,6 @@ EXCEPTIONS |= {(issue, "ReconcileRole", sid): why for (issue, role, sid), why in
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_OF_A_ROLE, MOST_OF_A_MANAGED_ONE = 10240, 6144
-LONGEST_TAG = "E" * 256
 LARGEST, LARGEST_MANAGED = "characters in a role's own policies at most", "in a managed policy at most"
 
 # What each statement answered, by how it was asked (a role's own or a trust policy) and its text: key → allowed.
@@ -101,6 +102,7 @@ ANSWERS = defaultdict(dict)
 PROVED = {}
 
 OF_ROLES, OF_FUNCTIONS = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"), "AWS::Lambda::Permission"
+OF_QUEUES = "AWS::SQS::QueuePolicy"
 
 
 def main():
@@ -133,13 +135,15 @@ def check(template, asks):
     try:
         for name, stack in stacks(translated).items():
             report.answers = name
-            too_large(translated, name, report)
-            for refusal in stack.refusals:
-                report.add(f"CloudFormation refuses these answers: {refusal}")
+            too_large(stack, report)
+            as_the_organisation_asks(stack, report)
+            queues_are_closed(stack, report)
             for role in stack.resources("AWS::IAM::Role"):
                 if role in ROLES:
                     judge(stack, role, report)
                     lint(stack, role, report)
+        report.answers = "every long answer at once"
+        too_large(Stack(translated, LONGEST), report)
         report.answers = None
         everything_is_judged(translated, asks, report)
     except Unresolved as error:
@@ -198,10 +202,10 @@ def judge(stack, role, report):
     report.misses += misses
 
 
-def too_large(translated, name, report):
+def too_large(stack, report):
     """IAM counts all characters but white space: of a role's own policies together, of a managed one by itself."""
-    answers, region = SETS[name]
-    stack = Stack(translated, answers | {"ProjectTag": LONGEST_TAG}, region)
+    for refusal in stack.refusals:
+        report.add(f"CloudFormation refuses these answers: {refusal}")
     for role in stack.resources("AWS::IAM::Role"):
         size = sum(map(characters, stack.own_policies(role)))
         report.counts[LARGEST] = max(report.counts[LARGEST], size)
@@ -211,6 +215,58 @@ def too_large(translated, name, report):
             report.counts[LARGEST_MANAGED] = max(report.counts[LARGEST_MANAGED], size)
             if size > MOST_OF_A_MANAGED_ONE:
                 report.add(f"{role}: a managed policy has {size} characters, and IAM takes {MOST_OF_A_MANAGED_ONE}")
+
+
+# Where each type of resource has what an organisation asks of all of them, and the parameter that says what.
+ASKED = [
+    ("AWS::IAM::Role", ["Path"], "RolePath"),
+    ("AWS::IAM::Role", ["PermissionsBoundary"], "PermissionsBoundaryArn"),
+    ("AWS::IAM::ManagedPolicy", ["Path"], "RolePath"),
+    ("AWS::DynamoDB::Table", ["SSESpecification", "KMSMasterKeyId"], "KmsKeyArn"),
+    ("AWS::Lambda::Function", ["KmsKeyArn"], "KmsKeyArn"),
+    ("AWS::Logs::LogGroup", ["KmsKeyId"], "KmsKeyArn"),
+    ("AWS::SQS::Queue", ["KmsMasterKeyId"], "KmsKeyArn"),
+]
+
+
+def as_the_organisation_asks(stack, report):
+    for of_type, steps, parameter in ASKED:
+        for name in stack.resources(of_type):
+            found = stack.properties(name)
+            for step in steps:
+                found = (found or {}).get(step)
+            if found != (stack.parameters[parameter] or None):
+                report.add(f"{name}: its {'.'.join(steps)} is {found}, and {parameter} is {stack.parameters[parameter]!r}")
+    for name in stack.resources("AWS::SQS::Queue"):
+        if stack.properties(name).get("SqsManagedSseEnabled") == bool(stack.parameters["KmsKeyArn"]):
+            report.add(f"{name}: is encrypted with SQS's own key or with another, and not with both or neither")
+
+
+def queues_are_closed(stack, report):
+    """A queue takes TLS only, and from nobody who has no permission of a role's but the rules that have it for a target."""
+    policies = [stack.properties(name) for name in stack.resources(OF_QUEUES)]
+    rules = stack.resources("AWS::Events::Rule")
+    for name in stack.resources("AWS::SQS::Queue"):
+        url, arn = stack.resolve({"Ref": name}), stack.resolve({"Fn::GetAtt": [name, "Arn"]})
+        own = [policy["PolicyDocument"]["Statement"] for policy in policies if url in policy["Queues"]]
+        senders = [rule for rule in rules if arn in {target["Arn"] for target in stack.properties(rule)["Targets"]}]
+        # "*" is each of several queues that share a policy.
+        alone = any(policy["Queues"] == [url] for policy in policies)
+        expected = [closed(arn if alone else "*"), *(lets_in(stack, rule, arn) for rule in senders)]
+        if own != [expected]:
+            report.add(f"{name}: expected one policy, {json.dumps(expected)}, found {json.dumps(own)}")
+
+
+def closed(resource):
+    plain = {"Bool": {"aws:SecureTransport": "false"}}
+    what = {"Sid": "TakeTlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*"}
+    return what | {"Resource": resource, "Condition": plain}
+
+
+def lets_in(stack, rule, queue):
+    source = {"ArnEquals": {"aws:SourceArn": stack.resolve({"Fn::GetAtt": [rule, "Arn"]})}}
+    what = {"Sid": "LetTheRuleSend", "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}}
+    return what | {"Action": "sqs:SendMessage", "Resource": queue, "Condition": source}
 
 
 def characters(policy):
@@ -462,7 +518,7 @@ def everything_is_judged(translated, asks, report):
         report.add(f"{role}: not in the template, and calls.py has a table for it")
     for name, resource in template.items():
         # What is put on roles from outside is judged with them; a function's own policy lets our rules invoke it.
-        if re.search("Policy|Permission", resource["Type"]) and resource["Type"] not in (*OF_ROLES, OF_FUNCTIONS):
+        if re.search("Policy|Permission", resource["Type"]) and resource["Type"] not in (*OF_ROLES, OF_FUNCTIONS, OF_QUEUES):
             report.add(f"{name} ({resource['Type']}): policies outside of roles are not judged here")
     for stack in stacks(translated).values():
         rules = {stack.resolve({"Fn::GetAtt": [rule, "Arn"]}): rule for rule in stack.resources("AWS::Events::Rule")}

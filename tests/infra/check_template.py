@@ -2,7 +2,7 @@
 
     check_template.py infra/template.yaml --variables LaunchFunction=AMI_ID,INSTANCE_TYPE,...
 
-Of several templates each is checked by itself. Four checks, each of which sees what the others cannot:
+Of several templates each is checked by itself. These checks, each of which sees what the others cannot:
 
 1. cfn-lint on the template as it is written.
 2. cfn-lint on the translated template, plain CloudFormation as the SAM transform makes it. As long as there is SAM
@@ -12,6 +12,9 @@ Of several templates each is checked by itself. Four checks, each of which sees 
    parameter that nobody reads and a variable that nobody sets are both mistakes.
 4. Under each set of answers to the parameters (answers.py) nothing fails unseen: repeats, queues, logs, alarms on
    metrics that are written, a dashboard of such (operation.py).
+
+5. The tags of the stack (`sam deploy --tags`) reach every type of resource but those that are known to take none
+   (UNTAGGED).
 
 The linter takes some seconds a template; --without-linter leaves checks 1 and 2 out.
 
@@ -33,6 +36,16 @@ from sam import REGION, Unresolved, translate  # before cfnlint, for the Region 
 
 from cfnlint.api import lint, lint_file
 from cfnlint.config import ManualArgs
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+# What CloudFormation cannot tag.
+UNTAGGED = {
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::Permission",
+    "AWS::SQS::QueuePolicy",
+}
 
 
 def main():
@@ -41,7 +54,7 @@ def main():
         "--variables",
         "FUNCTION=NAME,NAME,…",
         "the environment variables that this function reads",
-        without_linter="only checks 3 and 4",
+        without_linter="only checks 3 to 5",
     )
     linter = "without_linter" not in flags
     found = False
@@ -63,7 +76,7 @@ def check(template, expected, linter):
         if translated is not None:
             findings += as_deployed(template, translated) if linter else []
             findings += variables(template, translated, expected)
-            findings += [f"{template}: {fault}" for fault in unseen(translated)]
+            findings += [f"{template}: {fault}" for fault in [*unseen(translated), *untagged(translated)]]
     return findings
 
 
@@ -108,6 +121,18 @@ def variables(path, translated, expected):
             for variable in sorted(functions[name] - expected[name]):
                 findings.append(f"{path}: the template sets {variable}, which {name} does not read")
     return findings
+
+
+def untagged(translated):
+    """CloudFormation puts the tags of a stack on what its schema calls taggable."""
+    types = {resource["Type"] for resource in translated["Resources"].values()}
+    for type in sorted(types):
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, type).schema
+        taggable = schema.get("tagging", {}).get("taggable", schema.get("taggable", False))
+        if taggable == (type in UNTAGGED):
+            yield f"{type}: " + ("takes tags: take it out of UNTAGGED" if taggable else "the tags of the stack do not reach it")
+    for type in sorted(UNTAGGED - types):
+        yield f"{type}: is in UNTAGGED, and not in the template"
 
 
 def unseen(translated):

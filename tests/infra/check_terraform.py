@@ -39,7 +39,7 @@ from terraform import Module, text_of
 # Which resource of the module is which of the template. Alarms and saved queries go by their names.
 COUNTERPARTS = {
     "aws_cloudwatch_dashboard.this": "Dashboard",
-    "aws_cloudwatch_event_rule.state_change": "ReconcileFunctionStateChange",
+    "aws_cloudwatch_event_rule.state_change": "StateChangeRule",
     "aws_cloudwatch_event_rule.sweep": "ReconcileFunctionSweep",
     "aws_cloudwatch_log_group.end": "EndLogGroup",
     "aws_cloudwatch_log_group.launch": "LaunchLogGroup",
@@ -49,6 +49,9 @@ COUNTERPARTS = {
     "aws_cloudwatch_log_group.status": "StatusLogGroup",
     "aws_dynamodb_table.meetings": "MeetingsTable",
     "aws_iam_policy.operate_networks": "OperateNetworksPolicy",
+    "aws_iam_policy.queue_key": "QueueKeyPolicy",
+    "aws_iam_policy.run_instances": "RunInstancesPolicy",
+    "aws_iam_policy.table_key": "TableKeyPolicy",
     "aws_iam_role.end": "EndRole",
     "aws_iam_role.launch": "LaunchRole",
     "aws_iam_role.operate": "OperateRole",
@@ -68,7 +71,7 @@ COUNTERPARTS = {
     "aws_lambda_function_event_invoke_config.operate": "OperateFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.reconcile": "ReconcileFunctionEventInvokeConfig",
     "aws_lambda_function_event_invoke_config.status": "StatusFunctionEventInvokeConfig",
-    "aws_lambda_permission.state_change": "ReconcileFunctionStateChangePermission",
+    "aws_lambda_event_source_mapping.state_changes": "ReconcileFunctionStateChanges",
     "aws_lambda_permission.sweep": "ReconcileFunctionSweepPermission",
     "aws_lambda_function_event_invoke_config.schedule": "ScheduleFunctionEventInvokeConfig",
     "aws_scheduler_schedule_group.meetings": "ScheduleGroup",
@@ -76,6 +79,9 @@ COUNTERPARTS = {
     "aws_sqs_queue.launch_failures": "LaunchFailures",
     "aws_sqs_queue.schedule_dead_letters": "ScheduleDeadLetters",
     "aws_sqs_queue.schedule_failures": "ScheduleFailures",
+    "aws_sqs_queue.state_changes": "StateChanges",
+    "aws_sqs_queue_policy.state_changes": "StateChangesPolicy",
+    "aws_sqs_queue_policy.tls_only": "QueuesPolicy",
 }
 
 # The property by which they go.
@@ -109,8 +115,18 @@ ONLY_TERRAFORM = {
     "name": "elephant",
     "package": "functions.zip",
     "has_alarm_topic": None,
+    "tags": {"Team": "classroom"},
 }
-THEIR_DEFAULTS = {"name": "elephant", "package": None, "has_alarm_topic": None}
+THEIR_DEFAULTS = {"name": "elephant", "package": None, "has_alarm_topic": None, "tags": {}}
+
+# What takes no tags, of the types in KINDS. Everything else has those of the variable `tags`; CloudFormation puts the tags
+# of a stack on them by itself.
+UNTAGGED = {
+    "aws_cloudwatch_dashboard",
+    "aws_cloudwatch_query_definition",
+    "aws_lambda_function_event_invoke_config",
+    "aws_lambda_permission",
+}
 
 # Lists are lists in Terraform, and text between commas in CloudFormation where they may be empty.
 LISTS = {"CompanionSchedules", "InstanceType", "OverrideInstanceTypes", "SecurityGroupIds", "SupportedAzs", "SubnetIds", "ExtraTags"}
@@ -153,6 +169,11 @@ PROBES = {
     "ExtraTags": ["", "a=", "a=b=c,b c=d e", "a", "=b", " a=b", "a =b", "a=b, c=d", "a*=b", "a=b,", "a=*"]
     + ["k" * 128 + "=" + "v" * 256, "k" * 129 + "=v", "k=" + "v" * 257]
     + [",".join(f"k{number}=" for number in range(count)) for count in (10, 11)],
+    "KmsKeyArn": ["", "arn:aws:kms:us-west-2:123456789012:key/mrk-1", "arn:aws:kms:us-west-2:123456789012:key/*", "alias/a"]
+    + ["arn:aws:kms:us-west-2:123456789012:alias/a"],
+    "PermissionsBoundaryArn": ["", "arn:aws:iam::123456789012:policy/a/b", "arn:aws:iam::aws:policy/a", "a"]
+    + ["arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:policy/*"],
+    "RolePath": ["/", "/a/", "/a.b/c_d/", "", "a/", "/a", "//", "/a*/", "/a b/", f"/{'a' * 510}/", f"/{'a' * 511}/"],
     "AlarmTopicArn": ["", "arn:aws:sns:us-west-2:123456789012:a", "a", "arn:aws:sqs:us-west-2:123456789012:a"],
 }
 # Two parameters at a time.
@@ -383,6 +404,9 @@ def compare(template, parsed):
 
 def of_resources(template, parsed):
     yield from of_dependencies(parsed)
+    beside = module_of(template, parsed, LEAST, None, package=None).local("package")
+    if beside != "./functions-arm64.zip":
+        yield f"without the variable package: expected the release's ./functions-arm64.zip, found {beside}"
     for name, stack in template.stacks.items():
         answers, resources, outputs = SETS[name][0], *template.sides[name]
         covered = ONLY_CLOUDFORMATION.covers(answers)
@@ -520,6 +544,8 @@ def of_variables(template, parsed, first=None):
     for answers in ONLY_TERRAFORM_REFUSES:
         if not module_of(template, parsed, LEAST | answers, None).refusals:
             yield f"takes {shown(answers)}"
+    if not module_of(template, parsed, LEAST, None, tags={"Project": "Elephant"}).refusals:
+        yield "takes the tag Project, which would let operate remove what is the module's"
     for bad in ["", "1elephant", "e" * 27, "ele*"]:
         if not module_of(template, parsed, LEAST, None, name=bad).refusals:
             yield f"takes the name {bad!r}"
@@ -609,7 +635,7 @@ def attribute(stack, address, name):
 
 def counterparts(module, resources):
     """What CloudFormation would call them, of (address, resolved attributes)."""
-    policies, attached, targets = {}, {}, {}
+    policies, attached, targets, of_queues = {}, {}, {}, {}
     resources = [(address, dict(resource)) for address, resource in resources]
     for address, resource in resources:
         if address.startswith("aws_iam_role_policy_attachment."):
@@ -618,13 +644,22 @@ def counterparts(module, resources):
             policies.setdefault(resource.pop("role"), []).append(resource)
         elif address.startswith("aws_cloudwatch_event_target."):
             targets.setdefault(resource.pop("rule"), []).append(resource)
+        elif address.startswith("aws_sqs_queue_policy."):
+            of_queues.setdefault(address.partition("[")[0], []).append(Given(address, resource))
     for address, resource in resources:
         kind = address.partition(".")[0]
         if kind in ("aws_iam_role_policy", "aws_iam_role_policy_attachment", "aws_cloudwatch_event_target"):
             continue
+        if kind == "aws_sqs_queue_policy":
+            # CloudFormation has one for several queues.
+            if same := of_queues.pop(address.partition("[")[0], None):
+                yield COUNTERPARTS.get(address.partition("[")[0], address), queue_policy(same)
+            continue
         if kind not in KINDS:
             raise Unresolved(f"{address}: add its type to KINDS in check_terraform.py")
         given = Given(address, resource)
+        if kind not in UNTAGGED and given.take("tags") != ONLY_TERRAFORM["tags"]:
+            raise Unresolved(f"{address}: expected tags = var.tags")
         if kind == "aws_iam_role":
             translated = role(given, policies.pop(attribute_of(module, address, "name"), []))
         elif kind == "aws_iam_policy":
@@ -704,6 +739,7 @@ def function(given):
         "Timeout": given.take("timeout"),
         "MemorySize": given.take("memory_size"),
         "Role": given.take("role"),
+        "KmsKeyArn": given.take("kms_key_arn"),
         "ReservedConcurrentExecutions": None if reserved == -1 else reserved,
         "TracingConfig": {"Mode": given.block("tracing_config").take("mode")},
         "LoggingConfig": {key: value for key, value in logs.items() if value is not None},
@@ -761,12 +797,38 @@ def queue(given):
     given.named(f"elephant-{label(given)}-")
     return {
         "MessageRetentionPeriod": given.take("message_retention_seconds"),
-        "SqsManagedSseEnabled": given.take("sqs_managed_sse_enabled"),
+        "VisibilityTimeout": given.take("visibility_timeout_seconds"),
+        # Terraform takes no word on SQS's own key beside another, and CloudFormation takes a "no".
+        "SqsManagedSseEnabled": given.take("sqs_managed_sse_enabled") or False,
+        "KmsMasterKeyId": given.take("kms_master_key_id"),
+    }
+
+
+def queue_policy(several):
+    queues, documents = zip(*((given.take("queue_url"), given.take("policy")) for given in several))
+    for given in several:
+        given.nothing_left()
+    if len(set(documents)) != 1:
+        raise Unresolved(f"{several[0].address}: one policy for several queues is expected")
+    return {"Queues": [*queues], "PolicyDocument": json.loads(documents[0])}
+
+
+def event_source_mapping(given):
+    return {
+        "EventSourceArn": given.take("event_source_arn"),
+        # CloudFormation is given its name, and Terraform its ARN: then Terraform sees no change where there is none.
+        "FunctionName": given.take("function_name").rpartition(":")[2],
+        "BatchSize": given.take("batch_size"),
+        "ScalingConfig": {"MaximumConcurrency": given.block("scaling_config").take("maximum_concurrency")},
     }
 
 
 def log_group(given):
-    return {"LogGroupName": given.take("name"), "RetentionInDays": given.take("retention_in_days")}
+    return {
+        "LogGroupName": given.take("name"),
+        "RetentionInDays": given.take("retention_in_days"),
+        "KmsKeyId": given.take("kms_key_id"),
+    }
 
 
 def schedule_group(given):
@@ -794,12 +856,17 @@ def table(given):
             }
         ],
         **stream(given),
-        "SSESpecification": {"SSEEnabled": given.block("server_side_encryption").take("enabled")},
+        "SSESpecification": encryption(given.block("server_side_encryption")),
         "PointInTimeRecoverySpecification": {
             "PointInTimeRecoveryEnabled": given.block("point_in_time_recovery").take("enabled")
         },
         "DeletionPolicy": "Retain" if keeps else "Delete",
     }
+
+
+def encryption(given):
+    key = given.take("kms_key_arn")
+    return {"SSEEnabled": given.take("enabled")} | ({"SSEType": "KMS", "KMSMasterKeyId": key} if key else {})
 
 
 def stream(given):
@@ -814,6 +881,8 @@ def role(given, policies):
     given.named(f"elephant-{label(given)}-")
     return {
         "Description": given.take("description"),
+        "Path": given.take("path"),
+        "PermissionsBoundary": given.take("permissions_boundary"),
         "AssumeRolePolicyDocument": json.loads(given.take("assume_role_policy")),
         "Policies": joined(
             [json.loads(policy["policy"]) for policy in policies], [policy["name"] for policy in policies]
@@ -829,6 +898,7 @@ def managed_policy(given, attachments):
         attachment.nothing_left()
     return {
         "Description": given.take("description"),
+        "Path": given.take("path"),
         "PolicyDocument": json.loads(given.take("policy")),
         "Roles": roles,
     }
@@ -904,6 +974,7 @@ KINDS = {
     "aws_key_pair": key_pair,
     "aws_lambda_function": function,
     "aws_lambda_function_event_invoke_config": event_invoke_config,
+    "aws_lambda_event_source_mapping": event_source_mapping,
     "aws_lambda_permission": permission,
     "aws_scheduler_schedule_group": schedule_group,
     "aws_sqs_queue": queue,
@@ -913,8 +984,12 @@ KINDS = {
 def of_dependencies(parsed):
     """Where nothing says otherwise Terraform makes policy and function at once, and Lambda finds no permission."""
     for labels, block in parsed.of_type("resource"):
-        if labels[0] in ("aws_lambda_function", "aws_lambda_function_event_invoke_config"):
-            expected = f"[aws_iam_role_policy.{labels[1]}]"
+        kinds = ("aws_lambda_function", "aws_lambda_function_event_invoke_config", "aws_lambda_event_source_mapping")
+        if labels[0] in kinds:
+            verb = "reconcile" if labels[0] == kinds[2] else labels[1]
+            expected = f"[aws_iam_role_policy.{verb}]"
+            if labels[0] == "aws_lambda_function" and labels[1] in ("launch", "reconcile"):
+                expected = f"{expected[:-1]},aws_iam_role_policy_attachment.run_instances]"
             if text_of(block.attributes.get("depends_on", Tree("none", []))) != expected:
                 yield f"{'.'.join(labels)}: expected depends_on = {expected}"
 

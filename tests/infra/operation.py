@@ -68,13 +68,23 @@ def faults(stack):
     yield from of_queries(stack, things)
 
 
+def queues(stack):
+    return {stack.resolve({"Fn::GetAtt": [name, "Arn"]}): name for name in stack.resources(QUEUE)}
+
+
+def sources(stack):
+    return map(stack.properties, stack.resources("AWS::Lambda::EventSourceMapping"))
+
+
 class Things:
     """The functions, queues and groups of a stack by the names that dimensions give them."""
 
     def __init__(self, stack):
+        # Lambda takes their messages out and hands them to a function, so nobody has to look into them.
+        self.sources = {source["EventSourceArn"]: source for source in sources(stack)}
         self.of = {
             "FunctionName": {stack.property(name, "FunctionName"): name for name in stack.resources(FUNCTION)},
-            "QueueName": {stack.resolve({"Fn::GetAtt": [name, "QueueName"]}): name for name in stack.resources(QUEUE)},
+            "QueueName": {arn.rpartition(":")[2]: name for arn, name in queues(stack).items() if arn not in self.sources},
             "RuleName": {stack.resolve({"Ref": name}): name for name in stack.resources("AWS::Events::Rule")},
             "ScheduleGroup": {stack.property(name, "Name"): name for name in stack.resources(GROUP)},
         }
@@ -126,7 +136,7 @@ class Things:
 
 def of_functions(stack, things):
     configs = [stack.properties(name) for name in stack.resources("AWS::Lambda::EventInvokeConfig")]
-    queues = {stack.resolve({"Fn::GetAtt": [name, "Arn"]}) for name in stack.resources(QUEUE)}
+    kept = queues(stack).keys() - things.sources.keys()
     logs = {stack.property(name, "LogGroupName"): name for name in stack.resources("AWS::Logs::LogGroup")}
     taken = []
     for name in things.of["FunctionName"].values():
@@ -139,7 +149,7 @@ def of_functions(stack, things):
         destination = own[0].get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         if verb not in SWEEPS | ANSWERS:
             taken.append(destination)
-            if destination not in queues:
+            if destination not in kept:
                 yield f"{name}: an event that fails for good goes to no queue of this stack"
         elif destination:
             yield f"{name}: nobody has to look after its failed events"
@@ -155,6 +165,18 @@ def of_functions(stack, things):
         level = function.get("LoggingConfig", {}).get("ApplicationLogLevel")
         if (function.get("LoggingConfig", {}).get("LogFormat") == "Text") != (level is None):
             yield f"{name}: a level of the log goes with JSON, and with nothing else"
+    for arn, source in things.sources.items():
+        queue, timeout = queues(stack).get(arn), stack.properties(things.of["FunctionName"][source["FunctionName"]])["Timeout"]
+        if queue is None:
+            yield f"{source['FunctionName']}: takes messages from a queue that is not this stack's"
+            continue
+        if "MaximumConcurrency" not in source.get("ScalingConfig", {}):
+            yield f"{queue}: its messages take as much of the account's concurrency as there is"
+        own = stack.properties(queue)
+        if not int(timeout) <= int(own.get("VisibilityTimeout", 30)):
+            yield f"{queue}: a message comes back while the function still works on it, which Lambda refuses"
+        if not int(own["MessageRetentionPeriod"]) <= int(own.get("VisibilityTimeout", 30)):
+            yield f"{queue}: a message that failed is tried again, and nobody sees how often"
     if len(set(taken)) != len(taken):
         yield "two functions share a queue of failed events: a person could not tell whom to invoke again"
 

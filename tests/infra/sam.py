@@ -85,8 +85,8 @@ TYPES = {
         "{name}",
         {"Arn": "arn:{partition}:events:{region}:{account}:rule/{name}"},
     ),
-    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "arn:{partition}:iam::{account}:policy/{name}", {}),
-    "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role/{name}"}),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "arn:{partition}:iam::{account}:policy{path}{name}", {}),
+    "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role{path}{name}"}),
     "AWS::Lambda::Function": (
         "FunctionName",
         "{name}",
@@ -305,7 +305,9 @@ class Stack:
             raise Unresolved(f"{name} ({type}): add its type to TYPES in sam.py")
         naming, ref, attributes = TYPES[type]
         made_up = f"{self.parameters['AWS::StackName']}-{name}-1A2B3C4D5E6F"
-        return type, ref, attributes, {**self.place, "name": self.property(name, naming) or made_up}
+        # Of what IAM has, a path stands before the name.
+        path = self.property(name, "Path") or "/"
+        return type, ref, attributes, {**self.place, "name": self.property(name, naming) or made_up, "path": path}
 
     def _sub(self, argument):
         text, more = (argument, {}) if isinstance(argument, str) else argument

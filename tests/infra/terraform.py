@@ -170,6 +170,10 @@ def not_of_type(type, value):
         if not isinstance(value, list):
             return f"expected {type}"
         return next(filter(None, (not_of_type(type[5:-1], piece) for piece in value)), None)
+    if type.startswith("map("):
+        if not isinstance(value, dict):
+            return f"expected {type}"
+        return next(filter(None, (not_of_type(type[4:-1], piece) for piece in value.values())), None)
     if value is None:
         return None
     wanted = {"string": str, "number": (int, float), "bool": bool}.get(type)
@@ -352,6 +356,7 @@ FUNCTIONS = {
     "floor": math.floor,
     "join": lambda separator, pieces: separator.join(pieces),
     "jsonencode": json.dumps,
+    "keys": list,
     "length": len,
     "lookup": lambda mapping, key, default: mapping.get(key, default),
     "max": max,

@@ -360,23 +360,91 @@ fn a_machine_that_dies_is_replaced_and_the_meeting_is_shown_and_ended() {
     assert!(stack.schedule(&schedule).is_none());
 }
 
-/// Two rules invoke the sweep, and may.
+/// One rule invokes the sweep; the other fills the queue whose messages go to it.
 #[test]
-fn the_rules_have_the_sweep_for_their_target() {
+fn the_rules_have_the_sweep_and_its_queue_for_their_targets() {
     let stack = stack();
     let rules = stack.ask("events", "list_rules", json!({}));
-    let mut found = BTreeSet::new();
+    let mut found = BTreeMap::new();
     for rule in rules["Rules"].as_array().expect("rules") {
         let targets = stack.ask("events", "list_targets_by_rule", json!({"Rule": text(rule, "Name")}));
-        assert_eq!(targets["Targets"][0]["Arn"], stack.output("ReconcileFunctionArn"), "{targets}");
         assert_eq!(rule["State"], "ENABLED");
-        found.insert(match rule["ScheduleExpression"].as_str() {
+        let on = match rule["ScheduleExpression"].as_str() {
             Some(expression) => expression.to_owned(),
             None => serde_json::from_str::<Value>(text(rule, "EventPattern")).expect("JSON")["source"][0]
                 .to_string(),
-        });
+        };
+        found.insert(on, targets["Targets"][0]["Arn"].clone());
     }
-    assert_eq!(found, BTreeSet::from(["rate(5 minutes)".to_owned(), "\"aws.ec2\"".to_owned()]));
+    let source = source(&stack);
+    assert_eq!(source["FunctionArn"], stack.output("ReconcileFunctionArn"), "{source}");
+    let expected = [
+        ("\"aws.ec2\"".to_owned(), source["EventSourceArn"].clone()),
+        ("rate(5 minutes)".to_owned(), json!(stack.output("ReconcileFunctionArn"))),
+    ];
+    assert_eq!(found, BTreeMap::from(expected));
+}
+
+/// What hands the messages of a queue to a function.
+fn source(stack: &Deployed) -> Value {
+    let listed = stack.ask("lambda", "list_event_source_mappings", json!({}));
+    let [source] = &listed["EventSourceMappings"].as_array().expect("mappings")[..] else {
+        panic!("expected one: {listed}")
+    };
+    source.clone()
+}
+
+/// Machines of other people change their state by the hundred at once, in an account with the least concurrency that there
+/// is, ten. The sweep takes two of them, and a launch in the middle is not throttled and waits for none of the others.
+#[test]
+fn state_changes_of_other_peoples_machines_do_not_hold_up_a_launch() {
+    const MACHINES: usize = 500;
+    let (stack, meeting) = (stack(), "m-burst");
+    stack.schedule_meeting(meeting);
+    let source = source(&stack);
+    let queue_name = text(&source, "EventSourceArn").rsplit(':').next().expect("a name").to_owned();
+    let queue = stack.ask("sqs", "get_queue_url", json!({"QueueName": queue_name}))["QueueUrl"].clone();
+    let waiting = || {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let asked = json!({"QueueUrl": queue, "AttributeNames": names});
+        let attributes = stack.ask("sqs", "get_queue_attributes", asked)["Attributes"].clone();
+        let number = |name: &str| text(&attributes, name).parse::<usize>().expect("a number");
+        names.map(number).iter().sum::<usize>()
+    };
+    let take_messages = |enabled: bool| {
+        let asked = json!({"UUID": source["UUID"], "Enabled": enabled});
+        stack.ask("lambda", "update_event_source_mapping", asked);
+    };
+    take_messages(false);
+    let told = |number: usize| {
+        let detail = json!({"instance-id": format!("i-{number:017x}"), "state": "running"}).to_string();
+        json!({"Source": "aws.ec2", "DetailType": "EC2 Instance State-change Notification", "Detail": detail})
+    };
+    let all: Vec<Value> = (0..MACHINES).map(told).collect();
+    stack.aws.control("POST", "tell", Some(&json!({"events": all})));
+    assert_eq!(waiting(), MACHINES, "all are in the queue");
+
+    // The sweep of every five minutes is an environment more.
+    let rules = stack.ask("events", "list_rules", json!({}));
+    let sweep =
+        rules["Rules"].as_array().expect("rules").iter().find(|rule| rule["ScheduleExpression"].is_string());
+    let sweep = json!({"Name": sweep.expect("the rule of the sweep")["Name"]});
+    stack.ask("events", "disable_rule", sweep.clone());
+    take_messages(true);
+    eventually("the first are taken", LIMIT, || (waiting() < MACHINES).then_some(()));
+    let answer = stack.invoke("launch", &json!({"meeting_id": meeting})).answer();
+    assert_eq!(answer["status"], "LAUNCHED", "{answer}");
+    let left = waiting();
+    assert!(left > 0, "the launch waited until all were taken");
+    eventually("all are taken", 4 * LIMIT, || (waiting() == 0).then_some(()));
+    stack.ask("events", "enable_rule", sweep);
+    let at_once = stack.lambda_metric("reconcile", "ConcurrentExecutions", "Maximum");
+    assert!((1.0..=2.0).contains(&at_once), "{at_once} environments of reconcile worked at once");
+    assert!(stack.lambda_metric("reconcile", "Throttles", "Sum") < 1.0);
+    assert_eq!(stack.machines(meeting).len(), 2);
+    eprintln!(
+        "{left} of {MACHINES} notifications were left when the launch had ended, and at most {at_once} at once"
+    );
 }
 
 /// A role of the stack, and those of its policies that allow an action.

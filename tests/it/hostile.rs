@@ -232,7 +232,8 @@ mod events {
             Ok(Reconcile::Sweep) => {
                 assert!(event["detail-type"] == "Scheduled Event" || event["sweep"] == true, "{event}");
             }
-            Ok(Reconcile::Instance(id)) => {
+            Ok(Reconcile::Instances(ids)) => {
+                let [id] = &ids[..] else { panic!("{ids:?} of {event}") };
                 let said = [&event["instance_id"], &event["detail"]["instance-id"]];
                 assert!(said.iter().any(|value| **value == id.as_str()), "{event}");
                 let rest = id.as_str().strip_prefix("i-").expect("it begins like one");

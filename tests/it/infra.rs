@@ -25,8 +25,13 @@ const FUNCTIONS: [(&str, &str); 6] = [
 
 /// The exit code of one of the checks in `tests/infra/`, and everything that it printed.
 pub fn check(script: &str, arguments: &[String]) -> (Option<i32>, String) {
+    check_in("infra", "requirements.txt", script, arguments)
+}
+
+/// The same in a virtual environment of that name.
+fn check_in(name: &str, requirements: &str, script: &str, arguments: &[String]) -> (Option<i32>, String) {
     let folder = local::top().join("tests").join("infra");
-    let python = local::python::environment("infra", &folder.join("requirements.txt"), &mut io::stderr())
+    let python = local::python::environment(name, &folder.join(requirements), &mut io::stderr())
         .expect("the virtual environment");
     let output = Command::new(python).arg(folder.join(script)).args(arguments).output().expect("Python runs");
     let text = [&output.stdout[..], &output.stderr[..]].concat();
@@ -96,7 +101,7 @@ const UNDEPLOYABLE: [(&str, &str, &str); 3] = [
 
 /// Each change, and a part of what the other checks have to say about it.
 #[rustfmt::skip]
-const FAULTY: [(&str, &str, &str); 37] = [
+const FAULTY: [(&str, &str, &str); 41] = [
     ("      Handler: status\n", "      Handler: end\n", "StatusFunction would run end, not status"),
     // Variables.
     ("VOLUME_TYPE:", "VOLUME_KIND:", "the template sets VOLUME_KIND, which LaunchFunction does not read"),
@@ -110,6 +115,11 @@ const FAULTY: [(&str, &str, &str); 37] = [
     ("      RetentionInDays: !Ref LogRetentionDays\n", "", "LaunchFunction: its log is kept for ever"),
     ("    Tracing: Active\n", "", "ScheduleFunction: sends no traces"),
     ("!If [JsonLogs, !Ref LogLevel, !Ref AWS::NoValue]", "!Ref LogLevel", "a level of the log goes with JSON"),
+    // Notifications of other people's machines.
+    ("            ScalingConfig:\n              MaximumConcurrency: 2\n", "", "StateChanges: its messages take as much of the account's concurrency as there is"),
+    ("      VisibilityTimeout: 300\n", "", "StateChanges: a message comes back while the function still works on it"),
+    ("      MessageRetentionPeriod: 300\n", "      MessageRetentionPeriod: 3600\n", "StateChanges: a message that failed is tried again"),
+    ("    Type: AWS::Scheduler::ScheduleGroup\n", "    Type: AWS::EC2::VPCGatewayAttachment\n", "AWS::EC2::VPCGatewayAttachment: the tags of the stack do not reach it"),
     // An alarm that never comes, or comes to nobody.
     ("MetricName: CapacityRefusals", "MetricName: CapacityRefused", "CapacityRefusalsAlarm: nobody writes ElephantLaunch CapacityRefused"),
     ("MetricName: Findings", "MetricName: MachinesLost", "no alarm watches ElephantLaunch Findings"),
@@ -179,7 +189,7 @@ fn the_policies_allow_all_that_is_asked_for_and_nothing_near_it() {
 
 /// Each change, and a part of what has to be said about it.
 #[rustfmt::skip]
-const WIDER_OR_WRONG: [(&str, &str, &str); 93] = [
+const WIDER_OR_WRONG: [(&str, &str, &str); 111] = [
     // A resource widened.
     ("key-pair/${Name}", "key-pair/*", "should not be: launch with another key pair"),
     ("key-pair/${Name}", "key-pair/${Name}*", "should not be: launch with a key pair whose name begins like ours"),
@@ -253,10 +263,30 @@ const WIDER_OR_WRONG: [(&str, &str, &str); 93] = [
     ("- ec2:RebootInstances\n", "- ec2:RebootInstances\n                  - ec2:TerminateInstances\n", "OperateRole: allowed, and should not be: end a machine"),
     ("Action: ssm:PutParameter\n", "Action: [ssm:PutParameter, ssm:GetParameter]\n", "should not be: read or delete a private key (ssm:GetParameter"),
     ("- ec2:DisassociateRouteTable\n", "- ec2:DisassociateRouteTable\n              - ec2:AuthorizeSecurityGroupIngress\n", "nothing breaks without ec2:AuthorizeSecurityGroupIngress"),
-    ("  OperateNetworksPolicy:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: What the operate function may do with VPCs.\n", "  OperateNetworksPolicy:\n    Type: AWS::IAM::Policy\n    Properties:\n      PolicyName: operate-networks\n", "OperateRole: its own policies have"),
+    ("  OperateNetworksPolicy:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: What the operate function may do with VPCs and network interfaces.\n      Path: !Ref RolePath\n", "  OperateNetworksPolicy:\n    Type: AWS::IAM::Policy\n    Properties:\n      PolicyName: operate-networks\n", "OperateRole: its own policies have"),
+    ("  RunInstancesPolicy:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      Description: What a launch may create, and from what.\n      Path: !Ref RolePath\n", "  RunInstancesPolicy:\n    Type: AWS::IAM::Policy\n    Properties:\n      PolicyName: run-instances\n", "ReconcileRole: its own policies have"),
     ("!Ref OverrideInstanceTypes]]]", "!Ref OverrideInstanceTypes, t3.nano]]]", "nothing breaks without t3.nano"),
     ("                  - xray:PutTraceSegments\n", "", "denied: send traces"),
     ("Action: ec2:TerminateInstances", "Action: ec2:Terminate*", "a wildcard in an action"),
+    // A queue that is open.
+    ("        - !Ref EndFailures\n", "", "EndFailures: expected one policy"),
+    ("            Resource: \"*\"\n            Condition:\n              Bool:\n                aws:SecureTransport: \"false\"\n", "            Resource: \"*\"\n", "LaunchFailures: expected one policy"),
+    ("                aws:SourceArn: !GetAtt StateChangeRule.Arn\n", "                aws:SourceArn: !GetAtt ReconcileFunctionSweep.Arn\n", "StateChanges: expected one policy"),
+    ("            Action: sqs:SendMessage\n", "            Action: [sqs:SendMessage, sqs:ReceiveMessage]\n", "StateChanges: expected one policy"),
+    ("                Resource: !GetAtt StateChanges.Arn\n", "                Resource: !Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:*\n", "should not be: take from another queue"),
+    ("                  - sqs:GetQueueAttributes\n", "", "denied: take what came into the queue (sqs:GetQueueAttributes"),
+    // Not as the organisation asks.
+    ("      Description: What the end function may do.\n      Path: !Ref RolePath\n", "      Description: What the end function may do.\n", "EndRole: its Path is None, and RolePath is"),
+    ("      Description: What a launch may create, and from what.\n      Path: !Ref RolePath\n", "      Description: What a launch may create, and from what.\n      Path: /\n", "RunInstancesPolicy: its Path is /, and RolePath is"),
+    ("      Description: EventBridge Scheduler invokes the launch function with this role.\n      Path: !Ref RolePath\n      PermissionsBoundary: !If [HasPermissionsBoundary, !Ref PermissionsBoundaryArn, !Ref AWS::NoValue]\n", "      Description: EventBridge Scheduler invokes the launch function with this role.\n      Path: !Ref RolePath\n", "SchedulerRole: its PermissionsBoundary is None, and PermissionsBoundaryArn is"),
+    ("      LogGroupName: !Sub /aws/lambda/${AWS::StackName}-end\n      KmsKeyId: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", "      LogGroupName: !Sub /aws/lambda/${AWS::StackName}-end\n", "EndLogGroup: its KmsKeyId is None, and KmsKeyArn is"),
+    ("        KMSMasterKeyId: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", "", "MeetingsTable: its SSESpecification.KMSMasterKeyId is None"),
+    ("    KmsKeyArn: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", "", "LaunchFunction: its KmsKeyArn is None"),
+    ("SqsManagedSseEnabled: !If [HasKmsKey, false, true]", "SqsManagedSseEnabled: true", "is encrypted with SQS's own key or with another"),
+    ("        - !Ref StatusRole\n", "", "StatusRole: denied: open the encrypted table"),
+    ("              - kms:GenerateDataKey\n", "", "denied: encrypt what is sent to a queue"),
+    ("      Description: Sends to the encrypted queues.\n      Path: !Ref RolePath\n      Roles:\n", "      Description: Sends to the encrypted queues.\n      Path: !Ref RolePath\n      Roles:\n        - !Ref ReconcileRole\n", "ReconcileRole: allowed, and should not be: encrypt what is sent to a queue"),
+    ("            Condition:\n              StringEquals:\n                kms:ViaService: !Sub dynamodb.${AWS::Region}.${AWS::URLSuffix}\n", "", "should not be: use the stack's key without a service"),
     // Misspelt, or somewhere else.
     ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref NewKeyName", "denied: with the key pair (ec2:RunInstances on arn:aws-cn:ec2:cn-north-1:123456789012:key-pair/support)"),
     ("- Name: !If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "- Name: !Ref KeyName", "denied: with the key pair (ec2:RunInstances on arn:aws:ec2:us-west-2:123456789012:key-pair/classroom)"),
@@ -439,6 +469,44 @@ fn sources(krate: &str, room: &str) -> String {
     code
 }
 
+// --- checkov -------------------------------------------------------------------------------------------------
+
+fn checkov(paths: &[PathBuf]) -> (Option<i32>, String) {
+    check_in("checkov", "checkov/requirements.txt", "check_checkov.py", &words(paths))
+}
+
+#[test]
+fn checkov_finds_nothing_without_a_reason() {
+    let (code, text) = checkov(&[template(), module()]);
+    assert_eq!(code, Some(0), "{text}");
+    eprint!("{text}");
+}
+
+/// Each change, and a part of what has to be said about it.
+#[rustfmt::skip]
+const AGAINST_AUDITORS: [(&str, &str, &str); 3] = [
+    ("PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "AWS::DynamoDB::Table.MeetingsTable: CKV_AWS_28"),
+    ("      SqsManagedSseEnabled: !If [HasKmsKey, false, true]\n      KmsMasterKeyId: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", "", "AWS::SQS::Queue.LaunchFailures: CKV_AWS_27"),
+    ("    Tracing: Active\n", "    Tracing: Active\n    VpcConfig: {SubnetIds: [subnet-0a1b2c3d], SecurityGroupIds: [sg-0a1b2c3d]}\n", "launch: CKV_AWS_117 finds nothing any more"),
+];
+
+#[test]
+fn what_auditors_have_against_a_template_and_a_reason_that_nothing_needs_are_found() {
+    let changes = AGAINST_AUDITORS.map(|(from, to, _)| (from, to));
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = sabotaged(folder.path(), &changes);
+    let (code, text) = checkov(&wrong);
+    assert_eq!(code, Some(1), "{text}");
+    for (file, (_, to, finding)) in wrong.iter().zip(AGAINST_AUDITORS) {
+        let found = about(file, &text);
+        assert!(
+            found.iter().any(|line| line.contains(finding)),
+            "{to:?}: {finding:?}:\n{}",
+            found.join("\n")
+        );
+    }
+}
+
 // --- Terraform -----------------------------------------------------------------------------------------------
 
 #[test]
@@ -450,7 +518,7 @@ fn the_terraform_module_is_the_same_stack_in_every_value() {
 
 /// Each change: the file, what is replaced, by what, and a part of what has to be said about it.
 #[rustfmt::skip]
-const DRIFTED: [(&str, &str, &str, &str); 36] = [
+const DRIFTED: [(&str, &str, &str, &str); 42] = [
     ("roles.tf", "\"dynamodb:PutItem\", ", "", "ScheduleRole: Policies: Statement: ReadAndWriteMeetings: Action: expected"),
     ("roles.tf", "/launch-*", "/*", "Statement: ManageTheLaunchSchedules: Resource: 1: expected"),
     ("roles.tf", "StringEquals = { \"ec2:CreateAction\" = \"RunInstances\" }", "", "TagWhatIsLaunched: Condition: StringEquals is missing"),
@@ -462,6 +530,7 @@ const DRIFTED: [(&str, &str, &str, &str); 36] = [
     ("roles.tf", "[for tag in var.extra_tags : element(split(\"=\", tag), 0)],", "var.extra_tags,", "aws:TagKeys: 1: expected \"Cost centre\", found \"Cost centre=4=2\""),
     ("roles.tf", "StringNotEquals = { \"ssm:Overwrite\" = \"true\" }", "", "KeepPrivateKeys: Condition: StringNotEquals is missing"),
     ("roles.tf", "  role       = aws_iam_role.operate.name\n", "  role       = aws_iam_role.end.name\n", "OperateNetworksPolicy: Roles: 1: expected"),
+    ("roles.tf", "reconcile = aws_iam_role.reconcile.name }", "reconcile = aws_iam_role.end.name }", "RunInstancesPolicy: Roles: 2: expected"),
     ("roles.tf", "\"${local.ec2}:internet-gateway/*\",\n", "\"${local.ec2}:egress-only-internet-gateway/*\",\n", "OperateNetworksPolicy: PolicyDocument: Statement: ChangeOurNetworks: Resource: 1: expected"),
     ("variables.tf", "(var.ami_name == \"\") == (var.ami_owner == \"\")", "true", "\"AmiName\": \"classroom-*\", \"AmiOwner\": \"\"}, and Terraform does not"),
     ("variables.tf", "var.new_key_name == \"\" || var.public_key != \"\"", "true", "to {\"NewKeyName\": \"classroom\", \"PublicKey\": \"\"} says nothing: ONLY_CLOUDFORMATION expects a refusal"),
@@ -479,6 +548,11 @@ const DRIFTED: [(&str, &str, &str, &str); 36] = [
     ("main.tf", "    SUBNET_IDS            = join(\",\", var.subnet_ids)\n", "", "LaunchFunction: Environment: Variables: SUBNET_IDS is missing"),
     ("main.tf", "var.volume_iops == 0 ? \"\" : tostring(var.volume_iops)", "tostring(var.volume_iops)", "Variables: VOLUME_IOPS: expected \"\", found \"0\""),
     ("main.tf", "maximum_retry_attempts       = 2", "maximum_retry_attempts       = 0", "MaximumRetryAttempts: expected \"2\", found \"0\""),
+    ("main.tf", "    enabled     = true\n    kms_key_arn = local.kms_key\n", "    enabled     = true\n", "MeetingsTable: SSESpecification: KMSMasterKeyId is missing"),
+    ("main.tf", "  public_key = var.public_key\n  tags       = var.tags\n", "  public_key = var.public_key\n", "aws_key_pair.machines: expected tags = var.tags"),
+    ("variables.tf", "!contains(keys(var.tags), \"Project\")", "true", "takes the tag Project"),
+    ("main.tf", "maximum_concurrency = 2", "maximum_concurrency = 20", "ReconcileFunctionStateChanges: ScalingConfig: MaximumConcurrency: expected"),
+    ("main.tf", "    end_failures          = aws_sqs_queue.end_failures.url\n", "", "QueuesPolicy: Queues: expected"),
     ("main.tf", "    prevent_destroy = true\n", "", "MeetingsTable: DeletionPolicy: expected \"Retain\", found \"Delete\""),
     ("main.tf", "  depends_on = [aws_iam_role_policy.schedule]\n", "", "aws_lambda_function.schedule: expected depends_on"),
     ("operation.tf", "launch_timeout_seconds - 30", "launch_timeout_seconds - 20", "elephant-launch-duration: Threshold: expected \"270000\", found \"280000\""),

@@ -150,10 +150,21 @@ impl Deployed {
     /// A statistic of one of the functions' metrics under exactly these dimensions, in boto3's words: a data point for
     /// each period of the last hours that has one, with the unit.
     pub fn metric(&self, name: &str, statistic: &str, dimensions: &Value) -> Vec<Value> {
+        self.metric_of(NAMESPACE, name, statistic, dimensions)
+    }
+
+    /// A statistic of what Lambda itself says of the function that runs this verb, over the last hours.
+    pub fn lambda_metric(&self, verb: &str, name: &str, statistic: &str) -> f64 {
+        let dimensions = json!([{"Name": "FunctionName", "Value": self.function(verb)}]);
+        let found = self.metric_of("AWS/Lambda", name, statistic, &dimensions);
+        found.iter().filter_map(|point| point[statistic].as_f64()).fold(0.0, f64::max)
+    }
+
+    fn metric_of(&self, namespace: &str, name: &str, statistic: &str, dimensions: &Value) -> Vec<Value> {
         let now = jiff::Timestamp::now();
         let hour = Duration::from_secs(3600);
         let asked = json!({
-            "Namespace": NAMESPACE, "MetricName": name, "Dimensions": dimensions, "Statistics": [statistic],
+            "Namespace": namespace, "MetricName": name, "Dimensions": dimensions, "Statistics": [statistic],
             "Period": 7200, "StartTime": (now - hour).to_string(), "EndTime": (now + hour).to_string(),
         });
         let found = self.ask("cloudwatch", "get_metric_statistics", asked);

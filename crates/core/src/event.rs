@@ -7,6 +7,7 @@
 
 mod operate;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
@@ -125,8 +126,8 @@ pub enum Asked {
 pub enum Reconcile {
     /// Look at all machines and records.
     Sweep,
-    /// Look at this machine and its meeting. Nothing else in a notification is believed, because it may be old.
-    Instance(InstanceId),
+    /// Look at these machines and their meetings. Nothing else in a notification is believed, because it may be old.
+    Instances(Vec<InstanceId>),
 }
 
 /// A check of everything that a launch needs, without a launch.
@@ -249,11 +250,14 @@ fn reason(fields: &Map<String, Value>, otherwise: &str) -> Result<String, String
 
 impl Reconcile {
     pub fn from_json(event: &Value) -> Result<Self, Error> {
-        let expected = r#"{"sweep": true}, {"instance_id": "i-…"} or a notification of EC2"#;
+        let expected = r#"{"sweep": true}, {"instance_id": "i-…"} or a notification of EC2, as it is or in Records of SQS"#;
         let refused = |problem: String| refused(event, problem, expected);
         let Value::Object(fields) = event else {
             return Err(refused(format!("is {}, not an object", kind_of(event))));
         };
+        if let Some(records) = fields.get("Records") {
+            return in_records(records).map(Reconcile::Instances).map_err(refused);
+        }
         let instance = match fields.get("detail-type").and_then(Value::as_str) {
             Some("Scheduled Event") => return Ok(Reconcile::Sweep),
             Some("EC2 Instance State-change Notification") => {
@@ -277,7 +281,7 @@ impl Reconcile {
                         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
                 };
                 match id.strip_prefix("i-") {
-                    Some(_) if known(id) => Ok(Reconcile::Instance(InstanceId::from(id.clone()))),
+                    Some(_) if known(id) => Ok(Reconcile::Instances(vec![InstanceId::from(id.clone())])),
                     _ => Err(refused(format!("has the instance {:?}, which is no id", cut(id, NAME_SHOWN)))),
                 }
             }
@@ -292,6 +296,25 @@ impl Reconcile {
             }
         }
     }
+}
+
+/// The machines that a batch of messages of SQS names, each once: each message is a notification.
+fn in_records(records: &Value) -> Result<Vec<InstanceId>, String> {
+    let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
+        return Err("has Records that are no list of messages".to_owned());
+    };
+    let mut named = BTreeSet::new();
+    for record in records {
+        let body = record.get("body").and_then(Value::as_str).ok_or("has a record without a body")?;
+        let notification = parse(body.as_bytes()).map_err(|_| "has a record whose body is no JSON")?;
+        match Reconcile::from_json(&notification) {
+            Ok(Reconcile::Instances(instances)) if notification.get("Records").is_none() => {
+                named.extend(instances);
+            }
+            _ => return Err("has a record whose body names no machine".to_owned()),
+        }
+    }
+    Ok(named.into_iter().collect())
 }
 
 impl Schedule {

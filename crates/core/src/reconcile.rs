@@ -2,7 +2,7 @@
 //!
 //! A launch is right only at the moment it is made: machines die, records are deleted, deliveries never come. A sweep
 //! lists our machines, then reads their records and the records of meetings that are due, decides what to do
-//! (`plan/reconcile.rs`), and does it. A notification of EC2 does the same for one machine and its meeting. The sweep
+//! (`plan/reconcile.rs`), and does it. Notifications of EC2 do the same for their machines and the meetings of these. The sweep
 //! believes nothing of an event except that it should look at this instance.
 //!
 //! Every write names the state that it relies on. So sweeps that overlap, come twice or die half-way repeat or leave
@@ -126,7 +126,7 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         // Machines first: the records that are read afterwards are younger than the list.
         let Some(mut found) = (match request {
             event::Reconcile::Sweep => Some(self.list().await),
-            event::Reconcile::Instance(instance) => self.one(instance).await?,
+            event::Reconcile::Instances(instances) => self.those(instances).await?,
         }) else {
             return Ok(ReconcileAnswer::default());
         };
@@ -202,16 +202,17 @@ impl<P: ReconcilePorts> ReconcileDelivery<'_, P> {
         found
     }
 
-    /// The machine of a notification, if it is one of ours.
-    async fn one(&self, instance: &InstanceId) -> Result<Option<Found>, Error> {
+    /// The machines of notifications, if any of them is ours.
+    async fn those(&self, instances: &[InstanceId]) -> Result<Option<Found>, Error> {
         let Reconciler { ec2, config, .. } = self.reconciler;
-        let looked = self.ask(Service::Ec2, || ec2.look(std::slice::from_ref(instance))).await?;
+        let looked = self.ask(Service::Ec2, || ec2.look(instances)).await?;
         let ours = |s: &ObservedMachine| {
             s.machine.tags.get(PROJECT_TAG) == Some(&config.project_tag) && s.meeting().is_some()
         };
         let machines: Vec<ObservedMachine> = looked.seen.into_iter().filter(ours).collect();
         if machines.is_empty() {
-            info!(instance_id = %instance, "no machine of ours");
+            let instances: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+            info!(instances = instances.join(", "), "no machine of ours");
             return Ok(None);
         }
         Ok(Some(Found { machines, ..Found::default() }))

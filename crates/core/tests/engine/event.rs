@@ -552,14 +552,18 @@ fn a_question_that_nobody_could_mean_is_refused() {
 
 #[test]
 fn the_samples_of_reconcile_are_what_their_names_say() {
-    let instance = || Reconcile::Instance(InstanceId::from("i-0123456789abcdef0"));
+    let instances =
+        |ids: &[&str]| Reconcile::Instances(ids.iter().map(|&id| InstanceId::from(id.to_owned())).collect());
     let samples = samples_of("reconcile");
     assert!(samples.len() >= 5, "{samples:?}");
     for (name, event) in samples {
         match (Reconcile::from_json(&event), name.as_str()) {
             (Ok(request), "reconcile.json" | "reconcile-rule.json") => assert_eq!(request, Reconcile::Sweep),
             (Ok(request), "reconcile-instance.json" | "reconcile-state-change.json") => {
-                assert_eq!(request, instance());
+                assert_eq!(request, instances(&["i-0123456789abcdef0"]));
+            }
+            (Ok(request), "reconcile-queue.json") => {
+                assert_eq!(request, instances(&["i-0123456789abcdef0", "i-0fedcba9876543210"]));
             }
             (Err(error), _) if name.starts_with("reconcile-refused-") => {
                 assert_eq!(error.kind, Kind::InvalidEvent);
@@ -581,6 +585,15 @@ fn nothing_is_swept_that_nobody_asked_for() {
         (json!({"instance_id": "i-"}), "has the instance \"i-\", which is no id"),
         (json!({"instance_id": "i-*"}), "has the instance \"i-*\", which is no id"),
         (json!({"detail-type": "EC2 Spot Instance Interruption Warning"}), "has the detail-type"),
+        (json!({"Records": []}), "has Records that are no list of messages"),
+        (json!({"Records": {"body": "{}"}}), "has Records that are no list of messages"),
+        (json!({"Records": [{"messageId": "1"}]}), "has a record without a body"),
+        (json!({"Records": [{"body": "{"}]}), "has a record whose body is no JSON"),
+        (json!({"Records": [{"body": r#"{"sweep": true}"#}]}), "has a record whose body names no machine"),
+        (
+            json!({"Records": [{"body": r#"{"Records": [{"body": "{\"instance_id\": \"i-1\"}"}]}"#}]}),
+            "has a record whose body names no machine",
+        ),
         (
             json!({"detail-type": "EC2 Instance State-change Notification"}),
             "has neither sweep nor instance_id",

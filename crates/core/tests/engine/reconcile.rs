@@ -902,7 +902,7 @@ mod stories {
     fn a_sweep_that_came_to_its_end_is_counted_and_no_look_at_one_machine() {
         let world = launched();
         let teacher = world.record(M).teacher.instance_id.clone().expect("one");
-        let look = Reconcile::Instance(teacher);
+        let look = Reconcile::Instances(vec![teacher]);
         sweep::reconcile(&world, &look, sweep::LIMITS, false).expect("it is looked at");
         assert_eq!(sweeps(&world), 0);
         sweep(&world).expect("it is swept");
@@ -929,7 +929,7 @@ mod stories {
         world.0.borrow_mut().cloud.boot();
         world.pass(MINUTE);
         let teacher = world.record(M).teacher.instance_id.clone().expect("the new one");
-        let told = sweep::reconcile(&world, &Reconcile::Instance(teacher), sweep::LIMITS, false)
+        let told = sweep::reconcile(&world, &Reconcile::Instances(vec![teacher]), sweep::LIMITS, false)
             .expect("it is done");
         assert_eq!(words(&told), ["machine_noted", "meeting_ready"], "the other is looked at too");
         assert_eq!(counted(&world), [Counted::Ready(MINUTE)]);
@@ -1001,13 +1001,16 @@ mod stories {
     fn a_notification_says_nothing_but_which_machine_to_look_at() {
         let world = launched();
         let dead = kill(&world, Teacher);
-        let told = |id: &InstanceId| {
-            sweep::reconcile(&world, &Reconcile::Instance(id.clone()), sweep::LIMITS, false)
-                .expect("it is done")
+        let told_of = |ids: &[&InstanceId]| {
+            let look = Reconcile::Instances(ids.iter().map(|&id| id.clone()).collect());
+            sweep::reconcile(&world, &look, sweep::LIMITS, false).expect("it is done")
         };
-        assert_eq!(told(&InstanceId::from("i-of-somebody-else")), ReconcileAnswer::default());
+        let told = |id: &InstanceId| told_of(&[id]);
+        let foreign = InstanceId::from("i-of-somebody-else");
+        assert_eq!(told(&foreign), ReconcileAnswer::default());
         let student = world.record(M).student.instance_id.clone().expect("a machine");
-        assert_eq!(words(&told(&student)), ["machine_lost", "launched"], "the other is looked at, too");
+        let words_of_both = words(&told_of(&[&foreign, &student]));
+        assert_eq!(words_of_both, ["machine_lost", "launched"], "the other is looked at, too");
         assert_eq!(words(&told(&dead)), Vec::<&str>::new(), "nobody names it any more");
         all_is_well(&world);
     }

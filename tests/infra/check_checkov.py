@@ -1,0 +1,91 @@
+"""Runs checkov, which knows what auditors ask of a stack, over SAM templates and Terraform modules.
+
+    check_checkov.py infra/template.yaml infra/terraform
+
+What it finds is mended, or stands in ARGUED with the reason why it is right here. An entry that nothing needs any more, in
+a template or a module, is a finding too. Prints one finding a line and ends with 1 if there is any. Needs no network and no
+AWS account. It runs in an environment of its own: checkov/requirements.txt.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+logging.disable(logging.CRITICAL)
+
+from checkov.cloudformation.runner import Runner as CloudFormation  # noqa: E402
+from checkov.runner_filter import RunnerFilter  # noqa: E402
+from checkov.terraform.runner import Runner as Terraform  # noqa: E402
+
+BOTH, TERRAFORM = {"cloudformation", "terraform"}, {"terraform"}
+
+# Check → where it finds something (it has more checks of Terraform than of CloudFormation), on which resources, and why
+# that is right.
+FUNCTIONS = {"launch", "schedule", "end", "reconcile", "status", "operate"}
+ARGUED = {
+    # Concurrency that is reserved for a function.
+    "CKV_AWS_115": (
+        BOTH,
+        {"end", "reconcile", "status", "operate"},
+        "a reservation is taken from the other functions of the account, and an account with the least quota can make none; "
+        "of reconcile, what comes from other people's machines has a limit of its own (StateChanges)",
+    ),
+    # A dead-letter queue.
+    "CKV_AWS_116": (
+        BOTH,
+        FUNCTIONS,
+        "a destination for failures is the newer one, with the error in its message; where nobody has to look after a failed "
+        "event there is neither, and operation.py knows which those are",
+    ),
+    # A VPC.
+    "CKV_AWS_117": (BOTH, FUNCTIONS, "they call AWS alone; in a VPC they would pay for a way out of it, and win nothing"),
+    # Code signing.
+    "CKV_AWS_272": (TERRAFORM, FUNCTIONS, "Lambda's code signing needs a signing profile of the account that deploys"),
+    # Logs of a year.
+    "CKV_AWS_338": (TERRAFORM, FUNCTIONS, "log_retention_days says how long, and whoever pays for it decides"),
+}
+
+
+def main():
+    found = False
+    for path in map(Path, sys.argv[1:]):
+        findings, count = check(path)
+        for finding in findings:
+            print(f"{path}: {finding}")
+        if not findings:
+            print(f"{path}: {count} checks of checkov passed, {len(ARGUED)} argued")
+        found = found or bool(findings)
+    sys.exit(1 if found or not sys.argv[1:] else 0)
+
+
+def check(path):
+    framework = "terraform" if path.is_dir() else "cloudformation"
+    only = RunnerFilter(framework=[framework])
+    if path.is_dir():
+        report = Terraform().run(root_folder=str(path.resolve()), runner_filter=only)
+    else:
+        report = CloudFormation().run(root_folder=None, files=[str(path.resolve())], runner_filter=only)
+    findings = [f"cannot be read: {file}" for file in report.parsing_errors]
+    findings += [] if report.passed_checks else ["checkov has looked at nothing"]
+    needed = set()
+    for failed in report.failed_checks:
+        frameworks, resources, _ = ARGUED.get(failed.check_id, (set(), set(), ""))
+        name = named(failed.resource)
+        if framework in frameworks and name in resources:
+            needed.add((failed.check_id, name))
+        else:
+            findings.append(f"{failed.resource}: {failed.check_id}: {failed.check_name}")
+    for argued, (frameworks, resources, _) in ARGUED.items():
+        for name in sorted(resources) if framework in frameworks else []:
+            if (argued, name) not in needed:
+                findings.append(f"{name}: {argued} finds nothing any more: take it out of ARGUED")
+    return findings, len(report.passed_checks)
+
+
+def named(resource):
+    """AWS::Serverless::Function.LaunchFunction and aws_lambda_function.launch are both `launch`."""
+    return resource.rpartition(".")[2].removesuffix("Function").lower()
+
+
+if __name__ == "__main__":
+    main()
