@@ -83,7 +83,7 @@ fields! {
     MEETINGS_LAUNCHED = "MeetingsLaunched", Some("Count"), SWEEP,
         "Meetings that no delivery had launched, and that the sweep launched.";
     ENDINGS_HELD_BACK = "EndingsHeldBack", Some("Count"), SWEEP,
-        "Endings that `MaxEndings` left for the next sweep.";
+        "Endings that `MAX_ENDINGS` left for the next sweep.";
     MACHINES_UNREADY = "MachinesUnready", Some("Count"), SWEEP,
         "Machines that are up and do not serve.";
     TIME_TO_READY = "TimeToReady", Some("Seconds"), SWEEP,

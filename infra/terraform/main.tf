@@ -2,46 +2,32 @@
 # resource, under every set of answers. What each part is for stands there and in ../../docs/cost.md.
 
 locals {
-  package      = coalesce(var.package, "${path.module}/functions-${var.architecture}.zip")
-  create_table = var.existing_table_name == ""
-  table_name   = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
-  key_name     = var.new_key_name == "" ? var.key_name : aws_key_pair.machines[0].key_name
+  package              = coalesce(var.package, "${path.module}/functions-${var.architecture}.zip")
+  create_table         = var.existing_table_name == ""
+  table_name           = local.create_table ? aws_dynamodb_table.meetings[0].name : var.existing_table_name
+  makes_security_group = length(var.security_group_ids) == 0
+  security_group_ids   = local.makes_security_group ? [aws_security_group.machines[0].id] : var.security_group_ids
+  makes_machine_role   = var.own_machine_role == null ? var.machine_role_arn == "" : var.own_machine_role
+  machine_role_arn     = local.makes_machine_role ? aws_iam_role.machine[0].arn : var.machine_role_arn
+  iam_profile          = local.makes_machine_role ? aws_iam_instance_profile.machine[0].name : var.iam_profile
 
   # Of the logs, the queues, the table and the functions' environment.
   kms_key = var.kms_key_arn == "" ? null : var.kms_key_arn
 
   # What both functions that launch are told.
   launch_variables = {
-    LAUNCH_TEMPLATE       = var.launch_template
-    AMI_ID                = var.ami_id
-    AMI_NAME              = var.ami_name
-    AMI_OWNER             = var.ami_owner
-    AMI_ARCH              = var.ami_arch
-    INSTANCE_TYPE         = join(",", var.instance_type)
-    SECURITY_GROUP_IDS    = join(",", var.security_group_ids)
-    KEY_NAME              = local.key_name
-    IAM_PROFILE           = var.iam_profile
-    TABLE_NAME            = local.table_name
-    SUPPORTED_AZS         = join(",", var.supported_azs)
-    SUBNET_IDS            = join(",", var.subnet_ids)
-    VPC_ID                = var.vpc_id
-    VPC_NAME              = var.vpc_name
-    PUBLIC_IP             = var.public_ip
-    MARKET                = var.market
-    PAIR                  = var.pair
-    VOLUME_DEVICE         = var.volume_device
-    VOLUME_SIZE_GB        = tostring(var.volume_size_gb)
-    VOLUME_TYPE           = var.volume_type
-    VOLUME_IOPS           = var.volume_iops == 0 ? "" : tostring(var.volume_iops)
-    VOLUME_THROUGHPUT     = var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)
-    VOLUME_ENCRYPTED      = tostring(var.volume_encrypted)
-    VOLUME_KMS_KEY_ID     = var.volume_kms_key_arn
-    IMDS_TOKENS           = var.imds_tokens
-    USER_DATA             = var.user_data
-    PROJECT_TAG           = var.project_tag
-    EXTRA_TAGS            = join(",", var.extra_tags)
-    EARLIEST_MINUTES      = tostring(var.earliest_minutes)
-    LAUNCH_WINDOW_MINUTES = tostring(var.launch_window_minutes)
+    SETTINGS           = join(";", [for name, value in var.settings : "${name}=${value}"])
+    AMI_ID             = var.ami_id
+    INSTANCE_TYPE      = join(",", var.instance_type)
+    SECURITY_GROUP_IDS = join(",", local.security_group_ids)
+    IAM_PROFILE        = local.iam_profile
+    TABLE_NAME         = local.table_name
+    SUBNET_IDS         = join(",", var.subnet_ids)
+    VPC_ID             = var.vpc_id
+    VOLUME_KMS_KEY_ID  = var.volume_kms_key_arn
+    USER_DATA          = var.user_data
+    PROJECT_TAG        = var.project_tag
+    EXTRA_TAGS         = join(",", var.extra_tags)
   }
 }
 
@@ -63,27 +49,26 @@ resource "aws_sqs_queue" "schedule_dead_letters" {
 # --- The function launch ----------------------------------------------------------------------------
 
 resource "aws_lambda_function" "launch" {
-  function_name                  = "${var.name}-launch"
-  description                    = "Launches the two machines of one meeting, exactly once."
-  filename                       = local.package
-  source_code_hash               = filebase64sha256(local.package)
-  handler                        = "launch"
-  runtime                        = "provided.al2023"
-  architectures                  = [var.architecture]
-  timeout                        = var.launch_timeout_seconds
-  memory_size                    = 256
-  role                           = aws_iam_role.launch.arn
-  kms_key_arn                    = local.kms_key
-  reserved_concurrent_executions = var.launch_reserved_concurrency
-  tags                           = var.tags
+  function_name    = "${var.name}-launch"
+  description      = "Launches the two machines of one meeting, exactly once."
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
+  handler          = "launch"
+  runtime          = "provided.al2023"
+  architectures    = [var.architecture]
+  timeout          = var.launch_timeout_seconds
+  memory_size      = 256
+  role             = aws_iam_role.launch.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.launch.name
   }
 
@@ -99,7 +84,7 @@ resource "aws_lambda_function_event_invoke_config" "launch" {
   function_name                = aws_lambda_function.launch.function_name
   qualifier                    = "$LATEST"
   maximum_retry_attempts       = 2
-  maximum_event_age_in_seconds = var.launch_event_age_seconds
+  maximum_event_age_in_seconds = 21600
 
   destination_config {
     on_failure {
@@ -125,53 +110,40 @@ resource "aws_sqs_queue" "launch_failures" {
   tags                      = var.tags
 }
 
-# Machines that run keep the public key that they were started with.
-resource "aws_key_pair" "machines" {
-  count = var.new_key_name == "" ? 0 : 1
-
-  key_name   = var.new_key_name
-  public_key = var.public_key
-  tags       = var.tags
-}
-
 # --- The function schedule --------------------------------------------------------------------------
 
 resource "aws_lambda_function" "schedule" {
-  function_name                  = "${var.name}-schedule"
-  description                    = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
-  filename                       = local.package
-  source_code_hash               = filebase64sha256(local.package)
-  handler                        = "schedule"
-  runtime                        = "provided.al2023"
-  architectures                  = [var.architecture]
-  timeout                        = 30
-  memory_size                    = 256
-  role                           = aws_iam_role.schedule.arn
-  kms_key_arn                    = local.kms_key
-  reserved_concurrent_executions = var.schedule_reserved_concurrency
-  tags                           = var.tags
+  function_name    = "${var.name}-schedule"
+  description      = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
+  handler          = "schedule"
+  runtime          = "provided.al2023"
+  architectures    = [var.architecture]
+  timeout          = 30
+  memory_size      = 256
+  role             = aws_iam_role.schedule.arn
+  kms_key_arn      = local.kms_key
+  tags             = var.tags
 
   tracing_config {
     mode = "Active"
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.schedule.name
   }
 
   environment {
     variables = {
+      SETTINGS                  = join(";", [for name, value in var.settings : "${name}=${value}"])
       TABLE_NAME                = local.table_name
-      EARLIEST_MINUTES          = tostring(var.earliest_minutes)
-      LAUNCH_WINDOW_MINUTES     = tostring(var.launch_window_minutes)
       LAUNCH_FUNCTION_ARN       = aws_lambda_function.launch.arn
       SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
       SCHEDULE_GROUP            = aws_scheduler_schedule_group.meetings.name
       SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
-      LEAD_MINUTES              = tostring(var.lead_minutes)
-      FLEXIBLE_WINDOW_MINUTES   = tostring(var.flexible_window_minutes)
       COMPANION_SCHEDULES       = join(",", var.companion_schedules)
     }
   }
@@ -230,13 +202,14 @@ resource "aws_lambda_function" "end" {
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.end.name
   }
 
   environment {
     variables = {
+      SETTINGS            = join(";", [for name, value in var.settings : "${name}=${value}"])
       TABLE_NAME          = local.table_name
       SCHEDULE_GROUP      = aws_scheduler_schedule_group.meetings.name
       COMPANION_SCHEDULES = join(",", var.companion_schedules)
@@ -297,22 +270,13 @@ resource "aws_lambda_function" "reconcile" {
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.reconcile.name
   }
 
   environment {
     variables = merge(local.launch_variables, {
-      GRACE_MINUTES     = tostring(var.grace_minutes)
-      MAX_MEETING_HOURS = tostring(var.max_meeting_hours)
-      DUE_MINUTES       = tostring(var.due_minutes)
-      MAX_REPLACEMENTS  = tostring(var.max_replacements)
-      MAX_ENDINGS       = tostring(var.max_endings)
-      READY_MINUTES     = tostring(var.ready_minutes)
-      RELAUNCH_UNREADY  = tostring(var.relaunch_unready)
-      CLEAN_UP          = tostring(var.clean_up)
-      DRY_RUN           = tostring(var.sweep_dry_run)
     })
   }
 
@@ -424,13 +388,14 @@ resource "aws_lambda_function" "status" {
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.status.name
   }
 
   environment {
     variables = {
+      SETTINGS   = join(";", [for name, value in var.settings : "${name}=${value}"])
       TABLE_NAME = local.table_name
     }
   }
@@ -475,22 +440,18 @@ resource "aws_lambda_function" "operate" {
   }
 
   logging_config {
-    log_format            = var.log_format
-    application_log_level = var.log_format == "JSON" ? var.log_level : null
+    log_format            = "JSON"
+    application_log_level = "INFO"
     log_group             = aws_cloudwatch_log_group.operate.name
   }
 
   environment {
     variables = {
-      LAUNCH_TEMPLATE = var.launch_template
-      AMI_ID          = var.ami_id
-      AMI_NAME        = var.ami_name
-      AMI_OWNER       = var.ami_owner
-      AMI_ARCH        = var.ami_arch
-      INSTANCE_TYPE   = join(",", var.instance_type)
-      TABLE_NAME      = local.table_name
-      SUPPORTED_AZS   = join(",", var.supported_azs)
-      PROJECT_TAG     = var.project_tag
+      SETTINGS      = join(";", [for name, value in var.settings : "${name}=${value}"])
+      AMI_ID        = var.ami_id
+      INSTANCE_TYPE = join(",", var.instance_type)
+      TABLE_NAME    = local.table_name
+      PROJECT_TAG   = var.project_tag
     }
   }
 
@@ -572,13 +533,14 @@ resource "aws_sqs_queue_policy" "state_changes" {
 resource "aws_dynamodb_table" "meetings" {
   count = local.create_table ? 1 : 0
 
-  name         = var.table_name
+  name         = "${var.name}-meetings"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "id"
   tags         = var.tags
 
-  stream_enabled   = var.table_stream != "none"
-  stream_view_type = var.table_stream == "none" ? null : var.table_stream
+  # For programs of yours that follow its changes; a stream that nobody reads costs nothing.
+  stream_enabled   = true
+  stream_view_type = "NEW_AND_OLD_IMAGES"
 
   attribute {
     name = "id"
@@ -615,4 +577,63 @@ resource "aws_dynamodb_table" "meetings" {
   lifecycle {
     prevent_destroy = true
   }
+}
+
+# --- What the machines have, unless variables name it ---------------------------------------------------
+
+# Lets nothing in: Session Manager and Run Command are asked for by the machine.
+resource "aws_security_group" "machines" {
+  count = local.makes_security_group ? 1 : 0
+
+  name_prefix = "${var.name}-machines-"
+  description = "Machines of meetings. Nothing in, everything out."
+  vpc_id      = var.vpc_id == "" ? null : var.vpc_id
+
+  # EC2 gives it to a new group, and the provider takes it away unless it stands here.
+  egress {
+    from_port        = 0
+    to_port          = 0
+    protocol         = "-1"
+    cidr_blocks      = ["0.0.0.0/0"]
+    ipv6_cidr_blocks = ["::/0"]
+  }
+
+  tags = var.tags
+}
+
+# With it Systems Manager opens a session on a machine, and runs the commands of operate.
+resource "aws_iam_role" "machine" {
+  count = local.makes_machine_role ? 1 : 0
+
+  name_prefix          = "${var.name}-machine-"
+  description          = "What the machines of meetings may do."
+  path                 = var.role_path
+  permissions_boundary = local.permissions_boundary
+  tags                 = var.tags
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { Service = "ec2.${data.aws_partition.current.dns_suffix}" }
+        Action    = "sts:AssumeRole"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "machine" {
+  count = local.makes_machine_role ? 1 : 0
+
+  role       = aws_iam_role.machine[0].name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+}
+
+resource "aws_iam_instance_profile" "machine" {
+  count = local.makes_machine_role ? 1 : 0
+
+  name_prefix = "${var.name}-machine-"
+  role        = aws_iam_role.machine[0].name
+  path        = var.role_path
+  tags        = var.tags
 }

@@ -9,9 +9,11 @@ locals {
   }
 
   # Whether there are the essential alarms, and the others. An alarm that tells nobody is none.
-  has_alarms     = (var.has_alarm_topic == null ? var.alarm_topic_arn != "" : var.has_alarm_topic) && var.alarms != "none"
-  has_all_alarms = local.has_alarms && var.alarms == "all"
-  has_dashboard  = var.alarms == "all"
+  has_alarms        = (var.has_alarm_topic == null ? var.alarm_topic_arn != "" || var.alarm_email != "" : var.has_alarm_topic) && var.alarms != "none"
+  has_all_alarms    = local.has_alarms && var.alarms == "all"
+  has_dashboard     = var.alarms == "all"
+  makes_alarm_topic = var.alarm_email == "" ? false : var.alarm_topic_arn == ""
+  alarm_topic_arn   = local.makes_alarm_topic ? aws_sns_topic.alarms[0].arn : var.alarm_topic_arn
 
   # Each looks at one metric of one thing; a minute without a figure is a good minute. Those that nothing else stands in for are
   # essential; no_sweep, below, is another of them.
@@ -107,7 +109,7 @@ locals {
     }
 
     launch-throttles = {
-      description = "Lambda had no room to run launch, and keeps the events until they are too old. Raise launch_reserved_concurrency, or the account's concurrency in Service Quotas."
+      description = "Lambda had no room to run launch, and keeps the events until they are too old. Raise the account's concurrency in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
@@ -118,7 +120,7 @@ locals {
     }
 
     schedule-throttles = {
-      description = "Lambda had no room to run schedule; callers that wait were refused. Raise schedule_reserved_concurrency, or the account's concurrency in Service Quotas."
+      description = "Lambda had no room to run schedule; callers that wait were refused. Raise the account's concurrency in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
@@ -151,25 +153,25 @@ locals {
     }
 
     slow-launch = {
-      description = "A delivery of launch took longer than slow_launch_seconds. See in the saved queries whether zones refuse or AWS throttles; add zones or instance types, or raise lead_minutes."
+      description = "A delivery of launch took longer than 30 seconds. See in the saved queries whether zones refuse or AWS throttles; add zones or instance types, or raise LEAD_MINUTES."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanThreshold"
-      threshold   = var.slow_launch_seconds * 1000
+      threshold   = 30000
     }
 
     short-lead = {
-      description = "Machines were launched less than short_lead_seconds before their meeting, or after its start. Tell the people who wait; see whether launches are slow or repeated; raise lead_minutes."
+      description = "Machines were launched less than three minutes before their meeting, or after its start. Tell the people who wait; see whether launches are slow or repeated; raise LEAD_MINUTES."
       namespace   = "ElephantLaunch"
       metric      = "LeadTime"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
       statistic   = "Minimum"
       period      = 300
       comparison  = "LessThanThreshold"
-      threshold   = var.short_lead_seconds
+      threshold   = 180
     }
 
     capacity-refusals = {
@@ -184,7 +186,7 @@ locals {
     }
 
     launch-aws-throttles = {
-      description = "AWS refused more than 20 requests of launch in five minutes for their rate; they were repeated. Raise flexible_window_minutes to spread the meetings, or ask Service Quotas for a higher rate of RunInstances."
+      description = "AWS refused more than 20 requests of launch in five minutes for their rate; they were repeated. Raise FLEXIBLE_WINDOW_MINUTES to spread the meetings, or ask Service Quotas for a higher rate of RunInstances."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
@@ -298,7 +300,7 @@ locals {
     # saved query.
     sweep-findings = {
       essential   = true
-      description = "A sweep found machines that died or do not serve, a meeting that no delivery had launched, machines that no record names, or more to end than max_endings. The saved query \"what sweeps found\" says which; the runbook has a line for each."
+      description = "A sweep found machines that died or do not serve, a meeting that no delivery had launched, machines that no record names, or more to end than MAX_ENDINGS. The saved query \"what sweeps found\" says which; the runbook has a line for each."
       namespace   = "ElephantLaunch"
       metric      = "Findings"
       dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
@@ -342,7 +344,7 @@ locals {
     }
 
     endings-held-back = {
-      description = "A sweep found more machines to end than max_endings allows, and ended no more than that. See in the log whether they are really nobody's: a table that was restored or renamed looks like this. Then raise max_endings, or set sweep_dry_run."
+      description = "A sweep found more machines to end than MAX_ENDINGS allows, and ended no more than that. See in the log whether they are really nobody's: a table that was restored or renamed looks like this. Then raise MAX_ENDINGS, or set DRY_RUN."
       namespace   = "ElephantLaunch"
       metric      = "EndingsHeldBack"
       dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
@@ -353,7 +355,7 @@ locals {
     }
 
     machine-unready = {
-      description = "A machine is up and does not serve, ready_minutes after its launch. The log of reconcile has the last lines of its console; mend the image or its user data, or set relaunch_unready."
+      description = "A machine is up and does not serve, READY_MINUTES after its launch. The log of reconcile has the last lines of its console; mend the image or its user data, or set RELAUNCH_UNREADY."
       namespace   = "ElephantLaunch"
       metric      = "MachinesUnready"
       dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
@@ -387,6 +389,22 @@ locals {
   }
 }
 
+# Not encrypted: the key that SNS has for it does not let CloudWatch in, and an alarm says nothing of a meeting.
+resource "aws_sns_topic" "alarms" {
+  count = local.makes_alarm_topic ? 1 : 0
+
+  name_prefix = "${var.name}-alarms-"
+  tags        = var.tags
+}
+
+resource "aws_sns_topic_subscription" "alarm_email" {
+  count = var.alarm_email == "" ? 0 : 1
+
+  topic_arn = local.alarm_topic_arn
+  protocol  = "email"
+  endpoint  = var.alarm_email
+}
+
 resource "aws_cloudwatch_metric_alarm" "this" {
   # None, unless there is somebody to tell.
   for_each = { for name, alarm in local.alarms : name => alarm if lookup(alarm, "essential", false) ? local.has_alarms : local.has_all_alarms }
@@ -394,7 +412,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
-  alarm_actions       = [var.alarm_topic_arn]
+  alarm_actions       = [local.alarm_topic_arn]
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -411,10 +429,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 # reconcile, for Lambda does not tell sweeps from state changes.
 resource "aws_cloudwatch_metric_alarm" "no_sweep" {
   count = local.has_alarms ? 1 : 0
+  tags  = var.tags
 
   alarm_name          = "${var.name}-no-sweep"
   alarm_description   = "For a quarter of an hour no sweep has come to its end: nobody looks after machines that die or that no record names. See whether the rule is enabled and may invoke reconcile, and its log for what stops it."
-  alarm_actions       = [var.alarm_topic_arn]
+  alarm_actions       = [local.alarm_topic_arn]
   evaluation_periods  = 3
   comparison_operator = "LessThanThreshold"
   threshold           = 1

@@ -1,4 +1,12 @@
-# The outputs of ../template.yaml, but for NewKeyParameter: no private key is made here.
+# The outputs of ../template.yaml.
+
+output "preflight" {
+  description = "The next step, to be pasted. It says what a launch would be refused for, and launches nothing."
+  value = join(" ", [
+    "aws lambda invoke --region ${local.region} --function-name ${aws_lambda_function.launch.function_name}",
+    "--cli-binary-format raw-in-base64-out --payload '{\"preflight\": true}' /dev/stdout",
+  ])
+}
 
 output "launch_function_name" {
   description = "Name of the function, for aws lambda invoke."

@@ -20,7 +20,7 @@ locals {
   # What kind of name ami_id is: that of an image; or of the parameter of Systems Manager that holds the id, whose path is
   # written out or that of a short name, but for daily ones. Public parameters have no account.
   image_is_an_id          = startswith(var.ami_id, "ami-")
-  image_is_in_a_parameter = !local.image_is_an_id && var.ami_name == "" && !strcontains(var.ami_id, ":daily:")
+  image_is_in_a_parameter = !local.image_is_an_id && var.ami_id != "" && !strcontains(var.ami_id, ":daily:")
   parameter_path          = startswith(var.ami_id, "resolve:ssm:/") ? element(split(":", var.ami_id), 2) : "/aws/service/*"
   parameter_account       = startswith(local.parameter_path, "/aws/service/") ? "" : local.account
 
@@ -132,12 +132,15 @@ locals {
       {
         Sid    = "LookUp"
         Effect = "Allow"
-        Action = concat(
-          ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeSubnets"],
-          length(var.subnet_ids) > 0 || var.vpc_id != "" ? [] : ["ec2:DescribeVpcs"],
-          local.key_name == "" ? [] : ["ec2:DescribeKeyPairs"],
-          var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
-        )
+        Action = [
+          "ec2:DescribeImages",
+          "ec2:DescribeInstances",
+          "ec2:DescribeInstanceTypeOfferings",
+          "ec2:DescribeKeyPairs",
+          "ec2:DescribeLaunchTemplateVersions",
+          "ec2:DescribeSubnets",
+          "ec2:DescribeVpcs",
+        ]
         Resource  = "*"
         Condition = { StringEquals = { "ec2:Region" = local.region } }
       },
@@ -187,13 +190,11 @@ locals {
           Null                        = { "aws:TagKeys" = "false" }
         }
       },
-    ],
-    var.iam_profile == "" ? [] : [
       {
         Sid      = "GiveMachinesTheirRole"
         Effect   = "Allow"
         Action   = "iam:PassRole"
-        Resource = var.machine_role_arn
+        Resource = local.machine_role_arn
         Condition = {
           StringEquals = { "iam:PassedToService" = "ec2.${data.aws_partition.current.dns_suffix}" }
           ArnLike      = { "iam:AssociatedResourceArn" = "${local.ec2}:instance/*" }
@@ -218,35 +219,20 @@ resource "aws_iam_policy" "run_instances" {
           Action   = "ec2:RunInstances"
           Resource = "${local.ec2}:instance/*"
           Condition = {
-            StringEquals = merge(
-              {
-                "aws:RequestTag/Project" = [var.project_tag]
-                "ec2:InstanceType"       = concat(var.instance_type, var.override_instance_types)
-                "ec2:InstanceMarketType" = var.market == "spot-then-on-demand" ? ["spot", "on-demand"] : [var.market]
-              },
-              length(var.supported_azs) > 0 ? { "ec2:AvailabilityZone" = var.supported_azs } : {},
-              var.imds_tokens == "required" ? { "ec2:MetadataHttpTokens" = ["required"] } : {},
-            )
+            StringEquals = {
+              "aws:RequestTag/Project" = [var.project_tag]
+              "ec2:InstanceType"       = concat(var.instance_type, var.override_instance_types)
+              "ec2:InstanceMarketType" = ["on-demand", "spot"]
+            }
           }
         },
         {
-          Sid       = "LaunchTheirDisksAndInterfaces"
+          Sid       = "LaunchTheirDisksInterfacesAndSpotRequests"
           Effect    = "Allow"
           Action    = "ec2:RunInstances"
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:spot-instances-request/*"]
           Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
         },
-      ],
-      var.market == "on-demand" ? [] : [
-        {
-          Sid       = "LaunchTheirSpotRequests"
-          Effect    = "Allow"
-          Action    = "ec2:RunInstances"
-          Resource  = "${local.ec2}:spot-instances-request/*"
-          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-        },
-      ],
-      [
         {
           Sid      = "LaunchFromTheImage"
           Effect   = "Allow"
@@ -268,7 +254,7 @@ resource "aws_iam_policy" "run_instances" {
           Sid      = "LaunchWithTheSecurityGroups"
           Effect   = "Allow"
           Action   = "ec2:RunInstances"
-          Resource = [for id in var.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
+          Resource = [for id in local.security_group_ids : "arn:*:ec2:*:*:security-group/${id}"]
         },
         merge(
           {
@@ -280,34 +266,24 @@ resource "aws_iam_policy" "run_instances" {
               length(var.subnet_ids) > 0 ? [] : [var.vpc_id == "" ? "${local.ec2}:subnet/*" : "arn:*:ec2:*:*:subnet/*"],
             )
           },
-          var.vpc_id == "" ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
+          var.vpc_id == "" || length(var.subnet_ids) > 0 ? {} : { Condition = { ArnLike = { "ec2:Vpc" = "arn:*:ec2:*:*:vpc/${var.vpc_id}" } } },
         ),
-      ],
-      var.launch_template == "" ? [] : [
         {
-          Sid      = "LaunchFromTheTemplate"
+          Sid      = "LaunchWithAKeyPairOrATemplate"
           Effect   = "Allow"
           Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:launch-template/*"
+          Resource = ["${local.ec2}:key-pair/*", "${local.ec2}:launch-template/*"]
         },
-      ],
-      local.key_name == "" ? [] : [
-        {
-          Sid      = "LaunchWithTheKeyPair"
-          Effect   = "Allow"
-          Action   = "ec2:RunInstances"
-          Resource = "${local.ec2}:key-pair/${local.key_name}"
-        },
-      ],
-      [
         {
           Sid    = "TagWhatIsLaunched"
           Effect = "Allow"
           Action = "ec2:CreateTags"
-          Resource = concat(
-            ["${local.ec2}:instance/*", "${local.ec2}:volume/*", "${local.ec2}:network-interface/*"],
-            var.market == "on-demand" ? [] : ["${local.ec2}:spot-instances-request/*"],
-          )
+          Resource = [
+            "${local.ec2}:instance/*",
+            "${local.ec2}:volume/*",
+            "${local.ec2}:network-interface/*",
+            "${local.ec2}:spot-instances-request/*",
+          ]
           Condition = {
             StringEquals = { "ec2:CreateAction" = "RunInstances" }
             "ForAllValues:StringEquals" = {
@@ -593,8 +569,6 @@ resource "aws_iam_role_policy" "reconcile" {
             Null                        = { "aws:TagKeys" = "false" }
           }
         },
-      ],
-      var.clean_up ? [
         {
           Sid      = "MarkLeftovers"
           Effect   = "Allow"
@@ -607,20 +581,13 @@ resource "aws_iam_role_policy" "reconcile" {
           }
         },
         {
-          Sid       = "RemoveLeftoverVolumes"
+          Sid       = "RemoveLeftovers"
           Effect    = "Allow"
-          Action    = "ec2:DeleteVolume"
-          Resource  = "${local.ec2}:volume/*"
+          Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface"]
+          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
           Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
         },
-        {
-          Sid       = "RemoveLeftoverInterfaces"
-          Effect    = "Allow"
-          Action    = "ec2:DeleteNetworkInterface"
-          Resource  = "${local.ec2}:network-interface/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-      ] : [],
+      ],
       [
         {
           Sid      = "TakeStateChanges"
@@ -728,18 +695,16 @@ resource "aws_iam_role_policy" "operate" {
         {
           Sid    = "LookUp"
           Effect = "Allow"
-          Action = concat(
-            [
-              "ec2:DescribeImages",
-              "ec2:DescribeInstances",
-              "ec2:DescribeInstanceTypes",
-              "ec2:DescribeKeyPairs",
-              "ec2:DescribeNetworkInterfaces",
-              "ec2:DescribeSnapshots",
-              "ec2:DescribeVolumes",
-            ],
-            var.launch_template == "" ? [] : ["ec2:DescribeLaunchTemplateVersions"],
-          )
+          Action = [
+            "ec2:DescribeImages",
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceTypes",
+            "ec2:DescribeKeyPairs",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSnapshots",
+            "ec2:DescribeVolumes",
+          ]
           Resource  = "*"
           Condition = { StringEquals = { "ec2:Region" = local.region } }
         },

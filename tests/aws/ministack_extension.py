@@ -3,11 +3,14 @@
 * EventBridge Scheduler judges what it is given (names, one-time expressions, windows, retries), asks for iam:PassRole,
   looks for a due schedule every second, fills in its context attributes, and invokes with the schedule's own role or not
   at all: what that role may not do ends in the schedule's dead-letter queue. Its clock can be put ahead.
-* IAM sees a schedule in the group that it is in.
+* IAM sees a schedule in the group that it is in, a public parameter as one of no account, and a command by its document.
 * A function gets its handler and its log settings in its environment, as Lambda gives them; and what it wrote before its answer is in the
   log of that delivery, however busy this machine is.
 * A line in the embedded metric format becomes metrics.
 * CloudFormation keeps an alarm on an expression, and saved queries. Neither is ever evaluated.
+* What a stack makes for machines is made where the machines are, in moto's EC2 (local_aws.py): their security group and
+  their instance profile. A Ref of a profile is its name. Public parameters name images that are there.
+* Run Command reaches a machine that runs and whose profile has a role with AWS's policy for it, and no other.
 
 Still other than AWS: flexible windows are not waited for, a schedule fires in UTC whatever its time zone, Scheduler does
 not retry, and a ClientToken means nothing to it.
@@ -21,12 +24,17 @@ import select
 import time
 import uuid
 
+from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
+
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.lambda_runtime import ProvidedWorker
 from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
-from ministack.services import cloudwatch, eventbridge, lambda_svc, scheduler, sqs
+from ministack.services import cloudwatch, ec2, eventbridge, iam, lambda_svc, scheduler, sqs, ssm
 from ministack.services.cloudformation import provisioners
+
+from clients import ACCOUNT, REGION
 
 TICK = 1
 # For what has been read from a function's output to arrive in its log.
@@ -35,6 +43,10 @@ LOG_DELAY = 0.05
 AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 # What a schedule's role needs for each kind of target.
 ACTION_OF = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
+# What Systems Manager needs on a machine.
+OF_MANAGED_MACHINES = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+# The newest image of Amazon Linux in amis.json.
+AL2023 = "ami-0a1b2c3d4e5f60001"
 SCHEDULE_PATH = re.compile(r"/schedules/([^/]+)")
 
 plain_resource_arn = iam_actions.extract_resource_arn
@@ -60,10 +72,73 @@ def install():
     lambda_svc._emit_lambda_logs = emit_logs
     ProvidedWorker._drain_stderr_bounded = drain_log
     provisioners._cw_metric_alarm_record = alarm_record
-    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+    types = provisioners._RESOURCE_HANDLERS
+    types["AWS::Logs::QueryDefinition"] = {
         "create": lambda name, properties, stack: (str(uuid.uuid4()), {}),
         "delete": lambda physical_id, properties: None,
     }
+    types["AWS::EC2::SecurityGroup"] = {"create": make_security_group, "delete": delete_security_group}
+    types["AWS::IAM::InstanceProfile"] = {"create": make_instance_profile, "delete": delete_instance_profile}
+    ssm._PUBLIC_AMI_PARAMETERS[ssm_name("al2023-ami-kernel-default-x86_64")] = AL2023
+    ssm._managed_instance_ids = managed_machines
+    ec2.exec_in_instance_blocking = run_on_machine
+
+
+# --- Machines, which are moto's --------------------------------------------------------------------------------------
+
+
+def ssm_name(image):
+    return f"/aws/service/ami-amazon-linux-latest/{image}"
+
+
+def make_security_group(logical_id, properties, stack):
+    vpc = properties.get("VpcId")
+    group = machines().create_security_group(f"{stack}-{logical_id}", properties["GroupDescription"], vpc_id=vpc)
+    return group.id, {"GroupId": group.id, "VpcId": group.vpc_id}
+
+
+def delete_security_group(id, _):
+    # EC2 refuses it while a machine uses it.
+    for machine in machines().all_instances():
+        if machine.state != "terminated" and id in {group.id for group in machine.security_groups}:
+            raise ValueError(f"DependencyViolation: resource {id} has a dependent object")
+    machines().delete_security_group(group_id=id)
+
+
+def make_instance_profile(logical_id, properties, stack):
+    arn, attributes = provisioners._iam_ip_create(logical_id, properties, stack)
+    name = arn.rpartition("/")[2]
+    profiles().create_instance_profile(name=name, path="/", role_names=[])
+    return name, attributes
+
+
+def delete_instance_profile(name, properties):
+    provisioners._iam_ip_delete(iam._instance_profiles[name]["Arn"], properties)
+    profiles().delete_instance_profile(name)
+
+
+def managed_machines():
+    associations = machines().iam_instance_profile_associations.values()
+    profile_of = {one.instance.id: one.iam_instance_profile.name for one in associations}
+    running = {machine.id for machine in machines().all_instances() if machine.state == "running"}
+    return {id for id in running & profile_of.keys() if is_managed(profile_of[id])}
+
+
+def is_managed(profile):
+    roles = [iam._roles[name] for name in iam._instance_profiles[profile]["Roles"]]
+    return any(OF_MANAGED_MACHINES in role["AttachedPolicies"] for role in roles)
+
+
+def run_on_machine(id, command):
+    return 0, f"{id} ran: {command[-1]}\n", ""
+
+
+def machines():
+    return ec2_backends[ACCOUNT][REGION]
+
+
+def profiles():
+    return iam_backends[ACCOUNT]["aws"]
 
 
 class SchedulerClock:
@@ -92,11 +167,16 @@ class OverTls:
 
 
 def resource_arn(service, method, path, headers, body, query_params, region, account_id):
-    """MiniStack takes every schedule for one of the group `default`."""
+    """MiniStack takes every schedule for one of the group `default`, every parameter for one of the account,
+    and of a command it knows no resource."""
     name = SCHEDULE_PATH.fullmatch(path)
     if service == "scheduler" and name:
         return f"arn:aws:scheduler:{region}:{account_id}:schedule/{group_of(body, query_params)}/{name[1]}"
-    return plain_resource_arn(service, method, path, headers, body, query_params, region, account_id)
+    if service == "ssm" and headers.get("x-amz-target", "").endswith(".SendCommand"):
+        # AWS judges the machine too, by its tags, of which MiniStack does not know.
+        return f"arn:aws:ssm:{region}::document/{json.loads(body)['DocumentName']}"
+    arn = plain_resource_arn(service, method, path, headers, body, query_params, region, account_id)
+    return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
 
 
 def group_of(body, query_params):

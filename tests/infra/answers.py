@@ -6,58 +6,28 @@ several, a Region whose ARNs and services are named differently.
 
 from sam import REGION, Stack
 
-LEAST = {"AmiId": "ami-0e7fd79d17e852d18", "InstanceType": "t3.large", "SecurityGroupIds": "sg-0a1b2c3d"}
+# Nothing has to be answered.
+LEAST = {}
 
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM0IxMQxbfINnDBFD+d23N5IEAKeZBzeUmxbv/7B93Cj support@example.com"
-
-EVERYTHING = LEAST | {
+EVERYTHING = {
     "AmiId": "ubuntu:daily:24.04",
-    "AmiArch": "arm64",
     "InstanceType": "t3.large, m5.large,c7i-flex.large",
     "OverrideInstanceTypes": "t3.xlarge,u-6tb1.metal",
-    "Market": "spot-then-on-demand",
-    "Pair": "same-az",
-    "LaunchTemplate": "class/rooms:$Latest",
     "SecurityGroupIds": "sg-0a1b2c3d,sg-00112233445566778",
-    "KeyName": "support key",
     "IamProfile": "machines",
     "MachineRoleArn": "arn:aws:iam::123456789012:role/meetings/machine",
-    "ImdsTokens": "required",
     "UserData": "#!/bin/sh\necho @elephant:meeting_id@, @elephant:role@",
-    "SupportedAzs": "us-west-2a,us-west-2c",
     "SubnetIds": "subnet-0a1b2c3d,subnet-00112233445566778",
-    "PublicIp": "false",
-    "VolumeDevice": "/dev/sda1",
-    "VolumeIops": "4000",
-    "VolumeThroughput": "500",
     "VolumeKmsKeyArn": "arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
     "ExistingTableName": "meetings.of-old",
     "ProjectTag": "Elephant: two/2",
     "ExtraTags": "Department=Maths,Cost centre=4=2,Empty=",
-    "EarliestMinutes": "2880",
-    "LeadMinutes": "30",
-    "FlexibleWindowMinutes": "0",
     "CompanionSchedules": "default/safety-{meeting_id},others.of/{meeting_id}_end",
     "CompanionRoleArn": "arn:aws:iam::123456789012:role/elephant/scheduler",
-    "GraceMinutes": "20",
-    "MaxMeetingHours": "12",
-    "DueMinutes": "10",
-    "MaxReplacements": "1",
-    "MaxEndings": "50",
-    "ReadyMinutes": "30",
-    "RelaunchUnready": "true",
-    "CleanUp": "true",
-    "SweepDryRun": "true",
-    "LaunchEventAgeSeconds": "9000",
-    "LaunchReservedConcurrency": "50",
-    "ScheduleReservedConcurrency": "5",
+    "Settings": "KEY_NAME=support key;LAUNCH_TEMPLATE=class/rooms:$Latest;MARKET=spot-then-on-demand;PAIR=same-az",
     "LaunchTimeoutSeconds": "60",
-    "LogFormat": "Text",
-    "LogLevel": "DEBUG",
     "AlarmTopicArn": "arn:aws:sns:us-west-2:123456789012:operators",
     "Alarms": "all",
-    "SlowLaunchSeconds": "20",
-    "ShortLeadSeconds": "600",
     "KmsKeyArn": "arn:aws:kms:us-west-2:123456789012:key/9f8e7d6c-5b4a-3210-9876-543210fedcba",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundaries/classroom",
     "RolePath": "/teams/classroom/",
@@ -65,78 +35,57 @@ EVERYTHING = LEAST | {
 
 # Name → answers and Region.
 SETS = {
-    "what must be answered": (LEAST, REGION),
+    # The image in a public parameter, and a security group, a role and a profile of the stack's own in the default VPC.
+    "no answer": (LEAST, REGION),
     "everything answered": (EVERYTHING, REGION),
-    # A profile by its ARN, zones of the default VPC, a device that is looked up, an image by its short name, a key pair
-    # that the stack imports.
+    # A profile by its ARN, an image by its id.
     "a profile in the default VPC": (
-        LEAST
-        | {
-            "AmiId": "debian:12",
-            "AmiArch": "x86_64",
-            "NewKeyName": "support key",
-            "PublicKey": PUBLIC_KEY,
+        {
+            "AmiId": "ami-0e7fd79d17e852d18",
+            "SecurityGroupIds": "sg-0a1b2c3d",
             "IamProfile": "arn:aws:iam::123456789012:instance-profile/meetings/machines",
             "MachineRoleArn": "arn:aws:iam::123456789012:role/machine",
-            "ImdsTokens": "optional",
-            "SupportedAzs": "us-west-2b",
             "Alarms": "all",
             "AlarmTopicArn": "arn:aws:sns:us-west-2:123456789012:operators",
         },
         REGION,
     ),
-    # An image by its name, and one type that a record may ask for.
+    # An image that Settings name, one type that a record may ask for, subnets of a VPC in which the stack makes the
+    # security group.
     "a role, but no profile": (
-        LEAST
-        | {
+        {
             "OverrideInstanceTypes": "m5.2xlarge",
             "AmiId": "",
-            "AmiName": "class*room [2026]",
-            "AmiOwner": "self",
-            "AmiArch": "arm64",
-            "Market": "spot",
+            "Settings": "AMI_ARCH=arm64;AMI_NAME=class*room [2026];AMI_OWNER=self;MARKET=spot",
             "MachineRoleArn": "arn:aws:iam::123456789012:role/machine",
             "SubnetIds": "subnet-0a1b2c3d",
-            "VolumeDevice": "/dev/sda1",
-            "VolumeEncrypted": "false",
-            "TableStream": "NEW_AND_OLD_IMAGES",
             "Alarms": "none",
             "AlarmTopicArn": "arn:aws:sns:us-west-2:123456789012:operators",
+            "VpcId": "vpc-0123456789abcdef0",
         },
         REGION,
     ),
-    # And an image of a publisher's parameter, as many further tags as there may be, a key pair that the stack makes.
+    # And an image of a publisher's parameter, as many further tags as there may be.
     "a VPC by its id": (
-        LEAST
-        | {
+        {
             "AmiId": "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-            "NewKeyName": "classroom",
-            "NewKeyType": "rsa",
             "VpcId": "vpc-0123456789abcdef0",
-            "PublicIp": "true",
-            "TableStream": "NEW_IMAGE",
-            # A dashboard, and nobody for the alarms to tell.
             "Alarms": "all",
+            "AlarmEmail": "operators@example.com",
             "ExtraTags": ",".join(f"tag-{number}={number}" for number in range(10)),
         },
         REGION,
     ),
-    # A VPC by its name, an image of a parameter of our own.
+    # An image of a parameter of our own.
     "China": (
-        LEAST
-        | {
+        {
             "AmiId": "resolve:ssm:/images/ami-of/class.room:stable",
-            "KeyName": "support",
-            "IamProfile": "machines",
-            "MachineRoleArn": "arn:aws-cn:iam::123456789012:role/machine",
-            "VpcName": "class rooms",
             "CompanionSchedules": "default/safety-{meeting_id}",
             "CompanionRoleArn": "arn:aws-cn:iam::123456789012:role/scheduler",
-            "VolumeDevice": "/dev/xvda",
-            "VolumeIops": "3000",
             "VolumeKmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9",
             "ExtraTags": "Term=spring",
-            "LogLevel": "TRACE",
+            "AlarmEmail": "operators@example.com",
+            "Settings": "VOLUME_DEVICE=/dev/xvda;VPC_NAME=class rooms",
             "KmsKeyArn": "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-9f8e7d6c5b4a32109876543210fedcba",
             "AlarmTopicArn": "arn:aws-cn:sns:cn-north-1:123456789012:operators",
         },
@@ -148,13 +97,10 @@ SETS = {
 # Store name has 1011 characters at most, a role's path 512, a network interface 16 security groups, a Region 6 zones.
 LONGEST = EVERYTHING | {
     "AmiId": f"resolve:ssm:/{'a' * 1010}",
-    "AmiArch": "",
     "InstanceType": ",".join(["c7i-flex.12xlarge"] * 8),
     "OverrideInstanceTypes": ",".join(["m7i-flex.12xlarge"] * 8),
     "SecurityGroupIds": ",".join(f"sg-{number:017x}" for number in range(16)),
     "SubnetIds": ",".join(f"subnet-{number:017x}" for number in range(6)),
-    "SupportedAzs": ",".join(f"us-west-2{letter}" for letter in "abcdef"),
-    "KeyName": "k" * 255,
     "MachineRoleArn": f"arn:aws:iam::123456789012:role/{'p' * 510}/{'r' * 64}",
     "ExistingTableName": "t" * 255,
     "RolePath": f"/{'p' * 510}/",
@@ -166,51 +112,40 @@ LONGEST = EVERYTHING | {
 
 KEY = {"VolumeKmsKeyArn": EVERYTHING["VolumeKmsKeyArn"]}
 COMPANION_ROLE = {"CompanionRoleArn": EVERYTHING["CompanionRoleArn"]}
-NAMED = {"AmiName": "classroom-*", "AmiOwner": "self"}
 
 # What CloudFormation has to refuse: name → answers.
 REFUSED = {
-    "a profile without its role": LEAST | {"IamProfile": "machines"},
-    "no image": LEAST | {"AmiId": ""},
-    "two images": LEAST | NAMED,
-    "an image by its name, whoever made it": LEAST | NAMED | {"AmiId": "", "AmiOwner": ""},
-    "an image's owner without a name": LEAST | {"AmiOwner": "amazon"},
-    "companions without their role": LEAST | {"CompanionSchedules": "default/safety-{meeting_id}"},
-    "one companion for all meetings": LEAST | COMPANION_ROLE | {"CompanionSchedules": "default/safety"},
-    "a wildcard among the companions": LEAST | COMPANION_ROLE | {"CompanionSchedules": "default/*{meeting_id}"},
-    "subnets and a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcId": "vpc-0a1b2c3d"},
-    "subnets and the name of a VPC": LEAST | {"SubnetIds": "subnet-0a1b2c3d", "VpcName": "rooms"},
-    "two VPCs": LEAST | {"VpcId": "vpc-0a1b2c3d", "VpcName": "rooms"},
-    "operations per second of a type that has none": LEAST | {"VolumeType": "gp2", "VolumeIops": "3000"},
-    "throughput of a type that has none": LEAST | {"VolumeType": "standard", "VolumeThroughput": "125"},
-    "a key without encryption": LEAST | KEY | {"VolumeEncrypted": "false"},
-    "two key pairs": LEAST | {"KeyName": "support", "NewKeyName": "classroom"},
-    "a public key without a name": LEAST | {"PublicKey": PUBLIC_KEY},
-    "a private key for the public one": LEAST | {"NewKeyName": "classroom", "PublicKey": "-----BEGIN PRIVATE KEY-----"},
-    "a wildcard in the name of the key pair": LEAST | {"KeyName": "*"},
-    "a wildcard in the name of the new key pair": LEAST | {"NewKeyName": "class*"},
-    "a wildcard in the role": LEAST | {"IamProfile": "m", "MachineRoleArn": "arn:aws:iam::123456789012:role/*"},
-    "a wildcard for the image": LEAST | {"AmiId": "*"},
-    "a wildcard in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/*"},
-    "a variable in the image's parameter": LEAST | {"AmiId": "resolve:ssm:/images/${aws:username}"},
-    "a wildcard among the types that a record may ask for": LEAST | {"OverrideInstanceTypes": "t3.xlarge,t3.*"},
-    "a wildcard among the security groups": LEAST | {"SecurityGroupIds": "sg-0a1b2c3d,*"},
-    "a wildcard for the subnets": LEAST | {"SubnetIds": "*"},
-    "a wildcard for the VPC": LEAST | {"VpcId": "vpc-*"},
-    "a wildcard for the key": LEAST | {"VolumeKmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
-    "a wildcard among the further tags": LEAST | {"ExtraTags": "Department=Maths,*=2"},
-    "a further tag whose key the function would read otherwise": LEAST | {"ExtraTags": "Department=Maths, Owner=2"},
-    "more further tags than the policy takes apart": LEAST | {"ExtraTags": ",".join(f"t{i}=" for i in range(11))},
-    "a wildcard for the table": LEAST | {"ExistingTableName": "meet*"},
-    "a variable in the project's tag": LEAST | {"ProjectTag": "${aws:username}"},
-    "a level of the log that drops the metrics": LEAST | {"LogLevel": "WARN"},
-    "alarms of a kind that there is not": LEAST | {"Alarms": "some"},
-    "an alarm topic that is none": LEAST | {"AlarmTopicArn": "operators"},
-    "an event age that Lambda does not offer": LEAST | {"LaunchEventAgeSeconds": "43200"},
-    "a wildcard for the key of the stack": LEAST | {"KmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
-    "a permissions boundary that is no policy": LEAST | {"PermissionsBoundaryArn": "boundary"},
-    "a path without a slash at its end": LEAST | {"RolePath": "/teams"},
-    "a lead of more than a day": LEAST | {"LeadMinutes": "1441"},
+    "a profile without its role": {"IamProfile": "machines"},
+    "companions without their role": {"CompanionSchedules": "default/safety-{meeting_id}"},
+    "one companion for all meetings": COMPANION_ROLE | {"CompanionSchedules": "default/safety"},
+    "a wildcard among the companions": COMPANION_ROLE | {"CompanionSchedules": "default/*{meeting_id}"},
+    "subnets of which nobody says where a security group belongs": {"SubnetIds": "subnet-0a1b2c3d"},
+    "a setting that there is not": {"Settings": "MARKTE=spot"},
+    "a setting that has a parameter": {"Settings": "AMI_ID=al2023"},
+    "a setting that is the stack's": {"Settings": "SCHEDULE_GROUP=mine"},
+    "a setting without a value": {"Settings": "MARKET=spot;PAIR="},
+    "a value that there is not": {"Settings": "MARKET=ondemand"},
+    "a number beyond its range": {"Settings": "LEAD_MINUTES=1441"},
+    "settings that nothing separates": {"Settings": "MARKET=spot PAIR=any"},
+    "a wildcard in the role": {"IamProfile": "m", "MachineRoleArn": "arn:aws:iam::123456789012:role/*"},
+    "a wildcard for the image": {"AmiId": "*"},
+    "a wildcard in the image's parameter": {"AmiId": "resolve:ssm:/images/*"},
+    "a variable in the image's parameter": {"AmiId": "resolve:ssm:/images/${aws:username}"},
+    "a wildcard among the types that a record may ask for": {"OverrideInstanceTypes": "t3.xlarge,t3.*"},
+    "a wildcard among the security groups": {"SecurityGroupIds": "sg-0a1b2c3d,*"},
+    "a wildcard for the subnets": {"SubnetIds": "*"},
+    "a wildcard for the VPC": {"VpcId": "vpc-*"},
+    "a wildcard for the key": {"VolumeKmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
+    "a wildcard among the further tags": {"ExtraTags": "Department=Maths,*=2"},
+    "a further tag whose key the function would read otherwise": {"ExtraTags": "Department=Maths, Owner=2"},
+    "more further tags than the policy takes apart": {"ExtraTags": ",".join(f"t{i}=" for i in range(11))},
+    "a wildcard for the table": {"ExistingTableName": "meet*"},
+    "a variable in the project's tag": {"ProjectTag": "${aws:username}"},
+    "an alarm topic that is none": {"AlarmTopicArn": "operators"},
+    "alarms of a kind that there is not": {"Alarms": "some"},
+    "a wildcard for the key of the stack": {"KmsKeyArn": KEY["VolumeKmsKeyArn"].partition("/")[0] + "/*"},
+    "a permissions boundary that is no policy": {"PermissionsBoundaryArn": "boundary"},
+    "a path without a slash at its end": {"RolePath": "/teams"},
 }
 
 

@@ -25,8 +25,9 @@ SOME_PRIVATE_KEY = "/ec2/keypair/key-0a1b2c3d4e5f60718"
 ZONE_ID = "usw2-az1"
 SCHEDULE_NAME_LIMIT = 64
 
-# How machines are bought, by MARKET.
-MARKETS = {"on-demand": ["on-demand"], "spot": ["spot"], "spot-then-on-demand": ["spot", "on-demand"]}
+# How machines are bought, by MARKET. Which it is, Settings may say, and no policy can read them: as of all that they say,
+# of key pair, launch template, zones, disk and clean-up too.
+MARKETS = ["on-demand", "spot"]
 # Public parameters of Systems Manager that short names stand for, one of each publisher.
 OF_SHORT_NAMES = [
     "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
@@ -56,6 +57,8 @@ class Role:
     mistrust: Callable
     # The function that runs with it, if one does.
     function: str = ""
+    # The names of AWS's own policies that it has.
+    of_aws: tuple = ()
 
 
 def with_key(stack, what, action, via, key=None):
@@ -213,11 +216,10 @@ class Launch(Function):
     def __init__(self, stack, name="LaunchFunction"):
         super().__init__(stack, name)
         self.subnets = pieces(self.env["SUBNET_IDS"]) or [SOME_SUBNET]
-        self.zones = pieces(self.env["SUPPORTED_AZS"]) or [f"{self.region}a"]
+        self.zone = f"{self.region}a"
         self.types = pieces(self.env["INSTANCE_TYPE"])
         # Those that a record may ask for instead.
         self.override_types = pieces(stack.parameters["OverrideInstanceTypes"])
-        self.markets = MARKETS[self.env["MARKET"]]
         self.vpc = self.env["VPC_ID"] or SOME_VPC
         ami = self.env["AMI_ID"]
         # The image, if it is known; the path of the parameter that says which it is, "*" for that of a short name.
@@ -230,8 +232,7 @@ class Launch(Function):
         self.tags["Project"] = self.env["PROJECT_TAG"]
         self.tags |= dict(tag.split("=", 1) for tag in pieces(self.env["EXTRA_TAGS"]))
         self.here = {"ec2:Region": self.region}
-        # A role given without a profile is passed to nobody; its near misses are tried all the same.
-        self.role = stack.parameters["MachineRoleArn"] or self.iam("role/machine")
+        self.role = stack.parameters["MachineRoleArn"] or stack.resolve({"Fn::GetAtt": ["MachineRole", "Arn"]})
 
     # --- The questions, with what a near miss may change ---------------------------------------------------
 
@@ -259,48 +260,39 @@ class Launch(Function):
         keys = self.of_instance(type, **changes) | self.tagged(self.tags if tags is None else tags)
         return self.run(what, "instance", "*", keys)
 
-    def of_instance(self, type=None, imds=None, zone=None, market=None):
+    def of_instance(self, type=None, market=None):
         """What AWS says of a machine, launched or to be launched, such as in the output shown in
         https://docs.aws.amazon.com/cli/latest/reference/sts/decode-authorization-message.html"""
-        imds = imds or self.env["IMDS_TOKENS"]
         profile = self.env["IAM_PROFILE"]
         if profile and not profile.startswith("arn:"):
             profile = self.iam(f"instance-profile/{profile}")
         return (
-            {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+            {"ec2:AvailabilityZone": self.zone, "ec2:AvailabilityZoneId": ZONE_ID}
             | {"ec2:InstanceID": "*", "ec2:InstanceType": type or self.types[0]}
-            | {"ec2:InstanceMarketType": market or self.markets[0]}
+            | {"ec2:InstanceMarketType": market or MARKETS[0]}
             | {"ec2:EbsOptimized": "false", "ec2:RootDeviceType": "ebs", "ec2:Tenancy": "default"}
             | {"ec2:InstanceBandwidthWeighting": "default", "ec2:InstanceMetadataTags": "disabled"}
             | {"ec2:MetadataHttpEndpoint": "enabled", "ec2:MetadataHttpPutResponseHopLimit": "2"}
-            | ({"ec2:MetadataHttpTokens": imds} if imds != "image" else {})
             | ({"ec2:InstanceProfile": profile} if profile else {})
         )
 
-    def volume(self, what, tags=None, zone=None):
+    def volume(self, what, tags=None):
         keys = self.tagged(self.tags if tags is None else tags)
-        return self.run(what, "volume", "*", self.of_volume(zone) | keys)
+        return self.run(what, "volume", "*", self.of_volume() | keys)
 
-    def of_volume(self, zone=None):
-        iops, throughput = self.env["VOLUME_IOPS"], self.env["VOLUME_THROUGHPUT"]
+    def of_volume(self):
         return (
-            {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
-            | {"ec2:VolumeSize": self.env["VOLUME_SIZE_GB"], "ec2:VolumeType": self.env["VOLUME_TYPE"]}
-            | {"ec2:Encrypted": self.env["VOLUME_ENCRYPTED"]}
-            | ({"ec2:VolumeIops": iops} if iops else {})
-            | ({"ec2:VolumeThroughput": throughput} if throughput else {})
+            {"ec2:AvailabilityZone": self.zone, "ec2:AvailabilityZoneId": ZONE_ID}
+            | {"ec2:VolumeSize": "60", "ec2:VolumeType": "gp3", "ec2:Encrypted": "true"}
         )
 
-    def interface(self, what, tags=None, zone=None):
+    def interface(self, what, tags=None):
         keys = self.tagged(self.tags if tags is None else tags)
-        return self.run(what, "network-interface", "*", self.of_interface(zone) | keys)
+        return self.run(what, "network-interface", "*", self.of_interface() | keys)
 
-    def of_interface(self, zone=None):
+    def of_interface(self):
         subnet = self.arn("ec2", f"subnet/{self.subnets[0]}")
-        zone = zone or self.zones[0]
-        public = self.env["PUBLIC_IP"]
-        of_it = {"ec2:AvailabilityZone": zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
-        return of_it | ({"ec2:AssociatePublicIpAddress": public} if public != "subnet" else {})
+        return {"ec2:AvailabilityZone": self.zone, "ec2:Subnet": subnet, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
 
     def spot_request(self, what, tags=None):
         """Tagged, and AWS says nothing else of it."""
@@ -332,16 +324,14 @@ class Launch(Function):
         of_it = {"ec2:SecurityGroupID": id, "ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
         return self.run(what, "security-group", id, of_it, True)
 
-    def subnet(self, what, id=None, zone=None, vpc=None, **arn):
-        of_it = {"ec2:AvailabilityZone": zone or self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+    def subnet(self, what, id=None, vpc=None, **arn):
+        of_it = {"ec2:AvailabilityZone": self.zone, "ec2:AvailabilityZoneId": ZONE_ID}
         of_it |= {"ec2:SubnetID": id or self.subnets[0], "ec2:Vpc": self.arn("ec2", f"vpc/{vpc or self.vpc}", **arn)}
         named = bool(self.env["SUBNET_IDS"] or self.env["VPC_ID"])
         return self.run(what, "subnet", id or self.subnets[0], of_it, anywhere=named, **arn)
 
-    def key_pair(self, what, name):
-        is_new = self.stack.parameters["NewKeyName"] and not self.stack.parameters["PublicKey"]
-        kind = "ed25519" if is_new else "rsa"
-        return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": kind})
+    def key_pair(self, what, name="support", **arn):
+        return self.run(what, "key-pair", name, {"ec2:KeyPairName": name, "ec2:KeyPairType": "rsa"}, **arn)
 
     def tag(self, what, kind, of_it, tags=None, create="RunInstances", id="*", **arn):
         """CreateTags, judged within the call that creates the resource; of that which is there already without one."""
@@ -384,47 +374,37 @@ class Launch(Function):
         yield self.record("read the record", "GetItem")
         yield self.record("claim, and write the ids", "UpdateItem")
 
-        if not self.env["SUBNET_IDS"] and not self.env["VPC_ID"]:
-            yield self.look_up("find the default VPC, or the one of that name", "DescribeVpcs")
+        yield self.look_up("find the default VPC, or the one of that name", "DescribeVpcs")
         yield self.look_up("find the subnets", "DescribeSubnets")
         yield self.look_up("find the zones of the types", "DescribeInstanceTypeOfferings")
         yield from self.which_image()
         yield self.look_up("find the image, or those of a name", "DescribeImages")
-        if self.env["KEY_NAME"]:
-            yield self.look_up("see whether there is the key pair", "DescribeKeyPairs")
-        if self.env["LAUNCH_TEMPLATE"]:
-            yield self.look_up("find the launch template", "DescribeLaunchTemplateVersions")
+        yield self.look_up("see whether there is the key pair", "DescribeKeyPairs")
+        yield self.look_up("find the launch template", "DescribeLaunchTemplateVersions")
         yield self.look_up("find a machine by its token", "DescribeInstances")
 
         for type in self.types:
             yield self.instance("launch a machine", type)
         for type in self.override_types:
             yield self.instance("launch a machine of the type that its record asks for", type)
-        for market in self.markets:
+        for market in MARKETS:
             yield self.instance(f"launch a machine, {market}", market=market)
-        if "spot" in self.markets:
-            yield self.spot_request("with its Spot request")
-        for zone in self.zones:
-            yield self.instance("launch a machine there", zone=zone)
-            yield self.volume("with its disk", zone=zone)
-            yield self.interface("with its network interface", zone=zone)
-            for id in self.subnets:
-                yield self.subnet("in a subnet", id, zone)
+        yield self.spot_request("with its Spot request")
+        yield self.volume("with its disk")
+        yield self.interface("with its network interface")
+        for id in self.subnets:
+            yield self.subnet("in a subnet", id)
         yield self.image("from the image")
         yield self.image("from an image of ours, for which its record asks", SOME_IMAGE, self.tags)
         for id in pieces(self.env["SECURITY_GROUP_IDS"]):
             yield self.group("with a security group", id)
-        if self.env["KEY_NAME"]:
-            yield self.key_pair("with the key pair", self.env["KEY_NAME"])
-        if self.env["LAUNCH_TEMPLATE"]:
-            yield self.launch_template("from the launch template")
+        yield self.key_pair("with the key pair")
+        yield self.launch_template("from the launch template")
         yield self.tag("tag the machine at launch", "instance", self.of_instance())
         yield self.tag("tag its disk at launch", "volume", self.of_volume())
         yield self.tag("tag its network interface at launch", "network-interface", self.of_interface())
-        if "spot" in self.markets:
-            yield self.tag("tag its Spot request at launch", "spot-instances-request", {})
-        if self.env["IAM_PROFILE"]:
-            yield self.pass_role("give the machine its role")
+        yield self.tag("tag its Spot request at launch", "spot-instances-request", {})
+        yield self.pass_role("give the machine its role")
 
         yield self.on_machine("take a machine's Role tag", "DeleteTags", tag_keys=["Role"])
         yield self.on_machine("end a machine", "TerminateInstances")
@@ -458,13 +438,6 @@ class Launch(Function):
         kinds = ["Instances", "InstanceTypeOfferings", "Subnets", "Vpcs", "Images", "KeyPairs", "LaunchTemplateVersions"]
         for action in kinds:
             yield self.look_up("look up in another Region", f"Describe{action}", "eu-central-1")
-        if env["SUBNET_IDS"] or env["VPC_ID"]:
-            yield self.look_up("find the default VPC, of which nothing is needed", "DescribeVpcs")
-        if not env["KEY_NAME"]:
-            yield self.look_up("list the key pairs, of which none is needed", "DescribeKeyPairs")
-        if not env["LAUNCH_TEMPLATE"]:
-            yield self.look_up("read launch templates, of which none is needed", "DescribeLaunchTemplateVersions")
-            yield self.launch_template("launch from a launch template")
         yield self.launch_template("launch from another account's launch template", account="210987654321")
         yield self.look_up("list the Spot requests", "DescribeSpotInstanceRequests")
         yield Question("read a machine's user data", "ec2:DescribeInstanceAttribute", "instance", machine)
@@ -480,9 +453,6 @@ class Launch(Function):
         yield self.instance("launch a machine of another project", tags=foreign)
         yield self.instance("launch a machine without our tag", tags=untagged)
         yield self.instance("launch a machine without tags", tags={})
-        if env["IMDS_TOKENS"] == "required":
-            yield self.instance("launch a machine with IMDSv1, where IMDSv2 is required", imds="optional")
-            yield self.instance("leave IMDSv1 to the image, where IMDSv2 is required", imds="image")
         yield self.volume("a disk of another project", foreign)
         yield self.volume("a disk without our tag", untagged)
         yield self.interface("a network interface of another project", foreign)
@@ -501,21 +471,11 @@ class Launch(Function):
             yield self.subnet("launch into a subnet of a VPC whose id begins like ours", vpc=self.vpc + "2")
         else:
             yield self.subnet("launch into a subnet of another account", account="210987654321")
-        if env["SUPPORTED_AZS"]:
-            yield self.instance("launch into another zone", zone=self.region + "d")
-        if "spot" not in self.markets:
-            yield self.instance("launch as Spot", market="spot")
-            yield self.spot_request("make a Spot request")
-            yield self.tag("tag a Spot request at launch", "spot-instances-request", {})
         yield self.spot_request("a Spot request of another project", foreign)
         yield self.spot_request("a Spot request without our tag", untagged)
         yield self.tag("tag a Spot request of no launch", "spot-instances-request", {}, create="RequestSpotInstances")
-        if "on-demand" not in self.markets:
-            yield self.instance("launch on demand", market="on-demand")
         yield self.instance("launch from a capacity block", market="capacity-block")
-        yield self.key_pair("launch with another key pair", "mine")
-        if env["KEY_NAME"]:
-            yield self.key_pair("launch with a key pair whose name begins like ours", env["KEY_NAME"] + "2")
+        yield self.key_pair("launch with another account's key pair", account="210987654321")
         yield self.run("launch into a placement group", "placement-group", "racked", {})
         yield self.run("launch into a capacity reservation", "capacity-reservation", "cr-0a1b2c3d4e5f60718", {})
         yield self.run("add a disk from a snapshot", "snapshot", "snap-0a1b2c3d4e5f60718", {}, account="")
@@ -525,7 +485,7 @@ class Launch(Function):
 
         # The key pair: the stack makes it and deletes it, and its private key is for people.
         for action in ["CreateKeyPair", "ImportKeyPair", "DeleteKeyPair"]:
-            key_pair = self.arn("ec2", f"key-pair/{env['KEY_NAME'] or 'mine'}")
+            key_pair = self.arn("ec2", f"key-pair/support")
             yield Question("change a key pair", f"ec2:{action}", "key-pair", key_pair)
         yield self.parameter("read the private key of a key pair", SOME_PRIVATE_KEY)
 
@@ -555,8 +515,6 @@ class Launch(Function):
         yield self.pass_role("pass the role to Auto Scaling, for its machines", service="autoscaling", to=here)
         yield self.pass_role("pass the role to a machine of another Region", to=elsewhere)
         yield self.pass_role("pass the function's own role", self.iam("role/elephant-LaunchRole-1A2B3C4D5E6F"))
-        if not env["IAM_PROFILE"]:
-            yield self.pass_role("pass a role where there is no profile")
         yield Question("change the machines' role", "iam:PutRolePolicy", "role", self.role)
         yield Question("assume the machines' role", "sts:AssumeRole", "role", self.role)
 
@@ -734,7 +692,7 @@ class OnMachines(Launch):
     def __init__(self, stack, name):
         Function.__init__(self, stack, name)
         launch = Launch(stack)
-        self.types, self.zones, self.markets = launch.types, launch.zones, launch.markets
+        self.types, self.zone = launch.types, launch.zone
         self.subnets, self.vpc = launch.subnets, launch.vpc
         self.tags, self.here = launch.tags, launch.here
         self.own, self.env = self.env, launch.env | self.env
@@ -986,7 +944,7 @@ class Operate(OnMachines):
             "volume": self.of_volume(),
             "network-interface": self.of_interface(),
             "vpc": {"ec2:Tenancy": "default"},
-            "subnet": vpc | {"ec2:AvailabilityZone": self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID},
+            "subnet": vpc | {"ec2:AvailabilityZone": self.zone, "ec2:AvailabilityZoneId": ZONE_ID},
             "internet-gateway": {},
             "route-table": vpc,
             "security-group": vpc,
@@ -996,7 +954,7 @@ class Operate(OnMachines):
     def place_of_interface(self, what, kind, **arn):
         """The subnet and the security groups of a new network interface: the machine's, whichever they are."""
         vpc = {"ec2:Vpc": self.arn("ec2", f"vpc/{self.vpc}")}
-        zone = {"ec2:AvailabilityZone": self.zones[0], "ec2:AvailabilityZoneId": ZONE_ID}
+        zone = {"ec2:AvailabilityZone": self.zone, "ec2:AvailabilityZoneId": ZONE_ID}
         id = {"subnet": self.subnets[0], "security-group": "sg-0fedcba9876543210"}[kind]
         of_it = vpc | (zone | {"ec2:SubnetID": id} if kind == "subnet" else {"ec2:SecurityGroupID": id})
         resource = self.arn("ec2", f"{kind}/{id}", **arn)
@@ -1026,8 +984,7 @@ class Operate(OnMachines):
         for kind in self.LOOK_UPS:
             yield self.look_up("see what there is", f"Describe{kind}")
         yield from self.which_image()
-        if self.env["LAUNCH_TEMPLATE"]:
-            yield self.look_up("see whether the launch template names the image", "DescribeLaunchTemplateVersions")
+        yield self.look_up("see whether the launch template names the image", "DescribeLaunchTemplateVersions")
         for action in self.POWER:
             yield self.machine("stop, start or reboot a machine", action)
         yield self.reboot("remember a reboot")
@@ -1153,8 +1110,6 @@ class Operate(OnMachines):
             yield self.keep("keep something at another path", other.removeprefix("parameter"))
         yield self.keep("keep something beside the private keys", "/ec2/keypair2/key-0a1b2c3d4e5f60718")
         yield from self.parameter_misses()
-        if not self.env["LAUNCH_TEMPLATE"]:
-            yield self.look_up("read launch templates, of which none is needed", "DescribeLaunchTemplateVersions")
 
         # VPCs: which of them has a name, and no other parameter; nothing that lets anybody in.
         yield self.keep("remember another VPC", REMEMBERED_VPC, overwrite="true")
@@ -1176,7 +1131,6 @@ class Reconcile(Launch):
 
     def __init__(self, stack):
         super().__init__(stack, "ReconcileFunction")
-        self.cleans_up = self.env["CLEAN_UP"] == "true"
 
     def index(self, what, action="Query", name="open-meetings", table=None):
         keys = {"dynamodb:ReturnConsumedCapacity": "NONE", "dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
@@ -1215,11 +1169,10 @@ class Reconcile(Launch):
         yield self.mark("mark an orphan")
         yield self.mark("take the mark back", "DeleteTags")
         yield self.start("start a machine that somebody stopped")
-        if self.cleans_up:
-            for kind, action in [("volume", "DeleteVolume"), ("network-interface", "DeleteNetworkInterface")]:
-                yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=["elephant:orphan-since"])
-                yield self.left_over("take the mark back", "DeleteTags", kind, tag_keys=["elephant:orphan-since"])
-                yield self.left_over("remove what is left over", action, kind)
+        for kind, action in [("volume", "DeleteVolume"), ("network-interface", "DeleteNetworkInterface")]:
+            yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=["elephant:orphan-since"])
+            yield self.left_over("take the mark back", "DeleteTags", kind, tag_keys=["elephant:orphan-since"])
+            yield self.left_over("remove what is left over", action, kind)
 
     def misses(self):
         yield from super().misses()
@@ -1246,9 +1199,6 @@ class Reconcile(Launch):
             yield self.left_over("mark what is another project's", "CreateTags", kind, "Other", mark)
             yield self.left_over("tag what is left over otherwise", "CreateTags", kind, tag_keys=[*mark, "Project"])
             yield self.left_over("tag what is left over without a key", "CreateTags", kind, tag_keys=[])
-            if not self.cleans_up:
-                yield self.left_over("remove what is left over", action, kind)
-                yield self.left_over("mark what is left over", "CreateTags", kind, tag_keys=mark)
         yield self.left_over("detach a volume", "DetachVolume", "volume")
 
 
@@ -1291,6 +1241,17 @@ def by_lambda_service(stack):
 def by_others(stack):
     yield assumed("a machine of EC2", "ec2.amazonaws.com")
     yield assumed("a schedule", "scheduler.amazonaws.com")
+    yield assumed("a role of the account", stack.arn("iam", "role/Admin", region=""))
+    yield assumed("a role of another account", stack.arn("iam", "role/Admin", region="", account="210987654321"))
+
+
+def by_ec2(stack):
+    yield assumed("EC2 gives it to a machine", f"ec2.{stack.place['suffix']}")
+
+
+def by_others_than_ec2(stack):
+    yield assumed("Lambda", "lambda.amazonaws.com")
+    yield assumed("Systems Manager", "ssm.amazonaws.com")
     yield assumed("a role of the account", stack.arn("iam", "role/Admin", region=""))
     yield assumed("a role of another account", stack.arn("iam", "role/Admin", region="", account="210987654321"))
 
@@ -1345,6 +1306,15 @@ ROLES = {
         misses=lambda stack: Scheduler(stack).misses(),
         trust=by_our_schedules,
         mistrust=by_other_schedules,
+    ),
+    # Not a word of ours: what Session Manager and Run Command need on a machine is AWS's to say.
+    "MachineRole": Role(
+        calls=lambda stack: [],
+        by_service=lambda stack: [],
+        misses=lambda stack: [],
+        trust=by_ec2,
+        mistrust=by_others_than_ec2,
+        of_aws=("AmazonSSMManagedInstanceCore",),
     ),
 }
 

@@ -64,14 +64,12 @@ PASSES = "a machine with a profile is given its role: this one alone, by EC2 alo
 EXCEPTIONS = {
     ("RESOURCE_MISMATCH", "LaunchRole", "ReadWhichImageItIs"): PUBLIC,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchMachines"): SPLIT,
-    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirDisksAndInterfaces"): SPLIT,
-    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirSpotRequests"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchTheirDisksInterfacesAndSpotRequests"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheImage"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromOurImages"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheSecurityGroups"): SPLIT,
     ("RESOURCE_MISMATCH", "LaunchRole", "LaunchIntoSubnets"): SPLIT,
-    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchFromTheTemplate"): SPLIT,
-    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithTheKeyPair"): SPLIT,
+    ("RESOURCE_MISMATCH", "LaunchRole", "LaunchWithAKeyPairOrATemplate"): SPLIT,
     ("PERMISSIONS_MANAGEMENT_ACTIONS", "LaunchRole", "all statements"): PASSES,
     ("RESOURCE_MISMATCH", "OperateRole", "TakeImagesOfOurMachines"): MADE,
     ("RESOURCE_MISMATCH", "OperateRole", "MakeOurImages"): MADE,
@@ -196,8 +194,9 @@ def judge(stack, role, report):
     trust = [properties["AssumeRolePolicyDocument"]]
     Proof(f"trust of {role}", list(tables.trust(stack)), list(tables.mistrust(stack)), trusts).of(trust, report)
 
-    if properties.get("ManagedPolicyArns"):
-        report.add(f"{role}: its managed policies are not judged here; write them out")
+    of_aws = [stack.arn("iam", f"policy/{name}", region="", account="aws") for name in tables.of_aws]
+    if properties.get("ManagedPolicyArns", []) != of_aws:
+        report.add(f"{role}: managed policies that its table does not name are not judged here; write them out")
     report.calls.append((role, calls))
     report.misses += misses
 
@@ -534,7 +533,8 @@ def everything_is_judged(translated, asks, report):
             elif rule is None or stack.arn("lambda", f"function:{given['FunctionName']}") not in targets[rule]:
                 report.add(f"{name}: no rule of this stack has that function for its target")
         for policy in [policy for of_type in OF_ROLES for policy in stack.resources(of_type)]:
-            names = {stack.resolve({"Ref": role}) for role in roles & ROLES.keys()}
+            judged = ROLES.keys() & {*stack.resources("AWS::IAM::Role")}
+            names = {stack.resolve({"Ref": role}) for role in judged}
             if {"Groups", "Users"} & stack.properties(policy).keys() or not set(stack.properties(policy)["Roles"]) <= names:
                 report.add(f"{policy}: is put on somebody whom no table judges")
 

@@ -40,10 +40,13 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 # What CloudFormation cannot tag.
 UNTAGGED = {
+    "AWS::IAM::InstanceProfile",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Permission",
+    "AWS::Logs::QueryDefinition",
+    "AWS::SNS::Subscription",
     "AWS::SQS::QueuePolicy",
 }
 
@@ -143,7 +146,7 @@ def unseen(translated):
             if not stack.refusals:  # check_policies.py reports those
                 for fault in operation.faults(stack):
                     found.setdefault(fault, []).append(name)
-        for fault in operation.of_defaults(translated):
+        for fault in operation.of_parameters(translated):
             found[fault] = [*SETS]
     except Unresolved as error:
         return [f"cannot be resolved: {error}"]

@@ -57,7 +57,7 @@ BEAT = (
     {"started": ("AWS/Events", "Invocations"), "failed": ("AWS/Lambda", "Errors")},
 )
 # A launch that takes longer than this is slow, long before its time-out is near.
-SLOW = "SlowLaunchSeconds"
+SLOW = "Duration above 30 s"
 
 
 def faults(stack):
@@ -181,31 +181,40 @@ def of_functions(stack, things):
         yield "two functions share a queue of failed events: a person could not tell whom to invoke again"
 
 
+# What a person who deploys can take in at one look.
+MOST_PARAMETERS = 25
 # Minutes ahead of a meeting at which the existing system's own schedules fire. Scheduler is precise to one of them, and the
 # launch wants another.
 SHORTEST_LEAD = 5
 
 
-def of_defaults(template):
-    """The event age of launch fits its lead and window, which CloudFormation cannot compute; and what asks how much of a lead
-    is left fits the existing system's."""
-    default = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
-    fits = (default["LeadMinutes"] + default["LaunchWindowMinutes"]) * 60
-    if default["LaunchEventAgeSeconds"] != fits:
-        yield f"the default of LaunchEventAgeSeconds is not (LeadMinutes + LaunchWindowMinutes) * 60 = {fits}"
-    if default["DueMinutes"] + 2 > SHORTEST_LEAD:
-        yield "the default of DueMinutes: the sweep launches before a schedule that fires five minutes ahead has had its two"
-    if default["ShortLeadSeconds"] > (SHORTEST_LEAD - 2) * 60:
-        yield "the default of ShortLeadSeconds: an alarm for every launch of a schedule that fires five minutes ahead"
-    if default["LeadMinutes"] < default["FlexibleWindowMinutes"] + 2:
-        yield "the default of LeadMinutes leaves no room for FlexibleWindowMinutes and Scheduler's minute"
+def of_parameters(template):
+    """Nothing has to be answered; each parameter is in one group of the console's form, and has a label there."""
+    parameters = template["Parameters"]
+    form = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in form["ParameterGroups"] for name in group["Parameters"]]
+    for name in parameters:
+        if "Default" not in parameters[name]:
+            yield f"the parameter {name} must be answered"
+        if grouped.count(name) != 1 or not form["ParameterLabels"].get(name, {}).get("default"):
+            yield f"the parameter {name} is not in one group with a label"
+    for name in sorted({*grouped, *form["ParameterLabels"]} - parameters.keys()):
+        yield f"a group or a label of {name}, which is no parameter"
+    if len(parameters) > MOST_PARAMETERS:
+        yield f"{len(parameters)} parameters: expected at most {MOST_PARAMETERS}; what only tunes goes into Settings"
 
 
 # --- Alarms ----------------------------------------------------------------------------------------------------
 
 
 def of_alarms(stack, things):
-    topic, wanted = stack.parameters["AlarmTopicArn"], stack.parameters["Alarms"]
+    topics = [stack.resolve({"Ref": name}) for name in stack.resources("AWS::SNS::Topic")]
+    topic = stack.parameters["AlarmTopicArn"] or next(iter(topics), "")
+    subscriptions = [stack.properties(name) for name in stack.resources("AWS::SNS::Subscription")]
+    email = {"TopicArn": topic, "Protocol": "email", "Endpoint": stack.parameters["AlarmEmail"]}
+    if subscriptions != ([email] if email["Endpoint"] else []):
+        yield "AlarmEmail is not subscribed to the topic of the alarms"
+    wanted = stack.parameters["Alarms"]
     alarms = {name: stack.properties(name) for name in stack.resources(ALARM)}
     if not topic or wanted == "none":
         yield from (f"{name}: an alarm that {'nobody wants' if topic else 'tells nobody'}" for name in alarms)
@@ -226,7 +235,7 @@ def of_alarms(stack, things):
             yield f"{name}: {fault}"
             continue
         of = dimensions[known(namespace, metric).dimensions[0][0]]
-        is_slow = metric == "Duration" and float(alarm["Threshold"]) == float(stack.parameters[SLOW]) * 1000
+        is_slow = metric == "Duration" and float(alarm["Threshold"]) == 30_000
         watched.add((namespace, SLOW if is_slow else metric, of))
         if alarm.get("Statistic") != WATCHED.get((namespace, metric)):
             yield f"{name}: expected the statistic {WATCHED.get((namespace, metric))} of {metric}"
@@ -289,8 +298,8 @@ def of_threshold(stack, things, name, alarm, of):
         if not limit * 0.75 <= threshold < limit:
             yield f"{name}: {threshold:.0f} ms is not near the time-out of {limit} ms"
     elif metric == "LeadTime":
-        if threshold != float(stack.parameters["ShortLeadSeconds"]):
-            yield f"{name}: not at ShortLeadSeconds"
+        if threshold > (SHORTEST_LEAD - 2) * 60:
+            yield f"{name}: goes off for every launch of a schedule that fires five minutes ahead"
     elif alarm["Namespace"] == OURS and metric == "Throttles":
         if threshold < 1:
             yield f"{name}: AWS throttles now and then; that is no alarm"

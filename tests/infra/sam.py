@@ -79,11 +79,16 @@ TYPES = {
         "{name}",
         {"Arn": "arn:{partition}:dynamodb:{region}:{account}:table/{name}"},
     ),
-    "AWS::EC2::KeyPair": ("KeyName", "{name}", {"KeyPairId": "key-0a1b2c3d4e5f60718"}),
+    "AWS::EC2::SecurityGroup": ("GroupName", "{name}", {"GroupId": "sg-0fedcba987654321f"}),
     "AWS::Events::Rule": (
         "Name",
         "{name}",
         {"Arn": "arn:{partition}:events:{region}:{account}:rule/{name}"},
+    ),
+    "AWS::IAM::InstanceProfile": (
+        "InstanceProfileName",
+        "{name}",
+        {"Arn": "arn:{partition}:iam::{account}:instance-profile{path}{name}"},
     ),
     "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "arn:{partition}:iam::{account}:policy{path}{name}", {}),
     "AWS::IAM::Role": ("RoleName", "{name}", {"Arn": "arn:{partition}:iam::{account}:role{path}{name}"}),
@@ -97,6 +102,7 @@ TYPES = {
         "{name}",
         {"Arn": "arn:{partition}:logs:{region}:{account}:log-group:{name}:*"},
     ),
+    "AWS::SNS::Topic": ("TopicName", "arn:{partition}:sns:{region}:{account}:{name}", {}),
     "AWS::SQS::Queue": (
         "QueueName",
         "https://sqs.{region}.{suffix}/{account}/{name}",

@@ -293,7 +293,8 @@ def rounds(tree, scope):
     *names, collection = trees(intro)
     names = [text_of(name) for name in names]
     collection = evaluate(collection, scope)
-    pairs = collection.items() if isinstance(collection, dict) else enumerate(collection)
+    # Terraform takes the keys of a map in their order.
+    pairs = sorted(collection.items()) if isinstance(collection, dict) else enumerate(collection)
     condition = [part for part in trees(tree) if part.data == "for_cond"]
     for key, value in pairs:
         within = scope.within(**dict(zip(names, (key, value) if len(names) == 2 else (value,))))

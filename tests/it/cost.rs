@@ -75,8 +75,7 @@ mod price {
 }
 
 /// Kinds of resources that cost nothing by themselves: what goes through them is counted with the deliveries.
-const FREE: [&str; 16] = [
-    "AWS::EC2::KeyPair",
+const FREE: [&str; 15] = [
     "AWS::EC2::SecurityGroup",
     "AWS::Events::Rule",
     "AWS::IAM::InstanceProfile",

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::local::aws::eventually;
+use crate::local::aws::{IMAGE, eventually};
 use crate::local::deployed::{Deployed, NAMESPACE, STACK};
 use crate::meeting::{LIMIT, ROLES, id, live, recorded, tag};
-use aws_sdk_ec2::types::Instance;
-use elephant_core::settings::{Function, names};
+use aws_sdk_ec2::types::{Instance, Volume};
+use elephant_core::settings::{Function, given_to};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -41,10 +41,20 @@ impl Drop for Turn {
 }
 
 fn deploy() -> Deployed {
-    let topic = "arn:aws:sns:us-west-2:123456789012:operators";
-    let parameters = [("VolumeSizeGb", "61"), ("AlarmTopicArn", topic), ("Alarms", "all")];
-    Deployed::start(Path::new(env!("CARGO_BIN_EXE_launch")), &parameters, &mut io::stderr())
-        .expect("the template is deployed")
+    deploy_with(&[
+        ("InstanceType", TYPES),
+        ("Settings", SETTINGS),
+        ("AlarmTopicArn", "arn:aws:sns:us-west-2:123456789012:operators"),
+        ("Alarms", "all"),
+    ])
+}
+
+const TYPES: &str = "t3.large,m5.large";
+const SETTINGS: &str = "VOLUME_SIZE_GB=61";
+
+fn deploy_with(parameters: &[(&str, &str)]) -> Deployed {
+    let binary = Path::new(env!("CARGO_BIN_EXE_launch"));
+    Deployed::start(binary, parameters, &mut io::stderr()).expect("the template is deployed")
 }
 
 /// When the meetings of these tests begin, and a moment at which their schedules are due, both from now on.
@@ -117,7 +127,7 @@ fn the_stack_has_exactly_what_the_template_says() {
         let function = stack.ask("lambda", "get_function_configuration", json!({"FunctionName": name}));
         let variables = function["Environment"]["Variables"].as_object().expect("variables");
         let told: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
-        assert_eq!(told, names(reader).into_iter().collect());
+        assert_eq!(told, given_to(reader).into_iter().collect());
         for (name, value) in expected_variables(&stack) {
             assert!(
                 variables.get(name).is_none_or(|found| found == value),
@@ -142,10 +152,10 @@ fn the_stack_has_exactly_what_the_template_says() {
 /// What the functions must be told, each the part that it reads.
 fn expected_variables(stack: &Deployed) -> [(&str, &str); 9] {
     [
-        ("AMI_ID", &stack.parameters["AmiId"]),
-        ("INSTANCE_TYPE", "t3.large,m5.large"),
-        ("SECURITY_GROUP_IDS", &stack.parameters["SecurityGroupIds"]),
-        ("VOLUME_SIZE_GB", "61"),
+        ("SETTINGS", SETTINGS),
+        ("AMI_ID", "al2023"),
+        ("INSTANCE_TYPE", TYPES),
+        ("PROJECT_TAG", "Elephant"),
         ("TABLE_NAME", stack.output("MeetingsTableName")),
         ("LAUNCH_FUNCTION_ARN", stack.output("LaunchFunctionArn")),
         ("SCHEDULER_ROLE_ARN", stack.output("SchedulerRoleArn")),
@@ -171,7 +181,13 @@ fn a_schedule_fires_the_function_which_launches_and_its_repeat_changes_nothing()
         assert_eq!(tag(machine, "MeetingID"), meeting);
         assert_eq!(tag(machine, "Name"), format!("{meeting}_{role}"));
         assert_eq!(tag(machine, "Project"), "Elephant");
-        assert_eq!(machine.image_id(), Some(stack.parameters["AmiId"].as_str()));
+        assert_eq!(machine.image_id(), Some(IMAGE));
+        let volumes = stack.aws.wait(stack.aws.ec2.describe_volumes().send()).expect("the volumes");
+        let is_its = |volume: &&Volume| {
+            volume.attachments().iter().any(|to| to.instance_id() == machine.instance_id())
+        };
+        let disk = volumes.volumes().iter().find(is_its).expect("a disk");
+        assert_eq!(disk.size(), Some(61), "as Settings say");
     }
 
     let log = eventually("the delivery is logged", LIMIT, || {
@@ -489,6 +505,52 @@ impl Role {
         }
         done
     }
+}
+
+/// One command and no answer: a meeting is scheduled, launched, reached and ended; and the stack is removed.
+#[test]
+fn without_an_answer_a_meeting_is_held_and_its_machines_can_be_reached() {
+    let (stack, meeting) = (deploy_with(&[]), "m-defaults");
+    let preflight = stack.invoke("launch", &json!({"preflight": true})).answer();
+    assert_eq!((&preflight["ready"], &preflight["findings"]), (&json!(true), &json!([])), "{preflight:#}");
+    let asked = stack.output("Preflight");
+    assert!(asked.contains("--region us-west-2 --function-name elephant-launch "), "{asked}");
+
+    stack.schedule_meeting(meeting);
+    let machines = stack.when_due(|| stack.machines(meeting));
+    let groups: Vec<_> = machines[0].security_groups().iter().filter_map(|group| group.group_id()).collect();
+    for machine in &machines {
+        assert_eq!(
+            (machine.image_id(), machine.instance_type().map(|it| it.as_str())),
+            (Some(IMAGE), Some("t3.small"))
+        );
+        assert!(machine.iam_instance_profile().is_some(), "{machine:?}");
+    }
+    let groups = stack
+        .aws
+        .ec2
+        .describe_security_groups()
+        .set_group_ids(Some(groups.iter().map(ToString::to_string).collect()));
+    let groups = stack.aws.wait(groups.send()).expect("the group");
+    let [group] = groups.security_groups() else { panic!("{groups:?}") };
+    assert_eq!(group.description(), Some("Machines of meetings. Nothing in, everything out."));
+    assert!(group.ip_permissions().is_empty(), "{group:?}");
+
+    stack.invoke("status", &json!({"meeting_id": meeting, "wait": "running"})).answer();
+    let run =
+        json!({"do": "run", "meeting_id": meeting, "role": "teacher", "name": "load", "command": "uptime"});
+    let ran = stack.invoke("operate", &run).answer();
+    assert!(ran.to_string().contains("ran: uptime"), "{ran:#}");
+
+    // The stack's security group stays while a machine uses it.
+    stack.invoke("end", &json!({"meeting_id": meeting, "wait": true})).answer();
+    stack.ask("cloudformation", "delete_stack", json!({"StackName": STACK}));
+    eventually("the stack is gone", LIMIT, || {
+        let found = stack.call("cloudformation", "describe_stacks", json!({"StackName": STACK}));
+        found.is_err().then_some(())
+    });
+    let tables = stack.ask("dynamodb", "list_tables", json!({}));
+    assert_eq!(tables["TableNames"], json!(["elephant-meetings"]), "the data stays");
 }
 
 #[test]

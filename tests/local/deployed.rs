@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::aws::{IMAGE, LocalAws};
+use super::aws::LocalAws;
 use super::lambda::Outcome;
 
 /// The stack's name, from which the template makes those of its functions.
@@ -27,7 +27,6 @@ pub struct Deployed {
     /// By name: the type of each resource that the template asks for.
     pub resources: BTreeMap<String, String>,
     pub outputs: BTreeMap<String, String>,
-    pub parameters: BTreeMap<String, String>,
     /// Everything that may be left once it has ended.
     pub remains: Remains,
 }
@@ -46,8 +45,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Deployed {
-    /// Start an AWS and deploy a release around this binary to it. What is required is given: an image, a type, a
-    /// security group; `parameters` come on top.
+    /// Start an AWS and deploy a release around this binary to it, with these answers.
     pub fn start(
         binary: &Path,
         parameters: &[(&str, &str)],
@@ -55,14 +53,7 @@ impl Deployed {
     ) -> Result<Deployed, String> {
         let (aws, ready) = LocalAws::run("deployed_aws.py", progress)?;
         let remains = Remains::of(&aws, &ready)?;
-        let security_group = aws.security_group();
-        let required =
-            [("AmiId", IMAGE), ("InstanceType", "t3.large,m5.large"), ("SecurityGroupIds", &security_group)];
-        let parameters: BTreeMap<String, String> = required
-            .iter()
-            .chain(parameters)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let parameters: BTreeMap<&str, &str> = parameters.iter().copied().collect();
         let dist = match std::env::var_os("DIST") {
             Some(dist) => super::top().join(dist),
             None => release(binary, &remains.folder.join("dist"))?,
@@ -78,7 +69,7 @@ impl Deployed {
                 .map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned()))
                 .collect()
         };
-        Ok(Deployed { resources: texts("resources"), outputs: texts("outputs"), aws, parameters, remains })
+        Ok(Deployed { resources: texts("resources"), outputs: texts("outputs"), aws, remains })
     }
 
     /// One call, by boto3's name and in its words; for the services that have no Rust client here.

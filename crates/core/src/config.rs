@@ -2,6 +2,10 @@
 //!
 //! All problems are reported at once, each with the variable's name and what was expected, so one correction is enough
 //! for a deployment. An empty variable counts as unset, because a template sends that for a blank parameter.
+//!
+//! Most settings may come as a variable or as a pair of the variable `SETTINGS`.
+
+mod pairs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +26,8 @@ use crate::overrides::{self, list, resource_id};
 use crate::settings::{self, Function, Setting};
 use crate::timing::Window;
 use crate::user_data::UserData;
+
+use pairs::Pairs;
 
 /// The minutes of the lead that must be left when the flexible window is over: Scheduler is precise to a minute, and
 /// the launch and the machines' start need another.
@@ -388,12 +394,15 @@ pub fn runtime_api(variable: impl Fn(&str) -> Option<String>) -> Option<String> 
 /// The environment while it is read. It collects all problems instead of stopping at the first.
 struct Environment<V> {
     variable: V,
+    /// Of `SETTINGS`. A variable that is set by itself goes before them.
+    pairs: Pairs,
     problems: Vec<String>,
 }
 
 impl<V: Fn(&str) -> Option<String>> Environment<V> {
     fn of(variable: V) -> Self {
-        Environment { variable, problems: Vec::new() }
+        let (pairs, problems) = pairs::read(&variable);
+        Environment { variable, pairs, problems }
     }
 
     /// The value, if there were no problems.
@@ -570,19 +579,18 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
         Some(source)
     }
 
-    /// The network by one of three variables, or the default.
+    /// The network, or the default. Subnets go before the VPC in which they lie.
     fn network(&mut self) -> Network {
         let subnets = self.optional(&settings::SUBNET_IDS, |text| {
             list(text, |piece| resource_id("subnet-", piece)).map(Network::Subnets)
         });
         let vpc = self.optional(&settings::VPC_ID, |text| resource_id("vpc-", text).map(Network::Vpc));
         let name = self.optional(&settings::VPC_NAME, |text| plain_tag_value(text).map(Network::VpcNamed));
-        let named = [("SUBNET_IDS", &subnets), ("VPC_ID", &vpc), ("VPC_NAME", &name)];
-        let set: Vec<&str> =
-            named.iter().filter(|(_, network)| network.is_some()).map(|(name, _)| *name).collect();
-        if set.len() > 1 {
-            self.problems
-                .push(format!("{} are set, and each names the network: keep one", set.join(" and ")));
+        for (other, set) in [("SUBNET_IDS", subnets.is_some()), ("VPC_ID", vpc.is_some())] {
+            if set && name.is_some() {
+                self.problems
+                    .push(format!("{other} and VPC_NAME are set, and each names the network: keep one"));
+            }
         }
         subnets.or(vpc).or(name).unwrap_or_default()
     }
@@ -697,8 +705,7 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     }
 
     fn value(&self, setting: &Setting) -> Option<String> {
-        let text = (self.variable)(setting.name)?.trim().to_owned();
-        (!text.is_empty()).then_some(text)
+        trimmed(&self.variable, setting.name).or_else(|| self.pairs.get(setting.name).cloned())
     }
 
     fn region(&self) -> Option<String> {
@@ -718,11 +725,19 @@ impl<V: Fn(&str) -> Option<String>> Environment<V> {
     ) -> Option<T> {
         let value = parse(text);
         if value.is_none() {
-            let name = setting.name;
-            self.problems.push(format!("{name} {}, expected {expected}", shown(name, text)));
+            self.problems.push(wrong(setting.name, text, expected));
         }
         value
     }
+}
+
+fn wrong(name: &str, text: &str, expected: &str) -> String {
+    format!("{name} {}, expected {expected}", shown(name, text))
+}
+
+/// The value of a variable, unless it is empty.
+fn trimmed(variable: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The prefix with which EC2's own launch templates name a parameter of SSM that holds an image's id.

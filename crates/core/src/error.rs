@@ -196,7 +196,7 @@ kinds! {
 
     NoUsableSubnet of "launch", false,
         "No subnet in a supported zone has free addresses. The message lists what was found.",
-        "Correct `SubnetIds` or `SupportedAzs`, or free addresses in the subnets of the list. Deploy, then send the event again.";
+        "Correct `SubnetIds` or `SUPPORTED_AZS`, or free addresses in the subnets of the list. Deploy, then send the event again.";
 
     CapacityExhausted of "launch", true,
         "EC2 has no machine of any of the types in any of the zones now.",
@@ -208,7 +208,7 @@ kinds! {
 
     Throttled of "launch", true,
         "EC2 refused the requests for their rate until the time was up.",
-        "Send the event again. If this happens often, raise `FlexibleWindowMinutes`.";
+        "Send the event again. If this happens often, raise `FLEXIBLE_WINDOW_MINUTES`.";
 
     InvalidConfiguration of "any", false,
         "A variable is wrong, or it names something that does not exist. The message names it.",

@@ -45,13 +45,23 @@ pub struct Setting {
     pub means: &'static str,
     /// Markdown that only the documentation adds.
     pub more: &'static str,
-    /// `None`: the stack itself knows the value.
-    pub parameter: Option<Parameter>,
+    pub source: Source,
     /// What the environment blocks say, in CloudFormation's words and in Terraform's, where it is not just the parameter.
     pub given_by: Option<(&'static str, &'static str)>,
     /// Lines of `events/launch.env`: this variable, and those that it needs beside it. Empty: its default, or nothing
     /// where another row shows it.
     pub example: &'static [&'static str],
+}
+
+/// What gives the value in the templates.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// A parameter of its own.
+    Parameter(Parameter),
+    /// A pair `NAME=value` of [`SETTINGS`]. `pattern` is a regular expression for a text; empty: the value says it all.
+    Settings { pattern: &'static str },
+    /// The stack itself knows it.
+    Stack,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +89,8 @@ pub enum Default {
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub name: &'static str,
+    /// Of the parameter; of the variable there may be none.
+    pub default: &'static str,
     pub shape: Shape,
     /// Conditions on several variables, with the message: CloudFormation has them as `Rules`.
     pub terraform_rules: &'static [(&'static str, &'static str)],
@@ -86,17 +98,15 @@ pub struct Parameter {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// As the setting's value says.
-    AsTheValue,
     /// A regular expression for the whole text, and what it allows in words.
     Text { pattern: &'static str, constraint: &'static str },
     /// At most so many characters.
     Long { most: u64 },
-    /// A whole number as the value says, or 0 for none: text in CloudFormation, which has no such number.
-    WholeOrZero { pattern: &'static str },
-    /// Pieces, separated by commas in CloudFormation; a setting that is required has at least one. The rest is for the
+    /// Pieces, separated by commas in CloudFormation; at least one where the parameter has a default. The rest is for the
     /// error: what the pieces are, some of them, and what else they must be.
     List { piece: &'static str, most: Option<usize>, what: &'static str, such_as: &'static [&'static str] },
+    /// Pairs of names and values: of the rows whose source is [`Source::Settings`].
+    Pairs,
 }
 
 impl Setting {
@@ -136,6 +146,18 @@ impl Setting {
         matches!(self.value, Value::OneOf(words) if words.contains(&text))
     }
 
+    /// The parameter of its own, if it has one.
+    pub fn parameter(&self) -> Option<&Parameter> {
+        match &self.source {
+            Source::Parameter(parameter) => Some(parameter),
+            Source::Settings { .. } | Source::Stack => None,
+        }
+    }
+
+    pub fn is_in_settings(&self) -> bool {
+        matches!(self.source, Source::Settings { .. })
+    }
+
     pub fn is_read_by(&self, function: Function) -> bool {
         self.read_by.contains(&function)
     }
@@ -148,7 +170,7 @@ impl Setting {
             default: Default::Unset("none"),
             means: "",
             more: "",
-            parameter: None,
+            source: Source::Stack,
             given_by: None,
             example: &[],
         }
@@ -184,8 +206,31 @@ impl Setting {
         self
     }
 
-    const fn parameter(mut self, name: &'static str, shape: Shape) -> Self {
-        self.parameter = Some(Parameter { name, shape, terraform_rules: &[] });
+    const fn in_settings(mut self) -> Self {
+        self.source = Source::Settings { pattern: "" };
+        self
+    }
+
+    /// A text that matches `pattern`. Without `;`, which ends a pair.
+    const fn in_settings_as(mut self, pattern: &'static str) -> Self {
+        self.source = Source::Settings { pattern };
+        self
+    }
+
+    const fn with_parameter(mut self, name: &'static str, shape: Shape) -> Self {
+        let default = match self.default {
+            Default::Value(value) => value,
+            Default::Unset(_) => "",
+        };
+        self.source = Source::Parameter(Parameter { name, default, shape, terraform_rules: &[] });
+        self
+    }
+
+    /// The stack needs an answer, and the variable has none of its own.
+    const fn parameter_default(mut self, value: &'static str) -> Self {
+        if let Source::Parameter(parameter) = &mut self.source {
+            parameter.default = value;
+        }
         self
     }
 
@@ -195,11 +240,11 @@ impl Setting {
         pattern: &'static str,
         constraint: &'static str,
     ) -> Self {
-        self.parameter(name, Shape::Text { pattern, constraint })
+        self.with_parameter(name, Shape::Text { pattern, constraint })
     }
 
     const fn terraform_rules(mut self, rules: &'static [(&'static str, &'static str)]) -> Self {
-        if let Some(parameter) = &mut self.parameter {
+        if let Source::Parameter(parameter) = &mut self.source {
             parameter.terraform_rules = rules;
         }
         self
@@ -219,6 +264,12 @@ impl Setting {
 /// Of the variables that a function reads.
 pub fn names(function: Function) -> Vec<&'static str> {
     ALL.iter().filter(|setting| setting.is_read_by(function)).map(|setting| setting.name).collect()
+}
+
+/// Of the variables that the templates set for a function: those of its settings that do not come in [`SETTINGS`].
+pub fn given_to(function: Function) -> Vec<&'static str> {
+    let given = ALL.iter().filter(|setting| setting.is_read_by(function) && !setting.is_in_settings());
+    given.map(|setting| setting.name).collect()
 }
 
 const fn text(expected: &'static str) -> Setting {
@@ -254,6 +305,16 @@ macro_rules! settings {
 }
 
 settings! {
+    SETTINGS: text("NAME=value pairs, separated by semicolons")
+        .read_by(EVERY)
+        .means(
+            "Settings that have no parameter of their own, as NAME=value pairs, separated by semicolons. For example \
+             MARKET=spot;VOLUME_SIZE_GB=100. The names are in docs/settings.md. Empty = their defaults."
+        )
+        .more("A variable that is set by itself says the same as a pair; both at once are a problem.")
+        .with_parameter("Settings", Shape::Pairs)
+        .example(&["SETTINGS=MARKET=spot-then-on-demand;VOLUME_SIZE_GB=100"]);
+
     LAUNCH_TEMPLATE: text(
         "a launch template's id, lt-…, or name, if need be with :version, a number, $Latest or $Default"
     )
@@ -263,7 +324,7 @@ settings! {
              :version, a number, $Latest or $Default. Empty = none."
         )
         .more("See [a launch template](#a-launch-template).")
-        .text_parameter("LaunchTemplate", "^([A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?)?$", "A launch template's id or name, if need be with a colon and a version, or nothing.")
+        .in_settings_as("[A-Za-z0-9()./_-]{3,128}(:([1-9][0-9]*|[$]Latest|[$]Default))?")
         .example(&["LAUNCH_TEMPLATE=meetings:$Default"]);
 
     AMI_ID: text("an image id, ami-…, or AMI_NAME and AMI_OWNER")
@@ -272,28 +333,21 @@ settings! {
         .means(
             "Image that both machines start from: its id in this Region; resolve:ssm: and the path \
              of the parameter of Systems Manager that holds the id, with :version or :label if it is not the \
-             newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Either \
-             this or `AMI_NAME`."
+             newest; or a short name: al2023, ubuntu:24.04, ubuntu:daily:24.04, debian:12, windows:2022. Empty = \
+             the one that AMI_NAME or LAUNCH_TEMPLATE names."
         )
         // A wildcard in the path would widen the policy.
         .text_parameter("AmiId", "^(ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:(/[A-Za-z0-9_.-]+)+(:[A-Za-z0-9_.-]+)?|[a-z0-9]+(:[a-z]+)?(:[0-9][a-z0-9.]*)?)?$", "An image id such as ami-0e7fd79d17e852d18, resolve:ssm:/images/classroom, ubuntu:24.04, or nothing.")
-        .terraform_rules(&[(
-            r#"(var.ami_id == "") != (var.ami_name == "")"#,
-            "Either ami_id or ami_name must be given, and not both.",
-        )])
+        .parameter_default("al2023")
         .example(&["AMI_ID=al2023"]);
 
     AMI_NAME: text("an image's name, with * and ? for what may vary")
         .read_by(IMAGE)
         .means(
             "Name of the image, in which * and ? stand for any characters; of several the newest is taken. It \
-             needs `AMI_OWNER`. Either this or `AMI_ID`."
+             needs AMI_OWNER, and an empty `AMI_ID`."
         )
-        .text_parameter("AmiName", r#"^([A-Za-z0-9 ()\[\]./'@_*?-]{3,128})?$"#, "The name of an image such as classroom-2026-*, 3 to 128 characters, or nothing.")
-        .terraform_rules(&[(
-            r#"(var.ami_name == "") == (var.ami_owner == "")"#,
-            "ami_name and ami_owner go together, for anybody may give an image that name.",
-        )])
+        .in_settings_as(r"[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}")
         .example(&["AMI_NAME=ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", "AMI_OWNER=099720109477"]);
 
     AMI_OWNER: text("an account's id, amazon, aws-marketplace or self")
@@ -302,7 +356,7 @@ settings! {
             "Whose image `AMI_NAME` names, for anybody may give an image any name: self (this account), amazon, \
              aws-marketplace, or an account. Goes with `AMI_NAME`."
         )
-        .text_parameter("AmiOwner", "^([0-9]{12}|amazon|aws-marketplace|self)?$", "One of self, amazon, aws-marketplace, an account of 12 digits, or nothing.");
+        .in_settings_as("[0-9]{12}|amazon|aws-marketplace|self");
 
     AMI_ARCH: one_of(&["x86_64", "arm64"])
         .read_by(IMAGE)
@@ -311,11 +365,7 @@ settings! {
             "Processor architecture of the image that a short name or `AMI_NAME` stands for; not for one that \
              `AMI_ID` names by its id or its parameter. Empty = x86_64 for a short name, any for `AMI_NAME`."
         )
-        .parameter("AmiArch", Shape::AsTheValue)
-        .terraform_rules(&[(
-            r#"var.ami_arch == "" || !(startswith(var.ami_id, "ami-") || startswith(var.ami_id, "resolve:"))"#,
-            "ami_id names one image, whose architecture is its own: leave ami_arch out.",
-        )])
+        .in_settings()
         .example(&["AMI_ID=ubuntu:24.04", "AMI_ARCH=arm64"]);
 
     INSTANCE_TYPE: text("one or more instance types such as t3.large, separated by commas")
@@ -325,7 +375,8 @@ settings! {
             "Instance type, or several in order of preference, separated by commas: the next one is tried after \
              every zone has refused the one before."
         )
-        .parameter("InstanceType", Shape::List { piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#, most: None, what: "Instance types", such_as: &["t3.large", "m5.large"] })
+        .with_parameter("InstanceType", Shape::List { piece: r#"[a-z0-9-]+\.[a-z0-9-]+"#, most: None, what: "Instance types", such_as: &["t3.large", "m5.large"] })
+        .parameter_default("t3.small")
         .example(&["INSTANCE_TYPE=t3.large,m5.large"]);
 
     SECURITY_GROUP_IDS: text("security group ids, sg-…, separated by commas")
@@ -333,41 +384,48 @@ settings! {
         .without("required")
         .means(
             "Security groups of both machines, separated by commas; they belong to the VPC that the machines \
-             start in."
+             start in. Empty = one that this stack makes, which lets nothing in, in `VPC_ID` or the default VPC."
         )
-        .parameter("SecurityGroupIds", Shape::List { piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Security group ids", such_as: &["sg-0a1b2c3d"] })
+        .with_parameter("SecurityGroupIds", Shape::List { piece: "sg-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Security group ids", such_as: &["sg-0a1b2c3d", "sg-0a1b2c3e"] })
+        .terraform_rules(&[(
+            r#"length(var.security_group_ids) > 0 || length(var.subnet_ids) == 0 || var.vpc_id != """#,
+            "subnet_ids need security_group_ids, or vpc_id, in which this module makes a security group.",
+        )])
+        .given_by(
+            "!If [MakesSecurityGroup, !GetAtt MachineSecurityGroup.GroupId, !Ref SecurityGroupIds]",
+            r#"join(",", local.security_group_ids)"#,
+        )
         .example(&["SECURITY_GROUP_IDS=sg-0123456789abcdef0"]);
 
     KEY_NAME: text("the name of a key pair, at most 255 characters")
         .read_by(LAUNCHING)
         .means(
-            "Key pair for SSH or for the Windows password, one that exists already. Empty = no \
-             key pair, or the one of `NewKeyName`."
+            "Key pair for SSH or for the Windows password, one that exists already, for example because operate \
+             made it. Empty = no key pair."
         )
         .more("One that does not exist is found out at the start.")
-        // A wildcard in the name would widen the policy.
-        .text_parameter("KeyName", "^[A-Za-z0-9 _.:/@+=,()-]{0,255}$", "The name of a key pair of this Region, or nothing.")
-        .given_by("!If [HasNewKey, !Ref KeyPair, !Ref KeyName]", "local.key_name")
+        .in_settings_as("[A-Za-z0-9 _.:/@+=,()-]{1,255}")
         .example(&["KEY_NAME=operators"]);
 
     IAM_PROFILE: text("an instance profile's name, or its ARN")
         .read_by(LAUNCHING)
         .means(
-            "Instance profile of the machines, by name or by ARN. Empty = none. With a profile, `MachineRoleArn` \
-             is needed too."
+            "Instance profile of the machines, by name or by ARN, with `MachineRoleArn`. Both empty = one that this \
+             stack makes, with which Session Manager and Run Command reach the machines."
         )
         .text_parameter("IamProfile", "^([A-Za-z0-9_+=,.@-]{1,128}|arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[A-Za-z0-9_+=,.@/-]+)?$", "The name or the ARN of an instance profile, or nothing.")
         .terraform_rules(&[(
             r#"var.iam_profile == "" || var.machine_role_arn != """#,
             "iam_profile needs machine_role_arn, the ARN of the role inside that profile.",
         )])
+        .given_by("!If [MakesMachineRole, !Ref MachineProfile, !Ref IamProfile]", "local.iam_profile")
         .example(&["IAM_PROFILE=meeting-machine"]);
 
     TABLE_NAME: text("a table name: 3 to 255 of a-z, A-Z, 0-9, _ - .")
         .read_by(EVERY)
         .default_to("elephant-meetings")
-        .means("Name of the table of meetings that this stack creates. Ignored when `ExistingTableName` is given.")
-        .text_parameter("TableName", "^[A-Za-z0-9_.-]{3,255}$", "3 to 255 letters, digits, dots, hyphens and underscores.")
+        .means("Name of the table of meetings.")
+        .more("The stack calls its own after itself, and takes another by `ExistingTableName`.")
         .given_by("!If [CreateTable, !Ref MeetingsTable, !Ref ExistingTableName]", "local.table_name");
 
     SUPPORTED_AZS: text("zone names such as us-west-2a, separated by commas")
@@ -377,24 +435,20 @@ settings! {
             "Availability Zones to use, separated by commas. Empty = us-west-2a, us-west-2b and us-west-2c of the \
              default VPC of us-west-2, otherwise every zone of the network."
         )
-        .parameter("SupportedAzs", Shape::List { piece: "[a-z]{2}-[a-z0-9-]+[a-z]", most: None, what: "Zone names", such_as: &["us-west-2a", "us-west-2b"] })
+        .in_settings_as("[a-z]{2}-[a-z0-9-]+[a-z](,[a-z]{2}-[a-z0-9-]+[a-z])*")
         .example(&["SUPPORTED_AZS=us-west-2a,us-west-2b"]);
 
     SUBNET_IDS: text("subnet ids, subnet-…, separated by commas")
         .read_by(LAUNCHING)
         .means(
-            "Subnets to use instead of those of the default VPC, separated by commas. Empty = the default VPC, or \
-             the one that is named below; at most one of the three."
+            "Subnets to use instead of those of the default VPC, separated by commas; with `VPC_ID`, of that VPC. \
+             Empty = every subnet of the VPC."
         )
         .more(
             "Of the default VPC only those subnets count that are the default of their zone. The default of \
              `SUPPORTED_AZS` does not narrow these; a value of it does."
         )
-        .parameter("SubnetIds", Shape::List { piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Subnet ids", such_as: &["subnet-0a1b2c3d", "subnet-0a1b2c3e"] })
-        .terraform_rules(&[(
-            r#"length([for given in [length(var.subnet_ids) > 0, var.vpc_id != "", var.vpc_name != ""] : given if given]) <= 1"#,
-            "subnet_ids, vpc_id and vpc_name each name the network. Keep one.",
-        )])
+        .with_parameter("SubnetIds", Shape::List { piece: "subnet-([0-9a-f]{8}|[0-9a-f]{17})", most: None, what: "Subnet ids", such_as: &["subnet-0a1b2c3d", "subnet-0a1b2c3e"] })
         .example(&["SUBNET_IDS=subnet-0123456789abcdef0,subnet-0123456789abcdef1"]);
 
     VPC_ID: text("a VPC's id, vpc-…")
@@ -406,17 +460,17 @@ settings! {
     VPC_NAME: text(r#"a tag value of at most 256 characters without *, ? and \"#)
         .read_by(LAUNCHING)
         .means(
-            r#"VPC in place of the default VPC, by its tag "Name", which no other VPC of this Region may have. Empty = the default VPC."#,
+            r#"VPC in place of the default VPC, by its tag "Name", which no other VPC of this Region may have. It goes with SecurityGroupIds, and with neither VpcId nor SubnetIds. Empty = the default VPC."#,
         )
         // Not * and ?, which would find several.
-        .text_parameter("VpcName", "^[A-Za-z0-9 _.:/=+@-]{0,256}$", "At most 256 letters, digits, spaces and _ . : / = + @ -")
+        .in_settings_as("[A-Za-z0-9 _.:/=+@-]{1,256}")
         .example(&["VPC_NAME=meetings"]);
 
     PUBLIC_IP: one_of(&["true", "false", "subnet"])
         .read_by(LAUNCHING)
         .default_to("subnet")
         .means("Whether a machine gets a public address. subnet = its subnet decides.")
-        .parameter("PublicIp", Shape::AsTheValue)
+        .in_settings()
         .example(&["PUBLIC_IP=false"]);
 
     MARKET: one_of(&["on-demand", "spot", "spot-then-on-demand"])
@@ -427,7 +481,7 @@ settings! {
              notice. Spot needs the role AWSServiceRoleForEC2Spot in the account, which this stack does not make."
         )
         .more("Spot is one-time. See [the order of attempts](#the-order-of-attempts). See also [Spot machines](install.md#spot-machines).")
-        .parameter("Market", Shape::AsTheValue)
+        .in_settings()
         .example(&["MARKET=spot-then-on-demand"]);
 
     PAIR: one_of(&["any", "same-az"])
@@ -438,7 +492,7 @@ settings! {
              is left by both, and the one that was launched there is ended."
         )
         .more("See [a pair in one zone](#a-pair-in-one-zone).")
-        .parameter("Pair", Shape::AsTheValue)
+        .in_settings()
         .example(&["PAIR=same-az"]);
 
     VOLUME_DEVICE: text("a device name such as /dev/xvda")
@@ -448,7 +502,7 @@ settings! {
             "Device name of the root volume. Empty = the one that the image names, which is nearly always right: \
              another name adds a second disk."
         )
-        .text_parameter("VolumeDevice", "^(/dev/[a-z0-9]+)?$", "A device such as /dev/sda1, or nothing.")
+        .in_settings_as("/dev/[a-z0-9]+")
         .example(&["VOLUME_DEVICE=/dev/xvda"]);
 
     VOLUME_SIZE_GB: whole(1, 65_536, "GiB")
@@ -459,7 +513,7 @@ settings! {
             "A size below that of the image's snapshot is raised, and the log says so with both numbers. The \
              volume is deleted with the machine."
         )
-        .parameter("VolumeSizeGb", Shape::AsTheValue)
+        .in_settings()
         .example(&["VOLUME_SIZE_GB=200"]);
 
     // io1 and io2 must be given a number of IOPS, and gp3 has the same without; st1 and sc1 cannot boot.
@@ -467,39 +521,22 @@ settings! {
         .read_by(LAUNCHING)
         .default_to("gp3")
         .means("Type of the root volume.")
-        .parameter("VolumeType", Shape::AsTheValue)
+        .in_settings()
         .example(&["VOLUME_TYPE=gp2"]);
 
     VOLUME_IOPS: whole(3000, 80_000, "")
         .read_by(LAUNCHING)
         .without("EC2's 3000")
-        .means("Operations per second of a gp3 volume. 0 = EC2's own, 3000.")
-        .more("At most 500 for each GiB. The 0 is the parameter's; the variable is left empty.")
-        // Text in the template: its Number could not leave out those from 1 to the least that EC2 takes.
-        .parameter("VolumeIops", Shape::WholeOrZero { pattern: "^(0|[3-9][0-9]{3}|[1-7][0-9]{4}|80000)$" })
-        .terraform_rules(&[(
-            r#"var.volume_iops == 0 || var.volume_type == "gp3""#,
-            "Only volume_type gp3 has volume_iops.",
-        )])
-        .given_by(r#"!If [HasVolumeIops, !Ref VolumeIops, ""]"#, r#"var.volume_iops == 0 ? "" : tostring(var.volume_iops)"#)
+        .means("Operations per second of a gp3 volume.")
+        .more("At most 500 for each GiB.")
+        .in_settings()
         .example(&["VOLUME_IOPS=6000"]);
 
     VOLUME_THROUGHPUT: whole(125, 2000, "MiB/s")
         .read_by(LAUNCHING)
         .without("EC2's 125")
-        .means(
-            "MiB per second of a gp3 volume, at most a quarter of its operations per second. 0 = EC2's own, 125."
-        )
-        .more("The 0 is the parameter's; the variable is left empty.")
-        .parameter("VolumeThroughput", Shape::WholeOrZero { pattern: "^(0|12[5-9]|1[3-9][0-9]|[2-9][0-9]{2}|1[0-9]{3}|2000)$" })
-        .terraform_rules(&[(
-            r#"var.volume_throughput == 0 || var.volume_type == "gp3""#,
-            "Only volume_type gp3 has volume_throughput.",
-        ), (
-            "var.volume_throughput <= max(var.volume_iops / 4, 750)",
-            "volume_throughput must be at most a quarter of volume_iops, which is 3000 unless it is given.",
-        )])
-        .given_by(r#"!If [HasVolumeThroughput, !Ref VolumeThroughput, ""]"#, r#"var.volume_throughput == 0 ? "" : tostring(var.volume_throughput)"#)
+        .means("MiB per second of a gp3 volume, at most a quarter of its operations per second.")
+        .in_settings()
         .example(&["VOLUME_THROUGHPUT=500"]);
 
     VOLUME_ENCRYPTED: truth()
@@ -509,7 +546,7 @@ settings! {
             "true encrypts the root volume, with the account's default EBS key unless `VOLUME_KMS_KEY_ID` names \
              another; false leaves the choice to the image and the account."
         )
-        .parameter("VolumeEncrypted", Shape::AsTheValue)
+        .in_settings()
         .example(&["VOLUME_ENCRYPTED=false"]);
 
     VOLUME_KMS_KEY_ID: text("a KMS key's id, alias/… or ARN")
@@ -522,10 +559,6 @@ settings! {
         .more("The variable takes an id or `alias/…` too. See [Keys of your own](permissions.md#keys-of-your-own).")
         // Not an alias: the policy names the key.
         .text_parameter("VolumeKmsKeyArn", "^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$", "The ARN of a key such as arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-..., or nothing.")
-        .terraform_rules(&[(
-            r#"var.volume_kms_key_arn == "" || var.volume_encrypted"#,
-            "volume_kms_key_arn needs volume_encrypted.",
-        )])
         .example(&["VOLUME_KMS_KEY_ID=alias/meetings"]);
 
     IMDS_TOKENS: one_of(&["image", "required", "optional"])
@@ -535,7 +568,7 @@ settings! {
             "Whether a machine must use IMDSv2 to read its own metadata. image = the image and the account \
              decide; required is recommended as soon as the software on the image speaks IMDSv2."
         )
-        .parameter("ImdsTokens", Shape::AsTheValue)
+        .in_settings()
         .example(&["IMDS_TOKENS=required"]);
 
     USER_DATA: text(
@@ -550,7 +583,7 @@ settings! {
              the function's configuration: no secrets."
         )
         .more("Nothing else is filled in that a shell, awk, PowerShell, Jinja or Terraform has for its own. An id that could be a command in a script is refused. A longer text can fetch the rest.")
-        .parameter("UserData", Shape::Long { most: 4096 })
+        .with_parameter("UserData", Shape::Long { most: 4096 })
         .example(&["USER_DATA=I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogQGVsZXBoYW50OnJvbGVACg=="]);
 
     PROJECT_TAG: text(r#"a tag value of at most 256 characters without *, ? and \"#)
@@ -572,7 +605,7 @@ settings! {
         .more("Machine, volume, network interface and Spot request get them. The variable takes up to 40.")
         // Ten, for the policy takes the keys out one by one; and no spaces around a key, which the function would
         // leave out and the policy would not.
-        .parameter("ExtraTags", Shape::List { piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}", most: Some(10), what: "Up to ten tags", such_as: &["Department=Mathematics", "CostCentre=42"] })
+        .with_parameter("ExtraTags", Shape::List { piece: "[A-Za-z0-9_.:/+@-]([A-Za-z0-9 _.:/+@-]{0,126}[A-Za-z0-9_.:/+@-])?=[A-Za-z0-9 _.:/=+@-]{0,256}", most: Some(10), what: "Up to ten tags", such_as: &["Department=Mathematics", "CostCentre=42"] })
         .example(&["EXTRA_TAGS=Team=Teaching,CostCentre=4711"]);
 
     EARLIEST_MINUTES: whole(1, 10_080, "minutes")
@@ -582,14 +615,14 @@ settings! {
             "A delivery earlier than this before the start of its meeting launches nothing: the meeting was \
              moved, and an old schedule has fired. At least `LEAD_MINUTES`."
         )
-        .parameter("EarliestMinutes", Shape::AsTheValue);
+        .in_settings();
 
     LAUNCH_WINDOW_MINUTES: whole(0, 10_080, "minutes")
         .read_by(WINDOW)
         .default_to("120")
         .means("A delivery later than this after the start of its meeting launches nothing.")
         .more("A record without a readable `meet_time` has no window. A time without an offset is UTC.")
-        .parameter("LaunchWindowMinutes", Shape::AsTheValue);
+        .in_settings();
 
     LAUNCH_FUNCTION_ARN: text("the ARN of the function launch")
         .read_by(&[Schedule])
@@ -622,11 +655,7 @@ settings! {
             "How long before the start of a meeting its schedule fires; at least `FLEXIBLE_WINDOW_MINUTES` + 2, \
              for Scheduler is precise to one minute."
         )
-        .parameter("LeadMinutes", Shape::AsTheValue)
-        .terraform_rules(&[(
-            "var.lead_minutes >= var.flexible_window_minutes + 2",
-            "lead_minutes must be at least flexible_window_minutes + 2, for Scheduler is precise to one minute.",
-        )]);
+        .in_settings();
 
     FLEXIBLE_WINDOW_MINUTES: whole(0, 1438, "minutes")
         .read_by(&[Schedule])
@@ -635,7 +664,7 @@ settings! {
             "Scheduler picks a moment in this window from then on, so that meetings on the hour do not all launch \
              at once. 0 = on the minute."
         )
-        .parameter("FlexibleWindowMinutes", Shape::AsTheValue);
+        .in_settings();
 
     COMPANION_SCHEDULES: text(
         "group/name patterns such as default/safety-{meeting_id}, separated by commas, each with {meeting_id} in \
@@ -648,7 +677,7 @@ settings! {
         )
         .more("Only with it may the functions touch such schedules: [The schedules of both](beside-an-existing-system.md#the-schedules-of-both).")
         // A wildcard would widen the policy, and a name without an id would be one schedule for all meetings.
-        .parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None, what: "Patterns", such_as: &["default/safety-{meeting_id}"] })
+        .with_parameter("CompanionSchedules", Shape::List { piece: "[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]*[{]meeting_id[}][A-Za-z0-9_.-]*", most: None, what: "Patterns", such_as: &["default/safety-{meeting_id}"] })
         .terraform_rules(&[(
             r#"length(var.companion_schedules) == 0 || var.companion_role_arn != """#,
             "companion_schedules needs companion_role_arn, the ARN of the role that they run with.",
@@ -658,7 +687,7 @@ settings! {
         .read_by(&[Reconcile])
         .default_to("10")
         .means("No machine younger than this is taken for an orphan.")
-        .parameter("GraceMinutes", Shape::AsTheValue);
+        .in_settings();
 
     MAX_MEETING_HOURS: whole(1, 336, "hours")
         .read_by(&[Reconcile])
@@ -667,11 +696,7 @@ settings! {
             "A meeting this long after its time is over, and its machines are ended: the last guard against a \
              surprising bill. At least `LAUNCH_WINDOW_MINUTES`."
         )
-        .parameter("MaxMeetingHours", Shape::AsTheValue)
-        .terraform_rules(&[(
-            "var.max_meeting_hours * 60 >= var.launch_window_minutes",
-            "At least launch_window_minutes: what is launched then would be ended at once.",
-        )]);
+        .in_settings();
 
     // By default the sweep stays behind the shortest lead that there is beside us, five minutes: Scheduler may fire a minute
     // late, and the delivery wants one.
@@ -683,39 +708,39 @@ settings! {
              less than the shortest lead of a schedule."
         )
         .more("Scheduler may fire a minute late, and the delivery wants another.")
-        .parameter("DueMinutes", Shape::AsTheValue);
+        .in_settings();
 
     MAX_REPLACEMENTS: whole(0, 100, "")
         .read_by(&[Reconcile])
         .default_to("2")
         .means("How many machines of one meeting that died are launched again. 0 = none.")
-        .parameter("MaxReplacements", Shape::AsTheValue);
+        .in_settings();
 
     MAX_ENDINGS: whole(0, 10_000, "")
         .read_by(&[Reconcile])
         .default_to("20")
         .means("How many machines one sweep ends; what is left waits for the next, and an alarm says so. 0 = none.")
-        .parameter("MaxEndings", Shape::AsTheValue);
+        .in_settings();
 
     READY_MINUTES: whole(1, 1440, "minutes")
         .read_by(&[Reconcile])
         .default_to("15")
         .means("A machine that does not serve this long after its launch is reported with its console.")
         .more("It does not serve while the status of the record is short of `HEALTHY`, or a check of EC2 fails.")
-        .parameter("ReadyMinutes", Shape::AsTheValue);
+        .in_settings();
 
     RELAUNCH_UNREADY: truth()
         .read_by(&[Reconcile])
         .default_to("false")
         .means("Whether a machine that does not serve is ended, and another launched.")
-        .parameter("RelaunchUnready", Shape::AsTheValue);
+        .in_settings();
 
     CLEAN_UP: truth()
         .read_by(&[Reconcile])
         .default_to("false")
         .means("Whether volumes and network interfaces of ours that are attached to nothing are removed.")
-        .more("Only with `true` may the function do so.")
-        .parameter("CleanUp", Shape::AsTheValue);
+        .more("Only those that carry the tag of `PROJECT_TAG`.")
+        .in_settings();
 
     DRY_RUN: truth()
         .read_by(&[Reconcile])
@@ -724,5 +749,5 @@ settings! {
             "The function reconcile says what it would do, and does nothing. For the first days beside an \
              existing system."
         )
-        .parameter("SweepDryRun", Shape::AsTheValue);
+        .in_settings();
 }

@@ -42,6 +42,7 @@ fn each_variable_changes_what_it_names_and_nothing_else() {
 type Meaning = (&'static str, &'static str, fn(&mut Config));
 
 const MEANINGS: &[Meaning] = &[
+    ("SETTINGS", "PAIR=same-az;PUBLIC_IP=true", |c| (c.pair, c.public_ip) = (Pair::SameAz, Some(true))),
     ("AMI_ID", "ami-0abc12", |c| c.image = Source::Id("ami-0abc12".into())),
     ("AMI_ID", "resolve:ssm:/our/image", |c| c.image = Source::Parameter("/our/image".into())),
     ("AMI_ID", "resolve:ssm:/our/image:7", |c| c.image = Source::Parameter("/our/image:7".into())),
@@ -235,8 +236,8 @@ fn an_image_that_is_not_one_is_one_problem() {
 /// Settings that are each well-formed and cannot be meant together: the one problem that is said.
 const TOGETHER: &[(&[(&str, &str)], &str)] = &[
     (
-        &[("SUBNET_IDS", "subnet-1"), ("VPC_ID", "vpc-1")],
-        "SUBNET_IDS and VPC_ID are set, and each names the network: keep one",
+        &[("SUBNET_IDS", "subnet-1"), ("VPC_NAME", "meetings")],
+        "SUBNET_IDS and VPC_NAME are set, and each names the network: keep one",
     ),
     (
         &[("VPC_ID", "vpc-1"), ("VPC_NAME", "meetings")],
@@ -574,6 +575,83 @@ fn the_list_of_variables_is_what_is_read() {
     assert_eq!(asked.into_inner(), expected);
 }
 
+// The variable `SETTINGS`.
+
+#[test]
+fn a_pair_of_settings_means_what_its_variable_means() {
+    let in_settings = |name: &&str| settings::ALL.iter().any(|row| row.name == *name && row.is_in_settings());
+    let pairs: Vec<_> = MEANINGS.iter().filter(|(name, ..)| in_settings(name)).collect();
+    assert!(pairs.len() > 20, "the pairs are found");
+    for (name, value, _) in pairs {
+        let pair = format!(" {name} = {value} ;");
+        assert_eq!(with(&[("SETTINGS", &pair)]), with(&[(name, value)]), "{pair}");
+    }
+    let several =
+        " MARKET=spot;; SUPPORTED_AZS = us-west-2a, us-west-2b;\nAMI_NAME=our = [a] *;AMI_OWNER=self;";
+    let config = with(&[("SETTINGS", several), ("AMI_ID", "")]).expect("blanks are forgiven");
+    assert_eq!(config.markets, vec![Market::Spot]);
+    assert_eq!(config.supported_azs, Some(strings(&["us-west-2a", "us-west-2b"])));
+    let image = Source::Named { pattern: "our = [a] *".into(), owner: "self".into(), architecture: None };
+    assert_eq!(config.image, image);
+}
+
+/// What `SETTINGS` says, and the problems that are told.
+const NO_SETTINGS: &[(&str, &[&str])] = &[
+    ("spot", &["SETTINGS has a part that is \"spot\", expected NAME=value"]),
+    ("MARKTE=spot", &["SETTINGS has a name that is \"MARKTE\", expected one such as MARKET"]),
+    ("market=spot", &["SETTINGS has a name that is \"market\", expected one such as MARKET"]),
+    ("AMI_ID=al2023", &["SETTINGS names AMI_ID, which has a parameter of its own: set AmiId"]),
+    ("SCHEDULE_GROUP=mine", &["SETTINGS names SCHEDULE_GROUP, which the stack itself sets: take it out"]),
+    ("PAIR=any;PAIR=same-az", &["SETTINGS names PAIR twice: keep one"]),
+    ("MARKET=", &["MARKET is \"\", expected on-demand, spot or spot-then-on-demand"]),
+    ("KEY_NAME=", &["KEY_NAME is \"\", expected the name of a key pair, at most 255 characters"]),
+    ("VOLUME_DEVICE=sda", &["VOLUME_DEVICE is \"sda\", expected a device name such as /dev/xvda"]),
+    // Of settings that `launch` does not read.
+    ("MAX_ENDINGS=many", &["MAX_ENDINGS is \"many\", expected a whole number from 0 to 10000"]),
+    ("DRY_RUN=yes", &["DRY_RUN is \"yes\", expected true or false"]),
+    (
+        "LEAD_MINUTES=1441;nothing;PAIR=some;VOLUME_SIZE=1",
+        &[
+            "LEAD_MINUTES is \"1441\", expected a whole number of minutes from 2 to 1440",
+            "SETTINGS has a part that is \"nothing\", expected NAME=value",
+            "PAIR is \"some\", expected any or same-az",
+            "SETTINGS has a name that is \"VOLUME_SIZE\", expected one such as VOLUME_SIZE_GB",
+        ],
+    ),
+];
+
+#[test]
+fn every_problem_of_settings_is_told_at_once_with_the_name_and_by_every_function() {
+    for (text, expected) in NO_SETTINGS {
+        let expected = Problems(strings(expected));
+        assert_eq!(with(&[("SETTINGS", text)]), Err(expected.clone()), "{text}");
+        // A text is judged by the function that reads it.
+        if *text == "VOLUME_DEVICE=sda" {
+            continue;
+        }
+        let only = |name: &str| (name == "SETTINGS").then(|| (*text).to_owned());
+        assert_eq!(StatusConfig::from_variables(only), Err(expected.clone()), "{text}");
+        assert_eq!(OperateConfig::from_variables(only), Err(expected.clone()), "{text}");
+        assert_eq!(ReconcileConfig::from_variables(only), Err(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_setting_is_a_pair_or_a_variable_and_not_both() {
+    let both = with(&[("SETTINGS", "PAIR=any;MAX_ENDINGS=1"), ("PAIR", "any"), ("MAX_ENDINGS", "1")]);
+    let problem = |name: &str| format!("{name} is set in SETTINGS and as a variable: keep one");
+    assert_eq!(both, Err(Problems(vec![problem("PAIR"), problem("MAX_ENDINGS")])));
+    // A template sends an empty variable for a blank parameter.
+    assert_eq!(with(&[("SETTINGS", "PAIR=same-az"), ("PAIR", "")]), with(&[("PAIR", "same-az")]));
+}
+
+#[test]
+fn what_settings_has_of_a_volume_is_said_of_the_volume() {
+    let template = ("LAUNCH_TEMPLATE", "rooms");
+    assert!(with(&[template]).expect("it is one").keeps_volume());
+    assert!(!with(&[template, ("SETTINGS", "VOLUME_SIZE_GB=100")]).expect("it is one").keeps_volume());
+}
+
 fn read(variables: &[(&str, &str)]) -> Result<Config, Problems> {
     Config::from_variables(|name| {
         variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -688,6 +766,7 @@ fn schedule_needs_its_target_and_knows_the_rest() {
 fn every_variable_of_schedule_is_told_by_name_when_it_is_wrong() {
     let mut told = BTreeSet::new();
     for (name, value) in [
+        ("SETTINGS", "MARKET"),
         ("TABLE_NAME", "x"),
         ("LAUNCH_FUNCTION_ARN", ""),
         ("LAUNCH_FUNCTION_ARN", "elephant-launch"),
@@ -870,6 +949,7 @@ fn end_needs_the_group_of_the_schedules_and_says_what_is_wrong() {
     assert_eq!(with(&companions), Ok(expected));
     let mut told = BTreeSet::new();
     for (name, changes) in [
+        ("SETTINGS", vec![("SCHEDULE_GROUP", "meetings"), ("SETTINGS", "MARKET")]),
         ("SCHEDULE_GROUP", vec![]),
         ("SCHEDULE_GROUP", vec![("SCHEDULE_GROUP", "a/b")]),
         ("TABLE_NAME", vec![("SCHEDULE_GROUP", "meetings"), ("TABLE_NAME", "x")]),
@@ -923,6 +1003,7 @@ fn operate_needs_nothing_but_its_defaults_and_is_told_of_the_image_what_launch_i
     let long = "x".repeat(257);
     let mut named = BTreeSet::new();
     for (name, changes) in [
+        ("SETTINGS", vec![("SETTINGS", "MARKET")]),
         ("TABLE_NAME", vec![("TABLE_NAME", "x")]),
         ("PROJECT_TAG", vec![("PROJECT_TAG", long.as_str())]),
         ("LAUNCH_TEMPLATE", vec![("LAUNCH_TEMPLATE", "a b:?")]),
@@ -1023,6 +1104,13 @@ fn each_variable_of_reconcile_that_is_wrong_is_one_problem() {
 }
 
 /// `Environment::or_default` rests on it.
+/// Other programs' schedules fire five minutes before a meeting. Scheduler is precise to one of them, and a launch takes another.
+#[test]
+fn by_default_the_sweep_waits_for_the_shortest_lead() {
+    let config = reconcile_with(&[]).expect("the defaults");
+    assert!(config.limits.due + minutes(2) <= minutes(5), "{:?}", config.limits.due);
+}
+
 #[test]
 fn every_default_is_a_value_of_its_setting() {
     for setting in settings::ALL {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use elephant_core::error::Kind;
 use elephant_core::event::Verb;
-use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Value};
+use elephant_core::settings::{self, Default, Function, Parameter, Setting, Shape, Source, Value};
 
 use file::between;
 
@@ -19,14 +19,20 @@ fn holds(file: &str, table: &str, write: impl Fn(String) -> String) {
 }
 
 fn row(setting: &Setting) -> String {
-    let default = match setting.default {
+    let mut default = match setting.default {
         Default::Value(value) => format!("`{value}`"),
         Default::Unset(words) => words.to_owned(),
     };
+    let of_the_stack = setting.parameter().map_or("", |parameter| parameter.default);
+    if of_the_stack != setting.default_value() {
+        default = format!("{default}; of the stack `{of_the_stack}`");
+    }
     let space = if setting.more.is_empty() { "" } else { " " };
-    let parameter = setting
-        .parameter
-        .map_or_else(|| "set by the stack".to_owned(), |parameter| format!("`{}`", parameter.name));
+    let parameter = match setting.source {
+        Source::Parameter(parameter) => format!("`{}`", parameter.name),
+        Source::Settings { .. } => "in `Settings`".to_owned(),
+        Source::Stack => "set by the stack".to_owned(),
+    };
     let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|").replace('*', "\\*");
     format!(
         "| `{}` | {} | {default} | {}{space}{} | {parameter} |\n",
@@ -116,11 +122,11 @@ fn words(text: &str, parameter: impl Fn(&str) -> String) -> String {
         if place % 2 == 0 {
             return piece.to_owned();
         }
-        let setting = settings::ALL.iter().find(|setting| setting.name == piece);
-        match setting.and_then(|setting| setting.parameter) {
+        let setting = settings::ALL.iter().copied().find(|setting| setting.name == piece);
+        match setting.and_then(Setting::parameter) {
             Some(known) => parameter(known.name),
             // A parameter that only the stack reads.
-            None if piece.contains(|c: char| c.is_ascii_uppercase()) => parameter(piece),
+            None if piece.contains(|c: char| c.is_ascii_lowercase()) => parameter(piece),
             None => piece.to_owned(),
         }
     });
@@ -164,7 +170,7 @@ fn with_blocks(
 ) -> String {
     let mut previous = None;
     for setting in settings::ALL {
-        let Some(parameter) = &setting.parameter else { continue };
+        let Some(parameter) = setting.parameter() else { continue };
         let start = start(parameter.name);
         let new = format!("{start}{}{close}", block(setting, parameter));
         let from = text.find(&start);
@@ -176,42 +182,97 @@ fn with_blocks(
     text
 }
 
-fn is_required(setting: &Setting) -> bool {
-    matches!(setting.default, Default::Unset("required"))
+/// A list that is never empty: CloudFormation has a type for it.
+fn has_one(parameter: &Parameter) -> bool {
+    matches!(parameter.shape, Shape::List { .. }) && !parameter.default.is_empty()
 }
 
-/// What may be chosen; with the empty text, where there is no default.
-fn choices(setting: &Setting) -> Vec<&'static str> {
-    let choices: &[&str] = match setting.value {
-        Value::OneOf(choices) => choices,
-        Value::Truth => &["true", "false"],
-        Value::Text(_) | Value::Whole { .. } => &[],
-    };
-    let none = (!choices.is_empty() && setting.default_value().is_empty()).then_some("");
-    none.into_iter().chain(choices.iter().copied()).collect()
+/// The settings that come in `Settings`.
+fn in_settings() -> impl Iterator<Item = &'static Setting> {
+    settings::ALL.iter().copied().filter(|setting| setting.is_in_settings())
+}
+
+/// A regular expression for the value of a setting that comes in `Settings`.
+fn pattern(setting: &Setting) -> String {
+    match (setting.source, setting.value) {
+        (_, Value::OneOf(words)) => words.join("|"),
+        (_, Value::Truth) => "true|false".to_owned(),
+        (_, Value::Whole { least, most, .. }) => between_numbers(least, most).join("|"),
+        (Source::Settings { pattern }, Value::Text(_)) => pattern.to_owned(),
+        _ => unreachable!("{} does not come in Settings", setting.name),
+    }
+}
+
+/// Regular expressions for the whole numbers of a range.
+fn between_numbers(least: u64, most: u64) -> Vec<String> {
+    // From `least` on, each block of numbers that differ only in their last digits, as large as it may be.
+    let (mut from, mut patterns) = (least, Vec::new());
+    while from <= most {
+        let mut block = 1;
+        while from % (block * 10) == 0 && from > 0 && from + block * 10 - 1 <= most {
+            block *= 10;
+        }
+        let (digit, head) = (from / block % 10, from / block / 10);
+        let last = (9 - digit).min((most + 1 - from) / block - 1);
+        let head = if head > 0 { head.to_string() } else { String::new() };
+        let digits = if last == 0 { digit.to_string() } else { format!("[{digit}-{}]", digit + last) };
+        let zeros = block.ilog10();
+        let rest = match zeros {
+            0 => String::new(),
+            1 => "[0-9]".to_owned(),
+            many => format!("[0-9]{{{many}}}"),
+        };
+        patterns.push(format!("{head}{digits}{rest}"));
+        from += block * (last + 1);
+    }
+    patterns
+}
+
+#[test]
+fn a_pattern_of_numbers_matches_those_between_and_no_other() {
+    let ranges = [(0, 9), (1, 336), (0, 1440), (2, 1440), (125, 2000), (0, 10_000), (7, 7), (95, 105)];
+    for (least, most) in ranges {
+        let mut matched = Vec::new();
+        for pattern in between_numbers(least, most) {
+            matched.extend(expanded(&pattern));
+        }
+        assert_eq!(matched, (least..=most).collect::<Vec<u64>>(), "{:?}", between_numbers(least, most));
+    }
+}
+
+/// Every number that a pattern of digits, `[a-b]` and `{n}` matches.
+fn expanded(pattern: &str) -> Vec<u64> {
+    let (mut numbers, mut rest) = (vec![0], pattern);
+    while let Some(first) = rest.chars().next() {
+        let (class, after) = rest
+            .strip_prefix('[')
+            .map_or((&rest[..1], &rest[1..]), |class| class.split_once(']').expect("]"));
+        rest = after;
+        let times = match rest.strip_prefix('{').and_then(|times| times.split_once('}')) {
+            Some((times, after)) => {
+                rest = after;
+                times.parse().expect("a number")
+            }
+            None => 1,
+        };
+        let (low, high) = class.split_once('-').unwrap_or((class, class));
+        let digit = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("{first} in {pattern}"));
+        for _ in 0..times {
+            numbers =
+                numbers.iter().flat_map(|n| (digit(low)..=digit(high)).map(move |d| n * 10 + d)).collect();
+        }
+    }
+    numbers
 }
 
 /// What is wrong with a value that a template refuses. `list` writes pieces as the template's language does.
-fn constraint(setting: &Setting, shape: Shape, list: impl Fn(&[&str]) -> String, empty: &str) -> String {
-    match (shape, setting.value) {
-        (Shape::Text { constraint, .. }, _) => constraint.to_owned(),
-        (Shape::Long { most }, _) => format!("At most {most} characters."),
-        (Shape::List { what, such_as, .. }, _) if is_required(setting) => {
-            format!("{what} such as {}.", list(such_as))
-        }
-        (Shape::List { what, such_as, .. }, _) => format!("{what} such as {}{empty}.", list(such_as)),
-        (Shape::WholeOrZero { .. }, Value::Whole { least, most, .. }) => {
-            format!("A whole number from {least} to {most}, or 0.")
-        }
-        (_, Value::Whole { least, most, unit: "" | "GiB" }) => {
-            format!("A whole number from {least} to {most}.")
-        }
-        (_, Value::Whole { .. }) => setting.expected().replacen('a', "A", 1) + ".",
-        (_, Value::Truth) => "true or false.".to_owned(),
-        _ => match choices(setting).split_first() {
-            Some((&"", words)) => format!("One of {}, or nothing.", words.join(", ")),
-            _ => format!("One of {}.", choices(setting).join(", ")),
-        },
+fn constraint(parameter: &Parameter, list: impl Fn(&[&str]) -> String, empty: &str) -> String {
+    match parameter.shape {
+        Shape::Text { constraint, .. } => constraint.to_owned(),
+        Shape::Long { most } => format!("At most {most} characters."),
+        Shape::List { what, such_as, .. } if has_one(parameter) => format!("{what} such as {}.", list(such_as)),
+        Shape::List { what, such_as, .. } => format!("{what} such as {}{empty}.", list(such_as)),
+        Shape::Pairs => "Pairs such as MARKET=spot;VOLUME_SIZE_GB=100 of the names and values in docs/settings.md, or nothing.".to_owned(),
     }
 }
 
@@ -229,41 +290,33 @@ fn template_block(setting: &Setting, parameter: &Parameter) -> String {
         let quote = is_another_type || text.contains(": ") || text.contains(" #");
         if quote { format!("\"{text}\"") } else { text.to_owned() }
     };
-    let (kind, default) = match (parameter.shape, setting.value) {
-        (Shape::List { .. }, _) if is_required(setting) => ("CommaDelimitedList", None),
-        (Shape::WholeOrZero { .. }, _) => ("String", Some("\"0\"".to_owned())),
-        (_, Value::Whole { .. }) => ("Number", Some(setting.default_value().to_owned())),
-        _ => ("String", Some(yaml(setting.default_value()))),
-    };
-    let mut lines = vec![format!("Type: {kind}")];
-    lines.extend(default.map(|default| format!("Default: {default}")));
-    if let (Shape::AsTheValue, Value::Whole { least, most, .. }) = (parameter.shape, setting.value) {
-        lines.extend([format!("MinValue: {least}"), format!("MaxValue: {most}")]);
-    }
+    let kind = if has_one(parameter) { "CommaDelimitedList" } else { "String" };
+    let mut lines = vec![format!("Type: {kind}"), format!("Default: {}", yaml(parameter.default))];
     if let Shape::Long { most } = parameter.shape {
         lines.push(format!("MaxLength: {most}"));
-    }
-    let choices: Vec<String> = choices(setting).into_iter().map(yaml).collect();
-    if !choices.is_empty() {
-        lines.push(format!("AllowedValues: [{}]", choices.join(", ")));
     }
     let means = format!("{}. {}", setting.name, words(setting.means, str::to_owned));
     lines.push(format!("Description: >-\n{}", fill(&means, "      ", 118)));
     match parameter.shape {
-        Shape::Text { pattern, .. } | Shape::WholeOrZero { pattern } => {
-            lines.push(format!("AllowedPattern: {}", yaml(pattern)));
-        }
-        Shape::List { piece, .. } if is_required(setting) => {
+        Shape::Text { pattern, .. } => lines.push(format!("AllowedPattern: {}", yaml(pattern))),
+        Shape::List { piece, .. } if has_one(parameter) => {
             lines.push(format!("AllowedPattern: ^{piece}$"));
         }
         Shape::List { piece, most, .. } => {
             let further = most.map_or("*".to_owned(), |most| format!("{{0,{}}}", most - 1));
             lines.push(format!("AllowedPattern: ^({piece}(,{piece}){further})?$"));
         }
-        Shape::AsTheValue | Shape::Long { .. } => {}
+        // Each pair up to a semicolon or the end.
+        Shape::Pairs => {
+            let pairs =
+                in_settings().map(|setting| format!("{}\\s*=\\s*({})", setting.name, pattern(setting)));
+            let pairs = pairs.collect::<Vec<_>>().join("|");
+            lines.push(format!("AllowedPattern: ^(\\s*({pairs})?\\s*(;|$))*$"));
+        }
+        Shape::Long { .. } => {}
     }
     let list = |pieces: &[&str]| pieces.join(",");
-    let constraint = constraint(setting, parameter.shape, list, " without spaces, or nothing");
+    let constraint = constraint(parameter, list, " without spaces, or nothing");
     lines.push(format!("ConstraintDescription: {}", yaml(&constraint)));
     format!("    {}", lines.join("\n    "))
 }
@@ -284,22 +337,28 @@ fn module_block(setting: &Setting, parameter: &Parameter) -> String {
     let pieces = |pieces: &[&str]| {
         format!("[{}]", pieces.iter().map(|piece| quoted(piece)).collect::<Vec<_>>().join(", "))
     };
-    let default = setting.default_value();
-    let (kind, default) = match (parameter.shape, setting.value) {
-        (Shape::List { .. }, _) => ("list(string)", (!is_required(setting)).then(|| "[]".to_owned())),
-        (Shape::WholeOrZero { .. }, _) => ("number", Some("0".to_owned())),
-        (_, Value::Whole { .. }) => ("number", Some(default.to_owned())),
-        (_, Value::Truth) => ("bool", Some(default.to_owned())),
-        _ => ("string", Some(quoted(default))),
+    let (kind, default) = match parameter.shape {
+        Shape::List { .. } => (
+            "list(string)",
+            pieces(&parameter.default.split(',').filter(|piece| !piece.is_empty()).collect::<Vec<_>>()),
+        ),
+        Shape::Pairs => ("map(string)", "{}".to_owned()),
+        Shape::Text { .. } | Shape::Long { .. } => ("string", quoted(parameter.default)),
     };
     let means = format!("{}. {}", setting.name, words(setting.means, snake));
     let means = means.replace("this stack", "this module").replace(", separated by commas", "");
-    let mut lines = vec![format!("  type        = {kind}")];
-    lines.extend(default.map(|default| format!("  default     = {default}")));
-    lines.push(format!("  description = {}", quoted(&means)));
-    let condition = module_condition(setting, parameter, &format!("var.{}", snake(parameter.name)));
-    let constraint = constraint(setting, parameter.shape, pieces, ", or an empty list");
-    let own = condition.map(|condition| (condition, constraint));
+    let means = means.replace(
+        "parameter of their own, as NAME=value pairs, separated by semicolons",
+        "variable of their own, by name",
+    );
+    let means =
+        means.replace("MARKET=spot;VOLUME_SIZE_GB=100", "{ MARKET = \"spot\", VOLUME_SIZE_GB = 100 }");
+    let mut lines = vec![
+        format!("  type        = {kind}"),
+        format!("  default     = {default}"),
+        format!("  description = {}", quoted(&means)),
+    ];
+    let own = module_conditions(parameter, &constraint(parameter, pieces, ", or an empty list"));
     let rules = parameter.terraform_rules.iter();
     let rules = rules.map(|&(condition, message)| (condition.to_owned(), message.to_owned()));
     lines.extend(own.into_iter().chain(rules).map(|(condition, message)| {
@@ -309,40 +368,43 @@ fn module_block(setting: &Setting, parameter: &Parameter) -> String {
     lines.join("\n")
 }
 
-fn module_condition(setting: &Setting, parameter: &Parameter, variable: &str) -> Option<String> {
+/// The conditions on a variable by itself, each with its message.
+fn module_conditions(parameter: &Parameter, constraint: &str) -> Vec<(String, String)> {
+    let variable = format!("var.{}", snake(parameter.name));
     let matches =
         |pattern: &str, text: &str| format!("can(regex(\"{}\", {text}))", pattern.replace('\\', "\\\\"));
-    let within = |least, most| {
-        format!("{variable} == floor({variable}) && {variable} >= {least} && {variable} <= {most}")
-    };
-    Some(match (parameter.shape, setting.value) {
-        (Shape::Text { pattern, .. }, _) => matches(pattern, variable),
-        (Shape::Long { most }, _) => format!("length({variable}) <= {most}"),
-        (Shape::List { piece, most, .. }, _) => {
-            let some =
-                if is_required(setting) { format!("length({variable}) > 0 && ") } else { String::new() };
+    let condition = match parameter.shape {
+        Shape::Text { pattern, .. } => matches(pattern, &variable),
+        Shape::Long { most } => format!("length({variable}) <= {most}"),
+        Shape::List { piece, most, .. } => {
+            let some = if has_one(parameter) { format!("length({variable}) > 0 && ") } else { String::new() };
             let few = most.map_or(String::new(), |most| format!("length({variable}) <= {most} && "));
             let each = matches(&format!("^{piece}$"), "piece");
             format!("{some}{few}alltrue([for piece in {variable} : {each}])")
         }
-        (Shape::WholeOrZero { .. }, Value::Whole { least, most, .. }) => {
-            format!("{variable} == 0 || ({})", within(least, most))
+        Shape::Pairs => {
+            let each = |condition: &str| format!("alltrue([for name, value in {variable} : {condition}])");
+            let names: Vec<String> = in_settings().map(|setting| format!("\"{}\"", setting.name)).collect();
+            let known = each(&format!("contains([{}], name)", names.join(", ")));
+            let constraint = "A name in settings is none of those that docs/settings.md has for settings.";
+            let each = in_settings().map(|setting| {
+                let value = matches(&format!("^({})$", pattern(setting)), "value");
+                let name = setting.name;
+                let problem = format!("{name} in settings: expected {}.", setting.expected());
+                (each(&format!("{value} if name == \"{name}\"")), problem)
+            });
+            return std::iter::once((known, constraint.to_owned())).chain(each).collect();
         }
-        (_, Value::Whole { least, most, .. }) => within(least, most),
-        (_, Value::OneOf(_)) => {
-            let choices: Vec<String> =
-                choices(setting).into_iter().map(|choice| format!("\"{choice}\"")).collect();
-            format!("contains([{}], {variable})", choices.join(", "))
-        }
-        (_, Value::Truth | Value::Text(_)) => return None,
-    })
+    };
+    vec![(condition, constraint.to_owned())]
 }
 
 /// The template with the environment block of a function written anew.
 fn with_environment(text: String, function: Function) -> String {
     const INDENT: &str = "          ";
-    let read = settings::ALL.iter().filter(|setting| setting.is_read_by(function));
-    let lines = read.map(|setting| format!("{INDENT}{}: {}\n", setting.name, in_the_template(setting)));
+    let given =
+        settings::ALL.iter().filter(|setting| setting.is_read_by(function) && !setting.is_in_settings());
+    let lines = given.map(|setting| format!("{INDENT}{}: {}\n", setting.name, in_the_template(setting)));
     let resource = text.find(&format!("\n  {function:?}Function:\n")).expect("the function");
     let variables = "        Variables:\n";
     let from = resource + text[resource..].find(variables).expect("variables") + variables.len();
@@ -355,10 +417,11 @@ fn in_the_template(setting: &Setting) -> String {
     if let Some((expression, _)) = setting.given_by {
         return expression.to_owned();
     }
-    let parameter = setting.parameter.expect("the stack or a parameter gives it");
-    match parameter.shape {
-        Shape::List { .. } if is_required(setting) => format!("!Join [\",\", !Ref {}]", parameter.name),
-        _ => format!("!Ref {}", parameter.name),
+    let parameter = setting.parameter().expect("the stack or a parameter gives it");
+    if has_one(parameter) {
+        format!("!Join [\",\", !Ref {}]", parameter.name)
+    } else {
+        format!("!Ref {}", parameter.name)
     }
 }
 
@@ -366,7 +429,8 @@ fn in_the_template(setting: &Setting) -> String {
 #[test]
 fn the_environment_blocks_of_the_module() {
     let block = |indent: &str, of: &dyn Fn(&Setting) -> bool| {
-        let given: Vec<_> = settings::ALL.iter().filter(|setting| of(setting)).collect();
+        let given = settings::ALL.iter().filter(|setting| of(setting) && !setting.is_in_settings());
+        let given: Vec<_> = given.collect();
         let width = given.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
         let lines = given
             .iter()
@@ -403,12 +467,12 @@ fn in_the_module(setting: &Setting) -> String {
     if let Some((_, expression)) = setting.given_by {
         return expression.to_owned();
     }
-    let parameter = setting.parameter.expect("the module or a variable gives it");
+    let parameter = setting.parameter().expect("the module or a variable gives it");
     let variable = format!("var.{}", snake(parameter.name));
-    match (parameter.shape, setting.value) {
-        (Shape::List { .. }, _) => format!("join(\",\", {variable})"),
-        (_, Value::Whole { .. } | Value::Truth) => format!("tostring({variable})"),
-        _ => variable,
+    match parameter.shape {
+        Shape::List { .. } => format!("join(\",\", {variable})"),
+        Shape::Pairs => format!("join(\";\", [for name, value in {variable} : \"${{name}}=${{value}}\"])"),
+        Shape::Text { .. } | Shape::Long { .. } => variable,
     }
 }
 
