@@ -591,6 +591,7 @@ resource "aws_security_group" "machines" {
 
   # EC2 gives it to a new group, and the provider takes it away unless it stands here.
   egress {
+    description      = "Everything out."
     from_port        = 0
     to_port          = 0
     protocol         = "-1"

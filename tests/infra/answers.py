@@ -73,6 +73,8 @@ SETS = {
             "Alarms": "all",
             "AlarmEmail": "operators@example.com",
             "ExtraTags": ",".join(f"tag-{number}={number}" for number in range(10)),
+            "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+            "RolePath": "/classroom/",
         },
         REGION,
     ),

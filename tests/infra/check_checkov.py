@@ -22,28 +22,38 @@ BOTH, TERRAFORM = {"cloudformation", "terraform"}, {"terraform"}
 # Check → where it finds something (it has more checks of Terraform than of CloudFormation), on which resources, and why
 # that is right.
 FUNCTIONS = {"launch", "schedule", "end", "reconcile", "status", "operate"}
-ARGUED = {
+NO_KEY_FOR_ALARMS = "an alarm names a function and no meeting, and CloudWatch cannot write to a topic with AWS's own key"
+ARGUED = [
     # Concurrency that is reserved for a function.
-    "CKV_AWS_115": (
+    (
+        "CKV_AWS_115",
         BOTH,
-        {"end", "reconcile", "status", "operate"},
+        FUNCTIONS,
         "a reservation is taken from the other functions of the account, and an account with the least quota can make none; "
         "of reconcile, what comes from other people's machines has a limit of its own (StateChanges)",
     ),
     # A dead-letter queue.
-    "CKV_AWS_116": (
+    (
+        "CKV_AWS_116",
         BOTH,
         FUNCTIONS,
         "a destination for failures is the newer one, with the error in its message; where nobody has to look after a failed "
         "event there is neither, and operation.py knows which those are",
     ),
     # A VPC.
-    "CKV_AWS_117": (BOTH, FUNCTIONS, "they call AWS alone; in a VPC they would pay for a way out of it, and win nothing"),
+    ("CKV_AWS_117", BOTH, FUNCTIONS, "they call AWS alone; in a VPC they would pay for a way out of it, and win nothing"),
     # Code signing.
-    "CKV_AWS_272": (TERRAFORM, FUNCTIONS, "Lambda's code signing needs a signing profile of the account that deploys"),
+    ("CKV_AWS_272", TERRAFORM, FUNCTIONS, "Lambda's code signing needs a signing profile of the account that deploys"),
     # Logs of a year.
-    "CKV_AWS_338": (TERRAFORM, FUNCTIONS, "log_retention_days says how long, and whoever pays for it decides"),
-}
+    ("CKV_AWS_338", TERRAFORM, FUNCTIONS, "log_retention_days says how long, and whoever pays for it decides"),
+    # A key for the topic of the alarms.
+    ("CKV_AWS_26", {"cloudformation"}, {"alarmtopic"}, NO_KEY_FOR_ALARMS),
+    ("CKV_AWS_26", TERRAFORM, {"alarms"}, NO_KEY_FOR_ALARMS),
+    # Machines that may call anything.
+    ("CKV_AWS_382", TERRAFORM, {"machines"}, "people work on them; EC2's default, which the template has too"),
+    # A security group of nothing.
+    ("CKV2_AWS_5", TERRAFORM, {"machines"}, "RunInstances gives it to the machines"),
+]
 
 
 def main():
@@ -69,17 +79,19 @@ def check(path):
     findings += [] if report.passed_checks else ["checkov has looked at nothing"]
     needed = set()
     for failed in report.failed_checks:
-        frameworks, resources, _ = ARGUED.get(failed.check_id, (set(), set(), ""))
         name = named(failed.resource)
-        if framework in frameworks and name in resources:
+        if (failed.check_id, name) in argued_in(framework):
             needed.add((failed.check_id, name))
         else:
             findings.append(f"{failed.resource}: {failed.check_id}: {failed.check_name}")
-    for argued, (frameworks, resources, _) in ARGUED.items():
-        for name in sorted(resources) if framework in frameworks else []:
-            if (argued, name) not in needed:
-                findings.append(f"{name}: {argued} finds nothing any more: take it out of ARGUED")
+    for argued, name in sorted({*argued_in(framework)} - needed):
+        findings.append(f"{name}: {argued} finds nothing any more: take it out of ARGUED")
     return findings, len(report.passed_checks)
+
+
+def argued_in(framework):
+    """The check and the name of the resource of each finding that is argued."""
+    return [(check, name) for check, where, names, _ in ARGUED if framework in where for name in names]
 
 
 def named(resource):

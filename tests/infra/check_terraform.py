@@ -705,6 +705,7 @@ def security_group(given):
     given.named("elephant-machines-")
     out = given.block("egress")
     everything = {"from_port": 0, "to_port": 0, "protocol": "-1", "cidr_blocks": ["0.0.0.0/0"], "ipv6_cidr_blocks": ["::/0"]}
+    everything["description"] = "Everything out."
     if {name: out.take(name) for name in everything} != everything:
         raise Unresolved(f"{given.address}: expected the rule that EC2 gives a new group: everything out")
     return {"GroupDescription": given.take("description"), "VpcId": given.take("vpc_id")}

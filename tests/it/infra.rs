@@ -108,7 +108,7 @@ const FAULTY: [(&str, &str, &str); 43] = [
     ("          SCHEDULE_GROUP: !Ref ScheduleGroup\n          SCHEDULE_DEAD", "          SCHEDULE_DEAD", "ScheduleFunction reads SCHEDULE_GROUP, which the template does not set"),
     // A person who deploys, and is asked what need not be asked.
     ("    Default: t3.small\n", "", "the parameter InstanceType must be answered"),
-    ("[Settings, AlarmTopicArn, ", "[Settings, ", "the parameter AlarmTopicArn is not in one group with a label"),
+    ("[Settings, Alarms, AlarmTopicArn, ", "[Settings, Alarms, ", "the parameter AlarmTopicArn is not in one group with a label"),
     ("      VpcId: {default: ", "      VpcName: {default: ", "the parameter VpcId is not in one group with a label"),
     ("      Protocol: email\n", "      Protocol: sms\n", "AlarmEmail is not subscribed to the topic of the alarms"),
     // A failure that nobody sees.
@@ -566,7 +566,9 @@ fn the_check_finds_what_is_not_the_same_in_terraform() {
         fs::create_dir(&wrong).expect("a folder");
         for entry in fs::read_dir(module()).expect("the module") {
             let path = entry.expect("a file").path();
-            fs::copy(&path, wrong.join(path.file_name().expect("a name"))).expect("it is copied");
+            if path.is_file() {
+                fs::copy(&path, wrong.join(path.file_name().expect("a name"))).expect("it is copied");
+            }
         }
         let right = fs::read_to_string(wrong.join(file)).expect("a file of the module");
         assert!(right.contains(from), "{from} is in {file}");

@@ -21,3 +21,4 @@ mod metrics;
 mod neighbours;
 mod operate;
 mod release;
+mod terraform;

@@ -33,8 +33,16 @@ pub fn environment(name: &str, requirements: &Path, progress: &mut dyn Write) ->
     let _ = fs::remove_dir_all(&dir);
     make_venv(&system, &dir)?;
     let mut install = Command::new(&python);
-    // The file pins everything that is needed, so nothing is resolved.
-    install.args(["-m", "pip", "install", "--no-deps", "--no-input", "--disable-pip-version-check"]);
+    // The file pins everything that is needed, so nothing is resolved. What is used is compiled when it is used.
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-compile",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]);
     install.arg("--requirement").arg(requirements);
     let output = run(&mut install)?;
     if !output.status.success() {
