@@ -45,7 +45,7 @@ fn a_release_has_all_that_an_installation_needs_and_says_the_sum_of_each_file() 
 
     let text = fs::read_to_string(dist.join(template)).expect("the template");
     let version = env!("CARGO_PKG_VERSION");
-    for said in [&format!("elephant-launch {version}:"), &format!("CodeUri: {zip}\n")] {
+    for said in [&format!("elephant-launch {version}"), &format!("CodeUri: {zip}\n")] {
         assert!(text.contains(said), "the template does not say {said}");
     }
     for left in ["BuildMethod", "CodeUri: ..", "[arm64, x86_64]"] {
