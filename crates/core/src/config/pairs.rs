@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strsim::levenshtein;
+
 use super::{trimmed, wrong};
 use crate::settings::{self, SETTINGS, Setting, Source, Value};
 
@@ -43,7 +45,7 @@ fn pair(piece: &str) -> Result<(&'static Setting, &str), String> {
     let name = name.trim();
     let Some(setting) = settings::ALL.iter().find(|setting| setting.name == name) else {
         let written = name.to_uppercase();
-        let nearest = settings::ALL.iter().min_by_key(|setting| distance(&written, setting.name));
+        let nearest = settings::ALL.iter().min_by_key(|setting| levenshtein(&written, setting.name));
         let nearest = nearest.expect("there are settings").name;
         return Err(wrong("SETTINGS has a name that", name, &format!("one such as {nearest}")));
     };
@@ -66,18 +68,4 @@ fn fault(setting: &Setting, value: &str) -> Option<String> {
         Value::Whole { .. } => setting.whole_number(value).is_some(),
     };
     (!is_right).then(|| wrong(setting.name, value, &setting.expected()))
-}
-
-/// How many letters have to be changed, added or left out to make one of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (place, b) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[place + 1];
-            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
