@@ -29,6 +29,104 @@ locals {
     PROJECT_TAG        = var.project_tag
     EXTRA_TAGS         = join(",", var.extra_tags)
   }
+
+  # By verb: what Lambda is told of a function, what becomes of an event that fails (again, until it is too old, and then into a
+  # queue), and the statements of its own policy, which stand in roles.tf. Nothing in here may refer to what is made of it below:
+  # Terraform refuses such a cycle.
+  functions = {
+    launch = {
+      description       = "Launches the two machines of one meeting, exactly once."
+      timeout           = var.launch_timeout_seconds
+      max_event_age     = 21600
+      max_retries       = 2
+      has_failure_queue = true
+      statements        = local.launch_statements
+
+      environment = local.launch_variables
+    }
+
+    schedule = {
+      description       = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
+      timeout           = 30
+      max_event_age     = 3600
+      max_retries       = 2
+      has_failure_queue = true
+      statements        = local.schedule_statements
+
+      environment = {
+        SETTINGS                  = join(";", [for name, value in var.settings : "${name}=${value}"])
+        TABLE_NAME                = local.table_name
+        LAUNCH_FUNCTION_ARN       = local.launch_function_arn
+        SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
+        SCHEDULE_GROUP            = aws_scheduler_schedule_group.meetings.name
+        SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
+        COMPANION_SCHEDULES       = join(",", var.companion_schedules)
+      }
+    }
+
+    end = {
+      description       = "Ends one meeting, with its machines, recorded or not, and its schedule."
+      timeout           = 300
+      max_event_age     = 21600
+      max_retries       = 2
+      has_failure_queue = true
+      statements        = local.end_statements
+
+      environment = {
+        SETTINGS            = join(";", [for name, value in var.settings : "${name}=${value}"])
+        TABLE_NAME          = local.table_name
+        SCHEDULE_GROUP      = aws_scheduler_schedule_group.meetings.name
+        COMPANION_SCHEDULES = join(",", var.companion_schedules)
+      }
+    }
+
+    reconcile = {
+      description       = "Keeps what runs and what the records say in agreement."
+      timeout           = 300
+      max_event_age     = 300
+      max_retries       = 2
+      has_failure_queue = false
+      statements        = concat(local.launch_statements, local.reconcile_statements)
+
+      environment = local.launch_variables
+    }
+
+    status = {
+      description       = "Shows one meeting, its machines and a machine's console. Changes nothing."
+      timeout           = 300
+      max_event_age     = 60
+      max_retries       = 0
+      has_failure_queue = false
+      statements        = local.status_statements
+
+      environment = {
+        SETTINGS   = join(";", [for name, value in var.settings : "${name}=${value}"])
+        TABLE_NAME = local.table_name
+      }
+    }
+
+    operate = {
+      description       = "Does with one machine what a person asks: power, commands, images, volumes, network interfaces; makes key pairs and VPCs."
+      timeout           = 300
+      max_event_age     = 60
+      max_retries       = 0
+      has_failure_queue = false
+      statements        = local.operate_statements
+
+      environment = {
+        SETTINGS      = join(";", [for name, value in var.settings : "${name}=${value}"])
+        AMI_ID        = var.ami_id
+        INSTANCE_TYPE = join(",", var.instance_type)
+        TABLE_NAME    = local.table_name
+        PROJECT_TAG   = var.project_tag
+      }
+    }
+  }
+
+  functions_with_queues = [for verb, function in local.functions : verb if function.has_failure_queue]
+
+  # The name is given, so the ARN is known before there is a function.
+  launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${var.name}-launch"
 }
 
 # --- Schedules: one for each meeting ----------------------------------------------------------------
@@ -46,19 +144,21 @@ resource "aws_sqs_queue" "schedule_dead_letters" {
   tags                      = var.tags
 }
 
-# --- The function launch ----------------------------------------------------------------------------
+# --- The functions ----------------------------------------------------------------------------------
 
-resource "aws_lambda_function" "launch" {
-  function_name    = "${var.name}-launch"
-  description      = "Launches the two machines of one meeting, exactly once."
+resource "aws_lambda_function" "this" {
+  for_each = local.functions
+
+  function_name    = "${var.name}-${each.key}"
+  description      = each.value.description
   filename         = local.package
   source_code_hash = filebase64sha256(local.package)
-  handler          = "launch"
+  handler          = each.key
   runtime          = "provided.al2023"
   architectures    = [var.architecture]
-  timeout          = var.launch_timeout_seconds
+  timeout          = each.value.timeout
   memory_size      = 256
-  role             = aws_iam_role.launch.arn
+  role             = aws_iam_role.this[each.key].arn
   kms_key_arn      = local.kms_key
   tags             = var.tags
 
@@ -69,235 +169,58 @@ resource "aws_lambda_function" "launch" {
   logging_config {
     log_format            = "JSON"
     application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.launch.name
+    log_group             = aws_cloudwatch_log_group.this[each.key].name
   }
 
   environment {
-    variables = local.launch_variables
+    variables = each.value.environment
   }
 
   # Lambda asks, when it makes the function, whether its role may send traces.
-  depends_on = [aws_iam_role_policy.launch, aws_iam_role_policy_attachment.run_instances]
+  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.run_instances]
 }
 
-resource "aws_lambda_function_event_invoke_config" "launch" {
-  function_name                = aws_lambda_function.launch.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 2
-  maximum_event_age_in_seconds = 21600
+resource "aws_lambda_function_event_invoke_config" "this" {
+  for_each = local.functions
 
-  destination_config {
-    on_failure {
-      destination = aws_sqs_queue.launch_failures.arn
+  function_name                = aws_lambda_function.this[each.key].function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = each.value.max_retries
+  maximum_event_age_in_seconds = each.value.max_event_age
+
+  dynamic "destination_config" {
+    for_each = each.value.has_failure_queue ? [each.key] : []
+
+    content {
+      on_failure {
+        destination = aws_sqs_queue.failures[each.key].arn
+      }
     }
   }
 
-  depends_on = [aws_iam_role_policy.launch]
+  depends_on = [aws_iam_role_policy.this]
 }
 
-resource "aws_cloudwatch_log_group" "launch" {
-  name              = "/aws/lambda/${var.name}-launch"
+resource "aws_cloudwatch_log_group" "this" {
+  for_each = local.functions
+
+  name              = "/aws/lambda/${var.name}-${each.key}"
   retention_in_days = var.log_retention_days
   kms_key_id        = local.kms_key
   tags              = var.tags
 }
 
-resource "aws_sqs_queue" "launch_failures" {
-  name_prefix               = "${var.name}-launch-failures-"
+resource "aws_sqs_queue" "failures" {
+  for_each = toset(local.functions_with_queues)
+
+  name_prefix               = "${var.name}-${each.key}-failures-"
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = local.kms_key == null ? true : null
   kms_master_key_id         = local.kms_key
   tags                      = var.tags
 }
 
-# --- The function schedule --------------------------------------------------------------------------
-
-resource "aws_lambda_function" "schedule" {
-  function_name    = "${var.name}-schedule"
-  description      = "Plans, moves and cancels one meeting, with its record and its one-time schedule."
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
-  handler          = "schedule"
-  runtime          = "provided.al2023"
-  architectures    = [var.architecture]
-  timeout          = 30
-  memory_size      = 256
-  role             = aws_iam_role.schedule.arn
-  kms_key_arn      = local.kms_key
-  tags             = var.tags
-
-  tracing_config {
-    mode = "Active"
-  }
-
-  logging_config {
-    log_format            = "JSON"
-    application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.schedule.name
-  }
-
-  environment {
-    variables = {
-      SETTINGS                  = join(";", [for name, value in var.settings : "${name}=${value}"])
-      TABLE_NAME                = local.table_name
-      LAUNCH_FUNCTION_ARN       = aws_lambda_function.launch.arn
-      SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
-      SCHEDULE_GROUP            = aws_scheduler_schedule_group.meetings.name
-      SCHEDULE_DEAD_LETTERS_ARN = aws_sqs_queue.schedule_dead_letters.arn
-      COMPANION_SCHEDULES       = join(",", var.companion_schedules)
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.schedule]
-}
-
-resource "aws_lambda_function_event_invoke_config" "schedule" {
-  function_name                = aws_lambda_function.schedule.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 2
-  maximum_event_age_in_seconds = 3600
-
-  destination_config {
-    on_failure {
-      destination = aws_sqs_queue.schedule_failures.arn
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.schedule]
-}
-
-resource "aws_cloudwatch_log_group" "schedule" {
-  name              = "/aws/lambda/${var.name}-schedule"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key
-  tags              = var.tags
-}
-
-resource "aws_sqs_queue" "schedule_failures" {
-  name_prefix               = "${var.name}-schedule-failures-"
-  message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
-  kms_master_key_id         = local.kms_key
-  tags                      = var.tags
-}
-
-# --- The function end ----------------------------------------------------------------------------
-
-resource "aws_lambda_function" "end" {
-  function_name    = "${var.name}-end"
-  description      = "Ends one meeting, with its machines, recorded or not, and its schedule."
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
-  handler          = "end"
-  runtime          = "provided.al2023"
-  architectures    = [var.architecture]
-  timeout          = 300
-  memory_size      = 256
-  role             = aws_iam_role.end.arn
-  kms_key_arn      = local.kms_key
-  tags             = var.tags
-
-  tracing_config {
-    mode = "Active"
-  }
-
-  logging_config {
-    log_format            = "JSON"
-    application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.end.name
-  }
-
-  environment {
-    variables = {
-      SETTINGS            = join(";", [for name, value in var.settings : "${name}=${value}"])
-      TABLE_NAME          = local.table_name
-      SCHEDULE_GROUP      = aws_scheduler_schedule_group.meetings.name
-      COMPANION_SCHEDULES = join(",", var.companion_schedules)
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.end]
-}
-
-resource "aws_lambda_function_event_invoke_config" "end" {
-  function_name                = aws_lambda_function.end.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 2
-  maximum_event_age_in_seconds = 21600
-
-  destination_config {
-    on_failure {
-      destination = aws_sqs_queue.end_failures.arn
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.end]
-}
-
-resource "aws_cloudwatch_log_group" "end" {
-  name              = "/aws/lambda/${var.name}-end"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key
-  tags              = var.tags
-}
-
-resource "aws_sqs_queue" "end_failures" {
-  name_prefix               = "${var.name}-end-failures-"
-  message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = local.kms_key == null ? true : null
-  kms_master_key_id         = local.kms_key
-  tags                      = var.tags
-}
-
-# --- The function reconcile ----------------------------------------------------------------------
-
-resource "aws_lambda_function" "reconcile" {
-  function_name    = "${var.name}-reconcile"
-  description      = "Keeps what runs and what the records say in agreement."
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
-  handler          = "reconcile"
-  runtime          = "provided.al2023"
-  architectures    = [var.architecture]
-  timeout          = 300
-  memory_size      = 256
-  role             = aws_iam_role.reconcile.arn
-  kms_key_arn      = local.kms_key
-  tags             = var.tags
-
-  tracing_config {
-    mode = "Active"
-  }
-
-  logging_config {
-    log_format            = "JSON"
-    application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.reconcile.name
-  }
-
-  environment {
-    variables = merge(local.launch_variables, {
-    })
-  }
-
-  depends_on = [aws_iam_role_policy.reconcile, aws_iam_role_policy_attachment.run_instances]
-}
-
-resource "aws_lambda_function_event_invoke_config" "reconcile" {
-  function_name                = aws_lambda_function.reconcile.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 2
-  maximum_event_age_in_seconds = 300
-
-  depends_on = [aws_iam_role_policy.reconcile]
-}
-
-resource "aws_cloudwatch_log_group" "reconcile" {
-  name              = "/aws/lambda/${var.name}-reconcile"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key
-  tags              = var.tags
-}
+# --- What reconcile is woken by -----------------------------------------------------------------------
 
 resource "aws_cloudwatch_event_rule" "sweep" {
   name_prefix         = "${var.name}-sweep-"
@@ -308,7 +231,7 @@ resource "aws_cloudwatch_event_rule" "sweep" {
 
 resource "aws_cloudwatch_event_target" "sweep" {
   rule = aws_cloudwatch_event_rule.sweep.name
-  arn  = aws_lambda_function.reconcile.arn
+  arn  = aws_lambda_function.this["reconcile"].arn
 
   retry_policy {
     maximum_event_age_in_seconds = 240
@@ -318,7 +241,7 @@ resource "aws_cloudwatch_event_target" "sweep" {
 
 resource "aws_lambda_permission" "sweep" {
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.reconcile.function_name
+  function_name = aws_lambda_function.this["reconcile"].function_name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.sweep.arn
 }
@@ -356,7 +279,7 @@ resource "aws_sqs_queue" "state_changes" {
 # However many machines of the account start and stop at once, they take no more of its concurrency.
 resource "aws_lambda_event_source_mapping" "state_changes" {
   event_source_arn = aws_sqs_queue.state_changes.arn
-  function_name    = aws_lambda_function.reconcile.arn
+  function_name    = aws_lambda_function.this["reconcile"].arn
   batch_size       = 10
   tags             = var.tags
 
@@ -364,114 +287,7 @@ resource "aws_lambda_event_source_mapping" "state_changes" {
     maximum_concurrency = 2
   }
 
-  depends_on = [aws_iam_role_policy.reconcile]
-}
-
-# --- The function status -------------------------------------------------------------------------
-
-resource "aws_lambda_function" "status" {
-  function_name    = "${var.name}-status"
-  description      = "Shows one meeting, its machines and a machine's console. Changes nothing."
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
-  handler          = "status"
-  runtime          = "provided.al2023"
-  architectures    = [var.architecture]
-  timeout          = 300
-  memory_size      = 256
-  role             = aws_iam_role.status.arn
-  kms_key_arn      = local.kms_key
-  tags             = var.tags
-
-  tracing_config {
-    mode = "Active"
-  }
-
-  logging_config {
-    log_format            = "JSON"
-    application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.status.name
-  }
-
-  environment {
-    variables = {
-      SETTINGS   = join(";", [for name, value in var.settings : "${name}=${value}"])
-      TABLE_NAME = local.table_name
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.status]
-}
-
-resource "aws_lambda_function_event_invoke_config" "status" {
-  function_name                = aws_lambda_function.status.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 0
-  maximum_event_age_in_seconds = 60
-
-  depends_on = [aws_iam_role_policy.status]
-}
-
-resource "aws_cloudwatch_log_group" "status" {
-  name              = "/aws/lambda/${var.name}-status"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key
-  tags              = var.tags
-}
-
-# --- The function operate ------------------------------------------------------------------------
-
-resource "aws_lambda_function" "operate" {
-  function_name    = "${var.name}-operate"
-  description      = "Does with one machine what a person asks: power, commands, images, volumes, network interfaces; makes key pairs and VPCs."
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
-  handler          = "operate"
-  runtime          = "provided.al2023"
-  architectures    = [var.architecture]
-  timeout          = 300
-  memory_size      = 256
-  role             = aws_iam_role.operate.arn
-  kms_key_arn      = local.kms_key
-  tags             = var.tags
-
-  tracing_config {
-    mode = "Active"
-  }
-
-  logging_config {
-    log_format            = "JSON"
-    application_log_level = "INFO"
-    log_group             = aws_cloudwatch_log_group.operate.name
-  }
-
-  environment {
-    variables = {
-      SETTINGS      = join(";", [for name, value in var.settings : "${name}=${value}"])
-      AMI_ID        = var.ami_id
-      INSTANCE_TYPE = join(",", var.instance_type)
-      TABLE_NAME    = local.table_name
-      PROJECT_TAG   = var.project_tag
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.operate]
-}
-
-resource "aws_lambda_function_event_invoke_config" "operate" {
-  function_name                = aws_lambda_function.operate.function_name
-  qualifier                    = "$LATEST"
-  maximum_retry_attempts       = 0
-  maximum_event_age_in_seconds = 60
-
-  depends_on = [aws_iam_role_policy.operate]
-}
-
-resource "aws_cloudwatch_log_group" "operate" {
-  name              = "/aws/lambda/${var.name}-operate"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key
-  tags              = var.tags
+  depends_on = [aws_iam_role_policy.this]
 }
 
 # --- The queues -------------------------------------------------------------------------------------
@@ -480,9 +296,9 @@ resource "aws_cloudwatch_log_group" "operate" {
 resource "aws_sqs_queue_policy" "tls_only" {
   for_each = {
     schedule_dead_letters = aws_sqs_queue.schedule_dead_letters.url
-    launch_failures       = aws_sqs_queue.launch_failures.url
-    schedule_failures     = aws_sqs_queue.schedule_failures.url
-    end_failures          = aws_sqs_queue.end_failures.url
+    launch_failures       = aws_sqs_queue.failures["launch"].url
+    schedule_failures     = aws_sqs_queue.failures["schedule"].url
+    end_failures          = aws_sqs_queue.failures["end"].url
   }
 
   queue_url = each.value

@@ -2,10 +2,10 @@
 
 locals {
   queues = {
-    launch_failures       = aws_sqs_queue.launch_failures.name
+    launch_failures       = aws_sqs_queue.failures["launch"].name
     schedule_dead_letters = aws_sqs_queue.schedule_dead_letters.name
-    schedule_failures     = aws_sqs_queue.schedule_failures.name
-    end_failures          = aws_sqs_queue.end_failures.name
+    schedule_failures     = aws_sqs_queue.failures["schedule"].name
+    end_failures          = aws_sqs_queue.failures["end"].name
   }
 
   # Whether there are the essential alarms, and the others. An alarm that tells nobody is none.
@@ -57,7 +57,7 @@ locals {
       description = "A delivery failed for good, and Lambda could not write it to launch_failures either: only the log has it. Look for the error in the log, invoke launch by hand, restore launch_role and the queue."
       namespace   = "AWS/Lambda"
       metric      = "DestinationDeliveryFailures"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Sum"
       period      = 60
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -68,7 +68,7 @@ locals {
       description = "A request failed for good, and Lambda could not write it to schedule_failures either: only the log has it. Look for the error in the log, invoke schedule by hand, restore schedule_role and the queue."
       namespace   = "AWS/Lambda"
       metric      = "DestinationDeliveryFailures"
-      dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["schedule"].function_name }
       statistic   = "Sum"
       period      = 60
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -90,7 +90,7 @@ locals {
       description = "A delivery ended with an error. Lambda repeats it after one and two minutes, so there may be nothing to do; find its errorType in the log and its line in the runbook."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -101,7 +101,7 @@ locals {
       description = "A meeting was not planned, moved or cancelled as asked. Find the errorType in the log and its line in the runbook; whoever waited for the answer has been told."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
-      dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["schedule"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -112,7 +112,7 @@ locals {
       description = "Lambda had no room to run launch, and keeps the events until they are too old. Raise the account's concurrency in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -123,7 +123,7 @@ locals {
       description = "Lambda had no room to run schedule; callers that wait were refused. Raise the account's concurrency in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["schedule"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -134,7 +134,7 @@ locals {
       description = "A delivery came near its time-out, launch_timeout_seconds. Its repeat goes on from the record. If this lasts, look in the log for what EC2 refuses or answers late: capacity, throttling, an outage."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -145,7 +145,7 @@ locals {
       description = "A request came near its time-out of 30 s. Repeating it is safe. If this lasts, look in the log for what DynamoDB or Scheduler refuses or answers late."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
-      dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["schedule"].function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -156,7 +156,7 @@ locals {
       description = "A delivery of launch took longer than 30 seconds. See in the saved queries whether zones refuse or AWS throttles; add zones or instance types, or raise LEAD_MINUTES."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanThreshold"
@@ -167,7 +167,7 @@ locals {
       description = "Machines were launched less than three minutes before their meeting, or after its start. Tell the people who wait; see whether launches are slow or repeated; raise LEAD_MINUTES."
       namespace   = "ElephantLaunch"
       metric      = "LeadTime"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Minimum"
       period      = 300
       comparison  = "LessThanThreshold"
@@ -178,7 +178,7 @@ locals {
       description = "EC2 had no machines of a type in a zone; the launch went on to the next. A saved query says which. Add zones or instance types before all of them refuse."
       namespace   = "ElephantLaunch"
       metric      = "CapacityRefusals"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -189,7 +189,7 @@ locals {
       description = "AWS refused more than 20 requests of launch in five minutes for their rate; they were repeated. Raise FLEXIBLE_WINDOW_MINUTES to spread the meetings, or ask Service Quotas for a higher rate of RunInstances."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.launch.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["launch"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanThreshold"
@@ -200,7 +200,7 @@ locals {
       description = "AWS refused more than 20 requests of schedule in five minutes for their rate; they were repeated. Plan fewer meetings at once, or ask Service Quotas for a higher rate of CreateSchedule."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.schedule.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["schedule"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanThreshold"
@@ -223,7 +223,7 @@ locals {
       description = "A request failed for good, and Lambda could not write it to end_failures either: only the log has it. Look for the error in the log, invoke end by hand, restore end_role and the queue."
       namespace   = "AWS/Lambda"
       metric      = "DestinationDeliveryFailures"
-      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["end"].function_name }
       statistic   = "Sum"
       period      = 60
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -234,7 +234,7 @@ locals {
       description = "A meeting was not ended as asked. Find the errorType in the log and its line in the runbook; whoever waited for the answer has been told."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
-      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["end"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -245,7 +245,7 @@ locals {
       description = "A sweep could not do all that it found. The next one goes on, so there may be nothing to do; find its errorType in the log and its line in the runbook if this lasts."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -256,7 +256,7 @@ locals {
       description = "Lambda had no room to run end; callers that wait were refused. Ask for more concurrency of the account in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["end"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -267,7 +267,7 @@ locals {
       description = "Lambda had no room to run reconcile: machines that die are noticed late. Ask for more concurrency of the account in Service Quotas."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -278,7 +278,7 @@ locals {
       description = "A request came near its time-out of 300 s. Repeating it is safe. If this lasts, look in the log for what DynamoDB, EC2 or Scheduler refuses or answers late."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
-      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["end"].function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -289,7 +289,7 @@ locals {
       description = "A sweep came near its time-out of 300 s, and the next one goes on. If this lasts, look in the log for what takes so long: launches where EC2 has no room, requests that are refused for their rate."
       namespace   = "AWS/Lambda"
       metric      = "Duration"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Maximum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -303,7 +303,7 @@ locals {
       description = "A sweep found machines that died or do not serve, a meeting that no delivery had launched, machines that no record names, or more to end than MAX_ENDINGS. The saved query \"what sweeps found\" says which; the runbook has a line for each."
       namespace   = "ElephantLaunch"
       metric      = "Findings"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -314,7 +314,7 @@ locals {
       description = "The sweep ended a machine that no record named: somebody paid for it. Look in the log of reconcile for its id and its meeting, and there for why nobody recorded it."
       namespace   = "ElephantLaunch"
       metric      = "OrphansEnded"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -325,7 +325,7 @@ locals {
       description = "A machine of a meeting that is on died, and another was launched in its place. The record says why; tell the people who used it. If it is usual, buy on demand or add zones."
       namespace   = "ElephantLaunch"
       metric      = "MachinesLost"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -336,7 +336,7 @@ locals {
       description = "A meeting that was due had no machines, and the sweep launched it: every delivery failed, or its schedule never fired. Look for its deliveries in the log of launch, and for its schedule."
       namespace   = "ElephantLaunch"
       metric      = "MeetingsLaunched"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -347,7 +347,7 @@ locals {
       description = "A sweep found more machines to end than MAX_ENDINGS allows, and ended no more than that. See in the log whether they are really nobody's: a table that was restored or renamed looks like this. Then raise MAX_ENDINGS, or set DRY_RUN."
       namespace   = "ElephantLaunch"
       metric      = "EndingsHeldBack"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -358,7 +358,7 @@ locals {
       description = "A machine is up and does not serve, READY_MINUTES after its launch. The log of reconcile has the last lines of its console; mend the image or its user data, or set RELAUNCH_UNREADY."
       namespace   = "ElephantLaunch"
       metric      = "MachinesUnready"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanOrEqualToThreshold"
@@ -369,7 +369,7 @@ locals {
       description = "AWS refused more than 20 requests of end in five minutes for their rate; they were repeated. End fewer meetings at once, or ask Service Quotas for a higher rate of TerminateInstances."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.end.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["end"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanThreshold"
@@ -380,7 +380,7 @@ locals {
       description = "AWS refused more than 20 requests of reconcile in five minutes for their rate; they were repeated. See what else in the account calls EC2 as often, or ask Service Quotas for a higher rate."
       namespace   = "ElephantLaunch"
       metric      = "Throttles"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       statistic   = "Sum"
       period      = 300
       comparison  = "GreaterThanThreshold"
@@ -457,7 +457,7 @@ resource "aws_cloudwatch_metric_alarm" "no_sweep" {
     metric {
       namespace   = "AWS/Lambda"
       metric_name = "Errors"
-      dimensions  = { FunctionName = aws_lambda_function.reconcile.function_name }
+      dimensions  = { FunctionName = aws_lambda_function.this["reconcile"].function_name }
       period      = 300
       stat        = "Sum"
     }
@@ -473,15 +473,6 @@ resource "aws_cloudwatch_metric_alarm" "no_sweep" {
 
 # What only a person asks for: the fields of each delivery's last line, by saved queries, which cost nothing.
 locals {
-  logs = {
-    launch    = aws_cloudwatch_log_group.launch.name
-    schedule  = aws_cloudwatch_log_group.schedule.name
-    end       = aws_cloudwatch_log_group.end.name
-    reconcile = aws_cloudwatch_log_group.reconcile.name
-    status    = aws_cloudwatch_log_group.status.name
-    operate   = aws_cloudwatch_log_group.operate.name
-  }
-
   queries = {
     "deliveries by outcome" = {
       of   = ["launch", "schedule", "end", "reconcile", "status", "operate"]
@@ -514,20 +505,12 @@ resource "aws_cloudwatch_query_definition" "this" {
   for_each = local.queries
 
   name            = "${var.name}/${each.key}"
-  log_group_names = [for function in each.value.of : local.logs[function]]
+  log_group_names = [for verb in each.value.of : aws_cloudwatch_log_group.this[verb].name]
   query_string    = each.value.text
 }
 
 # The dashboard: launches, the functions, what waits and what was found, what is refused.
 locals {
-  functions = {
-    launch    = aws_lambda_function.launch.function_name
-    schedule  = aws_lambda_function.schedule.function_name
-    end       = aws_lambda_function.end.function_name
-    reconcile = aws_lambda_function.reconcile.function_name
-    status    = aws_lambda_function.status.function_name
-    operate   = aws_lambda_function.operate.function_name
-  }
   verbs = ["launch", "schedule", "end", "reconcile", "status", "operate"]
 
   # Each graph: its metrics, what they have in common, and its place, in thirds of a row.
@@ -537,8 +520,8 @@ locals {
       place = { column = 0, row = 0 }
       stat  = "Maximum"
       metrics = [
-        ["AWS/Lambda", "Duration", "FunctionName", local.functions.launch, { label = "slowest", stat = "Maximum" }],
-        ["AWS/Lambda", "Duration", "FunctionName", local.functions.launch, { label = "half were faster", stat = "p50" }],
+        ["AWS/Lambda", "Duration", "FunctionName", aws_lambda_function.this["launch"].function_name, { label = "slowest", stat = "Maximum" }],
+        ["AWS/Lambda", "Duration", "FunctionName", aws_lambda_function.this["launch"].function_name, { label = "half were faster", stat = "p50" }],
       ]
     },
     {
@@ -546,8 +529,8 @@ locals {
       place = { column = 1, row = 0 }
       stat  = "Minimum"
       metrics = [
-        ["ElephantLaunch", "LeadTime", "FunctionName", local.functions.launch, { label = "least", stat = "Minimum" }],
-        ["ElephantLaunch", "LeadTime", "FunctionName", local.functions.launch, { label = "average", stat = "Average" }],
+        ["ElephantLaunch", "LeadTime", "FunctionName", aws_lambda_function.this["launch"].function_name, { label = "least", stat = "Minimum" }],
+        ["ElephantLaunch", "LeadTime", "FunctionName", aws_lambda_function.this["launch"].function_name, { label = "average", stat = "Average" }],
       ]
     },
     {
@@ -555,27 +538,27 @@ locals {
       place = { column = 2, row = 0 }
       stat  = "Maximum"
       metrics = [
-        ["ElephantLaunch", "TimeToReady", "FunctionName", local.functions.reconcile, { label = "slowest", stat = "Maximum" }],
-        ["ElephantLaunch", "TimeToReady", "FunctionName", local.functions.reconcile, { label = "half were faster", stat = "p50" }],
+        ["ElephantLaunch", "TimeToReady", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "slowest", stat = "Maximum" }],
+        ["ElephantLaunch", "TimeToReady", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "half were faster", stat = "p50" }],
       ]
     },
     {
       title   = "The functions: deliveries"
       place   = { column = 0, row = 1 }
       stat    = "Sum"
-      metrics = [for verb in local.verbs : ["AWS/Lambda", "Invocations", "FunctionName", local.functions[verb], { label = verb }]]
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Invocations", "FunctionName", aws_lambda_function.this[verb].function_name, { label = verb }]]
     },
     {
       title   = "The functions: errors"
       place   = { column = 1, row = 1 }
       stat    = "Sum"
-      metrics = [for verb in local.verbs : ["AWS/Lambda", "Errors", "FunctionName", local.functions[verb], { label = verb }]]
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Errors", "FunctionName", aws_lambda_function.this[verb].function_name, { label = verb }]]
     },
     {
       title   = "The functions: slowest delivery (ms)"
       place   = { column = 2, row = 1 }
       stat    = "Maximum"
-      metrics = [for verb in local.verbs : ["AWS/Lambda", "Duration", "FunctionName", local.functions[verb], { label = verb }]]
+      metrics = [for verb in local.verbs : ["AWS/Lambda", "Duration", "FunctionName", aws_lambda_function.this[verb].function_name, { label = verb }]]
     },
     {
       title = "Lost, unless a person acts: messages in the queues"
@@ -593,12 +576,12 @@ locals {
       place = { column = 1, row = 2 }
       stat  = "Sum"
       metrics = [
-        ["ElephantLaunch", "Findings", "FunctionName", local.functions.reconcile, { label = "all" }],
-        ["ElephantLaunch", "OrphansEnded", "FunctionName", local.functions.reconcile, { label = "orphans ended" }],
-        ["ElephantLaunch", "MachinesLost", "FunctionName", local.functions.reconcile, { label = "machines that died" }],
-        ["ElephantLaunch", "MeetingsLaunched", "FunctionName", local.functions.reconcile, { label = "meetings launched late" }],
-        ["ElephantLaunch", "MachinesUnready", "FunctionName", local.functions.reconcile, { label = "machines that do not serve" }],
-        ["ElephantLaunch", "EndingsHeldBack", "FunctionName", local.functions.reconcile, { label = "endings held back" }],
+        ["ElephantLaunch", "Findings", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "all" }],
+        ["ElephantLaunch", "OrphansEnded", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "orphans ended" }],
+        ["ElephantLaunch", "MachinesLost", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "machines that died" }],
+        ["ElephantLaunch", "MeetingsLaunched", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "meetings launched late" }],
+        ["ElephantLaunch", "MachinesUnready", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "machines that do not serve" }],
+        ["ElephantLaunch", "EndingsHeldBack", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "endings held back" }],
       ]
     },
     {
@@ -615,21 +598,21 @@ locals {
       title   = "Requests that AWS refused for their rate"
       place   = { column = 0, row = 3 }
       stat    = "Sum"
-      metrics = [for verb in local.verbs : ["ElephantLaunch", "Throttles", "FunctionName", local.functions[verb], { label = verb }]]
+      metrics = [for verb in local.verbs : ["ElephantLaunch", "Throttles", "FunctionName", aws_lambda_function.this[verb].function_name, { label = verb }]]
     },
     {
       title   = "Deliveries that Lambda refused for their rate"
       place   = { column = 1, row = 3 }
       stat    = "Sum"
-      metrics = [for verb in ["launch", "schedule", "end", "reconcile"] : ["AWS/Lambda", "Throttles", "FunctionName", local.functions[verb], { label = verb }]]
+      metrics = [for verb in ["launch", "schedule", "end", "reconcile"] : ["AWS/Lambda", "Throttles", "FunctionName", aws_lambda_function.this[verb].function_name, { label = verb }]]
     },
     {
       title = "Launches that EC2 refused for want of capacity"
       place = { column = 2, row = 3 }
       stat  = "Sum"
       metrics = [
-        ["ElephantLaunch", "CapacityRefusals", "FunctionName", local.functions.launch, { label = "launch" }],
-        ["ElephantLaunch", "CapacityRefusals", "FunctionName", local.functions.reconcile, { label = "reconcile" }],
+        ["ElephantLaunch", "CapacityRefusals", "FunctionName", aws_lambda_function.this["launch"].function_name, { label = "launch" }],
+        ["ElephantLaunch", "CapacityRefusals", "FunctionName", aws_lambda_function.this["reconcile"].function_name, { label = "reconcile" }],
       ]
     },
   ]

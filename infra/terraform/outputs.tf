@@ -3,159 +3,159 @@
 output "preflight" {
   description = "The next step, to be pasted. It says what a launch would be refused for, and launches nothing."
   value = join(" ", [
-    "aws lambda invoke --region ${local.region} --function-name ${aws_lambda_function.launch.function_name}",
+    "aws lambda invoke --region ${local.region} --function-name ${aws_lambda_function.this["launch"].function_name}",
     "--cli-binary-format raw-in-base64-out --payload '{\"preflight\": true}' /dev/stdout",
   ])
 }
 
 output "launch_function_name" {
   description = "Name of the function, for aws lambda invoke."
-  value       = aws_lambda_function.launch.function_name
+  value       = aws_lambda_function.this["launch"].function_name
 }
 
 output "launch_function_arn" {
   description = "The target of a schedule (Target.Arn)."
-  value       = aws_lambda_function.launch.arn
+  value       = aws_lambda_function.this["launch"].arn
 }
 
 output "launch_role_arn" {
   description = "Role of the function, for the policy of a customer managed key if there is one."
-  value       = aws_iam_role.launch.arn
+  value       = aws_iam_role.this["launch"].arn
 }
 
 output "launch_log_group_name" {
   description = "Where the function logs, for aws logs tail."
-  value       = aws_cloudwatch_log_group.launch.name
+  value       = aws_cloudwatch_log_group.this["launch"].name
 }
 
 output "launch_failures_url" {
   description = "Queue of the deliveries that failed three times."
-  value       = aws_sqs_queue.launch_failures.url
+  value       = aws_sqs_queue.failures["launch"].url
 }
 
 output "launch_failures_arn" {
   description = "The same queue, for alarms and policies."
-  value       = aws_sqs_queue.launch_failures.arn
+  value       = aws_sqs_queue.failures["launch"].arn
 }
 
 output "schedule_function_name" {
   description = "Name of the function that plans meetings, for aws lambda invoke."
-  value       = aws_lambda_function.schedule.function_name
+  value       = aws_lambda_function.this["schedule"].function_name
 }
 
 output "schedule_function_arn" {
   description = "The same function, for the policy of whoever may plan meetings."
-  value       = aws_lambda_function.schedule.arn
+  value       = aws_lambda_function.this["schedule"].arn
 }
 
 output "schedule_role_arn" {
   description = "Role of that function, for the policy of a customer managed key if there is one."
-  value       = aws_iam_role.schedule.arn
+  value       = aws_iam_role.this["schedule"].arn
 }
 
 output "schedule_log_group_name" {
   description = "Where it logs."
-  value       = aws_cloudwatch_log_group.schedule.name
+  value       = aws_cloudwatch_log_group.this["schedule"].name
 }
 
 output "schedule_failures_url" {
   description = "Queue of the requests to it that failed three times."
-  value       = aws_sqs_queue.schedule_failures.url
+  value       = aws_sqs_queue.failures["schedule"].url
 }
 
 output "schedule_failures_arn" {
   description = "The same queue, for alarms and policies."
-  value       = aws_sqs_queue.schedule_failures.arn
+  value       = aws_sqs_queue.failures["schedule"].arn
 }
 
 output "end_function_name" {
   description = "Name of the function that ends meetings, for aws lambda invoke."
-  value       = aws_lambda_function.end.function_name
+  value       = aws_lambda_function.this["end"].function_name
 }
 
 output "end_function_arn" {
   description = "The same function, for the policy of whoever may end meetings."
-  value       = aws_lambda_function.end.arn
+  value       = aws_lambda_function.this["end"].arn
 }
 
 output "end_role_arn" {
   description = "Role of that function."
-  value       = aws_iam_role.end.arn
+  value       = aws_iam_role.this["end"].arn
 }
 
 output "end_log_group_name" {
   description = "Where it logs."
-  value       = aws_cloudwatch_log_group.end.name
+  value       = aws_cloudwatch_log_group.this["end"].name
 }
 
 output "end_failures_url" {
   description = "Queue of the requests to it that failed three times."
-  value       = aws_sqs_queue.end_failures.url
+  value       = aws_sqs_queue.failures["end"].url
 }
 
 output "end_failures_arn" {
   description = "The same queue, for alarms and policies."
-  value       = aws_sqs_queue.end_failures.arn
+  value       = aws_sqs_queue.failures["end"].arn
 }
 
 output "reconcile_function_name" {
   description = "Name of the function that sweeps, for aws lambda invoke."
-  value       = aws_lambda_function.reconcile.function_name
+  value       = aws_lambda_function.this["reconcile"].function_name
 }
 
 output "reconcile_function_arn" {
   description = "The same function."
-  value       = aws_lambda_function.reconcile.arn
+  value       = aws_lambda_function.this["reconcile"].arn
 }
 
 output "reconcile_role_arn" {
   description = "Role of that function, for the policy of a customer managed key if there is one."
-  value       = aws_iam_role.reconcile.arn
+  value       = aws_iam_role.this["reconcile"].arn
 }
 
 output "reconcile_log_group_name" {
   description = "Where it logs."
-  value       = aws_cloudwatch_log_group.reconcile.name
+  value       = aws_cloudwatch_log_group.this["reconcile"].name
 }
 
 output "status_function_name" {
   description = "Name of the function that shows meetings, for aws lambda invoke."
-  value       = aws_lambda_function.status.function_name
+  value       = aws_lambda_function.this["status"].function_name
 }
 
 output "status_function_arn" {
   description = "The same function, for the policy of whoever may look."
-  value       = aws_lambda_function.status.arn
+  value       = aws_lambda_function.this["status"].arn
 }
 
 output "status_role_arn" {
   description = "Role of that function."
-  value       = aws_iam_role.status.arn
+  value       = aws_iam_role.this["status"].arn
 }
 
 output "status_log_group_name" {
   description = "Where it logs."
-  value       = aws_cloudwatch_log_group.status.name
+  value       = aws_cloudwatch_log_group.this["status"].name
 }
 
 output "operate_function_name" {
   description = "Name of the function that operates machines, for aws lambda invoke."
-  value       = aws_lambda_function.operate.function_name
+  value       = aws_lambda_function.this["operate"].function_name
 }
 
 output "operate_function_arn" {
   description = "The same function, for the policy of whoever may operate machines."
-  value       = aws_lambda_function.operate.arn
+  value       = aws_lambda_function.this["operate"].arn
 }
 
 output "operate_role_arn" {
   description = "Role of that function, for the policy of a customer managed key if there is one."
-  value       = aws_iam_role.operate.arn
+  value       = aws_iam_role.this["operate"].arn
 }
 
 output "operate_log_group_name" {
   description = "Where it logs."
-  value       = aws_cloudwatch_log_group.operate.name
+  value       = aws_cloudwatch_log_group.this["operate"].name
 }
 
 output "meetings_table_name" {

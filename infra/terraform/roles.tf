@@ -50,14 +50,6 @@ locals {
       },
     ]
   }
-
-  # X-Ray knows no resources, and no condition that holds for a function.
-  send_traces = {
-    Sid      = "SendTraces"
-    Effect   = "Allow"
-    Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    Resource = "*"
-  }
 }
 
 # --- The schedules ----------------------------------------------------------------------------------
@@ -96,7 +88,7 @@ resource "aws_iam_role_policy" "scheduler" {
         Sid      = "InvokeLaunch"
         Effect   = "Allow"
         Action   = "lambda:InvokeFunction"
-        Resource = aws_lambda_function.launch.arn
+        Resource = aws_lambda_function.this["launch"].arn
       },
       {
         Sid      = "KeepWhatWasNotDelivered"
@@ -108,18 +100,58 @@ resource "aws_iam_role_policy" "scheduler" {
   })
 }
 
-# --- The function launch ----------------------------------------------------------------------------
+# --- The functions ----------------------------------------------------------------------------------
 
-resource "aws_iam_role" "launch" {
-  name_prefix          = "${var.name}-launch-"
-  description          = "What the launch function may do."
+resource "aws_iam_role" "this" {
+  for_each = local.functions
+
+  name_prefix          = "${var.name}-${each.key}-"
+  description          = "What the ${each.key} function may do."
   path                 = var.role_path
   permissions_boundary = local.permissions_boundary
   assume_role_policy   = jsonencode(local.trust_of_lambda)
   tags                 = var.tags
 }
 
-# What else a launch takes, for both functions that launch.
+resource "aws_iam_role_policy" "this" {
+  for_each = local.functions
+
+  name = each.key
+  role = aws_iam_role.this[each.key].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      each.value.statements,
+      each.value.has_failure_queue ? [
+        {
+          Sid      = "ReportFailures"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.failures[each.key].arn
+        },
+      ] : [],
+      [
+        {
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.this[each.key].arn}:*"
+        },
+        # X-Ray knows no resources, and no condition that holds for a function.
+        {
+          Sid      = "SendTraces"
+          Effect   = "Allow"
+          Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+          Resource = "*"
+        },
+      ],
+    )
+  })
+}
+
+# --- The function launch ----------------------------------------------------------------------------
+
+# For both functions that launch; RunInstances is below.
 locals {
   launch_statements = concat(
     [
@@ -146,7 +178,8 @@ locals {
       },
     ],
     local.read_which_image_it_is,
-    var.volume_kms_key_arn == "" ? [] : [
+    # A list by condition would have to be of one type; statements are not.
+    [for statement in [
       {
         Sid    = "EncryptTheirDisks"
         Effect = "Allow"
@@ -170,7 +203,7 @@ locals {
           Bool         = { "kms:GrantIsForAWSResource" = "true" }
         }
       },
-    ],
+    ] : statement if var.volume_kms_key_arn != ""],
     [
       {
         Sid       = "EndOurMachines"
@@ -301,55 +334,17 @@ resource "aws_iam_policy" "run_instances" {
 }
 
 resource "aws_iam_role_policy_attachment" "run_instances" {
-  for_each = { launch = aws_iam_role.launch.name, reconcile = aws_iam_role.reconcile.name }
+  for_each = toset(["launch", "reconcile"])
 
-  role       = each.value
+  role       = aws_iam_role.this[each.key].name
   policy_arn = aws_iam_policy.run_instances.arn
-}
-
-resource "aws_iam_role_policy" "launch" {
-  name = "launch"
-  role = aws_iam_role.launch.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      local.launch_statements,
-      [
-        {
-          Sid      = "ReportFailures"
-          Effect   = "Allow"
-          Action   = "sqs:SendMessage"
-          Resource = aws_sqs_queue.launch_failures.arn
-        },
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.launch.arn}:*"
-        },
-        local.send_traces,
-      ],
-    )
-  })
 }
 
 # --- The function schedule --------------------------------------------------------------------------
 
-resource "aws_iam_role" "schedule" {
-  name_prefix          = "${var.name}-schedule-"
-  description          = "What the schedule function may do."
-  path                 = var.role_path
-  permissions_boundary = local.permissions_boundary
-  assume_role_policy   = jsonencode(local.trust_of_lambda)
-  tags                 = var.tags
-}
-
-resource "aws_iam_role_policy" "schedule" {
-  name = "schedule"
-  role = aws_iam_role.schedule.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat([
+locals {
+  schedule_statements = concat(
+    [
       {
         Sid      = "ReadAndWriteMeetings"
         Effect   = "Allow"
@@ -377,7 +372,8 @@ resource "aws_iam_role_policy" "schedule" {
         Resource  = aws_iam_role.scheduler.arn
         Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
-      ], local.has_companions ? [
+    ],
+    [for statement in [
       {
         Sid      = "MoveCompanionSchedules"
         Effect   = "Allow"
@@ -391,478 +387,365 @@ resource "aws_iam_role_policy" "schedule" {
         Resource  = var.companion_role_arn
         Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
-      ] : [], [
-      {
-        Sid      = "ReportFailures"
-        Effect   = "Allow"
-        Action   = "sqs:SendMessage"
-        Resource = aws_sqs_queue.schedule_failures.arn
-      },
-      {
-        Sid      = "WriteLogs"
-        Effect   = "Allow"
-        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.schedule.arn}:*"
-      },
-      local.send_traces,
-    ])
-  })
+    ] : statement if local.has_companions],
+  )
 }
 
 # --- The function end ----------------------------------------------------------------------------
 
-resource "aws_iam_role" "end" {
-  name_prefix          = "${var.name}-end-"
-  description          = "What the end function may do."
-  path                 = var.role_path
-  permissions_boundary = local.permissions_boundary
-  assume_role_policy   = jsonencode(local.trust_of_lambda)
-  tags                 = var.tags
-}
-
-resource "aws_iam_role_policy" "end" {
-  name = "end"
-  role = aws_iam_role.end.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "ReadAndWriteMeetings"
-          Effect   = "Allow"
-          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-          Resource = local.table_arn
-        },
-        {
-          Sid       = "LookUp"
-          Effect    = "Allow"
-          Action    = "ec2:DescribeInstances"
-          Resource  = "*"
-          Condition = { StringEquals = { "ec2:Region" = local.region } }
-        },
-        {
-          Sid       = "EndOurMachines"
-          Effect    = "Allow"
-          Action    = "ec2:TerminateInstances"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "RemoveTheirRoleTag"
-          Effect   = "Allow"
-          Action   = "ec2:DeleteTags"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
-            Null                        = { "aws:TagKeys" = "false" }
-          }
-        },
-        {
-          Sid    = "DeleteTheLaunchSchedule"
-          Effect = "Allow"
-          Action = "scheduler:DeleteSchedule"
-          Resource = join(":", [
-            "arn", local.partition, "scheduler", local.region, local.account,
-            "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
-          ])
-        },
-      ],
-      local.has_companions ? [
-        {
-          Sid      = "DeleteCompanionSchedules"
-          Effect   = "Allow"
-          Action   = ["scheduler:GetSchedule", "scheduler:DeleteSchedule"]
-          Resource = local.companions
-        },
-      ] : [],
-      [
-        {
-          Sid      = "ReportFailures"
-          Effect   = "Allow"
-          Action   = "sqs:SendMessage"
-          Resource = aws_sqs_queue.end_failures.arn
-        },
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.end.arn}:*"
-        },
-        local.send_traces,
-      ],
-    )
-  })
+locals {
+  end_statements = concat(
+    [
+      {
+        Sid      = "ReadAndWriteMeetings"
+        Effect   = "Allow"
+        Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+        Resource = local.table_arn
+      },
+      {
+        Sid       = "LookUp"
+        Effect    = "Allow"
+        Action    = "ec2:DescribeInstances"
+        Resource  = "*"
+        Condition = { StringEquals = { "ec2:Region" = local.region } }
+      },
+      {
+        Sid       = "EndOurMachines"
+        Effect    = "Allow"
+        Action    = "ec2:TerminateInstances"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "RemoveTheirRoleTag"
+        Effect   = "Allow"
+        Action   = "ec2:DeleteTags"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["Role"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+      {
+        Sid    = "DeleteTheLaunchSchedule"
+        Effect = "Allow"
+        Action = "scheduler:DeleteSchedule"
+        Resource = join(":", [
+          "arn", local.partition, "scheduler", local.region, local.account,
+          "schedule/${aws_scheduler_schedule_group.meetings.name}/launch-*",
+        ])
+      },
+    ],
+    local.has_companions ? [
+      {
+        Sid      = "DeleteCompanionSchedules"
+        Effect   = "Allow"
+        Action   = ["scheduler:GetSchedule", "scheduler:DeleteSchedule"]
+        Resource = local.companions
+      },
+    ] : [],
+  )
 }
 
 # --- The function reconcile ----------------------------------------------------------------------
 
-resource "aws_iam_role" "reconcile" {
-  name_prefix          = "${var.name}-reconcile-"
-  description          = "What the reconcile function may do."
-  path                 = var.role_path
-  permissions_boundary = local.permissions_boundary
-  assume_role_policy   = jsonencode(local.trust_of_lambda)
-  tags                 = var.tags
-}
-
-resource "aws_iam_role_policy" "reconcile" {
-  name = "reconcile"
-  role = aws_iam_role.reconcile.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      local.launch_statements,
-      [
-        {
-          Sid      = "ReadManyMeetings"
-          Effect   = "Allow"
-          Action   = "dynamodb:BatchGetItem"
-          Resource = local.table_arn
-        },
-        {
-          Sid      = "FindMeetingsThatAreDue"
-          Effect   = "Allow"
-          Action   = "dynamodb:Query"
-          Resource = "${local.table_arn}/index/open-meetings"
-        },
-        {
-          Sid       = "LookAround"
-          Effect    = "Allow"
-          Action    = ["ec2:DescribeInstanceStatus", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVolumes"]
-          Resource  = "*"
-          Condition = { StringEquals = { "ec2:Region" = local.region } }
-        },
-        {
-          Sid       = "ReadOurConsoles"
-          Effect    = "Allow"
-          Action    = "ec2:GetConsoleOutput"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "StartOurMachines"
-          Effect    = "Allow"
-          Action    = "ec2:StartInstances"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "MarkOrphans"
-          Effect   = "Allow"
-          Action   = "ec2:CreateTags"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
-            Null                        = { "aws:TagKeys" = "false" }
-          }
-        },
-        {
-          Sid      = "TakeTheMarkBack"
-          Effect   = "Allow"
-          Action   = "ec2:DeleteTags"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
-            Null                        = { "aws:TagKeys" = "false" }
-          }
-        },
-        {
-          Sid      = "MarkLeftovers"
-          Effect   = "Allow"
-          Action   = ["ec2:CreateTags", "ec2:DeleteTags"]
-          Resource = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
-            Null                        = { "aws:TagKeys" = "false" }
-          }
-        },
-        {
-          Sid       = "RemoveLeftovers"
-          Effect    = "Allow"
-          Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface"]
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-      ],
-      [
-        {
-          Sid      = "TakeStateChanges"
-          Effect   = "Allow"
-          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-          Resource = aws_sqs_queue.state_changes.arn
-        },
-      ],
-      var.kms_key_arn == "" ? [] : [
-        {
-          Sid       = "ReadTheEncryptedQueue"
-          Effect    = "Allow"
-          Action    = "kms:Decrypt"
-          Resource  = var.kms_key_arn
-          Condition = { StringEquals = { "kms:ViaService" = local.sqs_as_kms_sees_it } }
-        },
-      ],
-      [
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.reconcile.arn}:*"
-        },
-        local.send_traces,
-      ],
-    )
-  })
+locals {
+  reconcile_statements = concat(
+    [
+      {
+        Sid      = "ReadManyMeetings"
+        Effect   = "Allow"
+        Action   = "dynamodb:BatchGetItem"
+        Resource = local.table_arn
+      },
+      {
+        Sid      = "FindMeetingsThatAreDue"
+        Effect   = "Allow"
+        Action   = "dynamodb:Query"
+        Resource = "${local.table_arn}/index/open-meetings"
+      },
+      {
+        Sid       = "LookAround"
+        Effect    = "Allow"
+        Action    = ["ec2:DescribeInstanceStatus", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVolumes"]
+        Resource  = "*"
+        Condition = { StringEquals = { "ec2:Region" = local.region } }
+      },
+      {
+        Sid       = "ReadOurConsoles"
+        Effect    = "Allow"
+        Action    = "ec2:GetConsoleOutput"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "StartOurMachines"
+        Effect    = "Allow"
+        Action    = "ec2:StartInstances"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "MarkOrphans"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+      {
+        Sid      = "TakeTheMarkBack"
+        Effect   = "Allow"
+        Action   = "ec2:DeleteTags"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+      {
+        Sid      = "MarkLeftovers"
+        Effect   = "Allow"
+        Action   = ["ec2:CreateTags", "ec2:DeleteTags"]
+        Resource = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:orphan-since"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+      {
+        Sid       = "RemoveLeftovers"
+        Effect    = "Allow"
+        Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface"]
+        Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "TakeStateChanges"
+        Effect   = "Allow"
+        Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+        Resource = aws_sqs_queue.state_changes.arn
+      },
+    ],
+    var.kms_key_arn == "" ? [] : [
+      {
+        Sid       = "ReadTheEncryptedQueue"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = local.sqs_as_kms_sees_it } }
+      },
+    ],
+  )
 }
 
 # --- The function status -------------------------------------------------------------------------
 
-resource "aws_iam_role" "status" {
-  name_prefix          = "${var.name}-status-"
-  description          = "What the status function may do."
-  path                 = var.role_path
-  permissions_boundary = local.permissions_boundary
-  assume_role_policy   = jsonencode(local.trust_of_lambda)
-  tags                 = var.tags
-}
-
-resource "aws_iam_role_policy" "status" {
-  name = "status"
-  role = aws_iam_role.status.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "ReadMeetings"
-          Effect   = "Allow"
-          Action   = "dynamodb:GetItem"
-          Resource = local.table_arn
-        },
-        {
-          Sid       = "LookUp"
-          Effect    = "Allow"
-          Action    = "ec2:DescribeInstances"
-          Resource  = "*"
-          Condition = { StringEquals = { "ec2:Region" = local.region } }
-        },
-        {
-          Sid       = "ReadOurConsoles"
-          Effect    = "Allow"
-          Action    = "ec2:GetConsoleOutput"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.status.arn}:*"
-        },
-        local.send_traces,
-      ],
-    )
-  })
+locals {
+  status_statements = [
+    {
+      Sid      = "ReadMeetings"
+      Effect   = "Allow"
+      Action   = "dynamodb:GetItem"
+      Resource = local.table_arn
+    },
+    {
+      Sid       = "LookUp"
+      Effect    = "Allow"
+      Action    = "ec2:DescribeInstances"
+      Resource  = "*"
+      Condition = { StringEquals = { "ec2:Region" = local.region } }
+    },
+    {
+      Sid       = "ReadOurConsoles"
+      Effect    = "Allow"
+      Action    = "ec2:GetConsoleOutput"
+      Resource  = "${local.ec2}:instance/*"
+      Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+    },
+  ]
 }
 
 # --- The function operate ------------------------------------------------------------------------
 
-resource "aws_iam_role" "operate" {
-  name_prefix          = "${var.name}-operate-"
-  description          = "What the operate function may do."
-  path                 = var.role_path
-  permissions_boundary = local.permissions_boundary
-  assume_role_policy   = jsonencode(local.trust_of_lambda)
-  tags                 = var.tags
-}
-
-resource "aws_iam_role_policy" "operate" {
-  name = "operate"
-  role = aws_iam_role.operate.name
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "ReadAndWriteMeetings"
-          Effect   = "Allow"
-          Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-          Resource = local.table_arn
-        },
-        {
-          Sid    = "LookUp"
-          Effect = "Allow"
-          Action = [
-            "ec2:DescribeImages",
-            "ec2:DescribeInstances",
-            "ec2:DescribeInstanceTypes",
-            "ec2:DescribeKeyPairs",
-            "ec2:DescribeLaunchTemplateVersions",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSnapshots",
-            "ec2:DescribeVolumes",
-          ]
-          Resource  = "*"
-          Condition = { StringEquals = { "ec2:Region" = local.region } }
-        },
-        {
-          Sid       = "StopAndStartOurMachines"
-          Effect    = "Allow"
-          Action    = ["ec2:StopInstances", "ec2:StartInstances", "ec2:RebootInstances"]
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "RememberRebootsAndStops"
-          Effect   = "Allow"
-          Action   = "ec2:CreateTags"
-          Resource = "${local.ec2}:instance/*"
-          Condition = {
-            StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
-            "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:reboot", "elephant:stopped"] }
-            Null                        = { "aws:TagKeys" = "false" }
+locals {
+  operate_statements = concat(
+    [
+      {
+        Sid      = "ReadAndWriteMeetings"
+        Effect   = "Allow"
+        Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+        Resource = local.table_arn
+      },
+      {
+        Sid    = "LookUp"
+        Effect = "Allow"
+        Action = [
+          "ec2:DescribeImages",
+          "ec2:DescribeInstances",
+          "ec2:DescribeInstanceTypes",
+          "ec2:DescribeKeyPairs",
+          "ec2:DescribeLaunchTemplateVersions",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSnapshots",
+          "ec2:DescribeVolumes",
+        ]
+        Resource  = "*"
+        Condition = { StringEquals = { "ec2:Region" = local.region } }
+      },
+      {
+        Sid       = "StopAndStartOurMachines"
+        Effect    = "Allow"
+        Action    = ["ec2:StopInstances", "ec2:StartInstances", "ec2:RebootInstances"]
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "RememberRebootsAndStops"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = "${local.ec2}:instance/*"
+        Condition = {
+          StringEquals                = { "aws:ResourceTag/Project" = var.project_tag }
+          "ForAllValues:StringEquals" = { "aws:TagKeys" = ["elephant:reboot", "elephant:stopped"] }
+          Null                        = { "aws:TagKeys" = "false" }
+        }
+      },
+      {
+        Sid       = "RunCommandsOnOurMachines"
+        Effect    = "Allow"
+        Action    = "ssm:SendCommand"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "ssm:resourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid    = "RunThemAsScripts"
+        Effect = "Allow"
+        Action = "ssm:SendCommand"
+        Resource = [
+          for name in ["AWS-RunShellScript", "AWS-RunPowerShellScript"] :
+          "arn:${local.partition}:ssm:${local.region}::document/${name}"
+        ]
+      },
+      {
+        Sid       = "ReadCommands"
+        Effect    = "Allow"
+        Action    = ["ssm:GetCommandInvocation", "ssm:ListCommands"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
+      },
+    ],
+    local.read_which_image_it_is,
+    var.volume_kms_key_arn == "" ? [] : [
+      {
+        Sid      = "LetEc2OpenTheirDisks"
+        Effect   = "Allow"
+        Action   = "kms:CreateGrant"
+        Resource = var.volume_kms_key_arn
+        Condition = {
+          StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
+          Bool         = { "kms:GrantIsForAWSResource" = "true" }
+        }
+      },
+    ],
+    [
+      {
+        Sid       = "TakeImagesOfOurMachines"
+        Effect    = "Allow"
+        Action    = "ec2:CreateImage"
+        Resource  = "${local.ec2}:instance/*"
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "MakeOurImages"
+        Effect    = "Allow"
+        Action    = "ec2:CreateImage"
+        Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+      },
+      {
+        Sid      = "TagOurImages"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
+        Condition = {
+          StringEquals = {
+            "ec2:CreateAction"       = "CreateImage"
+            "aws:RequestTag/Project" = var.project_tag
           }
-        },
-        {
-          Sid       = "RunCommandsOnOurMachines"
-          Effect    = "Allow"
-          Action    = "ssm:SendCommand"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "ssm:resourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid    = "RunThemAsScripts"
-          Effect = "Allow"
-          Action = "ssm:SendCommand"
-          Resource = [
-            for name in ["AWS-RunShellScript", "AWS-RunPowerShellScript"] :
-            "arn:${local.partition}:ssm:${local.region}::document/${name}"
-          ]
-        },
-        {
-          Sid       = "ReadCommands"
-          Effect    = "Allow"
-          Action    = ["ssm:GetCommandInvocation", "ssm:ListCommands"]
-          Resource  = "*"
-          Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-        },
-      ],
-      local.read_which_image_it_is,
-      var.volume_kms_key_arn == "" ? [] : [
-        {
-          Sid      = "LetEc2OpenTheirDisks"
-          Effect   = "Allow"
-          Action   = "kms:CreateGrant"
-          Resource = var.volume_kms_key_arn
-          Condition = {
-            StringEquals = { "kms:ViaService" = local.ec2_as_kms_sees_it }
-            Bool         = { "kms:GrantIsForAWSResource" = "true" }
-          }
-        },
-      ],
-      [
-        {
-          Sid       = "TakeImagesOfOurMachines"
-          Effect    = "Allow"
-          Action    = "ec2:CreateImage"
-          Resource  = "${local.ec2}:instance/*"
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "MakeOurImages"
-          Effect    = "Allow"
-          Action    = "ec2:CreateImage"
-          Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
-          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-        },
-        {
-          Sid      = "TagOurImages"
-          Effect   = "Allow"
-          Action   = "ec2:CreateTags"
-          Resource = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
-          Condition = {
-            StringEquals = {
-              "ec2:CreateAction"       = "CreateImage"
-              "aws:RequestTag/Project" = var.project_tag
-            }
-          }
-        },
-        {
-          Sid       = "RemoveOurImages"
-          Effect    = "Allow"
-          Action    = ["ec2:DeregisterImage", "ec2:DeleteSnapshot"]
-          Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "MakeVolumesInterfacesAndKeyPairs"
-          Effect    = "Allow"
-          Action    = ["ec2:CreateVolume", "ec2:CreateNetworkInterface", "ec2:CreateKeyPair", "ec2:ImportKeyPair"]
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
-          Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "RemoveOurVolumesInterfacesAndKeyPairs"
-          Effect    = "Allow"
-          Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface", "ec2:DeleteKeyPair"]
-          Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "TagNewVolumes"
-          Effect    = "Allow"
-          Action    = "ec2:CreateTags"
-          Resource  = "${local.ec2}:volume/*"
-          Condition = { StringEquals = { "ec2:CreateAction" = "CreateVolume" } }
-        },
-        {
-          Sid       = "AttachAndDetachVolumes"
-          Effect    = "Allow"
-          Action    = ["ec2:AttachVolume", "ec2:DetachVolume"]
-          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "DeleteVolumesWithTheirMachine"
-          Effect    = "Allow"
-          Action    = "ec2:ModifyInstanceAttribute"
-          Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
-          Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
-        },
-        {
-          Sid       = "TagNewKeyPairs"
-          Effect    = "Allow"
-          Action    = "ec2:CreateTags"
-          Resource  = "${local.ec2}:key-pair/*"
-          Condition = { StringEquals = { "ec2:CreateAction" = ["CreateKeyPair", "ImportKeyPair"] } }
-        },
-        {
-          Sid       = "KeepPrivateKeys"
-          Effect    = "Allow"
-          Action    = "ssm:PutParameter"
-          Resource  = "${local.ssm}:parameter/ec2/keypair/*"
-          Condition = { StringNotEquals = { "ssm:Overwrite" = "true" } }
-        },
-        {
-          Sid       = "SeeWhetherTheyAreKept"
-          Effect    = "Allow"
-          Action    = "ssm:DescribeParameters"
-          Resource  = "*"
-          Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
-        },
-        {
-          Sid      = "WriteLogs"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.operate.arn}:*"
-        },
-        local.send_traces,
-      ],
-    )
-  })
+        }
+      },
+      {
+        Sid       = "RemoveOurImages"
+        Effect    = "Allow"
+        Action    = ["ec2:DeregisterImage", "ec2:DeleteSnapshot"]
+        Resource  = ["${local.ec2_without_account}:image/*", "${local.ec2_without_account}:snapshot/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "MakeVolumesInterfacesAndKeyPairs"
+        Effect    = "Allow"
+        Action    = ["ec2:CreateVolume", "ec2:CreateNetworkInterface", "ec2:CreateKeyPair", "ec2:ImportKeyPair"]
+        Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "RemoveOurVolumesInterfacesAndKeyPairs"
+        Effect    = "Allow"
+        Action    = ["ec2:DeleteVolume", "ec2:DeleteNetworkInterface", "ec2:DeleteKeyPair"]
+        Resource  = ["${local.ec2}:volume/*", "${local.ec2}:network-interface/*", "${local.ec2}:key-pair/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "TagNewVolumes"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:volume/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = "CreateVolume" } }
+      },
+      {
+        Sid       = "AttachAndDetachVolumes"
+        Effect    = "Allow"
+        Action    = ["ec2:AttachVolume", "ec2:DetachVolume"]
+        Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "DeleteVolumesWithTheirMachine"
+        Effect    = "Allow"
+        Action    = "ec2:ModifyInstanceAttribute"
+        Resource  = ["${local.ec2}:instance/*", "${local.ec2}:volume/*"]
+        Condition = { StringEquals = { "aws:ResourceTag/Project" = var.project_tag } }
+      },
+      {
+        Sid       = "TagNewKeyPairs"
+        Effect    = "Allow"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:key-pair/*"
+        Condition = { StringEquals = { "ec2:CreateAction" = ["CreateKeyPair", "ImportKeyPair"] } }
+      },
+      {
+        Sid       = "KeepPrivateKeys"
+        Effect    = "Allow"
+        Action    = "ssm:PutParameter"
+        Resource  = "${local.ssm}:parameter/ec2/keypair/*"
+        Condition = { StringNotEquals = { "ssm:Overwrite" = "true" } }
+      },
+      {
+        Sid       = "SeeWhetherTheyAreKept"
+        Effect    = "Allow"
+        Action    = "ssm:DescribeParameters"
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:RequestedRegion" = local.region } }
+      },
+    ],
+  )
 }
 
 # A policy by itself: with those of the role's own it would be more than a role may have.
@@ -1030,7 +913,7 @@ resource "aws_iam_policy" "operate_networks" {
 }
 
 resource "aws_iam_role_policy_attachment" "operate_networks" {
-  role       = aws_iam_role.operate.name
+  role       = aws_iam_role.this["operate"].name
   policy_arn = aws_iam_policy.operate_networks.arn
 }
 
@@ -1058,18 +941,9 @@ resource "aws_iam_policy" "table_key" {
 }
 
 resource "aws_iam_role_policy_attachment" "table_key" {
-  for_each = {
-    for verb, role in {
-      launch    = aws_iam_role.launch.name
-      schedule  = aws_iam_role.schedule.name
-      end       = aws_iam_role.end.name
-      reconcile = aws_iam_role.reconcile.name
-      status    = aws_iam_role.status.name
-      operate   = aws_iam_role.operate.name
-    } : verb => role if var.kms_key_arn != ""
-  }
+  for_each = toset([for verb in keys(local.functions) : verb if var.kms_key_arn != ""])
 
-  role       = each.value
+  role       = aws_iam_role.this[each.key].name
   policy_arn = aws_iam_policy.table_key[0].arn
 }
 
@@ -1095,15 +969,8 @@ resource "aws_iam_policy" "queue_key" {
 }
 
 resource "aws_iam_role_policy_attachment" "queue_key" {
-  for_each = {
-    for verb, role in {
-      scheduler = aws_iam_role.scheduler.name
-      launch    = aws_iam_role.launch.name
-      schedule  = aws_iam_role.schedule.name
-      end       = aws_iam_role.end.name
-    } : verb => role if var.kms_key_arn != ""
-  }
+  for_each = toset([for sender in concat(["scheduler"], local.functions_with_queues) : sender if var.kms_key_arn != ""])
 
-  role       = each.value
+  role       = each.key == "scheduler" ? aws_iam_role.scheduler.name : aws_iam_role.this[each.key].name
   policy_arn = aws_iam_policy.queue_key[0].arn
 }

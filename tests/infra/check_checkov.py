@@ -20,7 +20,7 @@ from checkov.terraform.runner import Runner as Terraform  # noqa: E402
 BOTH, TERRAFORM = {"cloudformation", "terraform"}, {"terraform"}
 
 # Check → where it finds something (it has more checks of Terraform than of CloudFormation), on which resources, and why
-# that is right.
+# that is right. The module has one resource for all functions, `this`; checkov does not look into its for_each.
 FUNCTIONS = {"launch", "schedule", "end", "reconcile", "status", "operate"}
 NO_KEY_FOR_ALARMS = "an alarm names a function and no meeting, and CloudWatch cannot write to a topic with AWS's own key"
 ARGUED = [
@@ -91,11 +91,13 @@ def check(path):
 
 def argued_in(framework):
     """The check and the name of the resource of each finding that is argued."""
-    return [(check, name) for check, where, names, _ in ARGUED if framework in where for name in names]
+    argued = [(check, names) for check, where, names, _ in ARGUED if framework in where]
+    of_all = {"this"} if framework == "terraform" else FUNCTIONS
+    return [(check, name) for check, names in argued for name in (of_all if names is FUNCTIONS else names)]
 
 
 def named(resource):
-    """AWS::Serverless::Function.LaunchFunction and aws_lambda_function.launch are both `launch`."""
+    """`launch` of AWS::Serverless::Function.LaunchFunction, `this` of aws_lambda_function.this."""
     return resource.rpartition(".")[2].removesuffix("Function").lower()
 
 

@@ -62,14 +62,20 @@ def of_call(module, block):
 def faults(block, text, name):
     """What is wrong with the arguments of a block, of which the class of this name in the bindings has a constructor."""
     arguments = constructor(text, name)
-    given = block.attributes.keys() | {kind for kind, _, _ in block.blocks}
+    blocks = [written(*inner) for inner in block.blocks]
+    given = block.attributes.keys() | {kind for kind, _ in blocks}
     yield from (f"the provider knows no {each}" for each in sorted(given - arguments.keys() - OF_TERRAFORM))
     needed = {each for each, (_, optional) in arguments.items() if not optional}
     yield from (f"the provider needs {each}" for each in sorted(needed - given))
-    for kind, _, inner in block.blocks:
+    for kind, inner in blocks:
         of_block = re.search(r"\b(Aws\w+\.\w+Property)\b", arguments.get(kind, ("", True))[0])
         if of_block:
             yield from (f"{kind}: {fault}" for fault in faults(inner, text, of_block[1]))
+
+
+def written(kind, labels, block):
+    """The kind of a block and the block, also where it is one for each of several."""
+    return (labels[0], block.of_type("content")[0][1]) if kind == "dynamic" else (kind, block)
 
 
 @cache

@@ -12,7 +12,8 @@ parameters (answers.py); then:
    table, schedule group, alarms, dashboard; roles with their trust and their policies, statement by statement. A
    property that one of them sets and this check does not know is a finding.
 3. Every output has the same value.
-4. What only Terraform has to be told: that a function waits for its role's policy, and keeps the table.
+4. What only Terraform has to be told: that a function waits for its role's policy, and keeps the table; that nothing
+   refers to itself, by however many names; and what has another address than in an earlier version of the module.
 --bite shows that this is so: every value in the module, one at a time, is changed or taken out, and each time one of
 the checks has to say so. Prints one finding a line and ends with 1 if there is any, with 2 if the command line is
 wrong. Needs no network, no Terraform and no AWS account.
@@ -30,59 +31,43 @@ import terraform
 from answers import LEAST, REFUSED, SETS
 from lark import Token, Tree
 from sam import Stack, Unresolved, translate
-from terraform import Module, text_of
+from terraform import Body, Module, text_of
 
 # Which resource of the module is which of the template. Alarms and saved queries go by their names.
 COUNTERPARTS = {
     "aws_cloudwatch_dashboard.this": "Dashboard",
     "aws_cloudwatch_event_rule.state_change": "StateChangeRule",
     "aws_cloudwatch_event_rule.sweep": "ReconcileFunctionSweep",
-    "aws_cloudwatch_log_group.end": "EndLogGroup",
-    "aws_cloudwatch_log_group.launch": "LaunchLogGroup",
-    "aws_cloudwatch_log_group.operate": "OperateLogGroup",
-    "aws_cloudwatch_log_group.reconcile": "ReconcileLogGroup",
-    "aws_cloudwatch_log_group.schedule": "ScheduleLogGroup",
-    "aws_cloudwatch_log_group.status": "StatusLogGroup",
     "aws_dynamodb_table.meetings": "MeetingsTable",
     "aws_iam_instance_profile.machine": "MachineProfile",
     "aws_iam_policy.operate_networks": "OperateNetworksPolicy",
     "aws_iam_policy.queue_key": "QueueKeyPolicy",
     "aws_iam_policy.run_instances": "RunInstancesPolicy",
     "aws_iam_policy.table_key": "TableKeyPolicy",
-    "aws_iam_role.end": "EndRole",
-    "aws_iam_role.launch": "LaunchRole",
     "aws_iam_role.machine": "MachineRole",
-    "aws_iam_role.operate": "OperateRole",
-    "aws_iam_role.reconcile": "ReconcileRole",
-    "aws_iam_role.status": "StatusRole",
-    "aws_iam_role.schedule": "ScheduleRole",
     "aws_iam_role.scheduler": "SchedulerRole",
-    "aws_lambda_function.end": "EndFunction",
-    "aws_lambda_function.launch": "LaunchFunction",
-    "aws_lambda_function.operate": "OperateFunction",
-    "aws_lambda_function.reconcile": "ReconcileFunction",
-    "aws_lambda_function.status": "StatusFunction",
-    "aws_lambda_function.schedule": "ScheduleFunction",
-    "aws_lambda_function_event_invoke_config.end": "EndFunctionEventInvokeConfig",
-    "aws_lambda_function_event_invoke_config.launch": "LaunchFunctionEventInvokeConfig",
-    "aws_lambda_function_event_invoke_config.operate": "OperateFunctionEventInvokeConfig",
-    "aws_lambda_function_event_invoke_config.reconcile": "ReconcileFunctionEventInvokeConfig",
-    "aws_lambda_function_event_invoke_config.status": "StatusFunctionEventInvokeConfig",
     "aws_lambda_event_source_mapping.state_changes": "ReconcileFunctionStateChanges",
     "aws_lambda_permission.sweep": "ReconcileFunctionSweepPermission",
-    "aws_lambda_function_event_invoke_config.schedule": "ScheduleFunctionEventInvokeConfig",
     "aws_scheduler_schedule_group.meetings": "ScheduleGroup",
     "aws_security_group.machines": "MachineSecurityGroup",
     "aws_sns_topic.alarms": "AlarmTopic",
     "aws_sns_topic_subscription.alarm_email": "AlarmSubscription",
-    "aws_sqs_queue.end_failures": "EndFailures",
-    "aws_sqs_queue.launch_failures": "LaunchFailures",
     "aws_sqs_queue.schedule_dead_letters": "ScheduleDeadLetters",
-    "aws_sqs_queue.schedule_failures": "ScheduleFailures",
     "aws_sqs_queue.state_changes": "StateChanges",
     "aws_sqs_queue_policy.state_changes": "StateChangesPolicy",
     "aws_sqs_queue_policy.tls_only": "QueuesPolicy",
 }
+
+# What there is of each function.
+OF_EACH = {
+    "aws_cloudwatch_log_group.this": "LogGroup",
+    "aws_iam_role.this": "Role",
+    "aws_lambda_function.this": "Function",
+    "aws_lambda_function_event_invoke_config.this": "FunctionEventInvokeConfig",
+    "aws_sqs_queue.failures": "Failures",
+}
+VERBS = ["launch", "schedule", "end", "reconcile", "status", "operate"]
+COUNTERPARTS |= {f'{address}["{verb}"]': f"{verb.title()}{what}" for address, what in OF_EACH.items() for verb in VERBS}
 
 # The property by which they go.
 NAMED = {"AWS::CloudWatch::Alarm": "AlarmName", "AWS::Logs::QueryDefinition": "Name"}
@@ -351,7 +336,8 @@ def compare(template, parsed):
             findings.append(finding)
             yield finding
         OF_VARIABLES[key] = findings
-    yield from of_resources(template, parsed)
+    cycles = [*of_cycles(parsed)]
+    yield from cycles or of_resources(template, parsed)
 
 
 def of_resources(template, parsed):
@@ -365,6 +351,7 @@ def of_resources(template, parsed):
         if module.refusals:
             yield from (f"refuses what CloudFormation takes: {refusal}" for refusal in module.refusals)
             continue
+        yield from of_moves(parsed, module)
         there = dict(counterparts(module, module.resources()))
         outputs_there = {name: value for name, value in module.outputs().items() if value is not None}
         for key in sorted(resources.keys() - there.keys()):
@@ -631,7 +618,10 @@ class Given:
 
 
 def label(given):
-    return given.address.partition(".")[2].replace("_", "-")
+    """launch of aws_iam_role.this["launch"], launch-failures of aws_sqs_queue.failures["launch"]."""
+    name, _, key = given.address.partition(".")[2].partition("[")
+    pieces = [key.strip('"]'), "" if name == "this" else name.replace("_", "-")]
+    return "-".join(filter(None, pieces))
 
 
 def function(given):
@@ -915,15 +905,66 @@ KINDS = {
 
 def of_dependencies(parsed):
     """Where nothing says otherwise Terraform makes policy and function at once, and Lambda finds no permission."""
+    policy, launches = "aws_iam_role_policy.this", "aws_iam_role_policy_attachment.run_instances"
+    expected = {
+        "aws_lambda_event_source_mapping": f"[{policy}]",
+        "aws_lambda_function": f"[{policy},{launches}]",
+        "aws_lambda_function_event_invoke_config": f"[{policy}]",
+    }
     for labels, block in parsed.of_type("resource"):
-        kinds = ("aws_lambda_function", "aws_lambda_function_event_invoke_config", "aws_lambda_event_source_mapping")
-        if labels[0] in kinds:
-            verb = "reconcile" if labels[0] == kinds[2] else labels[1]
-            expected = f"[aws_iam_role_policy.{verb}]"
-            if labels[0] == "aws_lambda_function" and labels[1] in ("launch", "reconcile"):
-                expected = f"{expected[:-1]},aws_iam_role_policy_attachment.run_instances]"
-            if text_of(block.attributes.get("depends_on", Tree("none", []))) != expected:
-                yield f"{'.'.join(labels)}: expected depends_on = {expected}"
+        waits = text_of(block.attributes.get("depends_on", Tree("none", [])))
+        if waits != expected.get(labels[0], ""):
+            yield f"{'.'.join(labels)}: expected depends_on = {expected.get(labels[0], 'none')}"
+
+
+def of_cycles(parsed):
+    """Terraform makes one thing after the other, all of one address and a whole local at once."""
+    uses = {}
+    for labels, block in parsed.of_type("resource"):
+        uses[".".join(labels)] = names_in(block)
+    for _, block in parsed.of_type("locals"):
+        uses |= {f"local.{name}": names_in(Body({name: tree})) for name, tree in block.attributes.items()}
+    done = set()
+
+    def follow(name, way):
+        if name in way:
+            yield f"a cycle: {' → '.join([*way[way.index(name) :], name])}"
+        elif name not in done:
+            for used in sorted(uses[name] & uses.keys()):
+                yield from follow(used, [*way, name])
+            done.add(name)
+
+    for name in uses:
+        yield from follow(name, [])
+
+
+def names_in(body):
+    """The resources and locals that a block refers to, wherever in it."""
+    text = " ".join(text_of(tree) for tree in body.attributes.values())
+    names = {f"{kind}.{name}" for kind, name in re.findall(r"\b(local|aws_\w+)\.(\w+)", text)}
+    return names.union(*(names_in(inner) for _, _, inner in body.blocks))
+
+
+def of_moves(parsed, module):
+    """Each thing of a function stood by itself once, under its verb: without a move Terraform would make it anew."""
+    before = {
+        f"{address}[{verb}]": f"{address.removesuffix('this')}{verb}"
+        for address in [*OF_EACH, "aws_iam_role_policy.this"]
+        for verb in VERBS
+    }
+    before |= {f"aws_sqs_queue.failures[{verb}]": f"aws_sqs_queue.{verb}_failures" for verb in VERBS}
+    several = [address for address, block in module.declared.items() if "for_each" in block.attributes]
+    there = {f"{address}[{key}]" for address in several for key in module.instances(address)}
+    ends = [[block.attributes.get(end, Tree("none", [])) for end in ("from", "to")] for _, block in parsed.of_type("moved")]
+    moves = [(text_of(old), text_of(new)) for old, new in ends]
+    for old, new in moves:
+        if new not in there:
+            yield f"moved to {new}, which the module does not have"
+        elif old in module.declared:
+            yield f"moved from {old}, which the module has"
+    for new in sorted(before.keys() & there):
+        if moves.count((before[new], new)) != 1:
+            yield f"{new}: expected one moved from {before[new]}"
 
 
 # --- Does it bite? ----------------------------------------------------------------------------------------------

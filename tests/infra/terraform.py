@@ -75,6 +75,7 @@ class Module:
         self.declared = {f"{labels[0]}.{labels[1]}": block for labels, block in parsed.of_type("resource")}
         self.scope = Scope(self, {})
         self.evaluated = {}
+        self.found = {}
         self.values = {
             name: evaluate(block.attributes["default"], self.scope)
             for name, block in self.variables.items()
@@ -102,15 +103,22 @@ class Module:
         for address, block in self.declared.items():
             if only not in (None, address):
                 continue
-            if "count" in block.attributes:
-                if self.has(address):
-                    yield address, self._resolved(block, self.scope)
-            elif "for_each" in block.attributes:
-                for key, value in evaluate(block.attributes["for_each"], self.scope).items():
+            if "for_each" in block.attributes:
+                for key, value in self.instances(address).items():
                     within = self.scope.within(each={"key": key, "value": value})
                     yield f'{address}["{key}"]', self._resolved(block, within)
-            else:
+            elif self.has(address):
                 yield address, self._resolved(block, self.scope)
+
+    def instances(self, address):
+        """The keys of a resource that has for_each, with what each stands for."""
+        if address not in self.found:
+            each = evaluate(self.declared[address].attributes["for_each"], self.scope)
+            # Terraform takes a set of names, and no list.
+            if not isinstance(each, (dict, set)):
+                raise Unresolved(f"{address}: for_each takes a map or a set")
+            self.found[address] = each if isinstance(each, dict) else {key: key for key in sorted(each)}
+        return self.found[address]
 
     def _resolved(self, block, scope):
         resolved = {
@@ -118,8 +126,13 @@ class Module:
             for name, tree in block.attributes.items()
             if name not in ("count", "for_each", "depends_on")
         }
-        for kind, _, inner in block.blocks:
-            resolved.setdefault(kind, []).append(self._resolved(inner, scope))
+        for kind, labels, inner in block.blocks:
+            if kind == "dynamic":
+                [(_, content)] = inner.of_type("content")
+                for _ in evaluate(inner.attributes["for_each"], scope):
+                    resolved.setdefault(labels[0], []).append(self._resolved(content, scope))
+            else:
+                resolved.setdefault(kind, []).append(self._resolved(inner, scope))
         return resolved
 
     def outputs(self):
@@ -200,7 +213,38 @@ def only_child(tree, scope):
 
 def conditional(tree, scope):
     condition, yes, no = trees(tree)
-    return evaluate(yes if evaluate(condition, scope) else no, scope)
+    taken, other = (yes, no) if evaluate(condition, scope) else (no, yes)
+    value = evaluate(taken, scope)
+    try:
+        instead = evaluate(other, scope)
+    except (Unresolved, NoMatch, LookupError, TypeError):
+        return value  # it cannot be evaluated where it is not taken, such as [0] of none
+    if not can_be_one([type_of(value), type_of(instead)]):
+        text = "".join(text_of(tree).split())[:80]
+        raise Unresolved(f"the two values of a condition must have one type: {text}")
+    return value
+
+
+def type_of(value):
+    """The type of a value, as far as it matters for whether two can become one."""
+    if isinstance(value, dict):
+        return {key: type_of(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [type_of(inner) for inner in value]
+    return "null" if value is None else "text"  # numbers and truth values become text
+
+
+def can_be_one(types):
+    """Whether Terraform finds one type for all of these: its lists have pieces of one type, and so have its maps."""
+    types = [each for each in types if each != "null"]
+    kinds = {type(each) for each in types}
+    if kinds == {list}:
+        return can_be_one([piece for each in types for piece in each])
+    if kinds == {dict}:
+        values = [value for each in types for value in each.values()]
+        same_names = len({frozenset(each) for each in types}) == 1
+        return can_be_one(values) or same_names and all(can_be_one([each[key] for each in types]) for key in types[0])
+    return len(kinds) < 2
 
 
 def equal(left, right):
@@ -366,6 +410,7 @@ FUNCTIONS = {
     "split": lambda separator, text: text.split(separator),
     "startswith": lambda text, start: text.startswith(start),
     "strcontains": lambda text, part: part in text,
+    "toset": set,
     "tostring": as_text,
 }
 
@@ -398,10 +443,14 @@ def reference(tree, scope):
         address = f"{root}.{steps[0]}"
         if not module.has(address):
             raise Unresolved(f"{address}, of which this module has none")
-        counted = "count" in module.declared[address].attributes
-        if counted != (steps[1] == 0):
+        attributes = module.declared[address].attributes
+        if ("count" in attributes) != (steps[1] == 0):
             raise Unresolved(f"{address}: [0] goes with count")
-        name, steps = (steps[2], steps[3:]) if counted else (steps[1], steps[2:])
+        if "for_each" in attributes:
+            lookup(module.instances(address), steps[1], address)
+            address = f'{address}["{steps[1]}"]'
+        of_several = "count" in attributes or "for_each" in attributes
+        name, steps = (steps[2], steps[3:]) if of_several else (steps[1], steps[2:])
         value = module.attribute(module, address, name)
     for step in steps:
         value = lookup(value, step, root) if isinstance(value, dict) else value[step]

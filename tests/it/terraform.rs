@@ -45,9 +45,10 @@ fn every_argument_is_one_that_the_provider_or_the_module_has() {
 
 /// Each change: the file, what is replaced, by what, and what has to be said about it.
 #[rustfmt::skip]
-const UNKNOWN: [(&str, &str, &str, &str); 5] = [
+const UNKNOWN: [(&str, &str, &str, &str); 6] = [
     ("main.tf", "message_retention_seconds", "message_retention_second", "the provider knows no message_retention_second"),
     ("main.tf", "mode = \"Active\"", "modes = \"Active\"", "tracing_config: the provider needs mode"),
+    ("main.tf", "        destination = aws_sqs_queue", "        target = aws_sqs_queue", "destination_config: on_failure: the provider needs destination"),
     ("main.tf", "resource \"aws_scheduler_schedule_group\"", "resource \"aws_scheduler_group\"", "the provider has no resource aws_scheduler_group"),
     ("examples/minimal/main.tf", "module \"elephant\" {\n", "module \"elephant\" {\n  instance_typ = []\n", "the module has no variable instance_typ"),
     ("variables.tf", "variable \"name\" {\n  type        = string\n  default     = \"elephant\"\n", "variable \"name\" {\n  type        = string\n", "the module needs name"),

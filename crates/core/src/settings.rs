@@ -628,7 +628,7 @@ settings! {
         .read_by(&[Schedule])
         .without("required")
         .means("The function `launch`, which the schedules invoke.")
-        .given_by("!GetAtt LaunchFunction.Arn", "aws_lambda_function.launch.arn");
+        .given_by("!GetAtt LaunchFunction.Arn", "local.launch_function_arn");
 
     SCHEDULER_ROLE_ARN: text("the ARN of the role with which Scheduler invokes it")
         .read_by(&[Schedule])

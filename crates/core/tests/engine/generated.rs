@@ -425,7 +425,7 @@ fn in_the_template(setting: &Setting) -> String {
     }
 }
 
-/// `launch_variables` is what `launch` reads; `reconcile` reads all of it, and so adds to it.
+/// `launch_variables` is what `launch` reads. `reconcile` reads all of it too, and what it reads besides is added.
 #[test]
 fn the_environment_blocks_of_the_module() {
     let block = |indent: &str, of: &dyn Fn(&Setting) -> bool| {
@@ -438,28 +438,24 @@ fn the_environment_blocks_of_the_module() {
         lines.collect::<String>()
     };
     let launch = |setting: &Setting| setting.is_read_by(Function::Launch);
+    let environment = |function: Function| {
+        let launches = matches!(function, Function::Launch | Function::Reconcile);
+        let own =
+            block("        ", &|setting| setting.is_read_by(function) && !(launches && launch(setting)));
+        match (launches, own.is_empty()) {
+            (true, true) => "local.launch_variables".to_owned(),
+            (true, false) => format!("merge(local.launch_variables, {{\n{own}      }})"),
+            (false, _) => format!("{{\n{own}      }}"),
+        }
+    };
     holds("infra/terraform/main.tf", SETTINGS, |text| {
         let text = between(&text, "  launch_variables = {\n", "  }\n", &block("    ", &launch));
-        Function::ALL.into_iter().filter(|&function| function != Function::Launch).fold(
-            text,
-            |text, function| {
-                let name = function.name().to_owned();
-                let merged = function == Function::Reconcile;
-                let lines =
-                    block("      ", &|setting| setting.is_read_by(function) && !(merged && launch(setting)));
-                let (open, close) =
-                    if merged { ("merge(local.launch_variables, {", "})") } else { ("{", "}") };
-                let resource = format!("resource \"aws_lambda_function\" \"{name}\" {{\n");
-                let (before, rest) = text.split_once(&resource).expect("the function");
-                let rest = between(
-                    rest,
-                    "  environment {\n",
-                    "\n  }\n",
-                    &format!("    variables = {open}\n{lines}    {close}"),
-                );
-                format!("{before}{resource}{rest}")
-            },
-        )
+        Function::ALL.into_iter().fold(text, |text, function| {
+            let start = format!("\n    {} = {{\n", function.name());
+            let (before, rest) = text.split_once(&start).expect("the function");
+            let rest = between(rest, "\n      environment = ", "\n    }\n", &environment(function));
+            format!("{before}{start}{rest}")
+        })
     });
 }
 
