@@ -134,10 +134,7 @@ fn what_the_demo_prints_works_and_everything_is_gone_after_ctrl_c() {
     let [aws, ec2, ami, instance_type, groups] =
         ["AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_EC2=", "AMI_ID=", "INSTANCE_TYPE=", "SECURITY_GROUP_IDS="]
             .map(|name| exported(&printed, name).unwrap_or_else(|| panic!("no {name} in {printed:#?}")));
-    assert!(
-        ami.starts_with("ami-") && !instance_type.is_empty() && groups.starts_with("sg-"),
-        "{printed:#?}"
-    );
+    assert!(ami == "al2023" && !instance_type.is_empty() && groups.starts_with("sg-"), "{printed:#?}");
 
     let to = |function: &str| {
         let line = printed.iter().find(|line| is_invoke(line) && line.contains(function));
