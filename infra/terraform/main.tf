@@ -14,9 +14,12 @@ locals {
   # Of the logs, the queues, the table and the functions' environment.
   kms_key = var.kms_key_arn == "" ? null : var.kms_key_arn
 
+  # What every function is told in SETTINGS.
+  settings = join(";", [for name, value in var.settings : "${name}=${value}"])
+
   # What both functions that launch are told.
   launch_variables = {
-    SETTINGS           = join(";", [for name, value in var.settings : "${name}=${value}"])
+    SETTINGS           = local.settings
     AMI_ID             = var.ami_id
     INSTANCE_TYPE      = join(",", var.instance_type)
     SECURITY_GROUP_IDS = join(",", local.security_group_ids)
@@ -54,7 +57,7 @@ locals {
       statements        = local.schedule_statements
 
       environment = {
-        SETTINGS                  = join(";", [for name, value in var.settings : "${name}=${value}"])
+        SETTINGS                  = local.settings
         TABLE_NAME                = local.table_name
         LAUNCH_FUNCTION_ARN       = local.launch_function_arn
         SCHEDULER_ROLE_ARN        = aws_iam_role.scheduler.arn
@@ -73,7 +76,7 @@ locals {
       statements        = local.end_statements
 
       environment = {
-        SETTINGS            = join(";", [for name, value in var.settings : "${name}=${value}"])
+        SETTINGS            = local.settings
         TABLE_NAME          = local.table_name
         SCHEDULE_GROUP      = aws_scheduler_schedule_group.meetings.name
         COMPANION_SCHEDULES = join(",", var.companion_schedules)
@@ -100,7 +103,7 @@ locals {
       statements        = local.status_statements
 
       environment = {
-        SETTINGS   = join(";", [for name, value in var.settings : "${name}=${value}"])
+        SETTINGS   = local.settings
         TABLE_NAME = local.table_name
       }
     }
@@ -114,7 +117,7 @@ locals {
       statements        = local.operate_statements
 
       environment = {
-        SETTINGS      = join(";", [for name, value in var.settings : "${name}=${value}"])
+        SETTINGS      = local.settings
         AMI_ID        = var.ami_id
         INSTANCE_TYPE = join(",", var.instance_type)
         TABLE_NAME    = local.table_name

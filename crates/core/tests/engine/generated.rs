@@ -467,7 +467,8 @@ fn in_the_module(setting: &Setting) -> String {
     let variable = format!("var.{}", snake(parameter.name));
     match parameter.shape {
         Shape::List { .. } => format!("join(\",\", {variable})"),
-        Shape::Pairs => format!("join(\";\", [for name, value in {variable} : \"${{name}}=${{value}}\"])"),
+        // main.tf puts the pairs together, once for all functions.
+        Shape::Pairs => "local.settings".to_owned(),
         Shape::Text { .. } | Shape::Long { .. } => variable,
     }
 }
